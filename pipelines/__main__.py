@@ -1,0 +1,180 @@
+"""``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
+
+Exit status: 0 done, 1 a failure of ours, 2 something the user can fix, 130 interrupted (the
+same command goes on where it stopped).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.layout import PARAMS, REPORT, DatasetPaths, RunPaths
+from pipelines.params import Settings, load
+from sgenet.errors import UserError
+
+# Stages are imported where they are called: starting the command line must not load PyTorch,
+# Ray or MLflow for a stage that needs none of them.
+
+
+def index(settings: Settings, dataset: str) -> None:
+    """List and hash the raw samples of a dataset."""
+    from pipelines.stages import index as stage
+
+    stage.run(settings.data[dataset], DatasetPaths(dataset).sources)
+
+
+def shards(settings: Settings, dataset: str) -> None:
+    """Turn the raw samples into tar shards with an index."""
+    from pipelines.stages import shards as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings.data[dataset], paths.sources, paths.shards)
+
+
+def masks(settings: Settings, dataset: str) -> None:
+    """Draw the fixed evaluation masks."""
+    from pipelines.stages import masks as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings.masks[dataset], settings.evaluation, settings.data[dataset], paths.shards, paths.masks)
+
+
+def floors(settings: Settings, dataset: str) -> None:
+    """Score the methods that need no training."""
+    from pipelines.stages import floors as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings, dataset, paths.shards, paths.masks, paths.floors)
+
+
+def train(settings: Settings, dataset: str, method: str) -> None:
+    """Train a method on a dataset; goes on where an earlier, interrupted call stopped."""
+    from pipelines.stages import train as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model)
+
+
+def evaluate(settings: Settings, dataset: str, method: str) -> None:
+    """Score a trained method."""
+    from pipelines.stages import evaluate as stage
+
+    data, run = DatasetPaths(dataset), RunPaths(dataset, method)
+    stage.run(settings, dataset, method, data.shards, data.masks, run.model, run.evaluation)
+
+
+def register(settings: Settings, dataset: str, method: str) -> None:
+    """Register a trained method as the model's candidate."""
+    from pipelines.stages import register as stage
+
+    run = RunPaths(dataset, method)
+    stage.run(settings, dataset, method, run.model, run.evaluation, run.registered)
+
+
+def report(settings: Settings) -> None:
+    """Write the report over all datasets and methods, and print its main table."""
+    from pipelines.stages import report as stage
+
+    stage.run(settings, REPORT)
+
+
+DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
+    "index": index,
+    "shards": shards,
+    "masks": masks,
+    "floors": floors,
+}
+METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "register": register,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _dispatch(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _dispatch(options: argparse.Namespace) -> None:
+    command: str = options.command
+    if command == "inpaint":
+        from pipelines.commands import inpaint
+
+        inpaint.run(options.photo, options.hole, options.model, options.output, options.save_segmentation)
+        return
+    if command == "ui":
+        from pipelines.commands import ui
+
+        ui.run(options.port)
+        return
+    settings = load(options.params)
+    if command == "check":
+        print(f"{options.params}: no problem found")
+    elif command == "report":
+        report(settings)
+    elif command in DATASET_STAGES:
+        _known(settings, options.dataset)
+        DATASET_STAGES[command](settings, options.dataset)
+    else:
+        _known(settings, options.dataset)
+        METHOD_STAGES[command](settings, options.dataset, options.method or settings.registry.method)
+
+
+def _known(settings: Settings, dataset: str) -> None:
+    if dataset not in settings.datasets:
+        raise UserError(f"'{dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines",
+        description="SGE-Net: from labelled photographs to a registered inpainting model.",
+        epilog="`dvc repro` runs the stages in order; each can also be run alone, from the repository's root.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, function in (DATASET_STAGES | METHOD_STAGES).items():
+        command = commands.add_parser(name, help=_first_sentence(function), description=function.__doc__)
+        _add_params(command)
+        command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
+        if name in METHOD_STAGES:
+            command.add_argument("--method", help="base_net, sg_net or sge_net (default: registry.method)")
+    command = commands.add_parser("report", help=_first_sentence(report), description=report.__doc__)
+    _add_params(command)
+    command = commands.add_parser("check", help="Check params.yaml and report every problem.")
+    _add_params(command)
+
+    command = commands.add_parser("inpaint", help="Fill the hole of a photograph.")
+    command.add_argument("photo", type=Path)
+    command.add_argument("--hole", type=Path, required=True, help="mask of the photo's size, white = missing")
+    command.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
+    command.add_argument("-o", "--output", type=Path, required=True, help="picture to write (PNG)")
+    command.add_argument("--save-segmentation", type=Path, help="also write the predicted segmentation (PNG)")
+
+    command = commands.add_parser("ui", help="Open the MLflow UI over the embedded tracking store.")
+    command.add_argument("--port", type=int, default=5000)
+    return parser
+
+
+def _add_params(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--params", type=Path, default=PARAMS, help="settings file (default: params.yaml)")
+
+
+def _first_sentence(function: Callable[..., None]) -> str:
+    return (function.__doc__ or "").split("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""``python -m pipelines ui``: the MLflow UI over the embedded tracking store."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from pipelines.tracking.address import artifact_root, tracking_uri, without_secrets
+from sgenet.errors import UserError
+
+HOST = "127.0.0.1"
+
+
+def run(port: int = 5000) -> None:
+    """Replace this process by the UI, on loopback only.
+
+    Raises:
+        UserError: the port is taken, or the tracking store is a server, which has its own UI.
+    """
+    address = tracking_uri()
+    if address.startswith(("http://", "https://")):
+        raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
+    _check_free(port)
+    print(f"runs and models of {without_secrets(address)}: http://{HOST}:{port} (Ctrl-C stops)", flush=True)
+    arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]
+    root = artifact_root(address)
+    if root is not None:
+        arguments += ["--default-artifact-root", root.as_uri()]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As servers do, so that a port just given back counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error

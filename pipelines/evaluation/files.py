@@ -1,0 +1,181 @@
+"""What an evaluation leaves behind, and how the report reads it again.
+
+=========================  ========================================================================
+``metrics.json``           ``{set: {score: mean}}``, what ``dvc metrics show`` prints
+``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over pictures
+``pictures.parquet``       a row for every picture and set, with all its scores
+``strata.csv``             the same scores per scene complexity and per hole-ratio bin
+``pictures/``              original, corrupted, inpainted, labels of the example pictures
+``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
+``evaluation.json``        what was evaluated on what: method, split, digests, examples
+=========================  ========================================================================
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from pipelines.evaluation.walk import SetScores
+from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
+from sgenet.evaluation.metrics import mean_iou
+from sgenet.evaluation.statistics import Estimate, bootstrap, mean_estimate
+from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
+
+METRICS = "metrics.json"
+INTERVALS = "intervals.json"
+PICTURES = "pictures.parquet"
+BREAKDOWN = "strata.csv"
+SUMMARY = "evaluation.json"
+
+_DIGITS = 6
+_BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole")
+
+Groups = list[tuple[str, str, npt.NDArray[np.int64]]]
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """What was evaluated on what.
+
+    Attributes:
+        dataset, method, split: their names.
+        shards_digest, masks_digest: identify the pictures and the holes; scores are comparable
+            only where both agree.
+        class_names: names of the predicted classes.
+        examples: keys of the pictures in ``pictures/``, by their number there.
+    """
+
+    dataset: str
+    method: str
+    split: str
+    shards_digest: str
+    masks_digest: str
+    class_names: tuple[str, ...]
+    examples: tuple[str, ...]
+
+
+def write_scores(
+    folder: Path, scores: Mapping[str, SetScores], edges: Sequence[float], summary: EvaluationSummary
+) -> dict[str, dict[str, float]]:
+    """Write every table of an evaluation into an existing folder and return its ``metrics.json``.
+
+    Args:
+        folder: where to.
+        scores: by mask set.
+        edges: bounds of the hole-ratio bins.
+        summary: what was evaluated on what.
+    """
+    metrics = {name: set_metrics(result) for name, result in scores.items()}
+    intervals = {name: _intervals(result) for name, result in scores.items()}
+    _write_json(folder / METRICS, metrics)
+    _write_json(folder / INTERVALS, intervals)
+    _write_json(folder / SUMMARY, asdict(summary))
+    pq.write_table(
+        pa.concat_tables([_table(name, result, edges) for name, result in scores.items()]), folder / PICTURES
+    )
+    (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
+    return metrics
+
+
+def set_metrics(scores: SetScores) -> dict[str, float]:
+    """The means of one mask set, and what the confidence analysis says (Fig. 8), under their names."""
+    metrics: dict[str, float] = {"num_pictures": len(scores.keys), **scores.evaluator.summary()}
+    if scores.confidence:
+        hole_l1 = [score.l1_hole for score in scores.evaluator.scores]
+        correlation = correlate(scores.confidence, hole_l1)
+        metrics["confidence_hole"] = finite_mean(scores.confidence)
+        for name, estimate in (("pearson", correlation.pearson), ("spearman", correlation.spearman)):
+            metrics[f"confidence_l1_{name}"] = estimate.value
+            metrics[f"confidence_l1_{name}_low"] = estimate.low
+            metrics[f"confidence_l1_{name}_high"] = estimate.high
+    for scale, shares in sorted(scores.unreliable.items()):
+        metrics[f"unreliable_{scale}"] = finite_mean(shares)
+        metrics[f"unreliable_hole_{scale}"] = finite_mean(scores.unreliable_hole[scale])
+    return {name: _rounded(value) for name, value in metrics.items() if not math.isnan(value)}
+
+
+def _estimate(scores: SetScores, name: str, rows: npt.NDArray[np.int64] | None = None) -> Estimate | None:
+    """A score's mean and interval over some pictures (all when None); None where the method has no such score."""
+    if name in ("miou", "miou_hole"):
+        evaluator = scores.evaluator
+        matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
+        if not matrices:
+            return None
+        stacked = torch.stack(matrices).numpy()
+        return bootstrap(stacked if rows is None else stacked[rows], _miou_of)
+    values = np.array([getattr(score, name) for score in scores.evaluator.scores])
+    return mean_estimate(values if rows is None else values[rows])
+
+
+def _miou_of(matrices: npt.NDArray[np.int64]) -> float:
+    return mean_iou(torch.from_numpy(matrices.sum(axis=0)))
+
+
+def _intervals(scores: SetScores) -> dict[str, list[float]]:
+    estimates = {name: _estimate(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
+    return {
+        name: [_rounded(estimate.low), _rounded(estimate.high)]
+        for name, estimate in estimates.items()
+        if estimate is not None and not math.isnan(estimate.low)
+    }
+
+
+def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
+    rows = scores.evaluator.scores
+    columns: dict[str, Sequence[object]] = {
+        "set": [name] * len(rows),
+        "key": scores.keys,
+        **{score: [getattr(row, score) for row in rows] for score in SCORE_NAMES},
+        "hole_ratio_bin": [hole_ratio_bin(row.hole_ratio, edges) for row in rows],
+        "num_classes": scores.num_classes,
+        "stratum": [stratum(count) for count in scores.num_classes],
+        # One schema for every method, so that tables of several methods can be joined.
+        "confidence_hole": scores.confidence or [math.nan] * len(rows),
+    }
+    return pa.table(columns)
+
+
+def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    bounds = [column for name in _BREAKDOWN_SCORES for column in (name, f"{name}_low", f"{name}_high")]
+    writer.writerow(["set", "grouping", "group", "num_pictures", *bounds])
+    for set_name, result in scores.items():
+        for grouping, group, rows in _groups(result, edges):
+            cells: list[str] = []
+            for name in _BREAKDOWN_SCORES:
+                estimate = _estimate(result, name, rows)
+                numbers = (estimate.value, estimate.low, estimate.high) if estimate else (math.nan,) * 3
+                cells.extend("" if math.isnan(number) else f"{number:.{_DIGITS}f}" for number in numbers)
+            writer.writerow([set_name, grouping, group, len(rows), *cells])
+    return text.getvalue()
+
+
+def _groups(scores: SetScores, edges: Sequence[float]) -> Groups:
+    """The groups that hold at least one picture: by complexity, then by hole ratio, in rising order."""
+    strata = np.array([stratum(count) for count in scores.num_classes])
+    bins = np.array([hole_ratio_bin(score.hole_ratio, edges) for score in scores.evaluator.scores])
+    groups: Groups = [("stratum", name, np.flatnonzero(strata == name)) for name in (*STRATA, UNLABELLED)]
+    groups += [("hole_ratio", name, np.flatnonzero(bins == name)) for name in ratio_bins(edges)]
+    return [group for group in groups if len(group[2])]
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, _DIGITS)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

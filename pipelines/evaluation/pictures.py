@@ -1,0 +1,93 @@
+"""The example pictures and figures of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipelines.evaluation.walk import Example
+from sgenet.figures import (
+    Sample,
+    confidence_figure,
+    confidence_picture,
+    corrupted_picture,
+    grid,
+    refinement_figure,
+    to_picture,
+)
+from sgenet.label_space import LabelSpace
+
+PICTURES_FOLDER = "pictures"
+FIGURES_FOLDER = "figures"
+
+Picture = npt.NDArray[np.uint8]
+
+
+def write_examples(folder: Path, set_name: str, examples: list[Example], label_space: LabelSpace) -> None:
+    """Write the pictures of some examples, their figures, and one overview of them all.
+
+    Args:
+        folder: of the evaluation; must exist.
+        set_name: of the masks.
+        examples: their position in the list is their number in the file names.
+        label_space: for the colours of the classes.
+    """
+    for name in (PICTURES_FOLDER, FIGURES_FOLDER):
+        (folder / name).mkdir(exist_ok=True)
+    overview: list[list[Picture | None]] = []
+    for number, example in enumerate(examples):
+        pictures = example_pictures(example, label_space)
+        for kind, picture in pictures.items():
+            _save(picture, picture_path(folder, set_name, number, kind))
+        overview.append([pictures.get(kind) for kind in _overview_kinds(examples)])
+        _write_figures(folder, set_name, number, example, label_space)
+    if overview:
+        titles = [kind.replace("_", " ") for kind in _overview_kinds(examples)]
+        _save(grid(overview, titles), folder / FIGURES_FOLDER / f"{set_name}-overview.png")
+
+
+def picture_path(folder: Path, set_name: str, number: int, kind: str) -> Path:
+    """Where a picture of an example lies: kinds are the keys of :func:`example_pictures`."""
+    return folder / PICTURES_FOLDER / f"{set_name}-{number:02d}-{kind}.png"
+
+
+def figure_path(folder: Path, set_name: str, number: int, figure: int) -> Path:
+    """Where Figure 6 or 7 of an example lies."""
+    return folder / FIGURES_FOLDER / f"{set_name}-{number:02d}-figure{figure}.png"
+
+
+def example_pictures(example: Example, label_space: LabelSpace) -> dict[str, Picture]:
+    """Every picture there is of an example, (H, W, 3) uint8, by kind."""
+    original = to_picture(example.image)
+    pictures = {
+        "original": original,
+        "corrupted": corrupted_picture(original, example.hole_mask[0].numpy()),
+        "inpainted": to_picture(example.inpainted),
+        "labels": label_space.colourise(example.label.numpy()),
+    }
+    if example.predicted_label is not None:
+        pictures["segmentation"] = label_space.colourise(example.predicted_label.numpy())
+    if example.confidence is not None:
+        pictures["confidence"] = confidence_picture(example.confidence)
+    return pictures
+
+
+def _overview_kinds(examples: list[Example]) -> list[str]:
+    kinds = ["corrupted", "inpainted", "original"]
+    return [*kinds, "segmentation", "labels"] if examples[0].predicted_label is not None else kinds
+
+
+def _write_figures(folder: Path, set_name: str, number: int, example: Example, label_space: LabelSpace) -> None:
+    prediction = example.prediction
+    if prediction is None or not prediction.label_logits:
+        return
+    sample = Sample(example.image, example.hole_mask, example.label, prediction)
+    _save(refinement_figure(sample, label_space), figure_path(folder, set_name, number, 6))
+    _save(confidence_figure(sample, label_space), figure_path(folder, set_name, number, 7))
+
+
+def _save(picture: Picture, path: Path) -> None:
+    Image.fromarray(picture).save(path, optimize=True)

@@ -1,0 +1,202 @@
+"""One walk over the evaluation split that scores any way of filling holes, trained or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipelines.params import DataSettings
+from sgenet.batch import Prediction, composite, to_uint8
+from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
+from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.strata import count_classes
+from sgenet.methods.release import Released
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What became of a batch of holes; everything but the picture is None where a method has no such thing.
+
+    Attributes:
+        image: (B, 3, H, W) uint8, the inpainted pictures: known pixels are the original's.
+        label: (B, H, W) int64 predicted class ids.
+        confidence: (B, H, W) float in 0–1, probability of the predicted class.
+        prediction: the generator's output at every scale.
+    """
+
+    image: Tensor
+    label: Tensor | None = None
+    confidence: Tensor | None = None
+    prediction: Prediction | None = None
+
+
+Fill = Callable[[Tensor, Tensor], Filled]
+"""From image (B, 3, H, W) uint8 and hole mask (B, 1, H, W) uint8, 1 = missing, to :class:`Filled`."""
+
+
+class EvaluationBatch(Protocol):
+    """Uint8 tensors of some pictures: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys."""
+
+    @property
+    def image(self) -> Tensor:
+        """The originals."""
+
+    @property
+    def label(self) -> Tensor:
+        """Their labels."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Their keys in the shards."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture kept for the report, on the CPU; tensors as in :class:`Filled`, without the batch axis."""
+
+    key: str
+    image: Tensor
+    hole_mask: Tensor
+    label: Tensor
+    inpainted: Tensor
+    predicted_label: Tensor | None
+    confidence: Tensor | None
+    prediction: Prediction | None
+
+
+@dataclass
+class SetScores:
+    """Everything measured with one set of evaluation masks; lists have one entry a picture.
+
+    Attributes:
+        keys: the pictures' keys, in the order of the index.
+        num_classes: semantic classes of each picture.
+        confidence: mean confidence in the hole; empty for a method without segmentation.
+        unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
+        unreliable_hole: the same among the pixels that touch the hole.
+        examples: the pictures kept for the report.
+    """
+
+    evaluator: Evaluator
+    keys: list[str] = field(default_factory=list)
+    num_classes: list[int] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    unreliable: dict[int, list[float]] = field(default_factory=dict)
+    unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+
+
+class HoleSource(Protocol):
+    """Fixed evaluation masks by set and picture."""
+
+    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
+        """(H, W) of 0 and 1, 1 = missing."""
+
+
+def score_split(
+    fill: Fill,
+    batches: Iterable[EvaluationBatch],
+    holes: HoleSource,
+    sets: Sequence[str],
+    data: DataSettings,
+    example_keys: frozenset[str] = frozenset(),
+) -> dict[str, SetScores]:
+    """Fill and score every picture once with each set of masks; the batches' sizes change no result.
+
+    Args:
+        fill: the method.
+        batches: the evaluation split, cropped.
+        holes: where the masks come from.
+        sets: names of the mask sets.
+        data: for the number of classes.
+        example_keys: pictures to keep.
+    """
+    scores = {name: SetScores(Evaluator(data.labels.num_classes)) for name in sets}
+    for batch in batches:
+        for name in sets:
+            hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
+            _add(scores[name], batch, hole_mask, fill(batch.image, hole_mask), example_keys)
+    return scores
+
+
+def model_fill(released: Released, device: torch.device) -> Fill:
+    """Fill holes with a trained generator, in float32 whatever it was trained in."""
+    generator = released.generator.to(device)
+
+    @torch.inference_mode()
+    def fill(image: Tensor, hole_mask: Tensor) -> Filled:
+        normalised = image.to(device, torch.float32).div(127.5).sub(1.0)
+        prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32))
+        inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
+        if not prediction.label_logits:
+            return Filled(inpainted, prediction=prediction)
+        label, confidence = label_confidence(prediction.label_logits[0])
+        return Filled(inpainted, label.cpu(), confidence.cpu(), prediction)
+
+    return fill
+
+
+def floor_fill(function: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Fill:
+    """Fill holes with a function of one picture from :mod:`pipelines.floors`."""
+
+    def fill(image: Tensor, hole_mask: Tensor) -> Filled:
+        pictures = [np.ascontiguousarray(picture.permute(1, 2, 0).numpy()) for picture in image]
+        filled = [function(picture, hole[0].numpy()) for picture, hole in zip(pictures, hole_mask, strict=True)]
+        return Filled(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in filled]))
+
+    return fill
+
+
+def choose_examples(keys: Sequence[str], count: int) -> list[str]:
+    """Spread ``count`` pictures evenly over the split: the same ones for every method."""
+    positions = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
+    return [keys[position] for position in positions]
+
+
+def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, kept: frozenset[str]) -> None:
+    scores.evaluator.update(filled.image, batch.image, hole_mask, batch.label, filled.label)
+    scores.keys.extend(batch.keys)
+    scores.num_classes.extend(count_classes(label.numpy()) for label in batch.label)
+    if filled.confidence is not None:
+        scores.confidence.extend(hole_confidence(filled.confidence, hole_mask).tolist())
+    if filled.prediction is not None:
+        _add_reliability(scores, filled.prediction, hole_mask)
+    for index, key in enumerate(batch.keys):
+        if key in kept:
+            scores.examples.append(_example(batch, hole_mask, filled, index))
+
+
+def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:
+    for scale, reliability in enumerate(prediction.reliability):
+        on_cpu = reliability.cpu()
+        scores.unreliable.setdefault(scale, []).extend(unreliable_share(on_cpu).tolist())
+        scores.unreliable_hole.setdefault(scale, []).extend(unreliable_share(on_cpu, hole_mask).tolist())
+
+
+def _example(batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: int) -> Example:
+    prediction = filled.prediction
+    return Example(
+        key=batch.keys[index],
+        image=batch.image[index],
+        hole_mask=hole_mask[index],
+        label=batch.label[index],
+        inpainted=filled.image[index],
+        predicted_label=None if filled.label is None else filled.label[index],
+        confidence=None if filled.confidence is None else filled.confidence[index],
+        prediction=None if prediction is None else _alone(prediction, index),
+    )
+
+
+def _alone(prediction: Prediction, index: int) -> Prediction:
+    """The prediction of one picture of a batch, copied to the CPU so that the batch can be freed."""
+
+    def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(tensor[index : index + 1].float().cpu().clone() for tensor in tensors)
+
+    return Prediction(cut(prediction.images), cut(prediction.label_logits), cut(prediction.reliability))

@@ -1,0 +1,90 @@
+"""Files that appear whole or not at all: a temporary neighbour first, then one rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sgenet.errors import DataError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HASH_BLOCK = 1 << 20
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old content or the new one, never a part.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def publish_folder(output: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it becomes ``output`` when the block ends well, and vanishes when it does not.
+
+    Its name depends on ``output`` alone, so what a killed run left behind is cleared by the next one.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+    temporary = output.with_name(f".{output.name}.partial")
+    replaced = output.with_name(f".{output.name}.replaced")
+    with writing(output):
+        for leftover in (temporary, replaced):
+            _remove(leftover)
+        temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        with writing(output):
+            if output.exists():
+                output.replace(replaced)
+            temporary.replace(output)
+    finally:
+        _remove(temporary)
+        _remove(replaced)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into a sentence that names ``path``.
+
+    Raises:
+        DataError: the disk is full, or permission is denied.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DataError(f"the disk is full while writing {path}; free some space and run this again") from error
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path} cannot be written ({error.strerror}); check the folder's permissions") from error
+        raise
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Methods that need no training: the floor that every trained method has to rise above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from skimage.restoration import inpaint_biharmonic
+
+Picture = npt.NDArray[np.uint8]
+
+_RADIUS = 3.0  # pixels
+
+
+def mean_colour(image: Picture, hole_mask: Picture) -> Picture:
+    """Fill the hole with the mean colour of the known pixels (mid-grey where none is known)."""
+    known = image[hole_mask == 0]
+    colour = known.mean(axis=0).round() if len(known) else np.full(3, 128.0)
+    return _composite(np.broadcast_to(colour, image.shape), image, hole_mask)
+
+
+def telea(image: Picture, hole_mask: Picture) -> Picture:
+    """Fast marching from the border inwards (Telea 2004), by OpenCV."""
+    return _composite(cv2.inpaint(image, _as_file(hole_mask), _RADIUS, cv2.INPAINT_TELEA), image, hole_mask)
+
+
+def navier_stokes(image: Picture, hole_mask: Picture) -> Picture:
+    """Isophotes continued as streamlines of a fluid (Bertalmio et al. 2001), by OpenCV."""
+    return _composite(cv2.inpaint(image, _as_file(hole_mask), _RADIUS, cv2.INPAINT_NS), image, hole_mask)
+
+
+def biharmonic(image: Picture, hole_mask: Picture) -> Picture:
+    """The smoothest surface through the known pixels (Damelin & Hoang 2018), by scikit-image."""
+    filled = inpaint_biharmonic(image.astype(np.float64) / 255, hole_mask > 0, channel_axis=-1)
+    return _composite(np.clip(filled * 255, 0, 255).round(), image, hole_mask)
+
+
+FLOORS: dict[str, Callable[[Picture, Picture], Picture]] = {
+    "mean_colour": mean_colour,
+    "telea": telea,
+    "navier_stokes": navier_stokes,
+    "biharmonic": biharmonic,
+}
+"""From a floor's name in the settings to its function: image (H, W, 3) uint8 RGB and hole mask
+(H, W) uint8, 1 = missing → (H, W, 3) uint8 with the known pixels untouched."""
+
+
+def _as_file(hole_mask: Picture) -> Picture:
+    return (hole_mask > 0).astype(np.uint8) * 255
+
+
+def _composite(filled: npt.NDArray[np.number], image: Picture, hole_mask: Picture) -> Picture:
+    return np.where(hole_mask[..., None] > 0, filled, image).astype(np.uint8)

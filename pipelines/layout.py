@@ -1,0 +1,69 @@
+"""Where every file of the pipeline lies, relative to the repository's root: what ``dvc.yaml`` declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+REPORT = Path("report")
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """The files of one dataset: ``data/<dataset>/…``."""
+
+    dataset: str
+
+    @property
+    def root(self) -> Path:
+        """``data/<dataset>``."""
+        return Path("data") / self.dataset
+
+    @property
+    def sources(self) -> Path:
+        """Parquet table of the raw samples and their hashes (stage ``index``)."""
+        return self.root / "sources.parquet"
+
+    @property
+    def shards(self) -> Path:
+        """Folder of tar shards, ``index.parquet``, ``quarantine.parquet``, ``manifest.json`` (stage ``shards``)."""
+        return self.root / "shards"
+
+    @property
+    def masks(self) -> Path:
+        """Folder of the fixed evaluation masks (stage ``masks``)."""
+        return self.root / "masks"
+
+    @property
+    def floors(self) -> Path:
+        """Evaluation of the floor methods, which need no training (stage ``floors``)."""
+        return Path("runs") / self.dataset / "floors"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one method trained on one dataset: ``runs/<dataset>/<method>/…``."""
+
+    dataset: str
+    method: str
+
+    @property
+    def root(self) -> Path:
+        """``runs/<dataset>/<method>``."""
+        return Path("runs") / self.dataset / self.method
+
+    @property
+    def model(self) -> Path:
+        """Folder with ``model.safetensors``, ``model.json``, ``training.json``, ``losses.csv`` (stage ``train``)."""
+        return self.root / "model"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder with ``metrics.json``, ``pictures.parquet`` and figures (stage ``evaluate``)."""
+        return self.root / "evaluation"
+
+    @property
+    def registered(self) -> Path:
+        """``registered.json``: name, version, alias and address of the model (stage ``register``)."""
+        return self.root / "registered.json"

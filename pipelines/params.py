@@ -1,0 +1,224 @@
+"""``params.yaml`` as typed settings: unknown keys refused, every problem reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sgenet import label_space
+from sgenet.errors import SettingsError
+from sgenet.label_space import LabelSpace
+from sgenet.settings import HoleSettings, Recipe
+
+LABEL_SPACES: dict[str, LabelSpace] = {
+    "outdoor_scenes": label_space.OUTDOOR_SCENES,
+    "cityscapes": label_space.CITYSCAPES,
+    "camvid": label_space.CAMVID,
+    "stanford_background": label_space.STANFORD_BACKGROUND,
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Strict):
+    """One place that raw samples come from.
+
+    Attributes:
+        adapter: which layout is read there.
+        root: folder or ``s3://bucket/prefix`` (none for ``mixed_scenes``, which is procedural).
+        class_map: raw class id → id in the dataset's label space; ids not named become *ignore*.
+            None keeps the adapter's own ids.
+        train, val: number of pictures to draw, for ``mixed_scenes`` only.
+        size: their width and height in pixels, for ``mixed_scenes`` only.
+        seed: for ``mixed_scenes`` only.
+        label_root: folder of label PNGs, for ``folder`` only (None: no labels).
+        val_ratio: share of pictures held out, by hash of the key, for ``folder`` and ``places2``.
+        unlabelled: for ``cityscapes``: also train on the 1,525 test pictures, without labels.
+    """
+
+    adapter: Literal[
+        "mixed_scenes",
+        "outdoor_scenes",
+        "cityscapes",
+        "places2",
+        "camvid",
+        "stanford_background",
+        "msrc_v2",
+        "folder",
+    ]
+    root: str | None = None
+    class_map: dict[int, int] | None = None
+    train: int = Field(default=0, ge=0)
+    val: int = Field(default=0, ge=0)
+    size: tuple[int, int] = (256, 256)
+    seed: int = 1
+    label_root: str | None = None
+    val_ratio: float = Field(default=0.1, ge=0, lt=1)
+    unlabelled: bool = True
+
+
+class LabelSpaceSettings(_Strict):
+    """A label space of the user's own."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+
+class DataSettings(_Strict):
+    """How raw pictures of one dataset become shards.
+
+    Attributes:
+        sources: joined in this order; keys are prefixed by the source's name when there are several.
+        label_space: a known one by name, or names and colours.
+        shorter_side: pictures are resized so that their shorter side has this many pixels.
+        train_shorter_side: the same for the training split alone (None: as ``shorter_side``).
+        crop: side of the square the networks see.
+        samples_per_shard: most samples in one shard.
+        jpeg_quality: of the training split; evaluation splits are stored losslessly.
+        max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
+    """
+
+    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    label_space: str | LabelSpaceSettings
+    shorter_side: int = Field(gt=0)
+    train_shorter_side: int | None = Field(default=None, gt=0)
+    crop: int = Field(gt=0)
+    samples_per_shard: int = Field(default=256, gt=0)
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    max_quarantine_ratio: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space itself."""
+        if isinstance(self.label_space, str):
+            return LABEL_SPACES[self.label_space]
+        return LabelSpace(self.label_space.names, self.label_space.colours)
+
+    def side(self, split: str) -> int:
+        """The shorter side of a split's pictures, in pixels."""
+        return (self.train_shorter_side or self.shorter_side) if split == "train" else self.shorter_side
+
+
+class EvaluationMaskSettings(_Strict):
+    """One fixed set of evaluation masks: one mask a validation picture.
+
+    Attributes:
+        name: how the tables call it.
+        hole: how the masks are drawn (its weight is not used).
+        seed: of the draws.
+    """
+
+    name: str
+    hole: HoleSettings
+    seed: int = 1
+
+
+class MaskSettings(_Strict):
+    """Holes in training (drawn afresh for every sample) and in evaluation (fixed)."""
+
+    training: tuple[HoleSettings, ...] = Field(min_length=1)
+    evaluation: tuple[EvaluationMaskSettings, ...] = Field(min_length=1)
+    ratio_bins: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+
+class EvaluationSettings(_Strict):
+    """How trained models are scored.
+
+    Attributes:
+        split: the split whose pictures are used.
+        batch_size: pictures at a time; no result depends on it.
+        num_figure_pictures: pictures shown in the report's figures.
+        floors: methods without learning that go through the same evaluator.
+    """
+
+    split: str = "val"
+    batch_size: int = Field(default=8, gt=0)
+    num_figure_pictures: int = Field(default=6, gt=0)
+    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
+
+
+class RunSettings(_Strict):
+    """How training is launched; none of it changes what is learnt, up to float rounding.
+
+    Attributes:
+        workers: training processes (Ray Train); 0 trains in the calling process.
+        cpus_per_worker: cores a worker asks for and uses as threads; 0 means all divided evenly.
+        use_gpu: one GPU a worker, NCCL between them; else Gloo on CPUs.
+        max_failures: how many times a lost worker is replaced before the run fails.
+    """
+
+    workers: int = Field(default=1, ge=0)
+    cpus_per_worker: int = Field(default=0, ge=0)
+    use_gpu: bool = False
+    max_failures: int = Field(default=3, ge=0)
+
+
+class RegistrySettings(_Strict):
+    """Which model is registered after evaluation, and as what."""
+
+    method: str = "sge_net"
+    name: str = "sge-net"
+
+
+class Settings(_Strict):
+    """The whole of ``params.yaml``."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[Literal["base_net", "sg_net", "sge_net"], ...] = Field(min_length=1)
+    storage: str = "storage"
+    data: dict[str, DataSettings]
+    masks: dict[str, MaskSettings]
+    recipes: dict[str, Recipe]
+    evaluation: EvaluationSettings = EvaluationSettings()
+    run: RunSettings = RunSettings()
+    registry: RegistrySettings = RegistrySettings()
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file.
+
+    Raises:
+        SettingsError: naming every unknown key, wrong type and contradiction of the file.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
+    return parse(raw, str(path))
+
+
+def parse(raw: Any, where: str = "params.yaml") -> Settings:
+    """Check settings that have been read already; see :func:`load`."""
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError([_sentence(problem, where) for problem in error.errors()]) from None
+    problems = contradictions(settings)
+    if problems:
+        raise SettingsError([f"{where}: {problem}" for problem in problems])
+    return settings
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """What is wrong between settings that are each of the right type, a sentence each."""
+    problems: list[str] = []
+    for section in ("data", "masks", "recipes"):
+        for dataset in settings.datasets:
+            if dataset not in getattr(settings, section):
+                problems.append(f"datasets names '{dataset}', but {section}.{dataset} does not exist; add it")
+    return problems
+
+
+def _sentence(problem: Any, where: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}: {key} is not a setting; remove it or correct its spelling"
+    found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+    return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"

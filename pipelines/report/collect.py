@@ -1,0 +1,222 @@
+"""Everything the report shows of one dataset, read from its run folders. What is absent stays absent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY
+from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.params import Settings
+from sgenet.errors import DataError
+
+TITLES = {
+    "mean_colour": "Mean colour",
+    "telea": "Telea",
+    "navier_stokes": "Navier–Stokes",
+    "biharmonic": "Biharmonic",
+    "base_net": "Base-Net",
+    "sg_net": "SG-Net",
+    "sge_net": "SGE-Net",
+}
+"""How the tables call a method."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The scores of some of the pictures.
+
+    Attributes:
+        grouping: ``stratum`` or ``hole_ratio``.
+        name: of the group.
+        num_pictures: in it.
+        scores: by name; only those the method has.
+    """
+
+    set_name: str
+    grouping: str
+    name: str
+    num_pictures: int
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method was trained.
+
+    Attributes:
+        facts: ``training.json``.
+        recipe: the recipe the released model was trained with.
+        losses: from loss term to the steps and values logged.
+    """
+
+    facts: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    losses: Mapping[str, tuple[list[int], list[float]]]
+
+    @property
+    def perceptual_network(self) -> str:
+        """Which weights the VGG-16 of λ_p had."""
+        losses = self.recipe.get("losses", {})
+        if not losses.get("perceptual", 0):
+            return "none (λ_p = 0)"
+        return str(self.facts.get("perceptual_weights", losses.get("perceptual_weights")))
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method evaluated on one dataset.
+
+    Attributes:
+        name, title: in files and in tables.
+        folder: of its evaluation.
+        metrics: ``{set: {score: mean}}``.
+        intervals: ``{set: {score: (low, high)}}``.
+        groups: its scores per stratum and per hole-ratio bin.
+        summary: ``evaluation.json``.
+        pictures: ``pictures.parquet``.
+        training: None for a floor.
+    """
+
+    name: str
+    title: str
+    folder: Path
+    metrics: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    groups: Sequence[Group]
+    summary: Mapping[str, Any]
+    pictures: pa.Table
+    training: Training | None
+
+
+@dataclass(frozen=True)
+class DatasetResults:
+    """The methods evaluated on one dataset, floors first, all on the same pictures and holes.
+
+    Attributes:
+        missing: methods of the settings that have not been evaluated.
+    """
+
+    name: str
+    methods: Sequence[MethodResult]
+    missing: Sequence[str]
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the evaluation mask sets."""
+        return list(self.methods[0].metrics)
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What every method was evaluated on."""
+        return self.methods[0].summary
+
+    def method(self, name: str) -> MethodResult | None:
+        """One of the methods, or None where it was not evaluated."""
+        return next((method for method in self.methods if method.name == name), None)
+
+
+def collect(settings: Settings) -> list[DatasetResults]:
+    """Read the results of every dataset that has any.
+
+    Raises:
+        DataError: nothing was evaluated, or methods of a dataset were evaluated on different data.
+    """
+    datasets = []
+    for name in settings.datasets:
+        results = _collect_dataset(settings, name)
+        if results.methods:
+            _check_comparable(results)
+            datasets.append(results)
+    if not datasets:
+        raise DataError(f"no method has been evaluated on {', '.join(settings.datasets)}; run the evaluate stage first")
+    return datasets
+
+
+def _collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
+    floors = DatasetPaths(dataset).floors
+    methods = [
+        _read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
+    ]
+    missing = []
+    for name in settings.methods:
+        paths = RunPaths(dataset, name)
+        if _is_complete(paths.evaluation):
+            methods.append(_read_method(name, paths.evaluation, paths.model))
+        else:
+            missing.append(name)
+    return DatasetResults(dataset, methods, missing)
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / METRICS).exists()
+
+
+def _read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
+    try:
+        return MethodResult(
+            name=name,
+            title=TITLES.get(name, name),
+            folder=folder,
+            metrics=_read_json(folder / METRICS),
+            intervals=_read_json(folder / INTERVALS),
+            groups=_read_groups(folder / BREAKDOWN),
+            summary=_read_json(folder / SUMMARY),
+            pictures=pq.read_table(folder / PICTURES),
+            training=None if model is None else _read_training(model),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"the evaluation in {folder} is damaged ({error}); run its stage again") from None
+
+
+def _read_training(model: Path) -> Training:
+    facts = _read_json(model / "training.json") if (model / "training.json").exists() else {}
+    recipe = _read_json(model / "model.json")["recipe"] if (model / "model.json").exists() else {}
+    losses = _read_losses(model / "losses.csv") if (model / "losses.csv").exists() else {}
+    return Training(facts, recipe, losses)
+
+
+def _read_groups(path: Path) -> list[Group]:
+    groups = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            names = ("set", "grouping", "group", "num_pictures")
+            scores = {name: float(text) for name, text in row.items() if name not in names and text}
+            groups.append(Group(row["set"], row["grouping"], row["group"], int(row["num_pictures"]), scores))
+    return groups
+
+
+def _read_losses(path: Path) -> dict[str, tuple[list[int], list[float]]]:
+    losses: dict[str, tuple[list[int], list[float]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            step = int(row.pop("step"))
+            for name, text in row.items():
+                if text and math.isfinite(float(text)):
+                    steps, values = losses.setdefault(name, ([], []))
+                    steps.append(step)
+                    values.append(float(text))
+    return losses
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _check_comparable(results: DatasetResults) -> None:
+    """Scores may only stand in one table when they were taken on the same pictures with the same holes."""
+    for method in results.methods:
+        for key, what in (("shards_digest", "pictures"), ("masks_digest", "holes"), ("split", "splits")):
+            if method.summary[key] != results.summary[key]:
+                raise DataError(
+                    f"{method.folder} and {results.methods[0].folder} were evaluated on different {what}, so their "
+                    "scores cannot be compared; run the evaluate and floors stages again"
+                )

@@ -1,0 +1,134 @@
+"""The report as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipelines.params import DataSettings, Settings
+from pipelines.report import pictures, plots, tables
+from pipelines.report.collect import TITLES, DatasetResults
+from pipelines.report.pictures import FigureImage, Gallery
+from pipelines.report.tables import Table
+
+_NUM_FIGURES = 2  # examples a mask set shown as Figures 6 and 7
+
+
+@dataclass(frozen=True)
+class DatasetSection:
+    """Everything the page shows of one dataset; what does not exist is None or empty.
+
+    Attributes:
+        name: of the dataset.
+        missing: titles of methods that have not been evaluated.
+        headline: a table a mask set.
+        ablation, breakdowns: the same.
+        costs, confidence: one table each.
+        galleries: side-by-side pictures.
+        classes: class names with their colours as CSS.
+        loss_curves, scatter: plots as data addresses.
+        refinement, confidence_maps: Figures 6 and 7.
+        provenance: names and digests of what was evaluated.
+        settings: the training recipe as YAML, by method.
+    """
+
+    name: str
+    missing: Sequence[str]
+    headline: Sequence[Table]
+    ablation: Sequence[Table]
+    breakdowns: Sequence[Table]
+    costs: Table | None
+    confidence: Table | None
+    galleries: Sequence[Gallery]
+    classes: Sequence[tuple[str, str]]
+    loss_curves: str | None
+    scatter: str | None
+    refinement: Sequence[FigureImage]
+    confidence_maps: Sequence[FigureImage]
+    provenance: Mapping[str, str]
+    settings: Mapping[str, str]
+
+
+def render(settings: Settings, datasets: Sequence[DatasetResults]) -> str:
+    """Render the page: HTML that loads nothing from anywhere."""
+    environment = Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(sections=[_section(settings, results) for results in datasets])
+
+
+def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
+    sets = results.sets
+    # The method that is released is the one to look into; where it is missing, the last one trained.
+    shown = results.method(settings.registry.method) or results.methods[-1]
+    return DatasetSection(
+        name=results.name,
+        missing=[TITLES.get(name, name) for name in results.missing],
+        headline=[tables.headline(results, set_name) for set_name in sets],
+        ablation=[table for set_name in sets if (table := tables.ablation(results, set_name))],
+        breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
+        costs=tables.costs(results),
+        confidence=tables.confidence(results),
+        galleries=_galleries(results),
+        classes=_classes(settings.data[results.name]),
+        loss_curves=_embedded(plots.loss_curves(results)),
+        scatter=_embedded(plots.confidence_scatter(results)),
+        refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),
+        confidence_maps=pictures.method_figures(shown, 7, _NUM_FIGURES),
+        provenance=_provenance(results),
+        settings=_recipes(results),
+    )
+
+
+def _galleries(results: DatasetResults) -> list[Gallery]:
+    galleries = []
+    for set_name in results.sets:
+        galleries.append(pictures.fillings(results, set_name))
+        if segmentations := pictures.segmentations(results, set_name):
+            galleries.append(segmentations)
+    return galleries
+
+
+def _classes(data: DataSettings) -> list[tuple[str, str]]:
+    labels = data.labels
+    return [(name, f"rgb({r},{g},{b})") for name, (r, g, b) in zip(labels.names, labels.colours, strict=True)]
+
+
+def _provenance(results: DatasetResults) -> dict[str, str]:
+    summary = results.summary
+    facts = {
+        "evaluation split": summary["split"],
+        "digest of the shards": summary["shards_digest"],
+        "digest of the evaluation masks": summary["masks_digest"],
+    }
+    for method in results.methods:
+        for name, title in (("run_id", "MLflow run"), ("git_commit", "commit"), ("device", "device")):
+            if method.training is not None and method.training.facts.get(name):
+                facts[f"{title} of {method.title}"] = str(method.training.facts[name])
+    return facts
+
+
+def _recipes(results: DatasetResults) -> dict[str, str]:
+    """Every method's recipe; methods that share one are named together."""
+    by_recipe: dict[str, list[str]] = {}
+    for method in results.methods:
+        if method.training is not None and method.training.recipe:
+            by_recipe.setdefault(_yaml(method.training.recipe), []).append(method.title)
+    return {", ".join(titles): recipe for recipe, titles in by_recipe.items()}
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(content), sort_keys=False, default_flow_style=None, width=100)
+
+
+def _embedded(drawing: str | None) -> str | None:
+    return None if drawing is None else pictures.embed_svg(drawing)

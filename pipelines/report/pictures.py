@@ -1,0 +1,99 @@
+"""The pictures of the report, embedded: the same examples side by side for every method, and Figures 6 and 7."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines.evaluation.pictures import figure_path, picture_path
+from pipelines.report.collect import DatasetResults, MethodResult
+
+_WEBP_QUALITY = 90
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one mask set, one row each.
+
+    Attributes:
+        title: above it.
+        columns: what the pictures of a column are.
+        rows: data addresses, as many as columns; None where a method has no such picture.
+        keys: of the examples, one a row.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | None]]
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FigureImage:
+    """Figure 6 or 7 of one example, as a data address."""
+
+    caption: str
+    address: str
+
+
+def fillings(results: DatasetResults, set_name: str) -> Gallery:
+    """Corrupted, filled by every method, original."""
+    methods = [(method, "inpainted", method.title) for method in results.methods]
+    first = results.methods[0]
+    columns = [(first, "corrupted", "Input"), *methods, (first, "original", "Original")]
+    return _gallery(results, set_name, "Pictures", columns)
+
+
+def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
+    """Segmentation predicted by every method that predicts one, between input and true labels."""
+    columns = [
+        (method, "segmentation", method.title)
+        for method in results.methods
+        if picture_path(method.folder, set_name, 0, "segmentation").exists()
+    ]
+    if not columns:
+        return None
+    first = results.methods[0]
+    columns = [(first, "corrupted", "Input"), *columns, (first, "labels", "True labels")]
+    return _gallery(results, set_name, "Segmentations", columns)
+
+
+def method_figures(method: MethodResult, figure: int, num_examples: int) -> list[FigureImage]:
+    """Figure 6 or 7 of the first examples of every mask set; none where the method has no such maps."""
+    figures = []
+    for set_name in method.metrics:
+        for number, key in list(enumerate(method.summary["examples"]))[:num_examples]:
+            path = figure_path(method.folder, set_name, number, figure)
+            if path.exists():
+                figures.append(FigureImage(f"{method.title}, holes: {set_name}, {key}", embed_picture(path)))
+    return figures
+
+
+def embed_picture(path: Path) -> str:
+    """A picture file as a data address: WebP, without loss where the picture has few colours."""
+    with Image.open(path) as picture:
+        few_colours = picture.convert("RGB").getcolors(maxcolors=256) is not None
+        content = io.BytesIO()
+        picture.convert("RGB").save(content, "WEBP", quality=_WEBP_QUALITY, lossless=few_colours, method=4)
+    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def embed_svg(drawing: str) -> str:
+    """An SVG drawing as a data address."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode("utf-8")).decode("ascii")
+
+
+def _gallery(
+    results: DatasetResults, set_name: str, title: str, columns: Sequence[tuple[MethodResult, str, str]]
+) -> Gallery:
+    keys = results.summary["examples"]
+    rows = []
+    for number in range(len(keys)):
+        paths = [picture_path(method.folder, set_name, number, kind) for method, kind, _ in columns]
+        rows.append([embed_picture(path) if path.exists() else None for path in paths])
+    return Gallery(f"{title}, holes: {set_name}", [name for _, _, name in columns], rows, keys)

@@ -1,0 +1,98 @@
+"""Plots of the report as SVG that reads on a light and on a dark page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipelines.report.collect import DatasetResults, MethodResult
+
+_GREY = "#808890"
+_COLOURS = ("#4c8dd6", "#e08a3c", "#3fae7a", "#b56fc6", "#d65f6f", "#9a8f3c")
+_STYLE: dict[Any, object] = {
+    "svg.hashsalt": "sgenet",  # the same data give the same bytes
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _GREY,
+    "axes.labelcolor": _GREY,
+    "axes.edgecolor": _GREY,
+    "axes.titlecolor": _GREY,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": _GREY,
+    "grid.alpha": 0.2,
+}
+_COLUMNS = 3
+_SMOOTHED = 0.05  # share of the points that the running mean covers
+
+
+def loss_curves(results: DatasetResults) -> str | None:
+    """One panel a loss term, one line a method: what was logged, faint, and its running mean."""
+    trained = [method for method in results.methods if method.training and method.training.losses]
+    terms = list(dict.fromkeys(term for method in trained for term in method.training.losses))  # type: ignore[union-attr]
+    if not terms:
+        return None
+    num_rows = -(-len(terms) // _COLUMNS)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.4 * _COLUMNS, 2.4 * num_rows), layout="constrained")
+        panels = figure.subplots(num_rows, _COLUMNS, squeeze=False).ravel()
+        for panel, term in zip(panels, terms, strict=False):
+            panel.set_title(term.replace("_", " "), fontsize=9)
+            for method, colour in zip(trained, _COLOURS * len(trained), strict=False):
+                steps, values = method.training.losses.get(term, ([], []))  # type: ignore[union-attr]
+                panel.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+                panel.plot(steps, _running_mean(values), color=colour, linewidth=1.5, label=method.title)
+        for panel in panels[len(terms) :]:
+            panel.set_visible(False)
+        for panel in panels[max(0, len(terms) - _COLUMNS) : len(terms)]:
+            panel.set_xlabel("step")
+        panels[0].legend(frameon=False)
+        return _svg(figure)
+
+
+def confidence_scatter(results: DatasetResults) -> str | None:
+    """Figure 8: hole L1 of every picture over its mean confidence in the hole, one panel a method."""
+    shown = [method for method in results.methods if len(_points(method)[0])]
+    if not shown:
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.4 * len(shown), 2.8), layout="constrained")
+        panels = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).ravel()
+        for panel, method, colour in zip(panels, shown, _COLOURS, strict=False):
+            panel.scatter(*_points(method), s=6, alpha=0.5, color=colour, linewidths=0)
+            panel.set_title(method.title, fontsize=9)
+            panel.set_xlabel("mean confidence in the hole")
+        panels[0].set_ylabel("hole L1")
+        return _svg(figure)
+
+
+def _points(method: MethodResult) -> tuple[np.ndarray, np.ndarray]:
+    confidence = np.asarray(method.pictures["confidence_hole"].to_pylist(), np.float64)
+    hole_l1 = np.asarray(method.pictures["l1_hole"].to_pylist(), np.float64)
+    known = ~np.isnan(confidence) & ~np.isnan(hole_l1)
+    return confidence[known], hole_l1[known]
+
+
+def _running_mean(values: Sequence[float]) -> np.ndarray:
+    """Centred mean over a share of the points, narrower towards the ends."""
+    half = int(len(values) * _SMOOTHED / 2)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    positions = np.arange(len(values))
+    reach = np.minimum(half, np.minimum(positions, len(values) - 1 - positions))
+    means: np.ndarray = (sums[positions + reach + 1] - sums[positions - reach]) / (2 * reach + 1)
+    return means
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return text.getvalue()

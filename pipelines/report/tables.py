@@ -1,0 +1,247 @@
+"""The tables of the report as plain text cells, so that page, terminal and Markdown show the same numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipelines.report.collect import DatasetResults, Group, MethodResult
+from sgenet.evaluation.statistics import paired_difference
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a score is shown.
+
+    Attributes:
+        name: in ``metrics.json``.
+        title: above its column.
+        decimals: shown.
+        higher_is_better: which end of it is best.
+    """
+
+    name: str
+    title: str
+    decimals: int
+    higher_is_better: bool
+
+    def format(self, value: float | None) -> str:
+        """The number as the tables print it; a dash where there is none."""
+        return "–" if value is None or math.isnan(value) else f"{value:.{self.decimals}f}"
+
+
+# ``metrics.json`` holds more; these are the ones that decide.
+SCORES = (
+    Score("psnr", "PSNR ↑", 2, True),
+    Score("psnr_hole", "PSNR hole ↑", 2, True),
+    Score("ssim", "SSIM ↑", 3, True),
+    Score("ssim_hole", "SSIM hole ↑", 3, True),
+    Score("l1", "L1 ↓", 4, False),
+    Score("l1_hole", "L1 hole ↓", 4, False),
+    Score("miou", "mIoU ↑", 3, True),
+    Score("miou_hole", "mIoU hole ↑", 3, True),
+)
+
+_GROUPINGS = (("stratum", "scene complexity"), ("hole_ratio", "hole ratio"))
+_ABLATION_  # ``metrics.json`` holds more; these are the ones that decide.
+SCORES = ("psnr", "psnr_hole", "ssim", "l1_hole")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: the number or word.
+        detail: set small beside it, such as an interval.
+        best: the best of its column.
+    """
+
+    text: str
+    detail: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column names the row.
+
+    Attributes:
+        title: above it.
+        columns: titles.
+        rows: cells, as many as columns.
+        note: below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]] = field(default_factory=list)
+    note: str = ""
+
+
+def headline(results: DatasetResults, set_name: str) -> Table:
+    """Every method with its mean scores and their intervals, as in Tables 1 and 4."""
+    shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
+    best = {score.name: _best(score, results.methods, set_name) for score in shown}
+    rows = []
+    for method in results.methods:
+        metrics = method.metrics[set_name]
+        cells = [Cell(method.title)]
+        for score in shown:
+            text = score.format(metrics.get(score.name))
+            cells.append(Cell(text, _interval(score, method, set_name), text == best[score.name]))
+        cells.append(Cell(str(int(metrics["num_pictures"]))))
+        rows.append(cells)
+    note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
+    return Table(f"Holes: {set_name}", ["method", *(score.title for score in shown), "N"], rows, note)
+
+
+def ablation(results: DatasetResults, set_name: str) -> Table | None:
+    """Each trained method against the first of them, picture by picture, as in Table 3."""
+    trained = [method for method in results.methods if method.training is not None]
+    if len(trained) < 2:
+        return None
+    scores = [score for score in SCORES if score.name in _ABLATION_SCORES]
+    rows = []
+    for method in trained[1:]:
+        cells = [Cell(method.title)]
+        for score in scores:
+            first, second = (_per_picture(each, set_name, score.name) for each in (method, trained[0]))
+            difference = paired_difference(first, second)
+            low, high = (f"{bound:+.{score.decimals}f}" for bound in (difference.low, difference.high))
+            cells.append(Cell(f"{difference.value:+.{score.decimals}f}", f"{low} … {high}"))
+        rows.append(cells)
+    note = "Mean difference over the same pictures with its 95 % bootstrap interval."
+    columns = ["method", *(f"Δ {score.title}" for score in scores)]
+    return Table(f"Against {trained[0].title}, holes: {set_name}", columns, rows, note)
+
+
+def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
+    """PSNR and SSIM of every method per stratum and per hole-ratio bin."""
+    tables = []
+    for grouping, title in _GROUPINGS:
+        names = _group_names(results, set_name, grouping)
+        rows = []
+        for name in names:
+            groups = [_group(method, set_name, grouping, name) for method in results.methods]
+            rows.append([Cell(name), Cell(str(groups[0].num_pictures)), *_breakdown_cells(groups)])
+        columns = [title, "N", *(method.title for method in results.methods)]
+        tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, "PSNR / SSIM of the whole picture."))
+    return tables
+
+
+def costs(results: DatasetResults) -> Table | None:
+    """What each trained method costs: size, work, time."""
+    rows = []
+    for method in results.methods:
+        if method.training is None:
+            continue
+        facts = method.training.facts
+        rows.append(
+            [
+                Cell(method.title),
+                Cell(_scaled(facts.get("parameters"), 1e6, "M")),
+                Cell(_scaled(facts.get("macs"), 5e8, "G")),
+                Cell(_plain(facts.get("steps"))),
+                Cell(_scaled(facts.get("seconds"), 60, "min")),
+                Cell(_scaled(facts.get("pictures_per_second"), 1, "")),
+                Cell(_scaled(facts.get("data_wait_share"), 0.01, "%")),
+                Cell(method.training.perceptual_network),
+            ]
+        )
+    if not rows:
+        return None
+    columns = ["method", "parameters", "FLOPs", "steps", "time", "pictures/s", "waiting for data", "VGG-16 of λ_p"]
+    return Table("Size and cost", columns, rows, "FLOPs of one picture: two for each multiply-accumulate.")
+
+
+def confidence(results: DatasetResults) -> Table | None:
+    """Does confidence follow the error, and does doubt shrink from scale to scale? (Fig. 7 and 8)"""
+    rows = []
+    scales = [4, 3, 2, 1, 0]
+    for method in results.methods:
+        for set_name, metrics in method.metrics.items():
+            if "confidence_hole" not in metrics:
+                continue
+            cells = [Cell(f"{method.title}, {set_name}"), Cell(f"{metrics['confidence_hole']:.3f}")]
+            for kind in ("pearson", "spearman"):
+                name = f"confidence_l1_{kind}"
+                known = name in metrics
+                detail = f"{metrics[f'{name}_low']:.2f} … {metrics[f'{name}_high']:.2f}" if known else ""
+                cells.append(Cell(f"{metrics[name]:.2f}" if known else "–", detail))
+            shares = [metrics.get(f"unreliable_hole_{scale}") for scale in scales]
+            cells.append(Cell(" → ".join(f"{100 * share:.0f}" for share in shares if share is not None) or "–"))
+            rows.append(cells)
+    if not rows:
+        return None
+    columns = ["method, holes", "mean in hole", "Pearson r", "Spearman ρ", "unreliable % in hole, scale 4 → 0"]
+    return Table(
+        "Confidence against hole L1", columns, rows, "Negative correlation: confident holes have small errors."
+    )
+
+
+def to_markdown(table: Table) -> str:
+    """The table as Markdown, the best of each column in bold."""
+
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    lines = [line(table.columns), line(["---"] * len(table.columns))]
+    for row in table.rows:
+        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in row]
+        lines.append(
+            line(f"{text} ({cell.detail})" if cell.detail else text for text, cell in zip(texts, row, strict=True))
+        )
+    return "\n".join([f"**{table.title}**", "", *lines, "", *([table.note, ""] if table.note else [])])
+
+
+def _best(score: Score, methods: Sequence[MethodResult], set_name: str) -> str | None:
+    """The best value as printed, so that methods equal in print are both marked; None for a single method."""
+    values = [method.metrics[set_name][score.name] for method in methods if score.name in method.metrics[set_name]]
+    if len(values) < 2:
+        return None
+    return score.format(max(values) if score.higher_is_better else min(values))
+
+
+def _interval(score: Score, method: MethodResult, set_name: str) -> str:
+    bounds = method.intervals[set_name].get(score.name)
+    return "" if bounds is None else f"{score.format(bounds[0])} … {score.format(bounds[1])}"
+
+
+def _per_picture(method: MethodResult, set_name: str, score: str) -> np.ndarray:
+    """One score a picture, in the order of the index, which is the same for every method."""
+    table = method.pictures
+    rows = np.asarray(table["set"].to_pylist()) == set_name
+    values: np.ndarray = np.asarray(table[score].to_pylist(), np.float64)[rows]
+    return values
+
+
+def _group_names(results: DatasetResults, set_name: str, grouping: str) -> list[str]:
+    return [
+        group.name for group in results.methods[0].groups if group.set_name == set_name and group.grouping == grouping
+    ]
+
+
+def _group(method: MethodResult, set_name: str, grouping: str, name: str) -> Group:
+    wanted = (set_name, grouping, name)
+    return next(group for group in method.groups if (group.set_name, group.grouping, group.name) == wanted)
+
+
+def _breakdown_cells(groups: Sequence[Group]) -> list[Cell]:
+    best = max(group.scores["psnr"] for group in groups)
+    return [
+        Cell(f"{group.scores['psnr']:.2f} / {group.scores['ssim']:.3f}", best=group.scores["psnr"] == best)
+        for group in groups
+    ]
+
+
+def _scaled(value: Any, unit: float, symbol: str) -> str:
+    return "–" if value is None else f"{value / unit:.1f} {symbol}".strip()
+
+
+def _plain(value: Any) -> str:
+    return "–" if value is None else f"{value:,}"

@@ -1,0 +1,170 @@
+"""Raw picture and label files → upright RGB pictures and class ids, or a reason why not.
+
+What is done to a picture, in this order:
+
+- 16-bit samples are scaled to 8 bits, palettes resolved, grey and CMYK converted to RGB (colour
+  profiles are not applied); what is transparent is laid over mid-grey, the value a hole has too.
+- The EXIF orientation is applied, to the label as well where its size shows that it was drawn
+  on the picture as stored.
+- Picture and label are resized so that the shorter side is as set: bicubic with antialiasing,
+  and nearest neighbour, which never invents a class.
+
+Nothing is repaired: a truncated file is refused. A header that promises more than 100
+megapixels is refused before any pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from pipelines.datasets.samples import RawLabel
+from sgenet.errors import DataError
+
+MAX_PIXELS = 100_000_000
+
+_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+_LABEL_FORMATS = ("PNG", "BMP", "TIFF")
+_MID_GREY = (128, 128, 128)
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Pillow stretches grey PNGs of 2 and 4 bits to 0 … 255; ids must come back as they are.
+_GREY_STRETCH = {2: 85, 4: 17}
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A picture, upright.
+
+    Attributes:
+        image: mode RGB.
+        turned: the transposition that made it upright, if any.
+    """
+
+    image: Image.Image
+    turned: Image.Transpose | None
+
+
+def decode_image(content: bytes) -> DecodedImage:
+    """Decode a picture file.
+
+    Raises:
+        DataError: with the reason alone, for the quarantine table.
+    """
+    with _opened(content, _IMAGE_FORMATS) as image:
+        # Read first: some formats forget it on conversion.
+        turned = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+        rgb = _as_rgb(image)
+        return DecodedImage(rgb if turned is None else rgb.transpose(turned), turned)
+
+
+def decode_label(content: bytes, picture: DecodedImage) -> RawLabel:
+    """Decode a label file to (H, W) raw ids that lie on the upright picture.
+
+    Raises:
+        DataError: it does not hold ids, or its size is neither the picture's as shown nor as stored.
+    """
+    with _opened(content, _LABEL_FORMATS) as image:
+        size = image.size
+        label = _ids(image, content)
+    if size != picture.image.size and picture.turned is not None:
+        label = np.asarray(Image.fromarray(label).transpose(picture.turned))
+    height, width = label.shape
+    if (width, height) != picture.image.size:
+        raise DataError(
+            f"label of another size: the label is {size[0]}×{size[1]}, "
+            f"the picture {picture.image.width}×{picture.image.height}"
+        )
+    return label
+
+
+def check_fits(image: Image.Image, crop: int) -> None:
+    """Refuse a picture that would have to be enlarged before a crop fits.
+
+    Raises:
+        DataError: with the reason.
+    """
+    if min(image.size) < crop:
+        raise DataError(f"smaller than the crop: the picture is {image.width}×{image.height}, the crop {crop}×{crop}")
+
+
+def resize_image(image: Image.Image, side: int) -> Image.Image:
+    """Resize so that the shorter side has ``side`` pixels: bicubic, antialiased, the longer side rounded."""
+    shorter = min(image.size)
+    width, height = ((length * side + shorter // 2) // shorter for length in image.size)
+    if (width, height) == image.size:
+        return image
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=None)
+
+
+def resize_label(label: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize class ids (H, W) to ``size`` = (width, height) by nearest neighbour."""
+    return np.asarray(Image.fromarray(label).resize(size, Image.Resampling.NEAREST))
+
+
+@contextmanager
+def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Open by header, refuse bombs, decode every pixel; whatever fails in it becomes a reason."""
+    if not content:
+        raise DataError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns below our limit already, and of metadata that is not used here.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                image.load()
+                yield image
+    except UnidentifiedImageError:
+        raise DataError(f"not a picture in any of the formats {', '.join(formats)}") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"larger than {MAX_PIXELS // 1_000_000} megapixels by its header") from None
+    except (OSError, SyntaxError, ValueError, EOFError, OverflowError, KeyError, TypeError, IndexError) as error:
+        raise DataError(f"damaged or truncated: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        wide = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise DataError(f"samples of 32 bits (Pillow mode {image.mode}) have no known range; store 8 or 16 bits")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        backdrop = Image.new("RGB", image.size, _MID_GREY)
+        backdrop.paste(coloured, mask=coloured.getchannel("A"))
+        return backdrop
+    return image.convert("RGB")
+
+
+def _ids(image: Image.Image, content: bytes) -> RawLabel:
+    values = np.asarray(image)
+    match image.mode:
+        case "1":
+            return values.astype(np.uint8)
+        case "P":
+            return values
+        case "L":
+            # Byte 24 of a PNG: bits a sample.
+            bits = content[24] if content.startswith(_PNG_START) else 8
+            return values // np.uint8(_GREY_STRETCH.get(bits, 1))
+        case "I;16" | "I;16B":
+            return values.astype(np.uint16)
+    raise DataError(f"the label holds colours (Pillow mode {image.mode}); store class ids in a grey or palette PNG")

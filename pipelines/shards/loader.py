@@ -1,0 +1,99 @@
+"""Batches from a dataset through decoding processes, in an order that does not depend on how many there are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.shards.reader import RawBatch, ShardDataset, collate
+from pipelines.shards.sampler import GlobalBatchSampler, SampleRequest
+from sgenet.errors import UserError
+
+# A forked process has the sample table for nothing; elsewhere than on Linux forking is not safe.
+_START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+
+
+def training_batches(
+    dataset: ShardDataset,
+    sampler: GlobalBatchSampler,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    start: int = 0,
+    processes: int = 0,
+    prefetch: int = 4,
+) -> Iterator[RawBatch]:
+    """This rank's part of every global batch from number ``start`` on, without end.
+
+    Args:
+        dataset: the training split; the sampler's indices are its rows.
+        processes: that decode; 0 decodes in the calling process. The batches are the same for any number.
+        prefetch: batches each process keeps ready.
+
+    Raises:
+        SettingsError: the batch cannot be divided among ``world`` ranks.
+        DataError: while iterating: a sample cannot be read, with its shard and key.
+    """
+    if sampler.num_samples != len(dataset):
+        raise ValueError(f"the sampler counts {sampler.num_samples} samples, the dataset {len(dataset)}")
+    return _load(dataset, sampler.rank_batches(rank, world, start), processes, prefetch)
+
+
+def evaluation_batches(
+    dataset: ShardDataset, batch_size: int, processes: int = 0, prefetch: int = 4
+) -> Iterator[RawBatch]:
+    """Every sample once, in the table's order; the last batch may be smaller.
+
+    Raises:
+        DataError: while iterating: a sample cannot be read, with its shard and key.
+    """
+    requests = [SampleRequest(row, seed=row) for row in range(len(dataset))]
+    batches = (requests[first : first + batch_size] for first in range(0, len(requests), batch_size))
+    return _load(dataset, batches, processes, prefetch)
+
+
+class _BatchDataset(Dataset["RawBatch | UserError"]):
+    """Whole batches, one a request. What the user can fix is handed over as a value:
+    raised in a decoding process, its sentence would arrive buried in a traceback."""
+
+    def __init__(self, dataset: ShardDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, requests: list[SampleRequest]) -> RawBatch | UserError:
+        try:
+            return collate([self._dataset[request] for request in requests])
+        except UserError as error:
+            return error
+
+
+def _load(
+    dataset: ShardDataset, batches: Iterable[list[SampleRequest]], processes: int, prefetch: int
+) -> Iterator[RawBatch]:
+    loader: DataLoader[RawBatch | UserError] = DataLoader(
+        _BatchDataset(dataset),
+        batch_size=None,
+        sampler=batches,
+        num_workers=processes,
+        prefetch_factor=prefetch if processes else None,
+        multiprocessing_context=_START_METHOD if processes else None,
+        worker_init_fn=_use_one_thread,
+        collate_fn=_as_it_is,
+        # A generator of its own: the loader would otherwise draw from the training's random stream.
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _use_one_thread(process: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,121 @@
+"""What lies in a shard and what is known about it without opening it. Needs NumPy alone.
+
+A sample is up to three members of a tar file that share a key:
+
+=================  ==================================================================
+``<key>.jpg``      the picture of a training sample, JPEG 4:4:4
+``<key>.png``      the picture of an evaluation sample, lossless
+``<key>.label.png``  its label map, 8-bit class ids, 255 = ignore (absent when unlabelled)
+``<key>.json``     source, path, hash, width, height, number of classes
+=================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sgenet.errors import DataError
+
+SCHEMA_VERSION = 1
+"""Raised whenever shards written before can no longer be read."""
+
+INDEX_NAME = "index.parquet"
+QUARANTINE_NAME = "quarantine.parquet"
+MANIFEST_NAME = "manifest.json"
+
+LABEL_SUFFIX = "label.png"
+META_SUFFIX = "json"
+
+Strings = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+"""A column of text of ``numpy.dtypes.StringDType``: one compact buffer, not a Python object a row."""
+
+
+class Span(NamedTuple):
+    """Where a member's content lies in its shard.
+
+    Attributes:
+        offset: of its first byte, from the start of the tar file.
+        size: in bytes; 0 when the sample has no such member.
+    """
+
+    offset: int
+    size: int
+
+
+ABSENT = Span(0, 0)
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """The samples of a folder of shards in index order (split, then key), a column an array of N rows.
+
+    Attributes:
+        folder: where the shards lie.
+        digest: identifies the content of the whole folder, whichever rows this table holds.
+        shard_names: file names of the shards.
+        keys, splits, sources: (N,) text.
+        shard_ids: (N,) positions in ``shard_names``.
+        image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
+        sizes: (N, 2) int32 width and height in pixels.
+        num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
+    """
+
+    folder: Path
+    digest: str
+    shard_names: tuple[str, ...]
+    keys: Strings
+    splits: Strings
+    sources: Strings
+    shard_ids: npt.NDArray[np.int32]
+    image_spans: npt.NDArray[np.int64]
+    label_spans: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int32]
+    num_classes: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def of_split(self, split: str) -> SampleTable:
+        """The samples of one split, in the same order.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = np.flatnonzero(self.splits == split)
+        if len(rows) == 0:
+            found = ", ".join(sorted({str(name) for name in np.unique(self.splits)})) or "none"
+            raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
+        return self.rows(rows)
+
+    def rows(self, rows: npt.NDArray[np.integer]) -> SampleTable:
+        """The samples at the given positions."""
+        return replace(
+            self,
+            keys=self.keys[rows],
+            splits=self.splits[rows],
+            sources=self.sources[rows],
+            shard_ids=self.shard_ids[rows],
+            image_spans=self.image_spans[rows],
+            label_spans=self.label_spans[rows],
+            sizes=self.sizes[rows],
+            num_classes=self.num_classes[rows],
+        )
+
+    def shard_path(self, row: int) -> Path:
+        """The shard that holds a sample."""
+        return self.folder / self.shard_names[int(self.shard_ids[row])]
+
+
+def shard_name(split: str, number: int) -> str:
+    """File name of a split's shard, counted from 0."""
+    return f"{split}-{number:06d}.tar"
+
+
+def image_suffix(split: str) -> str:
+    """``jpg`` for training pictures; what is measured on is stored losslessly, as ``png``."""
+    return "jpg" if split == "train" else "png"

@@ -1,0 +1,52 @@
+"""Stage ``index``: every raw sample of a dataset, with the hashes of its files, as ``sources.parquet``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipelines.datasets.build import build_adapters
+from pipelines.datasets.samples import Adapter, RawSample
+from pipelines.distributed.parallel import parallel_map
+from pipelines.params import DataSettings
+from pipelines.shards.sources import SourceRow, examine, write_sources
+from sgenet.errors import DataError
+
+_CHUNK = 32
+
+
+def run(data: DataSettings, output: Path, workers: int | None = None) -> None:
+    """Enumerate the samples of every source, hash their files, and write the table.
+
+    A file that cannot be read is listed with the reason; the shards stage quarantines it.
+
+    Args:
+        data: the dataset's settings.
+        output: the Parquet file to write.
+        workers: processes; None takes every core. The result is the same for any number.
+
+    Raises:
+        DataError: a layout lacks something, or names collide.
+    """
+    adapters = dict(build_adapters(data))
+    samples = [sample for adapter in adapters.values() for sample in adapter.samples()]
+    _check_keys(samples)
+    chunks = [samples[first : first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
+    examined = parallel_map(partial(_examine_all, adapters=adapters), chunks, workers, "hashing raw samples")
+    write_sources(output, [row for rows in examined for row in rows])
+
+
+def _examine_all(samples: Sequence[RawSample], adapters: Mapping[str, Adapter]) -> list[SourceRow]:
+    return [examine(sample, adapters[sample.source]) for sample in samples]
+
+
+def _check_keys(samples: Sequence[RawSample]) -> None:
+    if not samples:
+        raise DataError("the dataset's sources hold no samples at all; check data.sources")
+    counts = Counter(sample.key for sample in samples)
+    key, count = counts.most_common(1)[0]
+    if count > 1:
+        paths = [f"{sample.storage}/{sample.image_path}" for sample in samples if sample.key == key]
+        raise DataError(f"duplicate names: {' and '.join(paths)} all have the key '{key}'; rename them")

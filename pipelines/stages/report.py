@@ -1,0 +1,69 @@
+"""Stage ``report``: one page, one table and one metrics file for everything that was evaluated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as TerminalTable
+
+from pipelines.files import publish_folder
+from pipelines.params import Settings
+from pipelines.report.collect import DatasetResults, collect
+from pipelines.report.page import render
+from pipelines.report.tables import Cell, Table, ablation, headline, to_markdown
+
+PAGE = "index.html"
+
+
+def run(settings: Settings, output: Path) -> None:
+    """Read every evaluation under ``runs/``, write the report, and print its main tables.
+
+    Args:
+        settings: which datasets and methods, in which order.
+        output: folder to write: ``index.html`` (self-contained), ``table.md`` and ``metrics.json``,
+            ``{dataset: {method: {set: {score: mean}}}}``.
+
+    Raises:
+        DataError: nothing was evaluated, an evaluation is damaged, or methods were evaluated on
+            different data.
+    """
+    datasets = collect(settings)
+    metrics = {results.name: {method.name: method.metrics for method in results.methods} for results in datasets}
+    with publish_folder(output) as folder:
+        (folder / PAGE).write_text(render(settings, datasets), encoding="utf-8")
+        (folder / "table.md").write_text(_markdown(datasets), encoding="utf-8")
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    console = Console()
+    for results in datasets:
+        for set_name in results.sets:
+            console.print(_for_terminal(results.name, headline(results, set_name)))
+    console.print(f"The report is at {output / PAGE}", soft_wrap=True)
+
+
+def _markdown(datasets: list[DatasetResults]) -> str:
+    parts = []
+    for results in datasets:
+        parts.append(f"## {results.name}\n")
+        for set_name in results.sets:
+            parts.append(to_markdown(headline(results, set_name)))
+            if compared := ablation(results, set_name):
+                parts.append(to_markdown(compared))
+    return "\n".join(parts)
+
+
+def _for_terminal(dataset: str, table: Table) -> TerminalTable:
+    terminal_table = TerminalTable(title=f"{dataset} · {table.title}", title_justify="left", box=SIMPLE_HEAD)
+    for index, column in enumerate(table.columns):
+        # One word a line: nine scores fit into 80 characters.
+        title = column.replace(" ", "\n")
+        terminal_table.add_column(title, justify="left" if index == 0 else "right", no_wrap=True, overflow="ignore")
+    for row in table.rows:
+        terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row))
+    return terminal_table
+
+
+def _for_terminal_cell(cell: Cell) -> str:
+    return f"[bold green]{cell.text}[/]" if cell.best else cell.text

@@ -1,0 +1,88 @@
+"""Stage ``shards``: the raw samples as WebDataset shards with an index, every input accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.datasets.build import build_adapters
+from pipelines.distributed.parallel import parallel_map
+from pipelines.files import publish_folder
+from pipelines.params import DataSettings
+from pipelines.shards.index import write_index, write_table
+from pipelines.shards.manifest import SplitCount, write_manifest
+from pipelines.shards.schema import INDEX_NAME, QUARANTINE_NAME
+from pipelines.shards.sources import read_sources
+from pipelines.shards.writer import Quarantined, WrittenShard, plan_shards, write_shard
+from sgenet.errors import DataError
+
+QUARANTINE_SCHEMA = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in ("key", "split", "path", "reason")]
+)
+
+_NUM_REASONS_SHOWN = 5
+
+
+def run(data: DataSettings, sources: Path, output: Path, workers: int | None = None) -> None:
+    """Write ``{split}-{n:06d}.tar``, ``index.parquet``, ``quarantine.parquet``, and last ``manifest.json``.
+
+    The folder appears whole or not at all.
+
+    Args:
+        data: the dataset's settings.
+        sources: the table of the index stage.
+        output: the folder to write.
+        workers: processes; None takes every core. The bytes are the same for any number.
+
+    Raises:
+        DataError: raw files changed since they were indexed, more of them are unusable than
+            ``max_quarantine_ratio`` allows, or the disk is full.
+    """
+    refused = output.with_name(f"{output.name}.{QUARANTINE_NAME}")
+    refused.unlink(missing_ok=True)
+    plans = plan_shards(read_sources(sources), data.samples_per_shard)
+    adapters = dict(build_adapters(data))
+    with publish_folder(output) as folder:
+        write = partial(write_shard, adapters=adapters, data=data, folder=folder)
+        written = list(parallel_map(write, plans, workers, "writing shards"))
+        quarantined = [item for shard in written for item in shard.quarantined]
+        _check_share(quarantined, sum(len(plan.rows) for plan in plans), data.max_quarantine_ratio, refused)
+        _write_tables(folder, written, quarantined, data)
+
+
+def _write_tables(
+    folder: Path, written: Sequence[WrittenShard], quarantined: Sequence[Quarantined], data: DataSettings
+) -> None:
+    entries = [shard.entry for shard in written if shard.entry is not None]
+    write_index(folder / INDEX_NAME, [shard.index for shard in written])
+    _write_quarantine(folder / QUARANTINE_NAME, quarantined)
+    write_manifest(folder, entries, _counts(written), data.model_dump(mode="json"))
+
+
+def _counts(written: Sequence[WrittenShard]) -> dict[str, SplitCount]:
+    counts: dict[str, SplitCount] = {}
+    for shard in written:
+        before = counts.get(shard.split, SplitCount(0, 0))
+        counts[shard.split] = SplitCount(before.written + len(shard.index), before.quarantined + len(shard.quarantined))
+    return counts
+
+
+def _check_share(quarantined: Sequence[Quarantined], total: int, allowed: float, refused: Path) -> None:
+    if len(quarantined) <= allowed * total:
+        return
+    _write_quarantine(refused, quarantined)
+    shown = "; ".join(f"{item.path}: {item.reason}" for item in quarantined[:_NUM_REASONS_SHOWN])
+    more = len(quarantined) - _NUM_REASONS_SHOWN
+    raise DataError(
+        f"{len(quarantined)} of {total} inputs are unusable and max_quarantine_ratio allows a share of {allowed:g} "
+        f"({shown}{f'; and {more} more' if more > 0 else ''}); all are listed in {refused}: repair or remove them, "
+        "or raise data.<dataset>.max_quarantine_ratio"
+    )
+
+
+def _write_quarantine(path: Path, quarantined: Sequence[Quarantined]) -> None:
+    write_table(path, pa.Table.from_pylist([asdict(item) for item in quarantined], schema=QUARANTINE_SCHEMA))

@@ -1,0 +1,187 @@
+"""Stage ``train``: one method trained on one dataset, as one tracked run, to a released model.
+
+The resumable state lies under ``settings.storage``, because DVC removes the stage's output before
+it runs. It is keyed by what decides the result: running the same thing again continues or
+reuses it, changing anything starts from the beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pipelines.evaluation_masks import load_evaluation_masks
+from pipelines.files import publish_folder
+from pipelines.params import RunSettings, Settings
+from pipelines.shards.manifest import read_manifest
+from pipelines.storage import join
+from pipelines.tracking.commit import current_commit
+from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.history import History
+from pipelines.training.job import TrainingJob
+from pipelines.training.launch import launch
+from pipelines.training.run_key import digest_code, run_key
+from pipelines.training.worker import build_state
+from sgenet.errors import CheckpointError
+from sgenet.methods.build import count_macs, count_parameters
+from sgenet.methods.release import save_released
+from sgenet.settings import LossSettings
+from sgenet.training.state import TrainingState
+
+
+def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, output: Path) -> None:
+    """Train, and write the released model with everything known about its making.
+
+    Args:
+        settings: of the whole pipeline.
+        dataset, method: which pair is trained.
+        shards, masks: folders of the stages ``shards`` and ``masks``.
+        output: folder for ``model.safetensors``, ``model.json`` (the averaged generator),
+            ``losses.csv``, ``validation.csv`` and ``training.json``.
+
+    Raises:
+        UserError: something the user can fix keeps the training from starting or going on.
+        pipelines.training.interruption.TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
+    """
+    digests = Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code())
+    job = plan(settings, dataset, method, shards, masks, digests)
+    with logical_run(
+        dataset,
+        job.run_key,
+        name=f"{dataset}/{method}",
+        params=_parameters(job),
+        tags={
+            "sgenet.checkpoints": _address(settings, job.run_key),
+            "sgenet.perceptual_weights": perceptual_weights(job.recipe.losses),
+        },
+        inputs=_inputs(dataset, shards, masks, digests),
+    ) as logger:
+        job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
+        launch(job, settings.run)
+        release(job, settings.run, digests, output)
+        logger.artifact(output, "model")
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Hashes of what a training is made from: the shards, the evaluation masks, the code."""
+
+    shards: str
+    masks: str
+    code: str
+
+
+def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, digests: Digests) -> TrainingJob:
+    """Describe the training that the settings ask for; nothing is written.
+
+    Raises:
+        DataError: a folder of mask files does not exist.
+    """
+    data, recipe, holes = settings.data[dataset], settings.recipes[dataset], settings.masks[dataset].training
+    key = run_key(
+        method=method,
+        recipe=recipe,
+        label_space=data.labels,
+        crop=data.crop,
+        holes=holes,
+        data_digest=digests.shards,
+        masks_digest=digests.masks,
+        code_digest=digests.code,
+    )
+    return TrainingJob(
+        run_key=key,
+        dataset=dataset,
+        method=method,
+        recipe=recipe,
+        label_space=data.labels,
+        crop=data.crop,
+        holes=holes,
+        shards=shards.resolve(),
+        masks=masks.resolve(),
+        validation_split=settings.evaluation.split,
+        checkpoints=_absolute(_address(settings, key)),
+    )
+
+
+def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> None:
+    """Write the result of a finished training; ``output`` appears whole.
+
+    Raises:
+        CheckpointError: the last checkpoint is damaged.
+    """
+    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
+    state = build_state(job)
+    problems: list[str] = []
+    step = store.load_newest(state, problems.append)
+    if step != job.recipe.training.steps:
+        raise CheckpointError(
+            f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
+            "run the same command again to repeat the steps it held"
+        )
+    history = store.load_history(step)
+    facts = _facts(job, launched, digests, state, history)
+    with publish_folder(output) as folder:
+        save_released(folder, job.method, state.ema.network, job.recipe, job.label_space)
+        (folder / "losses.csv").write_text(history.losses_csv(), encoding="utf-8")
+        (folder / "validation.csv").write_text(history.validation_csv(), encoding="utf-8")
+        (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def perceptual_weights(losses: LossSettings) -> str:
+    """Which VGG-16 weights the perceptual loss used: ``none`` where it had no part in the training."""
+    return losses.perceptual_weights if losses.perceptual > 0 else "none"
+
+
+def _facts(
+    job: TrainingJob, launched: RunSettings, digests: Digests, state: TrainingState, history: History
+) -> dict[str, object]:
+    return {
+        "run_id": job.run_id,
+        "run_key": job.run_key,
+        "dataset": job.dataset,
+        "method": job.method,
+        "steps": state.step,
+        "pictures_seen": state.step * job.recipe.training.batch_size,
+        "seconds": history.seconds,
+        "pictures_per_second": history.steps_per_second * job.recipe.training.batch_size,
+        "data_wait_share": history.data_wait_share,
+        "validation": dict(history.validations[-1].scores) if history.validations else {},
+        "parameters": count_parameters(state.method.generator),
+        "critic_parameters": count_parameters(state.method.critic),
+        "macs": count_macs(state.ema.network, job.crop),
+        "perceptual_weights": perceptual_weights(job.recipe.losses),
+        "device": "cuda" if launched.use_gpu else "cpu",
+        "workers": launched.workers,
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "git_commit": current_commit(),
+        "digests": asdict(digests),
+    }
+
+
+def _parameters(job: TrainingJob) -> dict[str, Scalar]:
+    holes = ", ".join(f"{hole.kind} × {hole.weight:g}" for hole in job.holes)
+    return flat_parameters(
+        {"dataset": job.dataset, "method": job.method, "crop": job.crop, "holes": holes, **asdict(job.recipe)}
+    )
+
+
+def _inputs(dataset: str, shards: Path, masks: Path, digests: Digests) -> list[DataInput]:
+    return [
+        DataInput(name=f"{dataset}/shards", source=str(shards), digest=digests.shards),
+        DataInput(name=f"{dataset}/masks", source=str(masks), digest=digests.masks),
+    ]
+
+
+def _address(settings: Settings, key: str) -> str:
+    return join(settings.storage, "checkpoints", key)
+
+
+def _absolute(address: str) -> str:
+    """The same place for workers whose working folder may be another."""
+    return address if "://" in address else str(Path(address).resolve())

@@ -1,0 +1,70 @@
+"""Where runs are tracked: a server named by the environment, or a file in the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from sgenet.errors import UserError
+
+_FOLDER = "mlflow"
+
+
+class TrackingError(UserError):
+    """The tracking store cannot be reached, or does not hold what it should."""
+
+
+def tracking_uri() -> str:
+    """The address of the tracking store.
+
+    ``MLFLOW_TRACKING_URI`` where it is set; otherwise the SQLite file ``mlflow/mlflow.db`` below
+    the working folder (made if absent), which is the repository's root for every command.
+    """
+    configured = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if configured:
+        return configured
+    folder = Path(_FOLDER).resolve()
+    folder.mkdir(exist_ok=True)
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def artifact_root(address: str) -> Path | None:
+    """The folder for artifacts: beside an SQLite file, ``artifacts``; None where the server decides."""
+    if not address.startswith("sqlite:///"):
+        return None
+    return Path(address.removeprefix("sqlite:///")).resolve().parent / "artifacts"
+
+
+def without_secrets(address: str) -> str:
+    """An address fit for files and logs: no user or password, and no folder of this machine.
+
+    The SQLite file of the repository becomes ``sqlite:///mlflow/mlflow.db``.
+    """
+    here = f"sqlite:///{Path.cwd()}/"
+    if address.startswith(here):
+        return f"sqlite:///{address.removeprefix(here)}"
+    return re.sub(r"(?<=://)[^/@]*@", "", address.split("?", 1)[0])
+
+
+def check_reachable(address: str) -> None:
+    """Fail at once where a tracking server is not there; MLflow itself would retry for minutes.
+
+    Raises:
+        TrackingError: when nothing listens at the address, or its host name is not known.
+    """
+    if not address.startswith(("http://", "https://")):
+        return
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):
+            pass
+    except urllib.error.URLError as error:
+        # Any answer counts, a refusal without a login or an unknown certificate too: those are MLflow's to handle.
+        if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror, TimeoutError)):
+            raise TrackingError(
+                f"no tracking server answers at {without_secrets(address)} ({error.reason}); "
+                "start it, or correct or unset MLFLOW_TRACKING_URI"
+            ) from error

@@ -1,0 +1,262 @@
+"""One MLflow run per logical training: found again and resumed after a restart, closed whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.entities import DatasetInput, InputTag, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+from pipelines.tracking.address import TrackingError, artifact_root, check_reachable, tracking_uri, without_secrets
+from pipelines.tracking.commit import current_commit
+from pipelines.tracking.logger import RunLogger
+
+RUN_KEY_TAG = "sgenet.run_key"
+ELSEWHERE_TAG = "sgenet.trained_elsewhere"
+DATA_TAG_PREFIX = "sgenet.data."
+__all__ = [
+    "DataInput",
+    "RunLogger",
+    "close_run",
+    "flat_parameters",
+    "logical_run",
+    "open_run",
+    "restored_run",
+    "tracking_uri",
+]
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+Scalar = str | int | float | bool | None
+
+_PARAMETERS_PER_REQUEST = 100
+_DIGEST_LENGTH = 36  # what an MLflow store keeps of a dataset's digest; the whole one is in a tag
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInput:
+    """Data that a run was made from.
+
+    Attributes:
+        name: what it is, such as ``outdoor_mix/shards``.
+        source: a path or ``s3://`` address.
+        digest: the data's own hash, as its manifest says it.
+    """
+
+    name: str
+    source: str
+    digest: str
+
+
+@contextmanager
+def logical_run(
+    experiment: str,
+    run_key: str,
+    *,
+    name: str,
+    params: Mapping[str, Scalar],
+    tags: Mapping[str, str] | None = None,
+    inputs: Sequence[DataInput] = (),
+) -> Iterator[RunLogger]:
+    """Open (or resume) the run of a training, watch the machine, and close the run on every way out.
+
+    An exception closes it as FAILED; Ctrl-C, ``sys.exit`` and SIGTERM close it as KILLED. SIGTERM
+    raises ``SystemExit(143)`` in the main thread, unless a handler is installed already.
+
+    Args:
+        experiment: name of the MLflow experiment, made where missing.
+        run_key: hash of settings, data and code; the same key is the same run.
+        name: what the run is called in the UI.
+        params: see :func:`flat_parameters`.
+        tags: more tags.
+        inputs: the data's hashes.
+
+    Yields:
+        A logger; workers make their own from its ``run_id`` and ``address``.
+    """
+    run_id = open_run(experiment, run_key, name=name, params=params, tags=tags, inputs=inputs)
+    status: Status = "FAILED"
+    try:
+        with _sigterm_as_exit(), _system_metrics(run_id):
+            yield RunLogger(run_id)
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    finally:
+        close_run(run_id, status)
+
+
+def open_run(
+    experiment: str,
+    run_key: str,
+    *,
+    name: str,
+    params: Mapping[str, Scalar],
+    tags: Mapping[str, str] | None = None,
+    inputs: Sequence[DataInput] = (),
+) -> str:
+    """Find the run with this key and set it to RUNNING, or create it; see :func:`logical_run`.
+
+    Parameters and inputs are logged once: what the run holds already stays as it is.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        TrackingError: when the store cannot be used.
+    """
+    address = tracking_uri()
+    check_reachable(address)
+    try:
+        client = MlflowClient(address)
+        experiment_id = _experiment_id(client, experiment, address)
+        run = _find_run(client, experiment_id, run_key)
+        if run is None:
+            run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
+        else:
+            client.update_run(run.info.run_id, status="RUNNING", name=name)
+        _describe(client, run, params, {**_origin_tags(inputs), **(tags or {})}, inputs)
+    except MlflowException as error:
+        raise TrackingError(_unusable(address, error)) from error
+    return str(run.info.run_id)
+
+
+def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
+    """The run of a model that came with its files: the run itself, or a stand-in where this store never saw it.
+
+    DVC's cache and remotes bring a trained model to machines whose tracking store has no trace of its
+    training. The stand-in has the same run key, so that training it here would continue it, and the tag
+    ``sgenet.trained_elsewhere`` with the original's id.
+
+    Returns:
+        The id of a run that exists.
+    """
+    client = MlflowClient(tracking_uri())
+    try:
+        return str(client.get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise TrackingError(_unusable(tracking_uri(), error)) from error
+    stand_in = open_run(experiment, run_key, name=name, params={}, tags={ELSEWHERE_TAG: run_id})
+    close_run(stand_in, "FINISHED")
+    return stand_in
+
+
+def close_run(run_id: str, status: Status) -> None:
+    """Set the run's status and end time; the same run can be opened again later."""
+    MlflowClient(tracking_uri()).set_terminated(run_id, status)
+
+
+def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
+    """Flatten nested settings for MLflow: ``{"network": {"widths": [1, 2]}}`` → ``{"network.widths": "[1, 2]"}``."""
+    flat: dict[str, Scalar] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat.update(flat_parameters(value, f"{prefix}{key}."))
+        elif value is None or isinstance(value, (str, int, float, bool)):
+            flat[f"{prefix}{key}"] = value
+        else:
+            flat[f"{prefix}{key}"] = str(list(value) if isinstance(value, tuple) else value)
+    return flat
+
+
+def _unusable(address: str, error: MlflowException) -> str:
+    reason = str(error).replace(address, without_secrets(address)).split("\n", 1)[0].split(". ", 1)[0]
+    return (
+        f"the tracking store {without_secrets(address)} cannot be used ({reason}); "
+        "check MLFLOW_TRACKING_URI and that its server is running"
+    )
+
+
+def _experiment_id(client: MlflowClient, name: str, address: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        root = artifact_root(address)
+        try:
+            return client.create_experiment(name, (root / name).as_uri() if root else None)
+        except MlflowException as error:
+            # Another process may have made it in between.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"the experiment '{name}' in {without_secrets(address)} is deleted; "
+            "bring it back with `mlflow experiments restore`, or purge it with `mlflow gc`"
+        )
+    return experiment.experiment_id
+
+
+def _find_run(client: MlflowClient, experiment_id: str, run_key: str) -> Run | None:
+    found = client.search_runs(
+        [experiment_id], f"tags.`{RUN_KEY_TAG}` = '{run_key}'", max_results=1, order_by=["attributes.start_time ASC"]
+    )
+    return found[0] if found else None
+
+
+def _describe(
+    client: MlflowClient, run: Run, params: Mapping[str, Scalar], tags: Mapping[str, str], inputs: Sequence[DataInput]
+) -> None:
+    """Log what the run does not hold yet: after a restart that is nothing, or what a lost driver left undone."""
+    run_id = run.info.run_id
+    missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
+    for start in range(0, len(missing), _PARAMETERS_PER_REQUEST):
+        client.log_batch(run_id, params=missing[start : start + _PARAMETERS_PER_REQUEST], synchronous=True)
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True)
+    held = {item.dataset.name for item in run.inputs.dataset_inputs} if run.inputs else set()
+    new = [_dataset_input(item) for item in inputs if item.name not in held]
+    if new:
+        client.log_inputs(run_id, new)
+
+
+def _dataset_input(item: DataInput) -> DatasetInput:
+    remote = "://" in item.source
+    source = resolve_dataset_source(item.source) if remote else LocalArtifactDatasetSource(item.source)
+    data = MetaDataset(source, name=item.name, digest=item.digest[:_DIGEST_LENGTH])  # type: ignore[abstract]
+    return DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
+
+
+def _origin_tags(inputs: Sequence[DataInput]) -> dict[str, str]:
+    tags = {f"{DATA_TAG_PREFIX}{item.name}": item.digest for item in inputs}
+    commit = current_commit()
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+@contextmanager
+def _system_metrics(run_id: str) -> Iterator[None]:
+    # resume_logging: a resumed run continues its system metrics where they ended.
+    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=tracking_uri())  # type: ignore[no-untyped-call]
+    monitor.start()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        monitor.finish()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,93 @@
+"""Training's progress for a person: a bar on a terminal, a line for each logged step elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@dataclass(frozen=True)
+class LoggedStep:
+    """What is known at a logged step.
+
+    Attributes:
+        step: optimizer steps done.
+        terms: named loss terms.
+        pictures_per_second: since the logged step before.
+        seconds_left: estimated at that speed.
+    """
+
+    step: int
+    terms: Mapping[str, float]
+    pictures_per_second: float
+    seconds_left: float
+
+    def __str__(self) -> str:
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
+        left = timedelta(seconds=round(self.seconds_left))
+        return f"{losses}  {self.pictures_per_second:.1f} pictures/s  {left} left"
+
+
+class Supervisor(Protocol):
+    """Whoever launched the training: told what happens, and asked whether to go on."""
+
+    def show(self, logged: LoggedStep) -> None:
+        """Show a logged step."""
+
+    def say(self, text: str) -> None:
+        """Tell the user a sentence."""
+
+    def stop_requested(self) -> bool:
+        """Whether training should store its state and stop after this step."""
+
+
+class TrainingDisplay:
+    """Shows logged steps and sentences as they come.
+
+    Args:
+        title: what is trained.
+        num_steps: how long it takes altogether.
+        console: where to; the standard output when None.
+    """
+
+    def __init__(self, title: str, num_steps: int, console: Console | None = None) -> None:
+        self._title = title
+        self._num_steps = num_steps
+        self._console = console or Console()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=num_steps, losses="")
+
+    def __enter__(self) -> TrainingDisplay:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, logged: LoggedStep) -> None:
+        """Move the bar, or print a line."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=logged.step, losses=str(logged))
+        else:
+            self.say(f"step {logged.step}/{self._num_steps}  {logged}")
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the bar."""
+        # Wrapped by nobody: a log file is read by tools that expect one line an event.
+        self._console.print(f"{self._title}: {text}", markup=False, highlight=False, soft_wrap=True)

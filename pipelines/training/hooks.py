@@ -1,0 +1,164 @@
+"""What happens after a training step: losses recorded, pictures validated, state stored, a stop obeyed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.display import LoggedStep, Supervisor
+from pipelines.training.history import History, LossRow, ValidationRow
+from pipelines.validation import Validator
+from sgenet.settings import TrainingSettings
+from sgenet.training.loop import StepMetrics
+from sgenet.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from pipelines.tracking.logger import RunLogger
+
+
+class TrainingStopped(Exception):
+    """Raised on every rank after the step at which a requested stop took effect, the state stored."""
+
+
+@dataclass
+class Recorder:
+    """Everything rank 0 keeps: the history, the checkpoints, the tracked run, and the user's attention.
+
+    Attributes:
+        logger: of the tracked run; None tracks nothing.
+    """
+
+    history: History
+    store: CheckpointStore
+    supervisor: Supervisor
+    logger: RunLogger | None = None
+    _stored_step: int = field(default=-1, init=False)
+
+    def record_losses(self, row: LossRow, settings: TrainingSettings) -> None:
+        """Keep, track and show the losses of a step."""
+        self.history.add_losses(row)
+        speed = row.timed_steps * settings.batch_size / row.seconds
+        left = (settings.steps - row.step) * settings.batch_size / speed
+        if self.logger is not None:
+            metrics = {f"loss/{name}": value for name, value in row.terms.items()}
+            metrics["speed/pictures_per_second"] = speed
+            metrics["speed/data_wait_share"] = row.data_wait_seconds / row.seconds
+            self.logger.metrics(metrics, row.step)
+        self.supervisor.show(LoggedStep(row.step, row.terms, speed, left))
+
+    def record_validation(self, validator: Validator, state: TrainingState) -> None:
+        """Score the averaged generator, keep and track the scores and the sample pictures."""
+        result = validator.validate(state.ema.network, state.device)
+        self.history.add_validation(ValidationRow(state.step, result.scores))
+        if self.logger is not None:
+            self.logger.metrics({f"val/{name}": value for name, value in result.scores.items()}, state.step)
+            if result.sheet is not None:
+                self.logger.image(result.sheet, "samples", state.step)
+        shown = "  ".join(f"{name} {result.scores[name]:.4g}" for name in ("psnr_hole", "ssim_hole", "l1_hole"))
+        self.supervisor.say(f"validation at step {state.step}: {shown}")
+
+    def store_state(self, state: TrainingState) -> None:
+        """Store history and state, once a step."""
+        if state.step != self._stored_step:
+            self.store.save_history(self.history)
+            self.store.save(state)
+            self._stored_step = state.step
+
+
+class LossHook:
+    """Averages the losses over ranks at logged steps. For every rank; only rank 0 has a recorder."""
+
+    def __init__(self, settings: TrainingSettings, recorder: Recorder | None) -> None:
+        self._settings = settings
+        self._recorder = recorder
+        self._forget()
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        """Count the time; record at logged steps."""
+        self._timed_steps += 1
+        self._seconds += metrics.seconds
+        self._data_wait_seconds += metrics.data_seconds
+        if not is_due(metrics.step, self._settings.log_every, self._settings.steps):
+            return
+        terms = metrics.values()
+        if self._recorder is not None:
+            row = LossRow(metrics.step, terms, self._timed_steps, self._seconds, self._data_wait_seconds)
+            self._recorder.record_losses(row, self._settings)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._timed_steps, self._seconds, self._data_wait_seconds = 0, 0.0, 0.0
+
+
+@dataclass(frozen=True)
+class ValidationHook:
+    """Validates now and then. For rank 0."""
+
+    settings: TrainingSettings
+    recorder: Recorder
+    validator: Validator
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        """Validate at due steps."""
+        if is_due(metrics.step, self.settings.validate_every, self.settings.steps):
+            self.recorder.record_validation(self.validator, state)
+
+
+@dataclass(frozen=True)
+class CheckpointHook:
+    """Stores the state now and then. For rank 0."""
+
+    settings: TrainingSettings
+    recorder: Recorder
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        """Store at due steps."""
+        if is_due(metrics.step, self.settings.checkpoint_every, self.settings.steps):
+            self.recorder.store_state(state)
+
+
+class StopHook:
+    """Stops all ranks after the same step once the supervisor of rank 0 asks for it. For every rank."""
+
+    def __init__(self, supervisor: Supervisor, recorder: Recorder | None) -> None:
+        self._supervisor = supervisor
+        self._recorder = recorder
+        # A group on the CPU, so that asking every step never waits for a GPU.
+        self._group = _group_on_cpu()
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        """Ask, agree, and stop.
+
+        Raises:
+            TrainingStopped: on every rank.
+        """
+        if not self._all_stop():
+            return
+        if self._recorder is not None:
+            self._recorder.store_state(state)
+        raise TrainingStopped
+
+    def _all_stop(self) -> bool:
+        asked = self._recorder is not None and self._supervisor.stop_requested()
+        if self._group is None:
+            return asked
+        answer = torch.tensor([int(asked)])
+        dist.broadcast(answer, src=0, group=self._group)
+        return bool(answer.item())
+
+
+def _group_on_cpu() -> dist.ProcessGroup | None:
+    if not dist.is_initialized():
+        return None
+    group = dist.new_group(backend="gloo")
+    assert isinstance(group, dist.ProcessGroup), "this rank is a member of the group of all ranks"
+    return group
+
+
+def is_due(step: int, every: int, last: int) -> bool:
+    """Whether something that happens every so many steps (0: never) happens now; the last step always counts."""
+    return step == last or (every > 0 and step % every == 0)

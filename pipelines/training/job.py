@@ -1,0 +1,67 @@
+"""What is trained and where; what a worker is told. Plain values that travel to any machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sgenet.label_space import LabelSpace
+from sgenet.settings import HoleSettings, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """One logical training.
+
+    Attributes:
+        run_key: names it; see :func:`pipelines.training.run_key.run_key`.
+        dataset: what it is called in ``params.yaml``.
+        method: a name in :data:`sgenet.methods.build.GENERATORS`.
+        recipe: how it is trained.
+        label_space: of the labels.
+        crop: side in pixels of the square the networks see.
+        holes: the holes of training samples.
+        shards: absolute path of the folder of shards.
+        masks: absolute path of the fixed evaluation masks.
+        validation_split: whose pictures the training is validated on.
+        checkpoints: folder or ``s3://`` address of the resumable state, of this run key alone.
+        run_id: MLflow run that is logged to; None logs nowhere.
+        tracking_address: of the store that has the run.
+    """
+
+    run_key: str
+    dataset: str
+    method: str
+    recipe: Recipe
+    label_space: LabelSpace
+    crop: int
+    holes: tuple[HoleSettings, ...]
+    shards: Path
+    masks: Path
+    validation_split: str
+    checkpoints: str
+    run_id: str | None = None
+    tracking_address: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker stands among the workers.
+
+    Attributes:
+        rank: 0 … world - 1; rank 0 validates, records and stores.
+        world: how many workers there are.
+        device: of this worker: ``cpu`` or ``cuda:<index>``.
+        threads: cores this worker computes with.
+    """
+
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
+    threads: int = 1
+
+
+def usable_cpus() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,67 @@
+"""Starting a training where the settings say: in this process, or on Ray workers."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import torch
+
+from pipelines.params import RunSettings
+from pipelines.training.display import LoggedStep, TrainingDisplay
+from pipelines.training.interruption import TrainingInterrupted, stop_requests
+from pipelines.training.job import Place, TrainingJob, usable_cpus
+from pipelines.training.worker import train
+from sgenet.errors import SettingsError
+
+
+def launch(job: TrainingJob, run: RunSettings) -> None:
+    """Train to the recipe's last step.
+
+    Raises:
+        SettingsError: the global batch cannot be divided among the workers, or there is no GPU.
+        TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
+        UserError: see :func:`pipelines.training.worker.train`.
+    """
+    training = job.recipe.training
+    if run.workers and training.batch_size % run.workers:
+        raise SettingsError(
+            [
+                f"training.batch_size ({training.batch_size}) must be a multiple of run.workers ({run.workers}); "
+                "change one of them"
+            ]
+        )
+    with TrainingDisplay(f"{job.dataset}/{job.method}", training.steps) as display:
+        if run.workers == 0:
+            step = _train_here(job, run, display)
+        else:
+            # Ray takes seconds to import, and is not needed above.
+            from pipelines.distributed.training import train_on_ray
+
+            step = train_on_ray(job, run, display)
+        if step < training.steps:
+            display.say(f"stopped after step {step}, its state is stored; run the same command to continue")
+            raise TrainingInterrupted
+
+
+@dataclass(frozen=True)
+class _LocalSupervisor:
+    display: TrainingDisplay
+    stop: threading.Event
+
+    def show(self, logged: LoggedStep) -> None:
+        self.display.show(logged)
+
+    def say(self, text: str) -> None:
+        self.display.say(text)
+
+    def stop_requested(self) -> bool:
+        return self.stop.is_set()
+
+
+def _train_here(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -> int:
+    if run.use_gpu and not torch.cuda.is_available():
+        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
+    place = Place(device="cuda:0" if run.use_gpu else "cpu", threads=run.cpus_per_worker or usable_cpus())
+    with stop_requests() as stop:
+        return train(job, place, _LocalSupervisor(display, stop))

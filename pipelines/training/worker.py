@@ -1,0 +1,132 @@
+"""What one worker of a training does, whoever launched it: the same in this process and in a Ray worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from pipelines.shards.index import open_index
+from pipelines.shards.loader import training_batches
+from pipelines.shards.reader import RawBatch, ShardDataset
+from pipelines.shards.sampler import GlobalBatchSampler
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.display import Supervisor
+from pipelines.training.hooks import (
+    CheckpointHook,
+    LossHook,
+    Recorder,
+    StopHook,
+    TrainingStopped,
+    ValidationHook,
+)
+from pipelines.training.job import Place, TrainingJob
+from pipelines.validation import Validator
+from sgenet.masks import HoleDrawer
+from sgenet.methods.build import build_method
+from sgenet.training.determinism import make_deterministic
+from sgenet.training.loop import Hook, fit
+from sgenet.training.state import TrainingState
+from sgenet.transforms import TrainingTransform
+
+if TYPE_CHECKING:
+    from pipelines.tracking.logger import RunLogger
+
+TRAINING_SPLIT = "train"
+
+
+def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
+    """Train from the newest stored state to the last step, or until the supervisor asks to stop.
+
+    All that is learnt ends in the checkpoint store. Every rank calls this, in a process group
+    where there are several.
+
+    Returns:
+        The step reached: the recipe's last one, or an earlier one after a stop.
+
+    Raises:
+        UserError: the data, the settings or the losses do not allow training to go on.
+    """
+    _prepare_process(place)
+    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
+    state = build_state(job, place.device)
+    state.distribute()
+    _restore(state, store, supervisor, place)
+    last = job.recipe.training.steps
+    if state.step >= last:
+        return state.step
+    hooks = _hooks(job, place, state, store, supervisor)
+    with suppress(TrainingStopped):
+        fit(state, _batches(job, place, state.step), hooks, until_step=last)
+    return state.step
+
+
+def build_state(job: TrainingJob, device: str = "cpu") -> TrainingState:
+    """The state before the first step."""
+    return TrainingState(build_method(job.method, job.recipe, job.label_space.num_classes), job.recipe, device)
+
+
+def _prepare_process(place: Place) -> None:
+    # Read when CUDA starts, which must not have happened yet.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(place.threads)
+    make_deterministic(torch.device(place.device))
+
+
+def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, place: Place) -> None:
+    """Bring every rank to the newest checkpoint that rank 0 could verify."""
+    step = store.load_newest(state, supervisor.say) if place.rank == 0 else 0
+    if place.world > 1:
+        chosen = [step]
+        dist.broadcast_object_list(chosen, src=0)
+        step = chosen[0]
+    if step and place.rank != 0:
+        store.load(state, step)
+    if step and place.rank == 0:
+        supervisor.say(f"continuing after step {step}")
+
+
+def _batches(job: TrainingJob, place: Place, start: int) -> Iterator[RawBatch]:
+    training = job.recipe.training
+    table = open_index(job.shards).of_split(TRAINING_SPLIT)
+    transform = TrainingTransform(job.crop, job.recipe.augmentation)
+    dataset = ShardDataset(table, transform, HoleDrawer(job.holes, job.crop, job.crop))
+    sampler = GlobalBatchSampler(len(table), training.batch_size, training.seed)
+    return training_batches(
+        dataset,
+        sampler,
+        rank=place.rank,
+        world=place.world,
+        start=start,
+        processes=training.loader_processes,
+    )
+
+
+def _hooks(
+    job: TrainingJob, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
+) -> list[Hook]:
+    training = job.recipe.training
+    if place.rank != 0:
+        return [LossHook(training, None), StopHook(supervisor, None)]
+    recorder = Recorder(store.load_history(state.step), store, supervisor, _open_logger(job))
+    validator = Validator(
+        job.shards, job.masks, job.validation_split, job.crop, job.label_space, training.num_sample_pictures
+    )
+    return [
+        LossHook(training, recorder),
+        ValidationHook(training, recorder, validator),
+        CheckpointHook(training, recorder),
+        StopHook(supervisor, recorder),
+    ]
+
+
+def _open_logger(job: TrainingJob) -> RunLogger | None:
+    if job.run_id is None:
+        return None
+    from pipelines.tracking.logger import RunLogger
+
+    return RunLogger(job.run_id, job.tracking_address)

@@ -1,0 +1,83 @@
+"""Scores of a whole evaluation set, gathered batch by batch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+from sgenet.evaluation.metrics import (
+    PictureScores,
+    confusion_matrix,
+    mean_iou,
+    pixel_accuracy,
+    score_picture,
+)
+
+SCORE_NAMES = tuple(item.name for item in fields(PictureScores))
+"""The names of the per-picture scores, in the order of the tables."""
+
+
+class Evaluator:
+    """Gathers the scores of pictures one batch after another; the batches' sizes change nothing.
+
+    Args:
+        num_classes: classes of the label space.
+
+    Attributes:
+        scores: one entry a picture, in the order they came.
+        confusions, hole_confusions: one (C, C) int64 matrix on the CPU a picture, over the whole
+            picture and over its hole; empty where no segmentation was predicted.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.scores: list[PictureScores] = []
+        self.confusions: list[Tensor] = []
+        self.hole_confusions: list[Tensor] = []
+
+    def update(
+        self,
+        inpainted: Tensor,
+        original: Tensor,
+        hole_mask: Tensor,
+        label: Tensor | None = None,
+        predicted_label: Tensor | None = None,
+    ) -> None:
+        """Score a batch.
+
+        Args:
+            inpainted, original: (B, 3, H, W) uint8.
+            hole_mask: (B, 1, H, W) uint8, 1 = missing.
+            label: (B, H, W) class ids, 255 = ignore; needed with ``predicted_label``.
+            predicted_label: (B, H, W) class ids, or None for a method without segmentation.
+        """
+        for index in range(original.shape[0]):
+            self.scores.append(score_picture(inpainted[index], original[index], hole_mask[index]))
+            if label is None or predicted_label is None:
+                continue
+            hole = hole_mask[index, 0] > 0
+            pair = (predicted_label[index], label[index], self.num_classes)
+            self.confusions.append(confusion_matrix(*pair).cpu())
+            self.hole_confusions.append(confusion_matrix(*pair, region=hole).cpu())
+
+    def summary(self) -> dict[str, float]:
+        """Means of the scores; ``miou``, ``miou_hole``, ``pixel_accuracy`` where labels were predicted.
+
+        Scores that no picture has (no label in any hole) are left out.
+        """
+        means = {name: finite_mean([getattr(score, name) for score in self.scores]) for name in SCORE_NAMES}
+        if self.confusions:
+            whole = torch.stack(self.confusions).sum(dim=0)
+            means["miou"] = mean_iou(whole)
+            means["miou_hole"] = mean_iou(torch.stack(self.hole_confusions).sum(dim=0))
+            means["pixel_accuracy"] = pixel_accuracy(whole)
+        return {name: value for name, value in means.items() if not math.isnan(value)}
+
+
+def finite_mean(values: list[float]) -> float:
+    """Mean of the values that are not NaN, summed exactly (so in any order); NaN when there is none."""
+    counted = [value for value in values if not math.isnan(value)]
+    return math.fsum(counted) / len(counted) if counted else math.nan

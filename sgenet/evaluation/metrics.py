@@ -1,0 +1,184 @@
+"""Scores of one inpainted picture against the original, and confusion matrices of label maps.
+
+Every score is taken in float64 on one picture at a time, so no result depends on the batch size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from sgenet.checks import check_shape
+from sgenet.label_space import IGNORE_ID
+
+MAX_PSNR = 100.0
+"""PSNR in dB given to a picture without any error, whose PSNR would be infinite and spoil every mean."""
+
+BOUNDARY_WIDTH = 4
+"""Width in pixels of the band along the hole's border, inside the hole, that ``l1_boundary`` is taken over."""
+
+_DATA_RANGE = 255.0
+_SSIM_SIGMA = 1.5
+_SSIM_MARGIN = 5  # half of the 11-pixel window: nearer to the border, the window leaves the picture
+_SSIM_C1, _SSIM_C2 = (0.01 * _DATA_RANGE) ** 2, (0.03 * _DATA_RANGE) ** 2
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """The scores of one picture. A score over no pixel at all is NaN.
+
+    Attributes:
+        psnr, psnr_hole: dB over RGB in 0–255, at most :data:`MAX_PSNR`.
+        ssim: structural similarity, mean over channels and the area that whole windows fit in.
+        ssim_hole: the same map averaged over the pixels of the hole in that area.
+        l1, l1_hole, l1_boundary: mean absolute error, 0–1; the last within the hole's border band.
+        hole_ratio: share of the picture that was missing.
+    """
+
+    psnr: float
+    psnr_hole: float
+    ssim: float
+    ssim_hole: float
+    l1: float
+    l1_hole: float
+    l1_boundary: float
+    hole_ratio: float
+
+
+def score_picture(
+    inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int = BOUNDARY_WIDTH
+) -> PictureScores:
+    """Score one picture.
+
+    Args:
+        inpainted, original: (3, H, W) uint8; known pixels must already be the original's.
+        hole_mask: (1, H, W) uint8, 1 = missing.
+        boundary_width: of the border band in pixels.
+
+    Raises:
+        ValueError: when the shapes differ, the pictures are not uint8, or are smaller than 11 pixels.
+    """
+    sizes = check_shape(original, "3 H W", "original")
+    check_shape(inpainted, "3 H W", "inpainted", **sizes)
+    check_shape(hole_mask, "1 H W", "hole_mask", **sizes)
+    if inpainted.dtype != torch.uint8 or original.dtype != torch.uint8:
+        raise ValueError(f"pictures are scored as uint8, found {inpainted.dtype} and {original.dtype}")
+    if min(sizes["H"], sizes["W"]) <= 2 * _SSIM_MARGIN:
+        raise ValueError(f"SSIM needs pictures of at least 11 × 11 pixels, found {sizes['H']} × {sizes['W']}")
+
+    predicted, target = inpainted.to(torch.float64), original.to(torch.float64)
+    hole = hole_mask[0] > 0
+    everywhere = torch.ones_like(hole)
+    similarity = ssim_map(predicted, target)
+    inner = (slice(_SSIM_MARGIN, -_SSIM_MARGIN),) * 2
+    return PictureScores(
+        psnr=_psnr(predicted, target, everywhere),
+        psnr_hole=_psnr(predicted, target, hole),
+        ssim=_mean(similarity),
+        ssim_hole=_mean(similarity[hole[inner]]),
+        l1=_l1(predicted, target, everywhere),
+        l1_hole=_l1(predicted, target, hole),
+        l1_boundary=_l1(predicted, target, boundary_band(hole, boundary_width)),
+        hole_ratio=_mean(hole.to(torch.float64)),
+    )
+
+
+def ssim_map(predicted: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity at each pixel whose 11×11 Gaussian window (σ 1.5) lies in the picture.
+
+    In float64 and by two matrix products: in float32, variances of bright flat areas (the sky) lose so
+    many digits that the score is off in the fourth decimal, and a two-dimensional convolution in
+    float64 takes ten times as long.
+
+    Args:
+        predicted, target: (3, H, W) float64 in 0–255.
+
+    Returns:
+        (H - 10, W - 10), averaged over the channels (Wang et al. 2004).
+    """
+    moments = torch.cat((predicted, target, predicted * predicted, target * target, predicted * target))
+    rows, columns = (_gaussian_windows(size, moments) for size in moments.shape[1:])
+    mean_x, mean_y, square_x, square_y, product = (rows @ moments @ columns.T).split(predicted.shape[0])
+    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+    covariance = product - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x**2 + mean_y**2 + _SSIM_C1)
+    structure = (2 * covariance + _SSIM_C2) / (variance_x + variance_y + _SSIM_C2)
+    return (luminance * structure).mean(dim=0)
+
+
+def boundary_band(hole: Tensor, width: int) -> Tensor:
+    """Pixels of the hole (H, W) bool that have a known pixel at most ``width`` rows and columns away."""
+    known = (~hole).to(torch.float32)[None, None]
+    near_known = F.max_pool2d(known, kernel_size=2 * width + 1, stride=1, padding=width)[0, 0] > 0
+    return hole & near_known
+
+
+def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int, region: Tensor | None = None) -> Tensor:
+    """Count the pixels of one picture by true class (row) and predicted class (column).
+
+    Args:
+        predicted: (H, W) class ids below ``num_classes``.
+        label: (H, W) class ids; :data:`~sgenet.label_space.IGNORE_ID` is skipped.
+        region: (H, W) bool; only pixels in it count. None counts all.
+
+    Returns:
+        (C, C) int64. Matrices of several pictures add up.
+    """
+    counted = label != IGNORE_ID
+    if region is not None:
+        counted = counted & region
+    if not bool(counted.any()):
+        return torch.zeros(num_classes, num_classes, dtype=torch.int64, device=label.device)
+    # A binary problem is no special case here, but torchmetrics wants two classes or more.
+    classes = max(num_classes, 2)
+    matrix = multiclass_confusion_matrix(
+        predicted[counted].to(torch.int64), label[counted].to(torch.int64), num_classes=classes
+    )
+    return matrix[:num_classes, :num_classes].to(torch.int64)
+
+
+def mean_iou(matrix: Tensor) -> float:
+    """Mean intersection over union of the classes that occur as label or as prediction; NaN for none.
+
+    Args:
+        matrix: (C, C) confusion counts of all pictures together.
+    """
+    intersection = matrix.diagonal().to(torch.float64)
+    union = matrix.sum(dim=0) + matrix.sum(dim=1) - matrix.diagonal()
+    occurs = union > 0
+    return _mean(intersection[occurs] / union[occurs])
+
+
+def pixel_accuracy(matrix: Tensor) -> float:
+    """Share of the counted pixels whose class is right; NaN where no pixel counts."""
+    total = int(matrix.sum())
+    return float(matrix.diagonal().sum()) / total if total else math.nan
+
+
+def _gaussian_windows(size: int, like: Tensor) -> Tensor:
+    """(size - 10, size): row i holds the window of pixel i + 5 along one axis; each sums to 1."""
+    offsets = torch.arange(size, dtype=like.dtype, device=like.device)
+    distance = offsets - (offsets[: size - 2 * _SSIM_MARGIN, None] + _SSIM_MARGIN)
+    weights = torch.exp(-0.5 * (distance / _SSIM_SIGMA) ** 2) * (distance.abs() <= _SSIM_MARGIN)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _psnr(predicted: Tensor, target: Tensor, region: Tensor) -> float:
+    if not bool(region.any()):
+        return math.nan
+    decibels = peak_signal_noise_ratio(predicted[:, region], target[:, region], data_range=_DATA_RANGE)
+    return min(float(decibels), MAX_PSNR)
+
+
+def _l1(predicted: Tensor, target: Tensor, region: Tensor) -> float:
+    return _mean((predicted[:, region] - target[:, region]).abs()) / _DATA_RANGE
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if values.numel() else math.nan

@@ -1,0 +1,82 @@
+"""The multi-scale PatchGAN critic of Eq. 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from sgenet.layers.convolution import activate
+from sgenet.settings import CriticSettings
+
+
+@dataclass(frozen=True)
+class CriticOutput:
+    """What a critic says of a batch, at each of its image scales 1, 1/2, 1/4 …
+
+    Attributes:
+        logits: one map of patch verdicts a scale, (B, 1, h, w), before any sigmoid; high means real.
+        features: the activations of every layer but the last, for feature matching.
+    """
+
+    logits: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
+
+
+class PatchCritic(nn.Module):
+    """Strided 4×4 convolutions that judge overlapping patches (Isola et al., CVPR 2017)."""
+
+    def __init__(self, in_channels: int, settings: CriticSettings) -> None:
+        super().__init__()
+        wrap = spectral_norm if settings.spectral_norm else nn.Identity()
+        widths = [settings.width * min(2**i, 8) for i in range(settings.num_layers + 1)]
+        strides = [2] * settings.num_layers + [1]
+        layers: list[nn.Module] = []
+        for width, stride in zip(widths, strides, strict=True):
+            layers.append(wrap(nn.Conv2d(in_channels, width, 4, stride, padding=1)))
+            in_channels = width
+        self.layers = nn.ModuleList(layers)
+        self.verdict = wrap(nn.Conv2d(in_channels, 1, 4, 1, padding=1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, C, H, W) → patch logits (B, 1, h, w) and the layers' activations."""
+        features: list[Tensor] = []
+        for layer in self.layers:
+            image = activate(layer(image))
+            features.append(image)
+        return self.verdict(image).float(), features
+
+
+class MultiScaleCritic(nn.Module):
+    """One patch critic for each of the picture's scales 1, 1/2, 1/4 … (Wang et al., CVPR 2018)."""
+
+    def __init__(self, in_channels: int, settings: CriticSettings) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(PatchCritic(in_channels, settings) for _ in range(settings.num_scales))
+
+    def forward(self, image: Tensor) -> CriticOutput:
+        """Judge pictures (B, C, H, W) in [-1, 1]."""
+        logits: list[Tensor] = []
+        features: list[Tensor] = []
+        for critic in self.critics:
+            verdict, activations = critic(image)
+            logits.append(verdict)
+            features.extend(activations)
+            image = F.avg_pool2d(image, 2)
+        return CriticOutput(tuple(logits), tuple(features))
+
+
+def smallest_picture(settings: CriticSettings) -> int:
+    """The smallest height and width, in pixels, that every scale of the critic can judge."""
+
+    def fits(side: int) -> bool:
+        for _ in range(settings.num_layers):
+            side = side // 2  # a 4×4 kernel of stride 2 with padding 1
+        return side >= 3  # two more 4×4 kernels of stride 1 take one pixel each
+
+    side = 1
+    while not fits(side // 2 ** (settings.num_scales - 1)):
+        side += 1
+    return side

@@ -1,0 +1,52 @@
+"""What a trainable inpainting system is: a generator, a critic, and an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.layers.critic import CriticOutput
+
+Critic = Callable[[Tensor], CriticOutput]
+"""A critic's forward: pictures (B, 3, H, W) in [-1, 1] → :class:`CriticOutput`."""
+
+Terms = dict[str, Tensor]
+"""Named loss terms, each a weighted scalar; their sum is what is minimised."""
+
+
+class Objective(Protocol):
+    """Turns (batch, prediction, critic) into named loss terms for each side."""
+
+    trains_critic: bool
+    """False where nothing adversarial is asked for; the critic then is left alone."""
+
+    def to(self, device: str) -> object:
+        """Move what the terms need (a VGG) to a device."""
+
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """The generator's side; the critic's weights are frozen meanwhile."""
+
+    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """The critic's side, on detached predictions."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A trainable inpainting system.
+
+    Attributes:
+        name: as in ``params.yaml`` and in the tables.
+        generator: called as ``generator(image, hole_mask) -> Prediction``; multi-stage systems
+            keep all their stages inside and detach between them.
+        critic: one module, however many critics it holds.
+        objective: what both are trained towards.
+    """
+
+    name: str
+    generator: nn.Module
+    critic: nn.Module
+    objective: Objective

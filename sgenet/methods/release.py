@@ -1,0 +1,97 @@
+"""A trained model as two files: ``model.safetensors`` (the averaged weights) and ``model.json`` (what they are)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sgenet.errors import CheckpointError
+from sgenet.label_space import LabelSpace
+from sgenet.methods.build import GENERATORS, build_generator
+from sgenet.settings import Recipe
+
+FORMAT_VERSION = 1
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Released:
+    """A model as it was released.
+
+    Attributes:
+        method_name: a key of :data:`sgenet.methods.build.GENERATORS`.
+        generator: in evaluation mode, with the averaged weights, on the CPU.
+        recipe: how it was trained.
+        label_space: what its segmentation means.
+    """
+
+    method_name: str
+    generator: nn.Module
+    recipe: Recipe
+    label_space: LabelSpace
+
+
+def save_released(
+    folder: Path, method_name: str, generator: nn.Module, recipe: Recipe, label_space: LabelSpace
+) -> None:
+    """Write both files into ``folder`` (made if absent), the description last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().contiguous() for key, value in generator.state_dict().items()}
+    weights, description = folder / "model.safetensors", folder / "model.json"
+    partial = folder / "model.safetensors.partial"
+    save_file(state, partial)
+    partial.replace(weights)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "method": method_name,
+        "recipe": dataclasses.asdict(recipe),
+        "label_space": dataclasses.asdict(label_space),
+    }
+    partial = folder / "model.json.partial"
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(description)
+
+
+def load_released(folder: Path) -> Released:
+    """Read a model written by :func:`save_released`.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or its weights do not fit its description.
+    """
+    description = folder / "model.json"
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+        if content["format_version"] != FORMAT_VERSION or content["method"] not in GENERATORS:
+            raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
+        recipe = _from_dict(Recipe, content["recipe"])
+        names, colours = content["label_space"]["names"], content["label_space"]["colours"]
+        label_space = LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
+        generator = build_generator(content["method"], recipe, label_space.num_classes)
+        generator.load_state_dict(load_file(folder / "model.safetensors"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{error.filename} does not exist; a model is a folder with model.json and model.safetensors"
+        ) from None
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"the model in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
+    return Released(content["method"], generator.eval(), recipe, label_space)
+
+
+def _from_dict(kind: type[_T], values: dict[str, Any]) -> _T:
+    """Rebuild a settings dataclass from ``dataclasses.asdict`` after a trip through JSON."""
+    hints = get_type_hints(kind)
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            arguments[key] = _from_dict(hint, value)  # type: ignore[arg-type]
+        else:
+            arguments[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**arguments)

@@ -1,0 +1,99 @@
+"""Semantic-Guided Inference: SGIM (Eq. 2, 3), SGIM+ (Eq. 5, 6), and Base-Net's plain step in their place."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.layers.convolution import ResidualBlock, activate, conv3x3
+from sgenet.layers.spade import SpatiallyAdaptiveNorm, normalise, upsample
+from sgenet.settings import NetworkSettings
+
+
+class InferenceStep(nn.Module):
+    """From φ^l to φ^{l-1}: the decoder's step, with the paper's modules switched by arguments.
+
+    f_de-c joins the upsampled φ^l and the skip features ϕ^{l-1}. It is normalised per channel
+    and, in SG-Net, modulated by Ŝ^l (Eq. 3). The base-net F_ba turns it into φ^{l-1}. In
+    SGE-Net the bias-net F_bi adds what the reliability mask M^l calls for (Eq. 6).
+
+    F_ba also has a 1×1 shortcut from f_de-c itself, since normalising each channel of each
+    picture alone would forget how bright the picture is (*ours*).
+
+    Args:
+        coarse_width, fine_width: channels at scales l and l-1.
+        num_classes: K.
+        num_blocks: residual blocks of F_ba.
+        guided: modulate by the segmentation (SGIM).
+        evaluated: add the bias-net (SGIM+).
+        settings: widths of the parts that only these modules have.
+    """
+
+    def __init__(
+        self,
+        coarse_width: int,
+        fine_width: int,
+        num_classes: int,
+        num_blocks: int,
+        *,
+        guided: bool,
+        evaluated: bool,
+        settings: NetworkSettings,
+    ) -> None:
+        super().__init__()
+        joined = 2 * fine_width
+        # Channels are reduced before upsampling: the same linear map at a quarter of the work.
+        self.project = nn.Conv2d(coarse_width, fine_width, 1)
+        self.modulate = (
+            SpatiallyAdaptiveNorm(joined, num_classes, settings.modulation_width, settings.modulation_at)
+            if guided
+            else None
+        )
+        self.base_shortcut = nn.Conv2d(joined, fine_width, 1)
+        self.base_net = conv3x3(joined, fine_width)
+        self.bias_net = BiasNet(joined, fine_width, settings) if evaluated else None
+        self.refine = nn.Sequential(*(ResidualBlock(fine_width) for _ in range(num_blocks)))
+
+    def forward(self, coarse: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
+        """φ^{l-1} = infer(φ^l, ϕ^{l-1}, Ŝ^l, M^l), Eq. 2 and 5.
+
+        Args:
+            coarse: φ^l, (B, C_l, H, W).
+            skip: ϕ^{l-1}, (B, C_{l-1}, 2H, 2W).
+            probabilities: Ŝ^l after the softmax, (B, K, H, W).
+            reliability: M^l, (B, 1, H, W); only SGE-Net reads it.
+
+        Returns:
+            φ^{l-1}, (B, C_{l-1}, 2H, 2W).
+        """
+        size = (skip.shape[2], skip.shape[3])
+        joined = torch.cat((upsample(self.project(coarse), size), skip), dim=1)
+        guided = normalise(joined) if self.modulate is None else self.modulate(joined, probabilities)
+        guided = activate(guided)
+        fine = self.base_shortcut(joined) + self.base_net(guided)
+        if self.bias_net is not None:
+            assert reliability is not None
+            fine = fine + self.bias_net(guided, reliability)
+        return self.refine(fine)
+
+
+class BiasNet(nn.Module):
+    """F_bi of Eq. 6: a residual from the modulated features and the translated reliability mask F(M^l)."""
+
+    def __init__(self, joined_width: int, fine_width: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        hidden = max(1, round(settings.bias_width_ratio * fine_width))
+        # F works at the mask's own scale; its features are upsampled, not the hard mask.
+        self.translate = nn.Sequential(
+            conv3x3(1, settings.reliability_width),
+            nn.LeakyReLU(0.2),
+            conv3x3(settings.reliability_width, settings.reliability_width),
+        )
+        self.correct = conv3x3(joined_width + settings.reliability_width, hidden)
+        self.expand = nn.Conv2d(hidden, fine_width, 1)
+
+    def forward(self, guided: Tensor, reliability: Tensor) -> Tensor:
+        """(B, 2C, 2H, 2W) features and (B, 1, H, W) mask → (B, C, 2H, 2W)."""
+        evidence = upsample(self.translate(reliability), (guided.shape[2], guided.shape[3]))
+        corrected = self.correct(torch.cat((guided, evidence.to(guided.dtype)), dim=1))
+        return self.expand(activate(corrected))

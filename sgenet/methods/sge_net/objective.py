@@ -1,0 +1,74 @@
+"""The final training loss, Eq. 10, as named terms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.layers.critic import CriticOutput
+from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss, r1_penalty
+from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
+from sgenet.losses.reconstruction import multi_scale_l1
+from sgenet.losses.segmentation import multi_scale_segmentation
+from sgenet.methods.method import Critic, Terms
+from sgenet.settings import LossSettings
+
+
+class SGEObjective:
+    """Σ_l L_re + λ_α L_ad + λ_s Σ_l L_se (Eq. 10), for SGE-Net, SG-Net and Base-Net alike."""
+
+    def __init__(self, settings: LossSettings) -> None:
+        self.settings = settings
+        self.trains_critic = settings.adversarial > 0
+        self.vgg = VGG16Features(settings.perceptual_weights) if settings.perceptual > 0 else None
+
+    def to(self, device: str) -> SGEObjective:
+        """Move the VGG, where there is one."""
+        if self.vgg is not None:
+            self.vgg.to(device).to(memory_format=torch.channels_last)
+        return self
+
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``reconstruction``, ``perceptual``, ``segmentation``, ``adversarial``, ``feature_matching``."""
+        weights = self.settings
+        l1 = multi_scale_l1(batch.image, prediction.images, batch.hole_mask, weights.hole_weight)
+        terms = {"reconstruction": weights.reconstruction * l1}
+        if self.vgg is not None:
+            distance = multi_scale_perceptual(self.vgg, batch.image, prediction.images, weights.perceptual_scales)
+            terms["perceptual"] = weights.perceptual * distance
+        # Also with λ_s = 0, where it is a term of zeros: every parameter keeps its place in the graph.
+        entropy = multi_scale_segmentation(
+            batch.label, prediction.label_logits, batch.hole_mask, weights.segmentation_hole_weight
+        )
+        terms["segmentation"] = weights.segmentation * entropy
+        if self.trains_critic:
+            terms.update(self._adversarial_terms(batch, prediction, critic))
+        return terms
+
+    def _adversarial_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        weights = self.settings
+        fake = critic(prediction.image)
+        terms = {"adversarial": weights.adversarial * generator_loss(weights.adversarial_kind, fake.logits)}
+        if weights.feature_matching > 0:
+            with torch.no_grad():
+                real = critic(batch.image)
+            matching = feature_matching_loss(real.features, fake.features)
+            terms["feature_matching"] = weights.feature_matching * matching
+        return terms
+
+    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``critic`` and, where set, ``critic_r1``."""
+        weights = self.settings
+        real_image = batch.image.detach().requires_grad_(weights.r1 > 0)
+        # One forward for both halves: data-parallel wrappers allow one forward a backward.
+        output = critic(torch.cat((real_image, prediction.image.detach())))
+        real, fake = _halves(output, batch.num_pictures)
+        terms = {"critic": critic_loss(weights.adversarial_kind, real, fake)}
+        if weights.r1 > 0:
+            terms["critic_r1"] = weights.r1 * r1_penalty(real_image, real)
+        return terms
+
+
+def _halves(output: CriticOutput, num_real: int) -> tuple[list[Tensor], list[Tensor]]:
+    return [logits[:num_real] for logits in output.logits], [logits[num_real:] for logits in output.logits]

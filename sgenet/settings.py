@@ -1,0 +1,230 @@
+"""Typed settings of the method: what a recipe may say. Plain dataclasses, checked by whoever reads them.
+
+Values the paper leaves open are marked *ours*; ``docs/paper-map.md`` lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+# Read by pydantic where the platform parses a settings file; unknown keys are refused.
+_STRICT: dict[str, Any] = {"extra": "forbid"}
+
+NUM_SCALES = 5
+"""Scales l = 0 (full size) … 4 (1/16), as in Fig. 6 and Eq. 10."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoleSettings:
+    """One way to draw a hole, and how often it is chosen.
+
+    Attributes:
+        kind: ``centre`` (a square of ``size`` in the middle), ``rectangles`` (several at
+            random), ``strokes`` (DeepFill v2 brush strokes), ``thin``/``medium``/``thick`` (LaMa),
+            ``files`` (pictures in ``path``).
+        weight: how often this kind is drawn, relative to the other kinds of the list.
+        size: side of the centre square in pixels.
+        path: folder of mask pictures, for ``files``.
+        white_is_hole: polarity of the mask pictures, for ``files``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    kind: Literal["centre", "rectangles", "strokes", "thin", "medium", "thick", "files"]
+    weight: float = 1.0
+    size: int | None = None
+    path: str | None = None
+    white_is_hole: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSettings:
+    """How a training picture is varied. One geometry draw serves picture, label and hole.
+
+    Attributes:
+        flip: mirror left–right with probability ½ (paper: not said; *ours*).
+        min_scale: 1 means a plain random crop of the crop's size, as in the paper. Below 1, a
+            square is cut whose side is drawn uniformly between this share of the largest square
+            that fits (or the crop's side, if that is longer) and all of it, then resized to the crop.
+        colour_jitter: largest relative change of brightness, contrast and saturation.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    flip: bool = True
+    min_scale: float = 1.0
+    colour_jitter: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TauSettings:
+    """How the threshold τ^l of Eq. 4 follows from the confidences of a picture.
+
+    Attributes:
+        rule: ``quantile``: τ^l is the value at proportion r^l of the picture's sorted confidences;
+            ``fraction_of_max``: τ^l = r^l × the picture's largest confidence.
+        ratios: r^l for l = 0 … 3; at l = 4 the reliability map is the input mask (Fig. 7).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    rule: Literal["quantile", "fraction_of_max"] = "quantile"
+    ratios: tuple[float, float, float, float] = (0.2, 0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """Sizes of Base-Net, SG-Net and SGE-Net; the same widths serve all three.
+
+    Attributes:
+        widths: channels at scales 0 … 4.
+        context: the Context Inference Module at 1/16: ``channel_fc`` (Context Encoders),
+            ``dilated`` residual blocks, or ``fourier`` convolutions.
+        context_blocks: how many blocks it has.
+        encoder_blocks: residual blocks of the encoder at each scale 0 … 4.
+        decoder_blocks: residual blocks of each base-net F_ba at the decoder's scales 0 … 3.
+        modulation_width: hidden channels of the (γ, β) convolutions (SPADE: 128).
+        modulation_at: ``fine`` upsamples Ŝ^l first, as SPADE does; ``coarse`` computes γ and β
+            at scale l and upsamples them, a quarter of the work.
+        bias_width_ratio: width of the bias-net F_bi relative to the scale's width.
+        reliability_width: channels of F(M^l) in Eq. 6.
+        tau: the rule of Eq. 4.
+        image_size: side of the training crop; only ``channel_fc`` depends on it.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    context: Literal["channel_fc", "dilated", "fourier"] = "dilated"
+    context_blocks: int = 9
+    encoder_blocks: tuple[int, int, int, int, int] = (0, 0, 1, 1, 1)
+    decoder_blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
+    modulation_width: int = 128
+    modulation_at: Literal["fine", "coarse"] = "fine"
+    bias_width_ratio: float = 1.0
+    reliability_width: int = 16
+    tau: TauSettings = field(default_factory=TauSettings)
+    image_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticSettings:
+    """The three-scale PatchGAN critic of Eq. 8.
+
+    Attributes:
+        width: channels of its first convolution.
+        num_layers: stride-2 convolutions of each scale's critic.
+        num_scales: image scales 1, 1/2, 1/4 …
+        spectral_norm: normalise the weights (Miyato et al. 2018; *ours*, as in SPADE).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    width: int = 64
+    num_layers: int = 3
+    num_scales: int = 3
+    spectral_norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSettings:
+    """Weights and kinds of the terms of Eq. 7 to 10. The paper gives no values; all are *ours*.
+
+    Attributes:
+        reconstruction: weight of the L1 term at every scale (1 in Eq. 7).
+        hole_weight: extra weight of pixels in the hole in the L1 term (0 in Eq. 7).
+        perceptual: λ_p. 0 leaves VGG-16 out of the step altogether.
+        perceptual_weights: ``imagenet`` (torchvision's download), ``random`` (offline; the run
+            says so), or the path of a VGG-16 state file.
+        perceptual_scales: the scales at which the VGG term is taken (all of them in Eq. 7).
+        adversarial: λ_α.
+        adversarial_kind: ``bce`` (Eq. 8), ``hinge`` or ``lsgan``.
+        r1: weight of the R1 gradient penalty on real pictures (0: none).
+        feature_matching: weight of the critic's feature matching term (0: none).
+        segmentation: λ_s.
+        segmentation_hole_weight: extra weight of pixels in the hole in the cross-entropy (0 in Eq. 9).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    reconstruction: float = 1.0
+    hole_weight: float = 0.0
+    perceptual: float = 0.1
+    perceptual_weights: str = "imagenet"
+    perceptual_scales: tuple[int, ...] = (0, 1, 2, 3, 4)
+    adversarial: float = 0.01
+    adversarial_kind: Literal["bce", "hinge", "lsgan"] = "hinge"
+    r1: float = 0.0
+    feature_matching: float = 0.0
+    segmentation: float = 0.1
+    segmentation_hole_weight: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """Adam for generator and critic (Kingma & Ba 2015), with a schedule. *Ours*: SPADE's and SGINet's values.
+
+    Attributes:
+        generator_rate, critic_rate: learning rates after the warm-up.
+        betas: Adam's β₁ and β₂.
+        clip_norm: largest norm of a gradient, per network; 0 means no clipping.
+        warmup_steps: the rate rises linearly over these steps.
+        decay_from: share of the steps after which the rate falls linearly to 0; 1 means never.
+        ema_decay: decay of the generator's moving average, which is what is evaluated and released.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    generator_rate: float = 2e-4
+    critic_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.99)
+    clip_norm: float = 1.0
+    warmup_steps: int = 0
+    decay_from: float = 0.5
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How long, how fast and how often.
+
+    Attributes:
+        steps: optimizer steps of the generator.
+        batch_size: the **global** batch; workers only divide it.
+        seed: everything random follows from it.
+        precision: ``float32`` or ``bfloat16`` (autocast).
+        compile: run the generator through ``torch.compile``.
+        loader_processes: decoding processes of each worker; 0 decodes in the training process.
+        log_every, checkpoint_every, validate_every: in steps; 0 never (the end always counts).
+        keep_checkpoints: how many of the newest checkpoints stay.
+        num_sample_pictures: validation pictures logged at each validation.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    steps: int = 100_000
+    batch_size: int = 8
+    seed: int = 1
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    compile: bool = False
+    loader_processes: int = 2
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    validate_every: int = 1000
+    keep_checkpoints: int = 3
+    num_sample_pictures: int = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides how a method is trained, apart from the data."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    critic: CriticSettings = field(default_factory=CriticSettings)
+    losses: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)

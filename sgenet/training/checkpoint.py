@@ -1,0 +1,68 @@
+"""Full-state checkpoints: one file and its SHA-256 beside it, written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sgenet.errors import CheckpointError
+from sgenet.training.state import TrainingState
+
+
+def digest_path(path: Path) -> Path:
+    """Where the checksum of a checkpoint lies: ``<path>.sha256``."""
+    return path.with_name(path.name + ".sha256")
+
+
+def save_checkpoint(state: TrainingState, path: Path) -> None:
+    """Write the whole state to ``path``; the checksum appears last, and only then the checkpoint counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(state.state_dict(), partial)
+    digest = _file_digest(partial)
+    partial.replace(path)
+    partial = path.with_name(path.name + ".sha256.partial")
+    partial.write_text(digest + "\n", encoding="ascii")
+    partial.replace(digest_path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read and verify a checkpoint without building anything; tensors on the CPU.
+
+    Raises:
+        CheckpointError: it is missing, incomplete, damaged, or not one of ours.
+    """
+    try:
+        expected = digest_path(path).read_text(encoding="ascii").strip()
+        if _file_digest(path) != expected:
+            raise CheckpointError(f"checkpoint {path} does not match its checksum; it is damaged, remove it")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{error.filename} does not exist; the checkpoint is missing or incomplete") from None
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {' '.join(str(error).split())[:300]}") from None
+    return state
+
+
+def load_checkpoint(state: TrainingState, path: Path) -> None:
+    """Restore ``state`` from a checkpoint of the same method and recipe.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`, or its weights belong to another network.
+    """
+    content = read_checkpoint(path)
+    try:
+        state.load_state_dict(content)
+    except (KeyError, RuntimeError, ValueError) as error:
+        message = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"checkpoint {path} belongs to another network or recipe: {message}") from None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,96 @@
+"""Everything that decides the future of a training: save it, kill the process, load it, and nothing has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sgenet.methods.method import Method
+from sgenet.settings import Recipe
+from sgenet.training.ema import ExponentialMovingAverage
+from sgenet.training.schedule import rate_factor
+
+
+class TrainingState:
+    """Both networks, both optimizers, the moving average, the step and the random streams.
+
+    The sampler's position is the step itself: which samples form a global batch follows from
+    (seed, step) alone.
+
+    Attributes:
+        step: finished optimizer steps.
+        generator, critic: as the training step calls them; wrapped after :meth:`distribute`.
+    """
+
+    def __init__(self, method: Method, recipe: Recipe, device: str = "cpu") -> None:
+        self.method = method
+        self.recipe = recipe
+        self.device = torch.device(device)
+        for network in (method.generator, method.critic):
+            network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        method.objective.to(device)
+        settings = recipe.optimizer
+        self.generator_optimizer = _adam(method.generator, settings.generator_rate, settings.betas)
+        self.critic_optimizer = _adam(method.critic, settings.critic_rate, settings.betas)
+        self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
+        self.step = 0
+        self.generator: nn.Module = method.generator
+        self.critic: nn.Module = method.critic
+        if recipe.training.compile:
+            self.generator = torch.compile(method.generator)  # type: ignore[assignment]
+
+    def distribute(self) -> None:
+        """Share gradients with the other workers; call once, where a process group exists."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        devices = [self.device.index or 0] if self.device.type == "cuda" else None
+        # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
+        # between two forwards of one step would break autograd.
+        self.generator = DistributedDataParallel(self.generator, device_ids=devices, broadcast_buffers=False)
+        self.critic = DistributedDataParallel(self.method.critic, device_ids=devices, broadcast_buffers=False)
+
+    def set_learning_rates(self) -> None:
+        """Set both rates for the next step."""
+        settings = self.recipe.optimizer
+        factor = rate_factor(self.step, self.recipe.training.steps, settings)
+        for optimizer, rate in (
+            (self.generator_optimizer, settings.generator_rate),
+            (self.critic_optimizer, settings.critic_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as tensors and plain numbers (readable with ``weights_only=True``)."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "generator": self.method.generator.state_dict(),
+            "critic": self.method.critic.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "ema": self.ema.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take all of it back."""
+        self.method.generator.load_state_dict(state["generator"])
+        self.method.critic.load_state_dict(state["critic"])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.ema.load_state_dict(state["ema"])
+        self.step = int(state["step"])
+        torch.set_rng_state(state["random"].cpu())
+        if self.device.type == "cuda" and "random_cuda" in state:
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
+
+
+def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=1e-8)

@@ -1,0 +1,153 @@
+"""Who may import whom: the arrows of ``docs/architecture.md``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from source_tree import ROOT, is_within, modules
+
+LIBRARY_PACKAGES = frozenset(
+    {"torch", "torchvision", "torchmetrics", "numpy", "PIL", "segmentation_models_pytorch", "safetensors"}
+)
+"""What ``sgenet`` may import beside the standard library."""
+
+PLATFORM_PACKAGES = (
+    "ray",
+    "mlflow",
+    "dvc",
+    "webdataset",
+    "boto3",
+    "botocore",
+    "pyarrow",
+    "pydantic",
+    "cv2",
+    "pipelines",
+)
+"""What a machine that uses ``sgenet`` alone does not have."""
+
+TIERS = (
+    {"errors", "checks", "label_space", "settings", "batch"},
+    {"layers", "mask_files", "masks", "transforms", "losses"},
+    {"methods", "segmenters", "evaluation"},
+    {"training", "inpainter", "figures"},
+)
+"""The parts of ``sgenet``; each may import itself and the tiers before its own."""
+
+NEIGHBOURS = {
+    ("masks", "mask_files"),
+    ("losses", "layers"),
+    *((part, other) for part in TIERS[0] for other in TIERS[0]),
+}
+"""Imports that are allowed within a tier."""
+
+SOLE_IMPORTERS = {
+    "ray": "pipelines.distributed",
+    "mlflow": "pipelines.tracking",
+    "boto3": "pipelines.storage",
+    "botocore": "pipelines.storage",
+}
+
+BARE_READER = ("schema", "sampler", "reader", "scan", "loader")
+"""What of ``pipelines.shards`` a machine with nothing but PyTorch reads shards with."""
+
+
+def test_sgenet_imports_only_what_a_bare_torch_machine_has() -> None:
+    allowed = LIBRARY_PACKAGES | sys.stdlib_module_names | {"sgenet"}
+    strangers = [
+        f"{module.name} imports {name}"
+        for module in modules("sgenet")
+        for name in sorted(module.imports)
+        if name.split(".")[0] not in allowed
+    ]
+    assert strangers == []
+
+
+def test_arrows_of_sgenet_point_downward() -> None:
+    tier_of = {part: tier for tier, parts in enumerate(TIERS) for part in parts}
+    wrong = []
+    for module in modules("sgenet"):
+        if module.name == "sgenet":
+            continue
+        part = module.name.split(".")[1]
+        assert part in tier_of, f"sgenet/{part} has no place yet; add it to TIERS"
+        for name in sorted(module.imports):
+            if not is_within(name, "sgenet"):
+                continue
+            other = name.split(".")[1]
+            if other == part or (part, other) in NEIGHBOURS or tier_of.get(other, len(TIERS)) < tier_of[part]:
+                continue
+            wrong.append(f"{module.name} imports {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("package", "importer"), SOLE_IMPORTERS.items())
+def test_each_platform_package_has_one_importer(package: str, importer: str) -> None:
+    others = [
+        module.name
+        for module in modules("pipelines")
+        if not is_within(module.name, importer) and any(is_within(name, package) for name in module.imports)
+    ]
+    assert others == []
+
+
+def test_stages_meet_through_files_only() -> None:
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules("pipelines")
+        if is_within(module.name, "pipelines.stages")
+        for name in sorted(module.imports)
+        if is_within(name, "pipelines.stages")
+    ]
+    assert wrong == []
+
+
+def test_nothing_below_the_stages_imports_a_stage_or_a_command() -> None:
+    doors = ("pipelines.stages", "pipelines.commands", "pipelines.__main__")
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules("pipelines")
+        if not any(is_within(module.name, door) for door in doors)
+        for name in sorted(module.imports)
+        if any(is_within(name, door) for door in doors)
+    ]
+    assert wrong == []
+
+
+def run_python(code: str) -> str:
+    """Run code in a fresh interpreter at the repository's root and return what it printed."""
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def import_without(packages: tuple[str, ...], names: list[str]) -> str:
+    """Import modules in an interpreter where some packages cannot be found."""
+    return run_python(
+        "import importlib, importlib.abc, sys\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {packages!r}:\n"
+        "            raise ModuleNotFoundError(f'{name} is not on this machine', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+    )
+
+
+def test_sgenet_imports_without_the_platform_and_says_nothing() -> None:
+    assert import_without(PLATFORM_PACKAGES, [module.name for module in modules("sgenet")]) == ""
+
+
+def test_shards_are_read_without_the_platform() -> None:
+    absent = tuple(package for package in PLATFORM_PACKAGES if package != "pipelines")
+    assert import_without((*absent, "yaml", "simplejpeg"), [f"pipelines.shards.{name}" for name in BARE_READER]) == ""
+
+
+def test_the_command_line_starts_without_heavy_packages() -> None:
+    """``python -m pipelines --help`` must answer at once."""
+    heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib")
+    printed = run_python(
+        f"import sys, pipelines.__main__; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')"
+    )
+    assert printed.strip() == ""

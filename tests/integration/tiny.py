@@ -1,0 +1,105 @@
+"""A dataset and settings so small that a training takes a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipelines.params import Settings, parse
+from pipelines.stages import index, masks, shards
+
+CROP = 32
+DATASET = "tiny"
+
+
+def tiny_settings(root: Path, *, workers: int = 0, threads: int = 1, **training: Any) -> Settings:
+    """Settings of the dataset that :func:`make_dataset` wrote below ``root``."""
+    return parse(
+        {
+            "datasets": [DATASET],
+            "methods": ["sge_net"],
+            "storage": str(root / "storage"),
+            "data": {
+                DATASET: {
+                    "sources": [
+                        {
+                            "adapter": "folder",
+                            "root": str(root / "raw" / "images"),
+                            "label_root": str(root / "raw" / "labels"),
+                            "val_ratio": 0.3,
+                        }
+                    ],
+                    "label_space": {"names": ["left", "right", "square"]},
+                    "shorter_side": 36,
+                    "crop": CROP,
+                }
+            },
+            "masks": {
+                DATASET: {
+                    "training": [{"kind": "centre", "size": 12}, {"kind": "rectangles"}],
+                    "evaluation": [{"name": "centre", "hole": {"kind": "centre", "size": 12}}],
+                }
+            },
+            "recipes": {DATASET: tiny_recipe(**training)},
+            "run": {"workers": workers, "cpus_per_worker": threads},
+        }
+    )
+
+
+def tiny_recipe(**training: Any) -> dict[str, Any]:
+    """The smallest SGE-Net with all of its losses but the perceptual one."""
+    return {
+        "network": {
+            "widths": [4, 4, 8, 8, 8],
+            "context_blocks": 1,
+            "encoder_blocks": [0, 0, 0, 0, 1],
+            "modulation_width": 4,
+            "reliability_width": 2,
+            "image_size": CROP,
+        },
+        "critic": {"width": 4, "num_layers": 2, "num_scales": 2},
+        "losses": {"perceptual": 0.0, "hole_weight": 1.0},
+        "augmentation": {"min_scale": 0.9, "colour_jitter": 0.1},
+        "training": {
+            "steps": 8,
+            "batch_size": 4,
+            "precision": "float32",
+            "loader_processes": 0,
+            "log_every": 1,
+            "checkpoint_every": 2,
+            "validate_every": 4,
+            "num_sample_pictures": 2,
+            **training,
+        },
+    }
+
+
+def make_dataset(root: Path) -> tuple[Path, Path]:
+    """Write raw pictures, shards and masks below ``root``; give the folders of the last two."""
+    for number in range(12):
+        _write_picture(root / "raw", number)
+    settings = tiny_settings(root)
+    data = settings.data[DATASET]
+    index.run(data, root / "sources.parquet")
+    shards.run(data, root / "sources.parquet", root / "shards", workers=1)
+    masks.run(settings.masks[DATASET], settings.evaluation, data, root / "shards", root / "masks")
+    return root / "shards", root / "masks"
+
+
+def _write_picture(root: Path, number: int) -> None:
+    """Noise on two halves of a picture, a square between them, an *ignore* stripe at the bottom."""
+    rng = np.random.default_rng(number)
+    label = np.zeros((40, 44), np.uint8)
+    label[:, int(rng.integers(10, 34)) :] = 1
+    top, left = rng.integers(4, 20, 2)
+    label[top : top + 12, left : left + 12] = 2
+    colours = rng.integers(40, 216, (3, 3))
+    image = np.clip(colours[label] + rng.normal(0, 12, (40, 44, 3)), 0, 255).astype(np.uint8)
+    label[36 - number % 3 :] = 255
+    for kind, pixels in (("images", image), ("labels", label)):
+        path = root / kind / f"picture-{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from pipelines.datasets.samples import RawSample, checked_samples, hashed_split, sample_key
+from sgenet.errors import DataError
+
+
+def raw_sample(key: str, path: str, split: str = "train") -> RawSample:
+    return RawSample(key, split, path, None, "folder", "raw")
+
+
+@pytest.mark.parametrize(
+    ("stem", "key"),
+    [
+        ("IMG_0001", "IMG_0001"),
+        ("a/b/c", "a-b-c"),
+        ("photo.v2.final", "photo_v2_final"),
+        ("my photo\t1", "my_photo_1"),
+        ("Straße 山", "Straße_山"),
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),  # a Mac's decomposed accents
+    ],
+)
+def test_key_of_a_file(stem: str, key: str) -> None:
+    assert sample_key(stem) == key
+
+
+def test_a_name_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'caf\\udce9' is not valid UTF-8; rename the file"):
+        sample_key("caf\udce9")
+
+
+def test_samples_are_sorted_by_split_and_key() -> None:
+    samples = [raw_sample("b", "1"), raw_sample("c", "2", "val"), raw_sample("a", "3"), raw_sample("d", "4", "val")]
+    assert [sample.key for sample in checked_samples(samples)] == ["a", "b", "c", "d"]
+
+
+def test_duplicate_names_list_both_files_of_each_pair() -> None:
+    samples = [raw_sample("a_b", "a.b.jpg"), raw_sample("a_b", "a_b.jpg"), raw_sample("c", "c.png", "val")]
+    with pytest.raises(DataError, match=r"duplicate names in raw: a\.b\.jpg and a_b\.jpg \(both 'a_b'\); rename"):
+        checked_samples(samples)
+
+
+def test_a_key_may_not_be_in_two_splits() -> None:
+    with pytest.raises(DataError, match=r"train/a\.jpg and val/a\.jpg"):
+        checked_samples([raw_sample("a", "train/a.jpg"), raw_sample("a", "val/a.jpg", "val")])
+
+
+def test_hashed_split_compares_the_hash_as_a_fraction() -> None:
+    fraction = int(hashlib.sha256(b"photo").hexdigest(), 16) / 2**256
+    assert hashed_split("photo", fraction + 1e-9) == "val"
+    assert hashed_split("photo", fraction - 1e-9) == "train"
+    assert hashed_split("photo", 0.0) == "train"
+
+
+def test_hashed_split_holds_out_the_share_asked_for() -> None:
+    held_out = sum(hashed_split(f"picture-{number}", 0.2) == "val" for number in range(5000))
+    assert held_out == pytest.approx(1000, abs=4 * (5000 * 0.2 * 0.8) ** 0.5)

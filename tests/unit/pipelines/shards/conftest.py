@@ -1,0 +1,27 @@
+"""Seven training and three validation samples, raw and as shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from raw_tree import RawTree, label_map, png, texture
+
+
+@pytest.fixture
+def empty_tree(tmp_path: Path) -> RawTree:
+    return RawTree(tmp_path)
+
+
+@pytest.fixture
+def raw_tree(empty_tree: RawTree) -> RawTree:
+    for split, number in (("train", 7), ("val", 3)):
+        for seed in range(number):
+            empty_tree.add(split, f"{split}{seed}", png(texture(seed)), png(label_map(seed)))
+    return empty_tree
+
+
+@pytest.fixture
+def shard_folder(raw_tree: RawTree) -> Path:
+    raw_tree.index()
+    return raw_tree.write()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from pipelines.files import publish_folder, sha256_of_file, write_atomically
+from sgenet.errors import DataError
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_that_cannot_be_written_whole_keeps_its_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table"
+    write_atomically(path, b"old")
+
+    def half(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(DataError, match=r"the disk is full while writing .*table; free some space"):
+        write_atomically(path, b"new content")
+    assert path.read_bytes() == b"old"
+    assert _names(tmp_path) == ["table"]
+
+
+def test_a_folder_appears_only_when_its_block_ends_well(tmp_path: Path) -> None:
+    output = tmp_path / "folder"
+    with publish_folder(output) as folder:
+        (folder / "new").write_text("1")
+        assert not output.exists()
+    assert _names(output) == ["new"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_a_folder_replaces_the_one_before_whole(tmp_path: Path) -> None:
+    output = tmp_path / "folder"
+    for name in ("first", "second"):
+        with publish_folder(output) as folder:
+            (folder / name).write_text("1")
+    assert _names(output) == ["second"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_a_failure_leaves_the_folder_before_and_nothing_else(tmp_path: Path) -> None:
+    output = tmp_path / "folder"
+    with publish_folder(output) as folder:
+        (folder / "good").write_text("1")
+
+    def interrupted() -> None:
+        with publish_folder(output) as folder:
+            (folder / "half").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert _names(output) == ["good"]
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, content: bytes) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(DataError, match=r"table cannot be written \(Permission denied\)"):
+        write_atomically(tmp_path / "table", b"")
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    assert sha256_of_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,204 @@
+"""A registered model is the model: no pickles, its evidence beside it, and the same picture when loaded back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from PIL import Image
+
+from pipelines import params
+from pipelines.stages import register
+from pipelines.tracking import registry
+from pipelines.tracking.address import TrackingError
+from pipelines.tracking.pyfunc import example_input, read_row
+from pipelines.tracking.runs import close_run, open_run
+from sgenet.errors import CheckpointError
+from sgenet.inpainter import Inpainter
+from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.methods.build import build_generator
+from sgenet.methods.release import save_released
+from sgenet.settings import NetworkSettings, Recipe
+
+NAME = "sge-net-test"
+SIDE = 32
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("released")
+    network = NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4, image_size=SIDE)
+    generator = build_generator("sge_net", Recipe(network=network), OUTDOOR_SCENES.num_classes)
+    save_released(folder, "sge_net", generator, Recipe(network=network), OUTDOOR_SCENES)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory):
+    address = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        yield address
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="module")
+def run_id():
+    opened = open_run("tests", "registry", name="tiny", params={"steps": 2})
+    close_run(opened, "FINISHED")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def version(released, run_id):
+    return registry.register(
+        released, NAME, run_id, {"centre/psnr": 21.5}, step=2, tags={"sgenet.data.tiny": "abc"}, side=SIDE
+    )
+
+
+@pytest.fixture(scope="module")
+def served(version):
+    return mlflow.pyfunc.load_model(f"models:/{NAME}@candidate")
+
+
+def encode(pixels) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def decode(text) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def test_the_served_model_gives_what_the_inpainter_gives(served, released):
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    hole = np.zeros((37, 53), np.uint8)
+    hole[10:25, 20:40] = 255
+    answered = served.predict([{"image": encode(image), "hole_mask": encode(hole)}] * 2)
+    direct = Inpainter.load(released)(image, hole)
+    for row in answered.to_dict("records"):
+        np.testing.assert_array_equal(decode(row["inpainted"]), direct.image)
+        np.testing.assert_array_equal(decode(row["segmentation"]), direct.label)
+        assert row["confidence"] == pytest.approx(float(direct.confidence[hole > 0].mean()), rel=1e-6)
+
+
+def test_without_a_hole_the_confidence_is_null_and_the_picture_is_the_same(served):
+    image = np.full((16, 16, 3), 77, np.uint8)
+    answered = served.predict([{"image": encode(image), "hole_mask": encode(np.zeros((16, 16), np.uint8))}])
+    assert answered["confidence"][0] is None
+    np.testing.assert_array_equal(decode(answered["inpainted"][0]), image)
+
+
+def test_the_signature_refuses_a_missing_column_and_says_which(served):
+    with pytest.raises(MlflowException, match="hole_mask"):
+        served.predict([{"image": "abc"}])
+
+
+@pytest.mark.parametrize(("image", "reason"), [("not base64!", "not base64"), ("aGVsbG8=", "not a picture")])
+def test_a_bad_picture_is_refused_with_its_row_and_reason(served, image, reason):
+    good = example_input(16).iloc[0].to_dict()
+    with pytest.raises(MlflowException, match=f"row 1: the image is {reason}") as caught:
+        served.predict([good, {**good, "image": image}])
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_the_stored_model_has_weights_and_no_pickle(version, tmp_path):
+    folder = mlflow.artifacts.download_artifacts(version.uri, dst_path=str(tmp_path))
+    names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"MLmodel", "model.safetensors", "model.json", "served_model.py", "input_example.json"} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
+    assert "python_model" not in mlflow.models.Model.load(folder).flavors["python_function"]
+    assert f"torch=={torch.__version__.split('+')[0]}" in (tmp_path / folder / "requirements.txt").read_text()
+
+
+def test_the_version_carries_its_evidence_and_its_run(version, run_id):
+    stored = MlflowClient().get_model_version_by_alias(NAME, "candidate")
+    assert (str(stored.version), stored.run_id) == (version.version, run_id)
+    assert json.loads(stored.tags["sgenet.metrics"]) == {"centre/psnr": 21.5}
+    assert stored.tags["sgenet.data.tiny"] == "abc"
+    assert stored.tags["sgenet.weights_sha256"] == version.weights_sha256
+    assert stored.tags["sgenet.verified"] == "true"
+
+
+def test_registering_does_not_reopen_the_trainings_run(version, run_id):
+    assert MlflowClient().get_run(run_id).info.status == "FINISHED"
+    assert mlflow.active_run() is None
+
+
+def test_a_version_that_draws_another_picture_is_no_candidate(version, released, run_id, monkeypatch):
+    def other_picture(row):
+        image, hole = read_row(row)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), hole
+
+    monkeypatch.setattr(registry, "read_row", other_picture)
+    with pytest.raises(RuntimeError, match="inpainted"):
+        registry.register(released, NAME, run_id, {}, step=2, tags={}, side=SIDE)
+    candidate = MlflowClient().get_model_version_by_alias(NAME, "candidate")
+    assert str(candidate.version) == version.version
+
+
+def test_an_alias_that_another_process_moved_is_noticed(version, released, run_id, monkeypatch):
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", lambda self, name, alias, number: None)
+    with pytest.raises(TrackingError, match=f"points at version {version.version} although"):
+        registry.register(released, NAME, run_id, {}, step=2, tags={}, side=SIDE)
+
+
+@pytest.fixture
+def stages(released, run_id, tmp_path):
+    """The folders of the stages ``train`` and ``evaluate``, and settings that fit them."""
+    model, evaluation = tmp_path / "model", tmp_path / "evaluation"
+    shutil.copytree(released, model)
+    evaluation.mkdir()
+    training = {"run_id": run_id, "run_key": "registry", "steps": 2, "digests": {"shards": "abc", "code": "def"}}
+    (model / "training.json").write_text(json.dumps(training))
+    (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "num_pictures": 48}}')
+    (evaluation / "evaluation.json").write_text('{"shards_digest": "s1", "masks_digest": "m1"}')
+    settings = params.load(Path(__file__).resolve().parents[3] / "params.yaml")
+    return settings, model, evaluation, tmp_path / "registered.json"
+
+
+def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id):
+    settings, model, evaluation, output = stages
+    register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+    registered = json.loads(output.read_text())
+    assert (registered["name"], registered["verified"]) == ("sge-net-mixed_scenes", True)
+    stored = MlflowClient().get_model_version_by_alias("sge-net-mixed_scenes", "candidate")
+    assert str(stored.version) == registered["version"]
+    assert stored.tags["sgenet.evaluation.masks"] == "m1"
+    assert stored.tags["sgenet.training.shards"] == "abc"
+    run = MlflowClient().get_run(run_id)
+    assert run.data.metrics["evaluation/centre/psnr"] == 21.5
+    assert run.info.status == "FINISHED"
+
+
+def test_a_model_trained_elsewhere_gets_one_stand_in_run(stages, run_id):
+    settings, model, evaluation, output = stages
+    training = json.loads((model / "training.json").read_text())
+    (model / "training.json").write_text(json.dumps({**training, "run_id": "0" * 32, "run_key": "elsewhere"}))
+    for _ in range(2):
+        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+    runs = MlflowClient().search_runs(
+        [MlflowClient().get_experiment_by_name("mixed_scenes").experiment_id], "tags.`sgenet.run_key` = 'elsewhere'"
+    )
+    assert [run.info.run_id for run in runs] == [json.loads(output.read_text())["run_id"]]
+    assert runs[0].data.tags["sgenet.trained_elsewhere"] == "0" * 32
+
+
+def test_an_unfinished_training_is_refused_before_anything_is_registered(stages):
+    settings, model, evaluation, output = stages
+    (model / "training.json").write_text('{"run_id": "x"}')
+    with pytest.raises(CheckpointError, match=r"training\.json has no run_key, steps, digests"):
+        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+    assert not output.exists()

@@ -1,0 +1,166 @@
+"""Runs that are found again, closed whatever happens, and hold each step once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
+from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One SQLite store for all tests of this file: making its tables takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    return MlflowClient(store)
+
+
+def open_tiny(key: str, **changes) -> str:
+    given = {"name": "tiny", "params": {"steps": 200}, **changes}
+    return open_run("tests", key, **given)
+
+
+def test_the_same_key_is_the_same_run_and_it_is_running_again(client):
+    first = open_tiny("reopen")
+    close_run(first, "FAILED")
+    again = open_tiny("reopen")
+    assert again == first
+    assert client.get_run(again).info.status == "RUNNING"
+    assert open_tiny("another key") != first
+
+
+def test_parameters_keep_their_first_value_and_new_ones_are_added(client):
+    run_id = open_tiny("params", params={"steps": 200, "rate": 1e-4})
+    open_tiny("params", params={"steps": 300, "rate": 1e-4, "workers": 2})
+    assert client.get_run(run_id).data.params == {"steps": "200", "rate": "0.0001", "workers": "2"}
+
+
+def test_more_parameters_than_one_request_takes_are_all_logged(client):
+    run_id = open_tiny("many", params={f"p{i}": i for i in range(230)})
+    assert len(client.get_run(run_id).data.params) == 230
+
+
+def test_data_digests_are_inputs_once_and_whole_in_a_tag(client):
+    data = DataInput(name="tiny/shards", source="data/tiny/shards", digest=DIGEST)
+    run_id = open_tiny("inputs", inputs=[data])
+    open_tiny("inputs", inputs=[data])
+    run = client.get_run(run_id)
+    assert [(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs] == [
+        ("tiny/shards", DIGEST[:36])
+    ]
+    assert run.data.tags["sgenet.data.tiny/shards"] == DIGEST
+
+
+def test_the_run_is_finished_after_a_training_that_ends(client):
+    with logical_run("tests", "ends", name="ends", params={}) as logger:
+        assert client.get_run(logger.run_id).info.status == "RUNNING"
+    assert client.get_run(logger.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")]
+)
+def test_the_run_is_closed_when_the_training_does_not_end_well(client, error, status):
+    with (
+        pytest.raises(type(error)),
+        logical_run("tests", f"closed {status}", name="closed", params={}) as logger,
+    ):
+        raise error
+    assert client.get_run(logger.run_id).info.status == status
+
+
+def test_sigterm_closes_the_run_as_killed_and_exits_with_143(client):
+    with (
+        pytest.raises(SystemExit) as caught,
+        logical_run("tests", "sigterm", name="sigterm", params={}) as logger,
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 143
+    assert client.get_run(logger.run_id).info.status == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_resumed_training_logs_each_step_once(client):
+    run_id = open_tiny("resume")
+    before = RunLogger(run_id)
+    for step in (10, 20, 30):
+        before.metrics({"loss": step / 10, "psnr": 20.0}, step)
+    # The last checkpoint was at step 10, so 20 and 30 come again; validation comes for the first time.
+    after = RunLogger(run_id)
+    for step in (20, 30, 40):
+        after.metrics({"loss": step / 10, "ssim": 0.5}, step)
+    points = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in ("loss", "ssim")}
+    assert points["loss"] == [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]
+    assert [step for step, _ in points["ssim"]] == [20, 30, 40]
+
+
+def test_a_resumed_training_logs_each_picture_once_and_unchanged(client):
+    run_id = open_tiny("pictures")
+    picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
+    RunLogger(run_id).image(picture, "samples/a", 10)
+    resumed = RunLogger(run_id)
+    resumed.image(picture, "samples/a", 10)
+    resumed.image(picture, "samples/a", 20)
+    full_size = [file.path for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
+    assert sorted(path.split("+")[2] for path in full_size) == ["10", "20"]
+    stored = Image.open(client.download_artifacts(run_id, full_size[0]))
+    np.testing.assert_array_equal(np.asarray(stored), picture)
+
+
+def test_artifacts_lie_beside_the_store(client, store, tmp_path):
+    run_id = open_tiny("artifacts")
+    (tmp_path / "losses.csv").write_text("step,loss\n")
+    RunLogger(run_id).artifact(tmp_path / "losses.csv")
+    stored = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://")) / "losses.csv"
+    assert stored.read_text() == "step,loss\n"
+    assert stored.is_relative_to(artifact_root(store))
+
+
+def test_an_unusable_store_is_one_sentence_without_its_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere?password=secret")
+    with pytest.raises(TrackingError, match="cannot be used") as caught:
+        open_tiny("unreachable")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_said_at_once(monkeypatch):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
+        with pytest.raises(TrackingError, match=f"no tracking server answers at http://127.0.0.1:{port}"):
+            open_tiny("nobody there")
+
+
+def test_the_embedded_store_is_the_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri() == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert without_secrets(tracking_uri()) == "sqlite:///mlflow/mlflow.db"
+
+
+def test_secrets_are_taken_out_of_addresses():
+    assert without_secrets("postgresql://mlflow:p:w@db:5432/runs") == "postgresql://db:5432/runs"
+    assert without_secrets("https://host/path?token=x") == "https://host/path"
+
+
+def test_nested_settings_become_flat_parameters():
+    nested = {"network": {"widths": (16, 32), "tau": {"rule": "quantile"}}, "compile": False}
+    assert flat_parameters(nested) == {"network.widths": "[16, 32]", "network.tau.rule": "quantile", "compile": False}

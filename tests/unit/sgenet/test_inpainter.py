@@ -1,0 +1,191 @@
+"""The front door: known pixels exact, any size, and one sentence when something does not fit."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sgenet.batch import Prediction
+from sgenet.errors import DataError
+from sgenet.inpainter import Inpainter
+from sgenet.label_space import LabelSpace
+from sgenet.methods.build import build_generator
+from sgenet.methods.release import save_released
+from sgenet.settings import NetworkSettings, Recipe
+
+LABELS = LabelSpace(("dark", "bright", "never"))
+
+
+class Negative(nn.Module):
+    """Draws the negative everywhere, calls bright pixels class 1, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, image, hole_mask):
+        self.calls.append((image, hole_mask))
+        bright = (image.mean(dim=1, keepdim=True) > 0).float()
+        # Probabilities 0.8 and 0.2, and almost nothing for the third class.
+        logits = torch.log(torch.cat((0.8 - 0.6 * bright, 0.2 + 0.6 * bright, bright * 0 + 1e-12), dim=1))
+        reliability = tuple(1 - nn.functional.max_pool2d(hole_mask, 2**scale) for scale in range(5))
+        return Prediction(images=(-image,), label_logits=(logits,), reliability=reliability)
+
+
+@pytest.fixture
+def inpainter():
+    return Inpainter(Negative(), LABELS)
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+
+
+def hole_like(photo, rows=slice(5, 20), columns=slice(30, 53)):
+    hole = np.zeros(photo.shape[:2], bool)
+    hole[rows, columns] = True
+    return hole
+
+
+def test_the_hole_is_the_prediction_and_the_rest_is_untouched_at_odd_sizes(inpainter, photo):
+    hole = hole_like(photo)
+    inpainted = inpainter(photo, hole)
+    np.testing.assert_array_equal(inpainted.image[~hole], photo[~hole])
+    np.testing.assert_array_equal(inpainted.image[hole], 255 - photo[hole])
+
+
+def test_the_generator_sees_a_reflected_multiple_of_16_within_minus_one_and_one(inpainter, photo):
+    photo[0, 0], photo[0, 1] = 0, 255
+    hole = hole_like(photo)
+    inpainter(photo, hole)
+    image, hole_mask = inpainter.generator.calls[0]
+    assert image.shape == (1, 3, 48, 64)
+    assert hole_mask.shape == (1, 1, 48, 64)
+    assert (image[0, :, 0, 0] == -1).all()
+    assert (image[0, :, 0, 1] == 1).all()
+    # Row 37 mirrors row 35 about the last row, 36; an unknown pixel's mirror image is unknown.
+    torch.testing.assert_close(image[0, :, 37], image[0, :, 35])
+    torch.testing.assert_close(hole_mask[0, 0, :, 53:], hole_mask[0, 0, :, 41:52].flip(-1))
+
+
+def test_a_fitting_picture_is_not_padded(inpainter, photo):
+    fitting = photo[:32, :48]
+    inpainter(fitting, hole_like(fitting))
+    assert inpainter.generator.calls[0][0].shape == (1, 3, 32, 48)
+
+
+def test_a_single_pixel_can_be_filled(inpainter):
+    pixel = np.full((1, 1, 3), 200, np.uint8)
+    with pytest.warns(UserWarning, match="100% of the picture"):
+        inpainted = inpainter(pixel, np.ones((1, 1), bool))
+    assert inpainted.image.tolist() == [[[55, 55, 55]]]
+
+
+def test_label_confidence_and_reliability_have_the_pictures_size(inpainter, photo):
+    hole = hole_like(photo)
+    inpainted = inpainter(photo, hole, details=True)
+    bright = (photo.astype(np.float64) / 127.5 - 1).mean(axis=2) > 0
+    np.testing.assert_array_equal(inpainted.label, bright)
+    np.testing.assert_allclose(inpainted.confidence, 0.8, rtol=1e-5)
+    assert inpainted.hole_confidence == pytest.approx(0.8, rel=1e-5)
+    assert [m.shape for m in inpainted.reliability] == [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
+    np.testing.assert_array_equal(inpainted.reliability[0], ~hole)
+    assert inpainter(photo, hole).reliability == ()
+
+
+def test_without_a_hole_the_picture_comes_back_unchanged(inpainter, photo):
+    inpainted = inpainter(photo, np.zeros(photo.shape[:2], bool))
+    np.testing.assert_array_equal(inpainted.image, photo)
+    assert inpainted.hole_confidence is None
+
+
+def test_the_given_picture_is_not_written_to(inpainter, photo):
+    before = photo.copy()
+    inpainter(photo, hole_like(photo))
+    np.testing.assert_array_equal(photo, before)
+
+
+def test_a_method_without_segmentation_has_no_label_and_no_confidence(photo):
+    class Silent(nn.Module):
+        def forward(self, image, hole_mask):
+            return Prediction(images=(-image,))
+
+    inpainted = Inpainter(Silent(), LABELS)(photo, hole_like(photo), details=True)
+    assert (inpainted.label, inpainted.confidence, inpainted.hole_confidence) == (None, None, None)
+    assert inpainted.reliability == ()
+
+
+@pytest.mark.parametrize("kind", ["bool", "0 and 1", "0 and 255", "0 to 255", "pillow 1", "pillow L", "pillow RGB"])
+def test_every_kind_of_mask_means_the_same_hole(inpainter, photo, kind):
+    hole = hole_like(photo)
+    white = hole.astype(np.uint8) * 255
+    grey = np.where(hole, 128, 127).astype(np.uint8)
+    masks = {
+        "bool": hole,
+        "0 and 1": hole.astype(np.uint8),
+        "0 and 255": white,
+        "0 to 255": grey,
+        "pillow 1": Image.fromarray(white).convert("1"),
+        "pillow L": Image.fromarray(grey),
+        "pillow RGB": Image.fromarray(white).convert("RGB"),
+    }
+    np.testing.assert_array_equal(inpainter(photo, masks[kind]).hole, hole)
+
+
+def test_a_photo_lying_on_its_side_is_filled_upright(inpainter, photo):
+    lying = Image.fromarray(photo)
+    lying.getexif()[0x0112] = 6  # turn by 90° clockwise to see it upright
+    hole = hole_like(np.rot90(photo, -1), slice(3, 9), slice(4, 11))
+    inpainted = inpainter(lying, hole)
+    np.testing.assert_array_equal(inpainted.image[~hole], np.rot90(photo, -1)[~hole])
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):
+    with pytest.raises(DataError, match="53×37 pixels but its hole mask is 37×53"):
+        inpainter(photo, np.zeros((53, 37), bool))
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "reason"),
+    [
+        (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), bool), "uint8, found .* of float32"),
+        (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8), bool), r"found \(8, 8, 4\)"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32), "of float32"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 1), np.uint8), r"found \(8, 8, 1\)"),
+        (np.zeros((0, 8, 3), np.uint8), np.zeros((0, 8), bool), r"found \(0, 8, 3\)"),
+        (Image.new("I;16", (8, 8)), np.zeros((8, 8), bool), "picture has the pixel format I;16"),
+        (np.zeros((8, 8, 3), np.uint8), Image.new("LA", (8, 8), (0, 0)), "transparent"),
+    ],
+)
+def test_what_is_no_8_bit_picture_or_mask_is_refused(inpainter, image, mask, reason):
+    with pytest.raises(DataError, match=reason):
+        inpainter(image, mask)
+
+
+def test_a_mask_that_looks_inverted_is_warned_about_and_others_are_not(inpainter, photo):
+    with pytest.warns(UserWarning, match="invert the mask"):
+        inpainter(photo, ~hole_like(photo, slice(0, 3), slice(0, 3)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inpainter(photo, hole_like(photo))
+
+
+def test_a_released_model_is_loaded_and_draws_what_its_generator_draws(tmp_path, photo):
+    recipe = Recipe(network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4))
+    generator = build_generator("sge_net", recipe, LABELS.num_classes).eval()
+    save_released(tmp_path, "sge_net", generator, recipe, LABELS)
+    fitting = photo[:32, :48]
+    hole = hole_like(fitting)
+    inpainted = Inpainter.load(tmp_path)(fitting, hole)
+    image = torch.from_numpy(fitting).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        drawn = generator(image, torch.from_numpy(hole)[None, None].float()).image[0]
+    expected = ((drawn + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(inpainted.image[hole], expected[hole], atol=0.51)
+    np.testing.assert_array_equal(inpainted.image[~hole], fitting[~hole])

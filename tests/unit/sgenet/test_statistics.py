@@ -1,0 +1,74 @@
+"""Intervals that cover what they should, and correlations worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.statistics import bootstrap, mean_estimate, paired_difference, pearson, spearman
+
+
+def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
+    values = np.random.default_rng(3).normal(20, 2, 400)
+    estimate = mean_estimate(values)
+    standard_error = values.std(ddof=1) / math.sqrt(400)
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.low == pytest.approx(values.mean() - 1.96 * standard_error, abs=0.3 * standard_error)
+    assert estimate.high == pytest.approx(values.mean() + 1.96 * standard_error, abs=0.3 * standard_error)
+
+
+def test_the_same_values_give_the_same_interval() -> None:
+    values = np.random.default_rng(5).random(50)
+    assert mean_estimate(values) == mean_estimate(values)
+
+
+def test_pictures_without_a_value_are_left_out() -> None:
+    estimate = mean_estimate([1.0, math.nan, 3.0])
+    assert (estimate.value, estimate.num_pictures) == (2.0, 2)
+    assert math.isnan(mean_estimate([math.nan]).value)
+
+
+def test_pairs_show_a_small_gain_that_separate_means_hide() -> None:
+    rng = np.random.default_rng(7)
+    hard = rng.normal(20, 4, 200)  # how hard each picture is
+    first, second = hard + 0.3 + rng.normal(0, 0.1, 200), hard + rng.normal(0, 0.1, 200)
+    difference = paired_difference(first, second)
+    assert 0.2 < difference.low < 0.3 < difference.high < 0.4
+    assert mean_estimate(first).low < mean_estimate(second).high
+
+
+def test_pairs_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="equal lengths"):
+        paired_difference([1.0, 2.0], [1.0])
+
+
+def test_a_statistic_that_no_resample_has_gets_no_interval() -> None:
+    calls = iter([0.5])
+    estimate = bootstrap(np.zeros(4), lambda drawn: next(calls, math.nan))
+    assert estimate.value == 0.5
+    assert math.isnan(estimate.low)
+
+
+def test_rank_correlation_shares_ranks_like_scipy() -> None:
+    pairs = np.array([[1, 2], [2, 2], [2, 5], [4, 1], [5, 9], [5, 7]], np.float64)
+    assert spearman(pairs) == pytest.approx(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+
+
+def test_pearson_by_hand() -> None:
+    assert pearson(np.array([[0, 0], [1, 1], [2, 0]], np.float64)) == 0
+    assert pearson(np.array([[0, 1], [1, 3], [2, 5]], np.float64)) == pytest.approx(1)
+    assert math.isnan(pearson(np.array([[1, 0], [1, 2]], np.float64)))
+
+
+def test_confidence_that_falls_with_the_error_correlates_negatively() -> None:
+    rng = np.random.default_rng(11)
+    hole_l1 = rng.random(120)
+    confidence = 1 - hole_l1 + rng.normal(0, 0.05, 120)
+    correlation = correlate([*confidence, math.nan], [*hole_l1, 0.5])
+    assert correlation.pearson.num_pictures == 120
+    assert correlation.pearson.high < -0.9
+    assert correlation.spearman.low < correlation.spearman.value < correlation.spearman.high
