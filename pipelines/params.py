@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -196,24 +197,49 @@ def load(path: Path) -> Settings:
 
 def parse(raw: Any, where: str = "params.yaml") -> Settings:
     """Check settings that have been read already; see :func:`load`."""
+    from pipelines.consistency import contradictions  # needs the types above
+
+    problems: list[str] = []
+    settings: Settings | None
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError([_sentence(problem, where) for problem in error.errors()]) from None
-    problems = contradictions(settings)
-    if problems:
-        raise SettingsError([f"{where}: {problem}" for problem in problems])
+        offences = _innermost(error)
+        problems += [_sentence(offence, where) for offence in offences]
+        settings = _without(raw, offences)
+    if settings is not None:
+        problems += [f"{where}: {problem}" for problem in contradictions(settings)]
+    if settings is None or problems:
+        raise SettingsError(list(dict.fromkeys(problems)))
     return settings
 
 
-def contradictions(settings: Settings) -> list[str]:
-    """What is wrong between settings that are each of the right type, a sentence each."""
-    problems: list[str] = []
-    for section in ("data", "masks", "recipes"):
-        for dataset in settings.datasets:
-            if dataset not in getattr(settings, section):
-                problems.append(f"datasets names '{dataset}', but {section}.{dataset} does not exist; add it")
-    return problems
+def _innermost(error: ValidationError) -> list[Any]:
+    """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
+    places = [problem["loc"] for problem in error.errors()]
+
+    def holds_another(place: tuple[Any, ...]) -> bool:
+        return any(len(other) > len(place) and other[: len(place)] == place for other in places)
+
+    return [problem for problem in error.errors() if not holds_another(problem["loc"])]
+
+
+def _without(raw: Any, offences: list[Any]) -> Settings | None:
+    """What is left of the settings without the keys already complained about, so that the rest is checked too."""
+    remaining = copy.deepcopy(raw)
+    for offence in offences:
+        *parents, key = offence["loc"]
+        container: Any = remaining
+        for part in parents:
+            # A union adds the name of the type it tried to the location: such a part is no key.
+            inside = part in container if isinstance(container, dict) else isinstance(container, list)
+            container = container[part] if inside else container
+        if isinstance(container, dict):
+            container.pop(key, None)
+    try:
+        return Settings.model_validate(remaining)
+    except ValidationError:
+        return None
 
 
 def _sentence(problem: Any, where: str) -> str:

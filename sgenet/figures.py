@@ -27,6 +27,7 @@ _PAPER = (255, 255, 255)
 _INK = (40, 40, 40)
 _EMPTY = (244, 244, 244)
 _NEUTRAL = 236  # grey of confidence changes outside the hole, and of no change
+_FRAME = (200, 200, 200)
 _GAP = 6
 
 
@@ -76,11 +77,11 @@ def grid(
         raise ValueError("a figure needs at least one picture")
     if (column_titles and len(column_titles) != num_columns) or (row_labels and len(row_labels) != len(rows)):
         raise ValueError(f"{len(rows)} × {num_columns} pictures, {len(row_labels)} × {len(column_titles)} texts")
-    text_size = max(10, cell // 12)
+    text_size = max(10, cell // 9)
     font = ImageFont.load_default(text_size)
-    line = int(text_size * 1.6)
-    left = max((int(font.getlength(text)) for text in row_labels), default=-2 * _GAP) + 2 * _GAP
-    top = line * max((title.count("\n") + 1 for title in column_titles), default=0)
+    line = int(text_size * 1.4)
+    left = max((int(font.getlength(text)) + _GAP for text in row_labels), default=0) + _GAP
+    top = line * max((title.count("\n") + 1 for title in column_titles), default=0) + _GAP
     step = cell + _GAP
     canvas = Image.new("RGB", (left + num_columns * step, top + len(rows) * step), _PAPER)
     draw = ImageDraw.Draw(canvas)
@@ -117,7 +118,7 @@ def refinement_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) 
             continue
         upper.append(reliability)
         lower.append(gain)
-        titles.append(f"unreliable, {coarse}\nconfidence {coarse}→{coarse - 1}" if coarse else "unreliable, 0")
+        titles.append(f"unreliable {coarse}\ngain {coarse} to {coarse - 1}" if coarse else "unreliable 0")
     rows = [upper, lower] if prediction.label_logits else [upper]
     return grid(rows, titles, cell=cell)
 
@@ -210,4 +211,7 @@ def _paste(canvas: Image.Image, picture: Picture | None, corner: tuple[int, int]
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
     # Pixels of coarse maps stay visible as squares; shrunken pictures are averaged.
     resized = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST if ratio >= 1 else Image.Resampling.BOX)
-    canvas.paste(resized, (corner[0] + (cell - size[0]) // 2, corner[1] + (cell - size[1]) // 2))
+    left, top = corner[0] + (cell - size[0]) // 2, corner[1] + (cell - size[1]) // 2
+    # Maps may be white to their edge: a frame shows where they end.
+    canvas.paste(_FRAME, (left - 1, top - 1, left + size[0] + 1, top + size[1] + 1))
+    canvas.paste(resized, (left, top))

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
+from typing import cast
 
 import ray
+import torch
 from ray import ObjectRef
 from ray.actor import ActorHandle
 from ray.train.torch import get_device
@@ -153,7 +155,8 @@ class _RemoteSupervisor:
 def _open_mailbox() -> ActorHandle[_Mailbox]:
     # On the driver's own node: the two are lost together or not at all.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
+    actor = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here)
+    return cast("ActorHandle[_Mailbox]", actor.remote())
 
 
 def _outcome_of(mailbox: ActorHandle[_Mailbox]) -> int | UserError | None:
@@ -196,38 +199,46 @@ def _relay(
 
 @contextmanager
 def _cluster(run: RunSettings) -> Iterator[int]:
-    """Connect to the cluster of ``RAY_ADDRESS``, or start one on this machine; give the CPUs of a worker.
+    """Use the cluster this process or ``RAY_ADDRESS`` is connected to, or start one; give the CPUs of a worker.
 
     Raises:
         SettingsError: this machine has fewer GPUs than workers.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        _start_local(run)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    connected = ray.is_initialized()
+    if not connected:
+        _connect(run)
     try:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        if not os.environ.get("RAY_ADDRESS") and run.use_gpu and resources.get("GPU", 0) < run.workers:
-            raise SettingsError(
-                [
-                    f"run.use_gpu asks for {run.workers} GPUs, one a worker, but this machine has "
-                    f"{resources.get('GPU', 0):.0f}; lower run.workers or set run.use_gpu to false"
-                ]
-            )
         yield run.cpus_per_worker or max(1, int(resources["CPU"]) // run.workers)
     finally:
-        ray.shutdown()
+        if not connected:
+            ray.shutdown()
 
 
-def _start_local(run: RunSettings) -> None:
-    """A cluster of this process alone, reachable over loopback only."""
+def _connect(run: RunSettings) -> None:
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        return
+    num_gpus = torch.cuda.device_count()
+    if run.use_gpu and num_gpus < run.workers:
+        raise SettingsError(
+            [
+                f"run.use_gpu asks for {run.workers} GPUs, one a worker, but this machine has {num_gpus}; "
+                "lower run.workers or set run.use_gpu to false"
+            ]
+        )
+    start_local_cluster(run.cpus_per_worker * run.workers or max(usable_cpus(), run.workers))
+
+
+def start_local_cluster(num_cpus: int) -> None:
+    """Start a cluster that ends with this process and is reachable over loopback only."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    cpus = run.cpus_per_worker * run.workers or max(usable_cpus(), run.workers)
     ray.init(
         address="local",
-        num_cpus=cpus,
+        num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -107,17 +107,29 @@ def set_metrics(scores: SetScores) -> dict[str, float]:
     return {name: _rounded(value) for name, value in metrics.items() if not math.isnan(value)}
 
 
-def _estimate(scores: SetScores, name: str, rows: npt.NDArray[np.int64] | None = None) -> Estimate | None:
-    """A score's mean and interval over some pictures (all when None); None where the method has no such score."""
-    if name in ("miou", "miou_hole"):
-        evaluator = scores.evaluator
-        matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
-        if not matrices:
-            return None
-        stacked = torch.stack(matrices).numpy()
-        return bootstrap(stacked if rows is None else stacked[rows], _miou_of)
-    values = np.array([getattr(score, name) for score in scores.evaluator.scores])
-    return mean_estimate(values if rows is None else values[rows])
+def _interval(scores: SetScores, name: str) -> Estimate | None:
+    """A score with its interval; None where the method has no such score."""
+    matrices = _confusions(scores, name)
+    if matrices is not None:
+        return bootstrap(matrices, _miou_of) if len(matrices) else None
+    return mean_estimate([getattr(score, name) for score in scores.evaluator.scores])
+
+
+def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
+    """A score's mean over some of the pictures; NaN where there is none."""
+    matrices = _confusions(scores, name)
+    if matrices is not None:
+        return _miou_of(matrices[rows]) if len(matrices) else math.nan
+    return finite_mean([getattr(scores.evaluator.scores[row], name) for row in rows])
+
+
+def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
+    """The (N, C, C) matrices that a score is taken from (N = 0 without segmentation); None for other scores."""
+    if name not in ("miou", "miou_hole"):
+        return None
+    evaluator = scores.evaluator
+    matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
+    return torch.stack(matrices).numpy() if matrices else np.zeros((0, 1, 1), np.int64)
 
 
 def _miou_of(matrices: npt.NDArray[np.int64]) -> float:
@@ -125,7 +137,7 @@ def _miou_of(matrices: npt.NDArray[np.int64]) -> float:
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
-    estimates = {name: _estimate(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
+    estimates = {name: _interval(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
     return {
         name: [_rounded(estimate.low), _rounded(estimate.high)]
         for name, estimate in estimates.items()
@@ -151,15 +163,11 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    bounds = [column for name in _BREAKDOWN_SCORES for column in (name, f"{name}_low", f"{name}_high")]
-    writer.writerow(["set", "grouping", "group", "num_pictures", *bounds])
+    writer.writerow(["set", "grouping", "group", "num_pictures", *_BREAKDOWN_SCORES])
     for set_name, result in scores.items():
         for grouping, group, rows in _groups(result, edges):
-            cells: list[str] = []
-            for name in _BREAKDOWN_SCORES:
-                estimate = _estimate(result, name, rows)
-                numbers = (estimate.value, estimate.low, estimate.high) if estimate else (math.nan,) * 3
-                cells.extend("" if math.isnan(number) else f"{number:.{_DIGITS}f}" for number in numbers)
+            means = (_mean(result, name, rows) for name in _BREAKDOWN_SCORES)
+            cells = ("" if math.isnan(mean) else f"{mean:.{_DIGITS}f}" for mean in means)
             writer.writerow([set_name, grouping, group, len(rows), *cells])
     return text.getvalue()
 

@@ -90,4 +90,4 @@ def _write_figures(folder: Path, set_name: str, number: int, example: Example, l
 
 
 def _save(picture: Picture, path: Path) -> None:
-    Image.fromarray(picture).save(path, optimize=True)
+    Image.fromarray(picture).save(path)

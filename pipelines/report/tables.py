@@ -47,8 +47,7 @@ SCORES = (
 )
 
 _GROUPINGS = (("stratum", "scene complexity"), ("hole_ratio", "hole ratio"))
-_ABLATION_  # ``metrics.json`` holds more; these are the ones that decide.
-SCORES = ("psnr", "psnr_hole", "ssim", "l1_hole")
+_ABLATION_SCORES = ("psnr", "psnr_hole", "ssim", "l1_hole")
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
         for score in scores:
             first, second = (_per_picture(each, set_name, score.name) for each in (method, trained[0]))
             difference = paired_difference(first, second)
-            low, high = (f"{bound:+.{score.decimals}f}" for bound in (difference.low, difference.high))
-            cells.append(Cell(f"{difference.value:+.{score.decimals}f}", f"{low} … {high}"))
+            low, high = (f"{bound:+z.{score.decimals}f}" for bound in (difference.low, difference.high))
+            cells.append(Cell(f"{difference.value:+z.{score.decimals}f}", f"{low} … {high}"))
         rows.append(cells)
     note = "Mean difference over the same pictures with its 95 % bootstrap interval."
     columns = ["method", *(f"Δ {score.title}" for score in scores)]
@@ -171,8 +170,8 @@ def confidence(results: DatasetResults) -> Table | None:
             for kind in ("pearson", "spearman"):
                 name = f"confidence_l1_{kind}"
                 known = name in metrics
-                detail = f"{metrics[f'{name}_low']:.2f} … {metrics[f'{name}_high']:.2f}" if known else ""
-                cells.append(Cell(f"{metrics[name]:.2f}" if known else "–", detail))
+                detail = f"{metrics[f'{name}_low']:z.2f} … {metrics[f'{name}_high']:z.2f}" if known else ""
+                cells.append(Cell(f"{metrics[name]:z.2f}" if known else "–", detail))
             shares = [metrics.get(f"unreliable_hole_{scale}") for scale in scales]
             cells.append(Cell(" → ".join(f"{100 * share:.0f}" for share in shares if share is not None) or "–"))
             rows.append(cells)

@@ -2,12 +2,12 @@
 
 A sample is up to three members of a tar file that share a key:
 
-=================  ==================================================================
-``<key>.jpg``      the picture of a training sample, JPEG 4:4:4
-``<key>.png``      the picture of an evaluation sample, lossless
+===================  ==================================================================
+``<key>.jpg``        the picture of a training sample, JPEG 4:4:4
+``<key>.png``        the picture of an evaluation sample, lossless
 ``<key>.label.png``  its label map, 8-bit class ids, 255 = ignore (absent when unlabelled)
-``<key>.json``     source, path, hash, width, height, number of classes
-=================  ==================================================================
+``<key>.json``       source, path, hash, width, height, number of classes
+===================  ==================================================================
 """
 
 from __future__ import annotations

@@ -55,11 +55,15 @@ def _markdown(datasets: list[DatasetResults]) -> str:
 
 
 def _for_terminal(dataset: str, table: Table) -> TerminalTable:
-    terminal_table = TerminalTable(title=f"{dataset} · {table.title}", title_justify="left", box=SIMPLE_HEAD)
+    title = f"{dataset} · {table.title}"
+    terminal_table = TerminalTable(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for index, column in enumerate(table.columns):
         # One word a line: nine scores fit into 80 characters.
-        title = column.replace(" ", "\n")
-        terminal_table.add_column(title, justify="left" if index == 0 else "right", no_wrap=True, overflow="ignore")
+        terminal_table.add_column(
+            column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=True, overflow="ignore"
+        )
     for row in table.rows:
         terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row))
     return terminal_table

@@ -104,7 +104,7 @@ def ssim_map(predicted: Tensor, target: Tensor) -> Tensor:
     """
     moments = torch.cat((predicted, target, predicted * predicted, target * target, predicted * target))
     rows, columns = (_gaussian_windows(size, moments) for size in moments.shape[1:])
-    mean_x, mean_y, square_x, square_y, product = (rows @ moments @ columns.T).split(predicted.shape[0])
+    mean_x, mean_y, square_x, square_y, product = torch.split(rows @ moments @ columns.T, predicted.shape[0])
     variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
     covariance = product - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x**2 + mean_y**2 + _SSIM_C1)

@@ -9,19 +9,28 @@ import numpy as np
 from PIL import Image
 
 from pipelines.params import Settings, parse
-from pipelines.stages import index, masks, shards
+from pipelines.stages import index, masks, shards, train
+from pipelines.training.job import TrainingJob
 
 CROP = 32
 DATASET = "tiny"
+METHOD = "sge_net"
 
 
-def tiny_settings(root: Path, *, workers: int = 0, threads: int = 1, **training: Any) -> Settings:
+def tiny_job(root: Path, storage: Path, **training: Any) -> TrainingJob:
+    """A training of SGE-Net on that dataset, without tracking, its state below ``storage``."""
+    settings = tiny_settings(root, storage, **training)
+    digests = train.Digests(shards="shards", masks="masks", code="code")
+    return train.plan(settings, DATASET, METHOD, root / "shards", root / "masks", digests)
+
+
+def tiny_settings(root: Path, storage: Path, **training: Any) -> Settings:
     """Settings of the dataset that :func:`make_dataset` wrote below ``root``."""
     return parse(
         {
             "datasets": [DATASET],
-            "methods": ["sge_net"],
-            "storage": str(root / "storage"),
+            "methods": [METHOD],
+            "storage": str(storage),
             "data": {
                 DATASET: {
                     "sources": [
@@ -44,7 +53,6 @@ def tiny_settings(root: Path, *, workers: int = 0, threads: int = 1, **training:
                 }
             },
             "recipes": {DATASET: tiny_recipe(**training)},
-            "run": {"workers": workers, "cpus_per_worker": threads},
         }
     )
 
@@ -81,7 +89,7 @@ def make_dataset(root: Path) -> tuple[Path, Path]:
     """Write raw pictures, shards and masks below ``root``; give the folders of the last two."""
     for number in range(12):
         _write_picture(root / "raw", number)
-    settings = tiny_settings(root)
+    settings = tiny_settings(root, root / "storage")
     data = settings.data[DATASET]
     index.run(data, root / "sources.parquet")
     shards.run(data, root / "sources.parquet", root / "shards", workers=1)

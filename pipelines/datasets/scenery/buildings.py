@@ -135,8 +135,10 @@ def _paint(view: View, canvas: Canvas, light: Light, building: Building, plane: 
 
 def _coordinate(edge: Vector, corner: Vector, ray_x: Floats, ray_y: Floats, z: Floats) -> Floats:
     """How far along ``edge`` (0–1) the points at depth ``z`` of the rays lie, from ``corner``."""
-    scaled = (edge / _dot(edge, edge)).astype(np.float32)
-    return z * (scaled[0] * ray_x + (scaled[1] * ray_y + scaled[2])) - np.float32(_dot(edge, corner) / _dot(edge, edge))
+    squared = _dot(edge, edge)
+    scaled = (edge / squared).astype(np.float32)
+    share: Floats = z * (scaled[0] * ray_x + (scaled[1] * ray_y + scaled[2])) - np.float32(_dot(edge, corner) / squared)
+    return share
 
 
 def _bounds(view: View, plane: _Plane) -> Patch | None:

@@ -92,6 +92,7 @@ def cast_shadow(
     across = (patch.x - np.float32(middle)) * np.float32(1 / half_width)
     down = (patch.y - np.float32(foot)) * np.float32(1 / half_height)
     inside = np.clip((1 - across * across - down * down) * 2, 0, 1)
-    near = np.abs(canvas.depth[patch.rows, patch.columns] - np.float32(z)) < np.float32(0.3 * z)
-    depth = min(0.55, 0.2 + sun[1] * 0.6)
+    away = np.abs(canvas.depth[patch.rows, patch.columns] - np.float32(z)) * np.float32(1 / (0.4 * z))
+    near = 1 - np.minimum(away, 1)
+    depth = min(0.62, 0.25 + sun[1] * 0.6)
     canvas.colour[patch.rows, patch.columns] *= (1 - inside * near * np.float32(depth))[..., None]

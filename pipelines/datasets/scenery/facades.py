@@ -79,7 +79,7 @@ def face_colour(
     albedo = _masonry(facade, across_metres, up_metres, stains, footprint)
     # Under the eaves and at the foot of a wall less of the sky is seen.
     seen = np.clip((1 - upward) * np.float32(metres[1] * 2.2), 0.55, 1) * np.clip(0.7 + up_metres, 0.7, 1)
-    colour = albedo * light.on(direct) * (seen if kind != "gable" else np.ones_like(seen))[..., None]
+    colour: Floats = albedo * light.on(direct) * (seen if kind != "gable" else np.ones_like(seen))[..., None]
     if kind != "gable":
         _set_windows(light, facade, kind, colour, along, upward, metres, direct)
     return colour
@@ -103,7 +103,8 @@ def _masonry(facade: Facade, across: Floats, up: Floats, stains: Floats, footpri
             tone = 1 + 0.25 * stains - clearness * 0.45 * (within < 0.2)
         case _:
             tone = 1 + 0.14 * stains
-    return paint * tone[..., None]
+    albedo: Floats = paint * tone[..., None]
+    return albedo
 
 
 def _tiles(tiles: Triple, across: Floats, up: Floats, stains: Floats, footprint: Floats) -> Floats:
@@ -113,7 +114,8 @@ def _tiles(tiles: Triple, across: Floats, up: Floats, stains: Floats, footprint:
     one = random_at(np.floor(across * 3).astype(np.int32), np.floor(course).astype(np.int32), 77) - 0.5
     clearness = np.clip(np.float32(0.4) / footprint - 1, 0, 1)
     tone = 1 + 0.25 * stains + clearness * (0.25 * one - 0.35 * (within < 0.22))
-    return np.array(tiles, np.float32) * tone[..., None]
+    albedo: Floats = np.array(tiles, np.float32) * tone[..., None]
+    return albedo
 
 
 def _set_windows(
@@ -162,7 +164,7 @@ def _glass(light: Light, facade: Facade, bays: _Bays, kind: Face) -> Floats:
     mirror = (0.10 + 0.30 * draw + 0.16 * bays.upward)[..., None]
     if facade.material == "glass":
         mirror = mirror + np.float32(0.28)
-    panes = np.array([0.012, 0.015, 0.02], np.float32) + mirror * (light.zenith * 0.7 + light.horizon * 0.3)
+    panes: Floats = np.array([0.012, 0.015, 0.02], np.float32) + mirror * (light.zenith * 0.7 + light.horizon * 0.3)
     lit = (draw * 7 - np.floor(draw * 7)) < np.float32(light.lamps * 0.6)
     panes[lit] = np.array([1.5, 0.85, 0.32], np.float32)
     return panes

@@ -17,7 +17,8 @@ def expose(view: View, colour: Floats, exposure: float, dice: Dice) -> Bytes:
     contrast = toned + np.float32(0.55) * (fade(toned) - toned)
     grain = dice.grain(view.height, view.width) * np.float32(dice.uniform(0.008, 0.024))
     contrast += grain[..., None] * (np.float32(1.1) - contrast)
-    return np.clip(contrast * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+    photograph: Bytes = np.clip(contrast * 255 + np.float32(0.5), 0, 255).astype(np.uint8)
+    return photograph
 
 
 def _lens_blur(colour: Floats, side: float) -> Floats:

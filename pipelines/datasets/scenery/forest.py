@@ -124,4 +124,5 @@ def colour_forest(
     dark, bright = np.array(forest.tints, np.float32)
     albedo = bright + conifer[..., None] * (dark - bright)
     albedo = albedo * ((0.55 + 0.65 * tone) * (1 + 0.55 * leaves) * open_sky)[..., None]
-    return albedo * light.on(lit * np.float32(0.9))
+    colour: Floats = albedo * light.on(lit * np.float32(0.9))
+    return colour

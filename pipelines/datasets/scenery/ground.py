@@ -105,12 +105,12 @@ def colour_ground(view: View, light: Light, relief: Relief, cover: Cover, slices
 def _bareness(cover: Cover, slices: Slices) -> Floats:
     """(K, W) above 0 where no grass grows."""
     scale = np.float32(1 / cover.patch)
-    bare = fractal_noise(slices.x * scale, slices.z * scale, cover.salt, 3) + np.float32(1.5 - 3 * cover.grass)
+    bare: Floats = fractal_noise(slices.x * scale, slices.z * scale, cover.salt, 3) + np.float32(1.5 - 3 * cover.grass)
     if cover.path:
         bend = value_noise(np.zeros((len(slices.z), 1), np.float32), slices.z * np.float32(1 / 28), cover.salt + 5)
         middle = slices.z[:, None] * np.float32(cover.path_at) + bend * np.minimum(slices.z, 60)[:, None] * 0.16
         bare = np.maximum(bare, (np.float32(cover.path) - np.abs(slices.x - middle)) * np.float32(1.2))
-    return np.clip(bare, -1.5, 1.5)
+    return bare.clip(-1.5, 1.5)
 
 
 def _textures(view: View, cover: Cover, hits: Hits, x: Floats, z: Floats) -> tuple[Floats, Floats]:
@@ -162,7 +162,7 @@ def _mountain_side(
     light: Light,
 ) -> tuple[Floats, Floats]:
     """Albedo (rows, W, 3) of mountains, and what their fine relief adds to the light (rows, W)."""
-    texels = 0.45 * view.height / view.focal
+    texels = 0.3 * view.height / view.focal
     step = z * np.float32(2.5 / texels)
     v = height * np.float32(1.5) + z * np.float32(0.5)
     bumps = graded_texture(x, v, z, texels, cover.salt + 55)

@@ -41,29 +41,6 @@ def open_country(dice: Dice) -> ScenePlan:
     )
 
 
-def _draw_cover(dice: Dice) -> Cover:
-    lush = dice.uniform(0, 1)
-    return Cover(
-        grass=1.0,
-        patch=dice.uniform(6, 14),
-        path=0.0,
-        path_at=0.0,
-        beach=0.12,
-        meadow=(0.085 + 0.05 * (1 - lush), 0.15 + 0.03 * lush, 0.032),
-        dry_grass=(0.22 - 0.08 * lush, 0.20 - 0.02 * lush, 0.075),
-        soil=dice.choice(((0.24, 0.17, 0.105), (0.30, 0.25, 0.18), (0.20, 0.15, 0.11), (0.27, 0.25, 0.22))),
-        rock=dice.choice(((0.19, 0.175, 0.165), (0.23, 0.20, 0.17), (0.15, 0.15, 0.16), (0.24, 0.18, 0.14))),
-        flowers=dice.choice((0.0, 0.0, 0.0, 0.04, 0.09)),
-        snow_line=dice.choice((90.0, 160.0, 220.0, 1e4)) * dice.uniform(0.85, 1.15),
-        green_line=dice.choice((0.0, 60.0, 110.0)),
-        salt=dice.salt(),
-    )
-
-
-def _water_colour(dice: Dice) -> Triple:
-    return dice.choice(((0.020, 0.055, 0.075), (0.015, 0.070, 0.075), (0.030, 0.050, 0.045), (0.012, 0.035, 0.060)))
-
-
 def land(
     plan: ScenePlan,
     *,
@@ -71,6 +48,7 @@ def land(
     ranges: tuple[MountainRange, ...] = (),
     swell: float | None = None,
 ) -> Relief:
+    """The plan's land with water, mountains, or hills of another height (metres)."""
     return replace(plan.relief, shore=shore, ranges=ranges, swell=plan.relief.swell if swell is None else swell)
 
 
@@ -90,7 +68,7 @@ def worn(plan: ScenePlan, dice: Dice) -> Cover:
     )
 
 
-def chains(dice: Dice, count: int, near: float, height: float) -> tuple[MountainRange, ...]:
+def mountain_chains(dice: Dice, count: int, near: float, height: float) -> tuple[MountainRange, ...]:
     """Mountain chains one behind another, the farther the higher."""
     chains = []
     for number in range(count):
@@ -101,6 +79,7 @@ def chains(dice: Dice, count: int, near: float, height: float) -> tuple[Mountain
 
 
 def woods(dice: Dice, near: float, far: float, density: float) -> Forest:
+    """A forest between two depths (metres), in its summer or autumn leaves."""
     autumn = dice.chance(0.25)
     leaves = dice.choice(AUTUMN_LEAVES if autumn else SUMMER_LEAVES)
     conifers = dice.choice((0.0, 0.3, 0.8, 1.0))
@@ -173,3 +152,26 @@ def row_of_houses(dice: Dice, style: Style) -> tuple[Building, ...]:
             buildings.append(replace(house, x=x, z=z + house.depth / 2))
             z += house.depth + dice.choice((0.0, 0.0, 1.5, 4.0))
     return tuple(buildings)
+
+
+def _draw_cover(dice: Dice) -> Cover:
+    lush = dice.uniform(0, 1)
+    return Cover(
+        grass=1.0,
+        patch=dice.uniform(6, 14),
+        path=0.0,
+        path_at=0.0,
+        beach=0.12,
+        meadow=(0.085 + 0.05 * (1 - lush), 0.15 + 0.03 * lush, 0.032),
+        dry_grass=(0.22 - 0.08 * lush, 0.20 - 0.02 * lush, 0.075),
+        soil=dice.choice(((0.24, 0.17, 0.105), (0.30, 0.25, 0.18), (0.20, 0.15, 0.11), (0.27, 0.25, 0.22))),
+        rock=dice.choice(((0.19, 0.175, 0.165), (0.23, 0.20, 0.17), (0.15, 0.15, 0.16), (0.24, 0.18, 0.14))),
+        flowers=dice.choice((0.0, 0.0, 0.0, 0.04, 0.09)),
+        snow_line=dice.choice((90.0, 160.0, 220.0, 1e4)) * dice.uniform(0.85, 1.15),
+        green_line=dice.choice((0.0, 60.0, 110.0)),
+        salt=dice.salt(),
+    )
+
+
+def _water_colour(dice: Dice) -> Triple:
+    return dice.choice(((0.020, 0.055, 0.075), (0.015, 0.070, 0.075), (0.030, 0.050, 0.045), (0.012, 0.035, 0.060)))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipelines.datasets.scenery.ingredients import (
-    chains,
     herd,
     land,
+    mountain_chains,
     open_country,
     row_of_houses,
     scattered,
@@ -57,7 +57,7 @@ def seascape(plan: ScenePlan, dice: Dice) -> ScenePlan:
 
 def summit(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """Mountains from a mountain."""
-    chains = (*chains(dice, 2, near=180, height=130), MountainRange(70, 64, dice.uniform(10, 24), 45))
+    chains = (*mountain_chains(dice, 2, near=180, height=130), MountainRange(70, 64, dice.uniform(10, 24), 45))
     relief = replace(land(plan, ranges=chains, swell=dice.uniform(2, 4)), wavelength=12.0, all_rock=True)
     cover = replace(plan.cover, snow_line=dice.uniform(30, 120), green_line=0.0)
     return replace(plan, eye=dice.uniform(6, 14), horizon=dice.uniform(0.42, 0.58), relief=relief, cover=cover)
@@ -84,14 +84,14 @@ def fjord(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """Mountains that rise from the water."""
     near = dice.uniform(-50, 6)
     shore = Shore(near, dice.uniform(180, 320), 1e9, 0.0, 0.05, 0.12)
-    relief = land(plan, shore=shore, ranges=chains(dice, dice.count(1, 3), near=380, height=250))
+    relief = land(plan, shore=shore, ranges=mountain_chains(dice, dice.count(1, 3), near=380, height=200))
     return replace(watched(plan, dice), relief=relief)
 
 
 def alpine_lake(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """A lake with woods on the far shore, below mountains."""
     shore = Shore(dice.uniform(-20, 8), dice.uniform(110, 220), 1e9, 0.0, 0.10, 0.10)
-    relief = land(plan, shore=shore, ranges=chains(dice, dice.count(1, 2), near=420, height=200))
+    relief = land(plan, shore=shore, ranges=mountain_chains(dice, dice.count(1, 2), near=420, height=200))
     return replace(watched(plan, dice), relief=relief, forest=woods(dice, near=80, far=420, density=0.8))
 
 
@@ -139,7 +139,7 @@ def farmhouse(plan: ScenePlan, dice: Dice) -> ScenePlan:
 
 def mountain_meadow(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """Grass below mountains, with some trees."""
-    relief = land(plan, ranges=chains(dice, dice.count(1, 3), near=350, height=190))
+    relief = land(plan, ranges=mountain_chains(dice, dice.count(1, 3), near=350, height=190))
     return replace(plan, relief=relief, trees=scattered(dice, dice.count(1, 4), 12, 50))
 
 
@@ -170,7 +170,7 @@ def lakeside_village(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """Houses on the far shore of a lake, mirrored in it."""
     far = dice.uniform(42, 60)
     shore = Shore(dice.uniform(9, 16), far, 1e9, 0.0, 0.12, 0.12)
-    relief = land(plan, shore=shore, swell=dice.uniform(2, 6), ranges=chains(dice, 2, near=360, height=180))
+    relief = land(plan, shore=shore, swell=dice.uniform(2, 6), ranges=mountain_chains(dice, 2, near=360, height=180))
     buildings = village(dice, dice.count(3, 6), far + 12, far + 45, ("house", "cottage", "house", "block"))
     forest = woods(dice, near=far + 30, far=380, density=dice.uniform(0.5, 0.8))
     trees = scattered(dice, dice.count(3, 7), far + 8, far + 40)
@@ -181,8 +181,8 @@ def lakeside_village(plan: ScenePlan, dice: Dice) -> ScenePlan:
 
 def river_farm(plan: ScenePlan, dice: Dice) -> ScenePlan:
     """A river through farmland with animals and a house."""
-    shore = Shore(dice.uniform(4, 12), 1e9, dice.uniform(2.5, 5), dice.uniform(-0.25, 0.25), 0.35, 0.16)
-    side = -1.0 if shore.centre > 0 else 1.0
+    side = 1.0 if dice.chance(0.5) else -1.0
+    shore = Shore(-1e4, 1e9, dice.uniform(1.5, 3), -side * dice.uniform(0.14, 0.3), 0.22, 0.09)
     buildings = village(dice, dice.count(1, 3), 24, 45, ("cottage", "barn", "house"), side)
     forest = woods(dice, near=80, far=500, density=dice.uniform(0.4, 0.8))
     return replace(

@@ -77,7 +77,7 @@ NOON = _Hour(
 )
 GOLDEN = _Hour(
     sun_colour=(2.6, 1.62, 0.80),
-    sky_colour=(0.32, 0.36, 0.48),
+    sky_colour=(0.42, 0.45, 0.56),
     zenith=(0.17, 0.31, 0.58),
     horizon=(0.98, 0.72, 0.44),
     cloud_bright=(1.25, 0.92, 0.62),

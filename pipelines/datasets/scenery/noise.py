@@ -60,7 +60,8 @@ class Dice:
     def grain(self, height: int, width: int) -> Floats:
         """(height, width) noise in (-1, 1), triangular around 0."""
         draws = self._rng.random((2, height, width), dtype=np.float32)
-        return draws[0] - draws[1]
+        noise: Floats = draws[0] - draws[1]
+        return noise
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +113,8 @@ def value_noise(x: Floats, z: Floats, salt: int) -> Floats:
     index = (x_cell.astype(np.int32) + ((salt >> 8) & 255)) & 255
     index += (np.arange(len(z), dtype=np.int32) * _LATTICE)[:, None]
     left = rows.ravel().take(index)
-    return left + fade(x - x_cell) * rise.ravel().take(index)
+    noise: Floats = left + fade(x - x_cell) * rise.ravel().take(index)
+    return noise
 
 
 def fractal_noise(x: Floats, z: Floats, salt: int, octaves: int, gain: float = 0.5) -> Floats:

@@ -52,7 +52,7 @@ def paint_sky(view: View, light: Light, clouds: Clouds, num_rows: int) -> Floats
     blend = 1 - (1 - rise) * (1 - rise)
     gradient = light.horizon + blend[:, None] * (light.zenith - light.horizon)
     glow = _glow(view, light, num_rows)
-    colour = gradient[:, None, :] + glow[..., None] * (light.sun_colour * np.float32(0.5))
+    colour: Floats = gradient[:, None, :] + glow[..., None] * (light.sun_colour * np.float32(0.5))
     if clouds.cover > 0.02:
         _add_clouds(colour, view, light, clouds, above, glow)
     return colour

@@ -131,9 +131,11 @@ def _distance_to_water(relief: Relief, shore: Shore, x: Floats, z: Floats) -> Fl
     bend = value_noise(np.zeros((len(z), 1), np.float32), z * np.float32(1 / 90), relief.salt + 71)
     middle = z[:, None] * (np.float32(shore.centre) + bend * np.float32(0.5 * shore.wander))
     outside = np.maximum(across, np.abs(x - middle) - np.float32(shore.half_width))
-    scale = np.float32(3.0 / (shore.near + 12))
+    reach = min(max(shore.near, 6.0), 60.0)
+    scale = np.float32(3.0 / (reach + 12))
     stray = fractal_noise(x * scale, z * scale, relief.salt + 313, 3)
-    return outside + stray * (np.minimum(z, shore.near * 4) * np.float32(shore.wander))[:, None]
+    metres: Floats = outside + stray * (np.minimum(z, reach * 4) * np.float32(shore.wander))[:, None]
+    return metres
 
 
 def _raise_mountains(

@@ -54,15 +54,16 @@ def find_hits(view: View, slices: Slices, canopy: Floats) -> Hits:
     scale = (np.float32(view.focal * view.height) / slices.z)[:, None]
     ground_row = np.float32(view.horizon * view.height) + (np.float32(view.eye) - slices.surface) * scale
     skyline = np.minimum.accumulate(ground_row - canopy * scale, axis=0)
-    first_row = np.clip(np.ceil(skyline - np.float32(0.5)), 0, view.height).astype(np.int32)
+    first_row: Integers = np.clip(np.ceil(skyline - np.float32(0.5)), 0, view.height).astype(np.int32)
     top = min(int(first_row[-1].min()), view.height - 1)
-    index = _count_above(first_row - top, view.height - top)
-    sky = index == len(slices.z)
-    index = np.minimum(index, np.int32(len(slices.z) - 1))
-    flat = index * np.int32(view.width) + np.arange(view.width, dtype=np.int32)
+    num_hidden = _count_above(first_row - top, view.height - top)
+    sky = num_hidden == len(slices.z)
+    index: Integers = np.minimum(num_hidden, len(slices.z) - 1, dtype=np.int32)
+    columns: Integers = np.arange(view.width, dtype=np.int32)
+    flat: Integers = index * np.int32(view.width) + columns
     pixel_row = np.arange(top, view.height, dtype=np.float32)[:, None] + np.float32(0.5)
     far_row = ground_row.ravel().take(flat)
-    before = np.where(index > 0, flat - np.int32(view.width), flat)
+    before = flat - np.where(index > 0, np.int32(view.width), np.int32(0))
     near_row = ground_row.ravel().take(before)
     share = np.clip((near_row - pixel_row) / np.maximum(near_row - far_row, np.float32(1e-3)), 0, 1)
     return Hits(top, sky, (far_row > pixel_row) & ~sky, index, share, flat, before)

@@ -82,7 +82,8 @@ def _mirror(view: View, canvas: Canvas, ripples: Ripples, waves: Floats, shore: 
     sideways = (waves * np.float32(0.012 * ripples.strength * view.height)).astype(np.int32)
     column = np.clip(np.arange(view.width, dtype=np.int32) + sideways, 0, view.width - 1)
     flat = canvas.colour.reshape(-1, 3)
-    return flat.take(source * np.int32(view.width) + column, axis=0)
+    mirrored: Floats = flat.take(source * np.int32(view.width) + column, axis=0)
+    return mirrored
 
 
 def _add_glitter(view: View, light: Light, colour: Floats, waves: Floats, first: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from raw_tree import RawTree
 
 from pipelines.shards.index import INDEX_SCHEMA, open_index, write_index
 from pipelines.shards.manifest import ShardEntry, SplitCount, write_manifest
@@ -20,13 +21,13 @@ def test_a_split_keeps_the_order_of_the_index(shard_folder: Path) -> None:
     assert table.of_split("val").shard_path(2) == shard_folder / "val-000000.tar"
 
 
-def test_equal_data_has_an_equal_digest_and_other_data_another(raw_tree, shard_folder: Path) -> None:
+def test_equal_data_has_an_equal_digest_and_other_data_another(raw_tree: RawTree, shard_folder: Path) -> None:
     again = raw_tree.write("again")
     finer = raw_tree.write("finer", settings=raw_tree.with_settings(jpeg_quality=94))
     assert open_index(again).digest == open_index(shard_folder).digest != open_index(finer).digest
 
 
-def test_an_index_that_does_not_belong_to_the_manifest_is_refused(raw_tree, shard_folder: Path) -> None:
+def test_an_index_that_does_not_belong_to_the_manifest_is_refused(raw_tree: RawTree, shard_folder: Path) -> None:
     finer = raw_tree.write("finer", settings=raw_tree.with_settings(jpeg_quality=94))
     (finer / "index.parquet").replace(shard_folder / "index.parquet")
     with pytest.raises(DataError, match=r"index\.parquet does not match manifest\.json; run the shards stage again"):

@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+# Everything stays on this machine.
+export RAY_USAGE_STATS_ENABLED := 0
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+
+.PHONY: help install demo test check ui bench clean
+
+help:            ## list the targets
+	@grep -E '^[a-z]+: .*##|^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: .venv/installed  ## the pinned dependencies and this package, into .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than 3.11; run make with PYTHON=/path/to/a/newer/python3"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	VIRTUAL_ENV=$(abspath .venv) $(BIN)/uv pip install --quiet --requirement requirements.lock
+	VIRTUAL_ENV=$(abspath .venv) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: install    ## the whole pipeline on embedded data, to a report and a registered model
+	$(BIN)/dvc repro
+	@echo
+	@cat report/table.md
+	@echo
+	@echo "Report:            $(abspath report/index.html)"
+	@echo "Registered model:  $$(cat runs/*/*/registered.json | $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print(r["name"], "version", r["version"], "alias", r["alias"])')"
+	@echo "Compare the runs:  make ui"
+
+check: install   ## style, types and the fast tests
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -m "not slow" -n 2
+
+test: install    ## every test
+	pytest -n 2
+
+ui: install      ## the MLflow UI over the embedded store
+	python -m pipelines ui
+
+bench: install   ## how fast the parts are on this machine
+	python benchmarks/methods_table.py
+	python benchmarks/mixed_scenes.py
+	python benchmarks/training_step.py
+
+clean:           ## remove everything the pipeline made (not .venv)
+	rm -rf data runs report storage mlflow dvc.lock .dvc/cache .dvc/tmp

@@ -1,0 +1,161 @@
+"""What is wrong between settings that are each of the right type: found before any work starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from pipelines.datasets.build import source_problems
+from pipelines.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
+from sgenet.masks import hole_problems
+from sgenet.settings import NUM_SCALES, Recipe
+
+_STRIDE = 2 ** (NUM_SCALES - 1)
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Every contradiction between settings, a sentence each that names the key and the remedy."""
+    problems = _list_problems(settings)
+    for dataset in settings.datasets:
+        missing = [section for section in ("data", "masks", "recipes") if dataset not in getattr(settings, section)]
+        problems += [
+            f"datasets names '{dataset}', but {section}.{dataset} does not exist; add it" for section in missing
+        ]
+    for dataset, data in settings.data.items():
+        problems += [f"data.{dataset}: {problem}" for problem in _data_problems(data)]
+    for dataset, masks in settings.masks.items():
+        if dataset in settings.data:
+            problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
+    for dataset, recipe in settings.recipes.items():
+        crop = settings.data[dataset].crop if dataset in settings.data else None
+        found = recipe_problems(recipe) + (_crop_problems(recipe, crop) if crop else [])
+        problems += [f"recipes.{dataset}.{problem}" for problem in found]
+        if settings.run.workers and recipe.training.batch_size % settings.run.workers:
+            problems.append(
+                f"recipes.{dataset}.training.batch_size ({recipe.training.batch_size}) must be a multiple of "
+                f"run.workers ({settings.run.workers})"
+            )
+    return problems
+
+
+def _list_problems(settings: Settings) -> list[str]:
+    problems = []
+    for key in ("datasets", "methods"):
+        repeated = [name for name, count in Counter(getattr(settings, key)).items() if count > 1]
+        problems += [f"{key} names '{name}' more than once; remove one" for name in repeated]
+    if settings.registry.method not in settings.methods:
+        problems.append(
+            f"registry.method is '{settings.registry.method}', which methods does not name; "
+            f"choose one of {', '.join(settings.methods)}"
+        )
+    return problems
+
+
+def _data_problems(data: DataSettings) -> list[str]:
+    problems = []
+    if isinstance(data.label_space, str) and data.label_space not in LABEL_SPACES:
+        problems.append(
+            f"label_space '{data.label_space}' is not known; choose one of {', '.join(LABEL_SPACES)}, "
+            "or give names and colours"
+        )
+    else:
+        try:
+            num_classes = data.labels.num_classes
+        except ValueError as error:
+            problems.append(f"label_space: {error}")
+        else:
+            problems += [problem for source in data.sources for problem in source_problems(source, num_classes)]
+    if data.crop % _STRIDE:
+        problems.append(f"crop ({data.crop}) must be divisible by {_STRIDE}")
+    for key, side in (("shorter_side", data.shorter_side), ("train_shorter_side", data.train_shorter_side)):
+        if side is not None and data.crop > side:
+            problems.append(f"crop ({data.crop}) is larger than {key} ({side}), the shards' side; lower it")
+    return problems
+
+
+def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
+    where = f"masks.{dataset}"
+    problems = [f"{where}.training: {problem}" for problem in hole_problems(masks.training, crop, crop)]
+    for evaluation in masks.evaluation:
+        found = hole_problems([evaluation.hole], crop, crop)
+        problems += [f"{where}.evaluation.{evaluation.name}: {problem}" for problem in found]
+    repeated = [name for name, count in Counter(e.name for e in masks.evaluation).items() if count > 1]
+    problems += [f"{where}.evaluation: two sets are called '{name}'; rename one" for name in repeated]
+    bins = masks.ratio_bins
+    if len(bins) < 2 or any(low >= high for low, high in pairwise(bins)):
+        problems.append(f"{where}.ratio_bins must be two or more rising numbers, found {list(bins)}")
+    return problems
+
+
+def recipe_problems(recipe: Recipe) -> list[str]:
+    """Values of a recipe that are out of range, each as ``key (value) must …``."""
+    network, losses, optimizer, training = recipe.network, recipe.losses, recipe.optimizer, recipe.training
+    augmentation = recipe.augmentation
+    checks: list[tuple[str, object, Callable[..., bool], str]] = [
+        ("network.widths", network.widths, _all(lambda x: x > 0), "be positive"),
+        ("network.context_blocks", network.context_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("network.encoder_blocks", network.encoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
+        ("network.decoder_blocks", network.decoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
+        ("network.modulation_width", network.modulation_width, lambda x: x > 0, "be positive"),
+        ("network.reliability_width", network.reliability_width, lambda x: x > 0, "be positive"),
+        ("network.bias_width_ratio", network.bias_width_ratio, lambda x: x > 0, "be positive"),
+        ("network.tau.ratios", network.tau.ratios, _all(lambda x: 0 <= x <= 1), "lie between 0 and 1"),
+        ("critic.width", recipe.critic.width, lambda x: x > 0, "be positive"),
+        ("critic.num_layers", recipe.critic.num_layers, lambda x: x > 0, "be positive"),
+        ("critic.num_scales", recipe.critic.num_scales, lambda x: x > 0, "be positive"),
+        ("losses.reconstruction", losses.reconstruction, lambda x: x >= 0, "be 0 or more"),
+        ("losses.hole_weight", losses.hole_weight, lambda x: x >= 0, "be 0 or more"),
+        ("losses.perceptual", losses.perceptual, lambda x: x >= 0, "be 0 or more"),
+        ("losses.perceptual_scales", losses.perceptual_scales, _all(lambda x: 0 <= x < NUM_SCALES), "be scales 0 … 4"),
+        ("losses.adversarial", losses.adversarial, lambda x: x >= 0, "be 0 or more"),
+        ("losses.r1", losses.r1, lambda x: x >= 0, "be 0 or more"),
+        ("losses.feature_matching", losses.feature_matching, lambda x: x >= 0, "be 0 or more"),
+        ("losses.segmentation", losses.segmentation, lambda x: x >= 0, "be 0 or more"),
+        ("losses.segmentation_hole_weight", losses.segmentation_hole_weight, lambda x: x >= 0, "be 0 or more"),
+        ("optimizer.generator_rate", optimizer.generator_rate, lambda x: x > 0, "be positive"),
+        ("optimizer.critic_rate", optimizer.critic_rate, lambda x: x > 0, "be positive"),
+        ("optimizer.betas", optimizer.betas, _all(lambda x: 0 <= x < 1), "lie in [0, 1)"),
+        ("optimizer.clip_norm", optimizer.clip_norm, lambda x: x >= 0, "be 0 or more"),
+        ("optimizer.warmup_steps", optimizer.warmup_steps, lambda x: x >= 0, "be 0 or more"),
+        ("optimizer.decay_from", optimizer.decay_from, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+        ("optimizer.ema_decay", optimizer.ema_decay, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+        ("augmentation.min_scale", augmentation.min_scale, lambda x: 0 < x <= 1, "lie in (0, 1]"),
+        ("augmentation.colour_jitter", augmentation.colour_jitter, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+        ("training.steps", training.steps, lambda x: x > 0, "be positive"),
+        ("training.batch_size", training.batch_size, lambda x: x > 0, "be positive"),
+        ("training.loader_processes", training.loader_processes, lambda x: x >= 0, "be 0 or more"),
+        ("training.log_every", training.log_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.checkpoint_every", training.checkpoint_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.validate_every", training.validate_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
+    ]
+    return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
+
+
+def _crop_problems(recipe: Recipe, crop: int) -> list[str]:
+    problems = []
+    if recipe.network.context == "channel_fc" and recipe.network.image_size != crop:
+        problems.append(
+            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}) for context: channel_fc"
+        )
+    smallest = _smallest_crop(recipe)
+    if recipe.losses.adversarial > 0 and crop < smallest:
+        problems.append(
+            f"critic: {recipe.critic.num_layers} layers at {recipe.critic.num_scales} scales need pictures of "
+            f"{smallest} px, but the crop is {crop}; use fewer of either"
+        )
+    return problems
+
+
+def _smallest_crop(recipe: Recipe) -> int:
+    """See :func:`sgenet.layers.critic.smallest_picture`, here without loading PyTorch: three pixels must be left."""
+    return int(3 * 2 ** (recipe.critic.num_layers + recipe.critic.num_scales - 1))
+
+
+def _all(holds: Callable[..., bool]) -> Callable[[Sequence[float]], bool]:
+    return lambda values: all(holds(value) for value in values)
+
+
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

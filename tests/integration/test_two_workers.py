@@ -1,0 +1,107 @@
+"""Training on Ray workers: how many there are, and whether one is lost, changes nothing but the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+import torch
+from tiny import tiny_job
+
+from pipelines.distributed.training import start_local_cluster
+from pipelines.params import RunSettings
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.display import LoggedStep, TrainingDisplay
+from pipelines.training.history import History
+from pipelines.training.job import TrainingJob
+from pipelines.training.launch import launch
+from pipelines.training.worker import build_state
+from sgenet.errors import DataError
+from sgenet.training.state import TrainingState
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    start_local_cluster(num_cpus=2)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def one(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[History, TrainingState]:
+    """The result of a training in this process."""
+    return _train(tiny_job(tiny_dataset, tmp_path_factory.mktemp("one")), workers=0)
+
+
+def test_two_workers_reproduce_one(
+    one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    job = tiny_job(tiny_dataset, tmp_path)
+    history, state = _train(job, workers=2)
+    expected, expected_state = one
+    assert len(history.losses) == job.recipe.training.steps
+    for row, expected_row in zip(history.losses, expected.losses, strict=True):
+        assert row.step == expected_row.step
+        assert row.terms == pytest.approx(expected_row.terms, rel=1e-3, abs=1e-5)
+    # The first step tells that both saw the same pictures with the same holes.
+    assert history.losses[0].terms == pytest.approx(expected.losses[0].terms, rel=1e-5, abs=1e-7)
+    # Adam turns rounding into steps where a gradient is nearly 0: measured by how far training went.
+    start = build_state(job)
+    assert _distance(state, expected_state) < 0.02 * _distance(start, expected_state)
+
+
+def test_a_lost_worker_is_replaced_and_nothing_is_lost(
+    one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    show = TrainingDisplay.show
+
+    def show_and_kill(display: TrainingDisplay, logged: LoggedStep) -> None:
+        show(display, logged)
+        if not killed:
+            killed.append(_kill_training_worker())
+
+    monkeypatch.setattr(TrainingDisplay, "show", show_and_kill)
+    history, state = _train(tiny_job(tiny_dataset, tmp_path), workers=1, max_failures=1)
+    assert len(killed) == 1
+    assert [row.terms for row in history.losses] == [row.terms for row in one[0].losses]
+    assert _distance(state, one[1]) == 0
+
+
+def test_what_the_user_can_fix_arrives_as_a_sentence(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path, seed=9)
+    broken = TrainingJob(**{**vars(job), "validation_split": "nowhere"})
+    with pytest.raises(DataError, match="no samples of the split 'nowhere'"):
+        launch(broken, RunSettings(workers=2, cpus_per_worker=1, max_failures=3))
+
+
+def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[History, TrainingState]:
+    launch(job, RunSettings(workers=workers, cpus_per_worker=1, max_failures=max_failures))
+    store = CheckpointStore(job.checkpoints, keep=1)
+    state = build_state(job)
+    assert store.load_newest(state, print) == job.recipe.training.steps
+    return store.load_history(state.step), state
+
+
+def _distance(state: TrainingState, other: TrainingState) -> float:
+    squared = torch.zeros(())
+    for name in ("generator", "critic"):
+        weights, others = (getattr(item.method, name).state_dict() for item in (state, other))
+        squared += sum(((weights[key] - others[key]) ** 2).sum() for key in weights)
+    return float(squared.sqrt())
+
+
+def _kill_training_worker() -> int:
+    workers = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "RayTrainWorker" in " ".join(process.cmdline())
+    ]
+    assert workers, "the worker runs below this process"
+    workers[0].kill()
+    return workers[0].pid

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.history import History, LossRow
+from sgenet.errors import CheckpointError
+from sgenet.training.state import TrainingState
+
+
+@dataclass
+class _State:
+    """As much of a training state as a checkpoint needs."""
+
+    step: int = 0
+    weight: torch.Tensor = field(default_factory=lambda: torch.zeros(3))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step, self.weight = state["step"], state["weight"]
+
+
+def _saved(store: CheckpointStore, *steps: int) -> None:
+    for step in steps:
+        store.save(_as_state(_State(step, torch.full((3,), float(step)))))
+
+
+def _as_state(state: _State) -> TrainingState:
+    return cast(TrainingState, state)
+
+
+def test_newest_checkpoint_comes_back(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=3)
+    _saved(store, 10, 20)
+    state = _State()
+    assert store.load_newest(_as_state(state), pytest.fail) == 20
+    assert state.step == 20
+    assert state.weight.tolist() == [20, 20, 20]
+
+
+def test_without_checkpoints_the_state_stays_as_it_is(tmp_path: Path) -> None:
+    state = _State(weight=torch.ones(3))
+    assert CheckpointStore(str(tmp_path / "none"), keep=3).load_newest(_as_state(state), pytest.fail) == 0
+    assert state.weight.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["step-00000030.pt", "step-00000030.pt.sha256"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path, name: str) -> None:
+    store = CheckpointStore(str(tmp_path), keep=3)
+    _saved(store, 10, 20, 30)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(content)
+    said: list[str] = []
+    state = _State()
+    assert store.load_newest(_as_state(state), said.append) == 20
+    assert state.weight.tolist() == [20, 20, 20]
+    assert len(said) == 1
+    assert "step 30" in said[0]
+
+
+def test_a_truncated_checkpoint_is_damaged(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=3)
+    _saved(store, 10)
+    path = tmp_path / "step-00000010.pt"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError):
+        store.load(_as_state(_State()), 10)
+
+
+def test_a_checkpoint_without_its_checksum_does_not_count(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=3)
+    _saved(store, 10, 20)
+    (tmp_path / "step-00000020.pt.sha256").unlink()
+    assert store.steps() == [10]
+
+
+def test_only_the_newest_stay(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=2)
+    _saved(store, 10, 20, 30)
+    assert store.steps() == [20, 30]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_saving_after_a_rewind_forgets_the_later_steps(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=2)
+    _saved(store, 10, 30, 20)
+    assert store.steps() == [10, 20]
+
+
+def test_history_is_rewound_to_the_checkpoint_it_is_loaded_for(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=2)
+    history = History([LossRow(step, {"l1": 0.5}, 1, 1.0, 0.0) for step in (10, 20, 25)])
+    store.save_history(history)
+    assert [row.step for row in store.load_history(20).losses] == [10, 20]
+
+
+def test_checkpoints_live_on_s3_as_well(s3_bucket: str) -> None:
+    store = CheckpointStore(f"s3://{s3_bucket}/checkpoints/key", keep=1)
+    _saved(store, 10, 20)
+    store.save_history(History([LossRow(20, {"l1": 0.5}, 1, 1.0, 0.0)]))
+    state = _State()
+    assert store.load_newest(_as_state(state), pytest.fail) == 20
+    assert store.steps() == [20]
+    assert store.load_history(20).losses[0].terms == {"l1": 0.5}

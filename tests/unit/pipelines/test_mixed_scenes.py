@@ -1,0 +1,276 @@
+"""The embedded data: the same bytes everywhere, exact labels, and pictures that agree with them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__
+from PIL import Image
+
+from pipelines.datasets import mixed_scenes
+from pipelines.datasets.mixed_scenes import MixedScenes
+from pipelines.datasets.samples import RawSample
+from pipelines.datasets.scenery import render_scene
+from pipelines.datasets.scenery.ground import GRASS, PLANT, SKY, WATER
+from pipelines.params import SourceSettings
+from sgenet.errors import DataError, SettingsError
+
+SHARE_THAT_COUNTS = 0.005
+"""A class is in a picture when it covers half a percent of it."""
+
+
+@pytest.fixture(scope="module")
+def hundred_scenes() -> list[mixed_scenes.Scene]:
+    return [render_scene(seed, 64, 64) for seed in range(100)]
+
+
+def source(train: int = 3, val: int = 2, size: tuple[int, int] = (48, 40), **others: object) -> SourceSettings:
+    return SourceSettings.model_validate(
+        {"adapter": "mixed_scenes", "train": train, "val": val, "size": size, "seed": 7, **others}
+    )
+
+
+def class_shares(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    return np.bincount(label.ravel(), minlength=8) / label.size
+
+
+def digest(seed: int, height: int, width: int) -> str:
+    scene = render_scene(seed, height, width)
+    return hashlib.sha256(scene.image.tobytes() + scene.label.tobytes()).hexdigest()
+
+
+def sample_named(adapter: MixedScenes, key: str) -> RawSample:
+    return next(sample for sample in adapter.samples() if sample.key == key)
+
+
+# --- determinism --------------------------------------------------------------------------------
+
+
+def test_pictures_are_those_of_every_other_machine() -> None:
+    # One scene of each complexity; only exactly rounded arithmetic is used, so no machine may differ.
+    assert [digest(seed, 64, 80)[:16] for seed in (0, 1, 3)] == [
+        "41f6857201a2d980",
+        "528a4e06d0aa48cd",
+        "530b6ab64f7924f1",
+    ]
+
+
+@pytest.mark.parametrize("vectorised", [True, False])
+def test_same_seed_gives_the_same_bytes_in_another_process(vectorised: bool) -> None:
+    """Also in one whose NumPy uses none of this processor's vector instructions."""
+    code = (
+        "import hashlib; from pipelines.datasets.scenery import render_scene; s = render_scene(5, 48, 64); "
+        "print(hashlib.sha256(s.image.tobytes() + s.label.tobytes()).hexdigest())"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "12345"}
+    if not vectorised:
+        environment["NPY_DISABLE_CPU_FEATURES"] = " ".join(__cpu_dispatch__)
+    other = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == digest(5, 48, 64)
+
+
+def test_a_scene_does_not_depend_on_those_drawn_before() -> None:
+    first = digest(11, 40, 40)
+    for seed in range(6):
+        render_scene(seed, 40, 40)
+    assert digest(11, 40, 40) == first
+
+
+def test_different_seeds_give_different_scenes(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    assert len({scene.label.tobytes() + scene.image.tobytes() for scene in hundred_scenes}) == 100
+
+
+# --- composition --------------------------------------------------------------------------------
+
+
+def test_every_class_occurs_and_no_other_id(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    in_pictures = sum((class_shares(scene.label) >= SHARE_THAT_COUNTS).astype(int) for scene in hundred_scenes[:60])
+    assert (in_pictures >= 6).all(), f"pictures that hold each class: {in_pictures}"
+    assert max(int(scene.label.max()) for scene in hundred_scenes) == 7
+
+
+def test_complexity_is_a_fifth_low_and_two_fifths_each_of_moderate_and_high(
+    hundred_scenes: list[mixed_scenes.Scene],
+) -> None:
+    counts = np.array([(class_shares(scene.label) >= SHARE_THAT_COUNTS).sum() for scene in hundred_scenes])
+    assert 15 <= (counts <= 2).sum() <= 28
+    assert 32 <= ((counts >= 3) & (counts <= 4)).sum() <= 48
+    assert 32 <= (counts > 4).sum() <= 48
+
+
+def test_no_single_class_covers_a_whole_picture_often(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    assert sum(class_shares(scene.label).max() > 0.9 for scene in hundred_scenes) <= 5
+
+
+@pytest.mark.parametrize(("height", "width"), [(97, 131), (32, 32), (40, 150), (150, 33)])
+def test_any_size_of_at_least_32_pixels_is_drawn(height: int, width: int) -> None:
+    for seed in range(10):
+        scene = render_scene(seed, height, width)
+        assert scene.image.shape == (height, width, 3)
+        assert scene.label.shape == (height, width)
+        assert scene.image.dtype == scene.label.dtype == np.uint8
+
+
+def test_too_small_a_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least 32 pixels.*31×64"):
+        render_scene(0, 31, 64)
+
+
+def test_the_same_scene_at_another_size() -> None:
+    agreements = []
+    for seed in range(20):
+        small, large = render_scene(seed, 64, 64), render_scene(seed, 128, 128)
+        agreements.append((small.label == large.label[1::2, 1::2]).mean())
+    assert np.mean(agreements) > 0.93
+    assert min(agreements) > 0.85, f"seed {int(np.argmin(agreements))}"
+
+
+def test_a_wider_picture_shows_the_same_scene_further_to_the_sides() -> None:
+    agreements = [
+        (render_scene(seed, 64, 64).label == render_scene(seed, 64, 128).label[:, 32:96]).mean() for seed in range(10)
+    ]
+    assert min(agreements) > 0.9
+
+
+# --- pictures agree with labels -----------------------------------------------------------------
+
+
+def test_a_lake_mirrors_what_stands_on_its_far_shore(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    correlations = []
+    for scene in hundred_scenes:
+        grey = scene.image.astype(np.float64).mean(axis=2)
+        for column in range(0, 64, 4):
+            water = np.flatnonzero(scene.label[:, column] == WATER)
+            shore = int(water[0]) if len(water) else 0
+            depth = 12
+            if not depth <= shore <= 64 - depth or (scene.label[shore : shore + depth, column] != WATER).any():
+                continue
+            above, below = grey[shore - depth : shore, column][::-1], grey[shore : shore + depth, column]
+            # A bare sea mirrors nothing but a smooth sky, in which there is no pattern to follow.
+            if above.std() > 15:
+                correlations.append(np.corrcoef(above, below)[0, 1])
+    assert len(correlations) > 50
+    assert np.median(correlations) > 0.6
+
+
+def test_sky_is_brighter_bluer_and_smoother_than_grass_and_trees(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    brighter, bluer, smoother, pictures = 0, 0, 0, 0
+    for scene in hundred_scenes:
+        sky, green = scene.label == SKY, (scene.label == GRASS) | (scene.label == PLANT)
+        if min(sky.mean(), green.mean()) < 0.1:
+            continue
+        image = scene.image.astype(np.float64)
+        steps = np.abs(np.diff(image.mean(axis=2), axis=1, append=0))
+        pictures += 1
+        brighter += image[sky].mean() > image[green].mean()
+        bluer += (image[sky][:, 2] - image[sky][:, 1]).mean() > (image[green][:, 2] - image[green][:, 1]).mean()
+        smoother += np.median(steps[sky]) < np.median(steps[green])
+    assert pictures > 30
+    assert min(brighter, bluer, smoother) > 0.9 * pictures
+
+
+def test_label_edges_are_picture_edges(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    """Where the label changes the picture changes too; a label shifted against its picture fails this."""
+    stronger = 0
+    for scene in hundred_scenes:
+        grey = scene.image.astype(np.float64).mean(axis=2)
+        steps = np.abs(np.diff(grey, axis=0))
+        edges = np.diff(scene.label.astype(int), axis=0) != 0
+        shifted = np.roll(edges, 5, axis=0)
+        stronger += steps[edges].mean() > steps[shifted].mean()
+    assert stronger > 90
+
+
+# --- the adapter ----------------------------------------------------------------------------------
+
+
+def test_samples_are_numbered_and_sorted_by_split_and_key() -> None:
+    keys = [(sample.split, sample.key) for sample in MixedScenes(source()).samples()]
+    assert keys == [
+        ("train", "train-000000"),
+        ("train", "train-000001"),
+        ("train", "train-000002"),
+        ("val", "val-000000"),
+        ("val", "val-000001"),
+    ]
+
+
+def test_image_and_label_are_pngs_of_the_size_that_was_asked_for() -> None:
+    adapter = MixedScenes(source(size=(48, 40)))
+    sample = adapter.samples()[0]
+    image = Image.open(io.BytesIO(adapter.read_image(sample)))
+    label = Image.open(io.BytesIO(adapter.read_label(sample) or b""))
+    assert (image.format, image.mode, image.size) == ("PNG", "RGB", (48, 40))
+    assert (label.format, label.mode, label.size) == ("PNG", "L", (48, 40))
+
+
+def test_image_and_label_of_a_sample_are_of_one_scene_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def counted(seed: int, height: int, width: int) -> mixed_scenes.Scene:
+        drawn.append(seed)
+        return render_scene(seed, height, width)
+
+    monkeypatch.setattr(mixed_scenes, "render_scene", counted)
+    mixed_scenes._render.cache_clear()
+    adapter = MixedScenes(source())
+    for sample in adapter.samples():
+        adapter.read_image(sample)
+        adapter.read_label(sample)
+    assert len(drawn) == len(set(drawn)) == 5
+
+
+def test_an_adapter_sent_to_another_process_draws_the_same() -> None:
+    adapter = MixedScenes(source())
+    sent = pickle.loads(pickle.dumps(adapter))
+    assert sent.read_image(sent.samples()[1]) == adapter.read_image(adapter.samples()[1])
+
+
+def test_no_scene_is_in_both_splits() -> None:
+    seeds = {
+        (split, mixed_scenes._scene_seed(seed, split, number))
+        for seed in (0, 1, 2, 7)
+        for split in ("train", "val")
+        for number in (0, 1, 2, 500, 999_999)
+    }
+    assert len({seed for _, seed in seeds}) == len(seeds)
+
+
+def test_asking_for_more_pictures_changes_none() -> None:
+    few, many = MixedScenes(source(train=2)), MixedScenes(source(train=9, val=5))
+    for key in ("train-000001", "val-000001"):
+        assert few.read_image(sample_named(few, key)) == many.read_image(sample_named(many, key))
+
+
+def test_another_seed_gives_other_pictures() -> None:
+    one, two = MixedScenes(source()), MixedScenes(source(seed=8))
+    assert one.read_image(one.samples()[0]) != two.read_image(two.samples()[0])
+
+
+def test_labels_keep_their_ids_or_follow_the_class_map() -> None:
+    raw = np.arange(8, dtype=np.uint8)[None]
+    np.testing.assert_array_equal(MixedScenes(source()).map_label(raw), raw)
+    mapped = MixedScenes(source(class_map={1: 0, 2: 1})).map_label(raw)
+    np.testing.assert_array_equal(mapped, [[255, 0, 1, 255, 255, 255, 255, 255]])
+
+
+def test_a_key_of_another_source_is_refused_by_name() -> None:
+    adapter = MixedScenes(source())
+    for key in ("train-000003", "test-000000", "val-x", "val"):
+        with pytest.raises(DataError, match=key):
+            adapter.read_image(RawSample(key, "train", "", None, "mixed_scenes", ""))
+
+
+def test_every_unusable_setting_is_reported_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        MixedScenes(source(train=0, val=0, size=(31, 64), seed=-1))
+    assert len(caught.value.problems) == 3
+    assert "[31, 64]" in str(caught.value)

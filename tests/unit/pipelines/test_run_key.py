@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.training.run_key import digest_code, digest_files, run_key
+from sgenet.errors import DataError
+from sgenet.label_space import CAMVID, OUTDOOR_SCENES
+from sgenet.settings import HoleSettings, LossSettings, Recipe, TrainingSettings
+
+IDENTITY: dict[str, Any] = {
+    "method": "sge_net",
+    "recipe": Recipe(),
+    "label_space": OUTDOOR_SCENES,
+    "crop": 128,
+    "holes": (HoleSettings(kind="centre", size=64),),
+    "data_digest": "data",
+    "masks_digest": "masks",
+    "code_digest": "code",
+}
+
+
+def test_key_is_stable_across_versions_of_this_code() -> None:
+    # Changed on purpose only: every stored training starts again from the beginning.
+    assert run_key(**IDENTITY) == "GOLDEN"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "base_net"},
+        {"recipe": Recipe(losses=LossSettings(adversarial=0.02))},
+        {"recipe": Recipe(training=TrainingSettings(steps=99_999))},
+        {"recipe": Recipe(training=TrainingSettings(seed=2))},
+        {"recipe": Recipe(training=TrainingSettings(log_every=51))},
+        {"label_space": CAMVID},
+        {"crop": 127},
+        {"holes": (HoleSettings(kind="centre", size=65),)},
+        {"holes": (HoleSettings(kind="centre", size=64, weight=2),)},
+        {"data_digest": "other"},
+        {"masks_digest": "other"},
+        {"code_digest": "other"},
+    ],
+    ids=str,
+)
+def test_key_changes_with_whatever_changes_the_result(change: dict[str, Any]) -> None:
+    assert run_key(**{**IDENTITY, **change}) != run_key(**IDENTITY)
+
+
+def test_key_ignores_how_the_training_is_operated() -> None:
+    operated = TrainingSettings(loader_processes=7, checkpoint_every=3, keep_checkpoints=9)
+    assert run_key(**{**IDENTITY, "recipe": Recipe(training=operated)}) == run_key(**IDENTITY)
+
+
+def test_mask_files_count_by_their_content_not_by_their_place(tmp_path: Path) -> None:
+    keys = []
+    for folder, content in (("here", b"a"), ("there", b"a"), ("changed", b"b")):
+        path = tmp_path / folder / "sub" / "mask.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        hole = HoleSettings(kind="files", path=str(tmp_path / folder))
+        keys.append(run_key(**{**IDENTITY, "holes": (hole,)}))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
+    hole = HoleSettings(kind="files", path=str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="nowhere"):
+        run_key(**{**IDENTITY, "holes": (hole,)})
+
+
+def test_digest_of_files_sees_names_and_content_but_no_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("1")
+    second.write_text("2")
+    digest = digest_files([first, second], tmp_path)
+    assert digest_files([second, first], tmp_path) == digest
+    second.write_text("3")
+    assert digest_files([first, second], tmp_path) != digest
+    second.write_text("2")
+    assert digest_files([first, second.rename(tmp_path / "c.py")], tmp_path) != digest
+
+
+def test_code_digest_is_the_same_every_time() -> None:
+    assert digest_code() == digest_code()
+
+
+def test_recipe_defaults_and_the_same_values_spelled_out_are_one_training() -> None:
+    spelled_out = replace(Recipe(), losses=LossSettings(reconstruction=1.0, perceptual=0.1))
+    assert run_key(**{**IDENTITY, "recipe": spelled_out}) == run_key(**IDENTITY)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pipelines.training.display import LoggedStep, TrainingDisplay
+
+LOGGED = LoggedStep(20, {"reconstruction": 0.123456, "critic": 1.0}, pictures_per_second=8.25, seconds_left=75.2)
+
+
+def test_a_log_file_gets_one_plain_line_a_logged_step() -> None:
+    text = io.StringIO()
+    with TrainingDisplay("camvid/sge_net", 100, Console(file=text, width=40)) as display:
+        display.show(LOGGED)
+        display.say("validation [at] step 20")
+    assert text.getvalue().splitlines() == [
+        "camvid/sge_net: step 20/100  reconstruction 0.1235  critic 1  8.2 pictures/s  0:01:15 left",
+        "camvid/sge_net: validation [at] step 20",
+    ]
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=160, legacy_windows=False)
+    with TrainingDisplay("camvid/sge_net", 100, console) as display:
+        display.show(LOGGED)
+    assert "20/100" in text.getvalue()
+    assert "step 20/100" not in text.getvalue()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.display import LoggedStep
+from pipelines.training.history import History
+from pipelines.training.hooks import CheckpointHook, LossHook, Recorder, StopHook, TrainingStopped, is_due
+from pipelines.training.interruption import stop_requests
+from sgenet.settings import TrainingSettings
+from sgenet.training.loop import StepMetrics
+from sgenet.training.state import TrainingState
+
+
+@dataclass
+class _Supervisor:
+    shown: list[LoggedStep] = field(default_factory=list)
+    stop: bool = False
+
+    def show(self, logged: LoggedStep) -> None:
+        self.shown.append(logged)
+
+    def say(self, text: str) -> None:
+        pass
+
+    def stop_requested(self) -> bool:
+        return self.stop
+
+
+@dataclass
+class _Store:
+    events: list[str] = field(default_factory=list)
+
+    def save_history(self, history: History) -> None:
+        self.events.append(f"history {len(history.losses)}")
+
+    def save(self, state: _State) -> None:
+        self.events.append(f"state {state.step}")
+
+
+@dataclass
+class _State:
+    step: int
+
+
+def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
+    return Recorder(History(), cast(CheckpointStore, store), supervisor)
+
+
+def _after(hook: LossHook | CheckpointHook | StopHook, step: int) -> None:
+    metrics = StepMetrics(step, {"l1": torch.tensor(float(step))}, seconds=0.5, data_seconds=0.125, num_pictures=4)
+    hook.after_step(cast(TrainingState, _State(step)), metrics)
+
+
+@pytest.mark.parametrize(
+    ("step", "every", "last", "due"),
+    [(4, 2, 9, True), (3, 2, 9, False), (9, 2, 9, True), (4, 0, 9, False), (9, 0, 9, True)],
+)
+def test_things_are_due_every_so_many_steps_and_at_the_end(step: int, every: int, last: int, due: bool) -> None:
+    assert is_due(step, every, last) == due
+
+
+def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_before() -> None:
+    supervisor = _Supervisor()
+    recorder = _recorder(supervisor, _Store())
+    hook = LossHook(TrainingSettings(steps=5, batch_size=8, log_every=2), recorder)
+    for step in range(1, 6):
+        _after(hook, step)
+    rows = recorder.history.losses
+    assert [(row.step, row.terms["l1"], row.timed_steps, row.seconds) for row in rows] == [
+        (2, 2.0, 2, 1.0),
+        (4, 4.0, 2, 1.0),
+        (5, 5.0, 1, 0.5),
+    ]
+    assert recorder.history.data_wait_share == 0.25
+    # 8 pictures a step at 2 steps a second; one step is left after step 4.
+    assert supervisor.shown[1].pictures_per_second == 16
+    assert supervisor.shown[1].seconds_left == 0.5
+
+
+def test_history_is_stored_before_the_state_so_that_no_checkpoint_lacks_a_row() -> None:
+    store = _Store()
+    hook = CheckpointHook(TrainingSettings(steps=5, checkpoint_every=2), _recorder(_Supervisor(), store))
+    for step in range(1, 6):
+        _after(hook, step)
+    assert store.events == ["history 0", "state 2", "history 0", "state 4", "history 0", "state 5"]
+
+
+def test_a_stop_stores_the_state_once_and_ends_the_loop() -> None:
+    supervisor, store = _Supervisor(), _Store()
+    recorder = _recorder(supervisor, store)
+    checkpoint = CheckpointHook(TrainingSettings(steps=9, checkpoint_every=2), recorder)
+    stop = StopHook(supervisor, recorder)
+    _after(stop, 1)
+    supervisor.stop = True
+    _after(checkpoint, 2)
+    with pytest.raises(TrainingStopped):
+        _after(stop, 2)
+    assert store.events == ["history 0", "state 2"]
+
+
+def test_first_sigterm_asks_second_interrupts_and_handlers_come_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_requests() as requested:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert requested.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
