@@ -106,6 +106,7 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("critic.num_scales", recipe.critic.num_scales, lambda x: x > 0, "be positive"),
         ("losses.reconstruction", losses.reconstruction, lambda x: x >= 0, "be 0 or more"),
         ("losses.hole_weight", losses.hole_weight, lambda x: x >= 0, "be 0 or more"),
+        ("losses.structural", losses.structural, lambda x: x >= 0, "be 0 or more"),
         ("losses.perceptual", losses.perceptual, lambda x: x >= 0, "be 0 or more"),
         ("losses.perceptual_scales", losses.perceptual_scales, _all(lambda x: 0 <= x < NUM_SCALES), "be scales 0 … 4"),
         ("losses.adversarial", losses.adversarial, lambda x: x >= 0, "be 0 or more"),

@@ -34,11 +34,24 @@ from sgenet.errors import DataError
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-__all__ = ["Entry", "LocalStorage", "MissingFileError", "S3Storage", "Storage", "join", "open_storage"]
+__all__ = [
+    "DamagedFileError",
+    "Entry",
+    "LocalStorage",
+    "MissingFileError",
+    "S3Storage",
+    "Storage",
+    "join",
+    "open_storage",
+]
 
 _BODY_ATTEMPTS = 3
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+
+
+class DamagedFileError(DataError):
+    """The file is not what was written."""
 
 
 class Storage(Protocol):
@@ -262,4 +275,4 @@ def _remedy(error: Exception) -> str:
 def _verify(metadata: dict[str, str], digest: str, name: str) -> None:
     expected = metadata.get("sha256", digest)
     if digest != expected:
-        raise DataError(f"{name} is damaged: its SHA-256 is {digest}, written as {expected}; upload it again")
+        raise DamagedFileError(f"{name} is damaged: its SHA-256 is {digest}, written as {expected}; upload it again")

@@ -134,6 +134,7 @@ class LossSettings:
     Attributes:
         reconstruction: weight of the L1 term at every scale (1 in Eq. 7).
         hole_weight: extra weight of pixels in the hole in the L1 term (0 in Eq. 7).
+        structural: weight of 1 - SSIM of the inpainted picture (0, as in the paper: none).
         perceptual: λ_p. 0 leaves VGG-16 out of the step altogether.
         perceptual_weights: ``imagenet`` (torchvision's download), ``random`` (offline; the run
             says so), or the path of a VGG-16 state file.
@@ -150,6 +151,7 @@ class LossSettings:
 
     reconstruction: float = 1.0
     hole_weight: float = 0.0
+    structural: float = 0.0
     perceptual: float = 0.1
     perceptual_weights: str = "imagenet"
     perceptual_scales: tuple[int, ...] = (0, 1, 2, 3, 4)

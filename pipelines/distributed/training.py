@@ -236,6 +236,10 @@ def start_local_cluster(num_cpus: int) -> None:
     """Start a cluster that ends with this process and is reachable over loopback only."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # Ray makes its workers nicer than everything else on the machine; here they are the work.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # On a busy machine Ray's own processes start slowly; it would give up after 15 seconds.
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
     ray.init(
         address="local",
         num_cpus=num_cpus,

@@ -107,11 +107,11 @@ def set_metrics(scores: SetScores) -> dict[str, float]:
     return {name: _rounded(value) for name, value in metrics.items() if not math.isnan(value)}
 
 
-def _interval(scores: SetScores, name: str) -> Estimate | None:
-    """A score with its interval; None where the method has no such score."""
+def _estimate(scores: SetScores, name: str) -> Estimate:
+    """A score with its interval; NaN where the method has no such score."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return bootstrap(matrices, _miou_of) if len(matrices) else None
+        return bootstrap(matrices, _miou_of)
     return mean_estimate([getattr(score, name) for score in scores.evaluator.scores])
 
 
@@ -137,11 +137,11 @@ def _miou_of(matrices: npt.NDArray[np.int64]) -> float:
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
-    estimates = {name: _interval(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
+    estimates = {name: _estimate(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
     return {
         name: [_rounded(estimate.low), _rounded(estimate.high)]
         for name, estimate in estimates.items()
-        if estimate is not None and not math.isnan(estimate.low)
+        if not math.isnan(estimate.low)
     }
 
 

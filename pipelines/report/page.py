@@ -33,7 +33,7 @@ class DatasetSection:
         loss_curves, scatter: plots as data addresses.
         refinement, confidence_maps: Figures 6 and 7.
         provenance: names and digests of what was evaluated.
-        settings: the training recipe as YAML, by method.
+        settings: as YAML, by title: the recipes of the methods; data, holes and evaluation.
     """
 
     name: str
@@ -85,7 +85,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),
         confidence_maps=pictures.method_figures(shown, 7, _NUM_FIGURES),
         provenance=_provenance(results),
-        settings=_recipes(results),
+        settings=_recipes(results) | {"Data, holes and evaluation": _data_settings(settings, results.name)},
     )
 
 
@@ -123,7 +123,12 @@ def _recipes(results: DatasetResults) -> dict[str, str]:
     for method in results.methods:
         if method.training is not None and method.training.recipe:
             by_recipe.setdefault(_yaml(method.training.recipe), []).append(method.title)
-    return {", ".join(titles): recipe for recipe, titles in by_recipe.items()}
+    return {f"Recipe of {', '.join(titles)}": recipe for recipe, titles in by_recipe.items()}
+
+
+def _data_settings(settings: Settings, dataset: str) -> str:
+    parts = {"data": settings.data[dataset], "masks": settings.masks[dataset], "evaluation": settings.evaluation}
+    return _yaml({name: part.model_dump(mode="json", exclude_defaults=True) for name, part in parts.items()})
 
 
 def _yaml(content: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         launch(job, settings.run)
         release(job, settings.run, digests, output)
-        logger.artifact(output, "model")
+        logger.artifact(output)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.storage import open_storage
+from pipelines.storage import DamagedFileError, MissingFileError, open_storage
 from pipelines.training.history import History
 from sgenet.errors import CheckpointError
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -53,12 +53,16 @@ class CheckpointStore:
 
         Raises:
             CheckpointError: when it is missing or damaged.
+            DataError: when the storage cannot be used.
         """
         name = _name(step)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
-            for file in (path, path.with_name(name + _CHECKSUM_SUFFIX)):
-                self._storage.download(file.name, file)
+            try:
+                for file in (path, path.with_name(name + _CHECKSUM_SUFFIX)):
+                    self._storage.download(file.name, file)
+            except (DamagedFileError, MissingFileError) as error:
+                raise CheckpointError(str(error)) from None
             load_checkpoint(state, path)
 
     def load_newest(self, state: TrainingState, say: Callable[[str], None]) -> int:

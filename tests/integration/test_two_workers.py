@@ -38,9 +38,7 @@ def one(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[H
     return _train(tiny_job(tiny_dataset, tmp_path_factory.mktemp("one")), workers=0)
 
 
-def test_two_workers_reproduce_one(
-    one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path
-) -> None:
+def test_two_workers_reproduce_one(one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path)
     history, state = _train(job, workers=2)
     expected, expected_state = one
@@ -48,8 +46,9 @@ def test_two_workers_reproduce_one(
     for row, expected_row in zip(history.losses, expected.losses, strict=True):
         assert row.step == expected_row.step
         assert row.terms == pytest.approx(expected_row.terms, rel=1e-3, abs=1e-5)
-    # The first step tells that both saw the same pictures with the same holes.
-    assert history.losses[0].terms == pytest.approx(expected.losses[0].terms, rel=1e-5, abs=1e-7)
+    # Before any update, so exact but for the order of sums: both saw the same pictures with the same holes.
+    for name in ("reconstruction", "segmentation", "critic"):
+        assert history.losses[0].terms[name] == pytest.approx(expected.losses[0].terms[name], rel=1e-6)
     # Adam turns rounding into steps where a gradient is nearly 0: measured by how far training went.
     start = build_state(job)
     assert _distance(state, expected_state) < 0.02 * _distance(start, expected_state)

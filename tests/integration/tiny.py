@@ -53,6 +53,7 @@ def tiny_settings(root: Path, storage: Path, **training: Any) -> Settings:
                 }
             },
             "recipes": {DATASET: tiny_recipe(**training)},
+            "run": {"workers": 0, "cpus_per_worker": 1},
         }
     )
 
@@ -91,7 +92,7 @@ def make_dataset(root: Path) -> tuple[Path, Path]:
         _write_picture(root / "raw", number)
     settings = tiny_settings(root, root / "storage")
     data = settings.data[DATASET]
-    index.run(data, root / "sources.parquet")
+    index.run(data, root / "sources.parquet", workers=1)
     shards.run(data, root / "sources.parquet", root / "shards", workers=1)
     masks.run(settings.masks[DATASET], settings.evaluation, data, root / "shards", root / "masks")
     return root / "shards", root / "masks"

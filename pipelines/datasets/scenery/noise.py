@@ -73,7 +73,7 @@ def lattice() -> Floats:
 
 @lru_cache(maxsize=1)
 def fractal_texture() -> Floats:
-    """(512, 512) periodic fractal noise with values about -1 … 1, every octave half as strong in energy."""
+    """(512, 512) periodic fractal noise with values about -1 … 1 and nearly as much of fine detail as of coarse."""
     total = np.zeros((_TEXTURE, _TEXTURE), np.float32)
     amplitude, cells = np.float32(0.34), 8
     while cells <= _LATTICE:

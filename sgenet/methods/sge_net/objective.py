@@ -11,6 +11,7 @@ from sgenet.losses.adversarial import critic_loss, feature_matching_loss, genera
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
 from sgenet.losses.reconstruction import multi_scale_l1
 from sgenet.losses.segmentation import multi_scale_segmentation
+from sgenet.losses.structural import structural_loss
 from sgenet.methods.method import Critic, Terms
 from sgenet.settings import LossSettings
 
@@ -30,10 +31,13 @@ class SGEObjective:
         return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``reconstruction``, ``perceptual``, ``segmentation``, ``adversarial``, ``feature_matching``."""
+        """``reconstruction``, ``structural``, ``perceptual``, ``segmentation``, ``adversarial``, ``feature_matching``."""
         weights = self.settings
         l1 = multi_scale_l1(batch.image, prediction.images, batch.hole_mask, weights.hole_weight)
         terms = {"reconstruction": weights.reconstruction * l1}
+        if weights.structural > 0:
+            loss = structural_loss(batch.image, prediction.image, batch.hole_mask)
+            terms["structural"] = weights.structural * loss
         if self.vgg is not None:
             distance = multi_scale_perceptual(self.vgg, batch.image, prediction.images, weights.perceptual_scales)
             terms["perceptual"] = weights.perceptual * distance

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
 import pytest
 import torch
 
@@ -106,7 +107,18 @@ def test_checkpoints_live_on_s3_as_well(s3_bucket: str) -> None:
     store = CheckpointStore(f"s3://{s3_bucket}/checkpoints/key", keep=1)
     _saved(store, 10, 20)
     store.save_history(History([LossRow(20, {"l1": 0.5}, 1, 1.0, 0.0)]))
-    state = _State()
-    assert store.load_newest(_as_state(state), pytest.fail) == 20
     assert store.steps() == [20]
+    assert store.load_newest(_as_state(_State()), pytest.fail) == 20
     assert store.load_history(20).losses[0].terms == {"l1": 0.5}
+
+
+def test_a_damaged_object_on_s3_falls_back_as_well(s3_bucket: str) -> None:
+    store = CheckpointStore(f"s3://{s3_bucket}/checkpoints", keep=2)
+    _saved(store, 10, 20)
+    client = boto3.client("s3")
+    stored = {"Bucket": s3_bucket, "Key": "checkpoints/step-00000020.pt"}
+    metadata = client.head_object(**stored)["Metadata"]
+    client.put_object(**stored, Body=b"damaged", Metadata=metadata)
+    said: list[str] = []
+    assert store.load_newest(_as_state(_State()), said.append) == 10
+    assert "step 20" in said[0]

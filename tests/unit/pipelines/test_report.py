@@ -1,0 +1,228 @@
+"""The report of fabricated run folders: complete by itself, with the numbers that were measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.pictures import write_examples
+from pipelines.evaluation.walk import Example, SetScores
+from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.params import load
+from pipelines.stages import report
+from sgenet.batch import Prediction
+from sgenet.errors import DataError
+from sgenet.evaluation.evaluator import Evaluator
+from sgenet.label_space import OUTDOOR_SCENES
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+DATASET = "mixed_scenes"
+SIZE, COUNT = 32, 6
+KEYS = [f"picture <{number}>" for number in range(COUNT)]
+ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
+"""By how much each method is wrong in the hole: SG-Net is missing on purpose."""
+
+
+class _Page(HTMLParser):
+    """Addresses the page refers to, and the cells of its tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.rows: list[list[str]] = []
+        self._reads = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "poster")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self._reads = tag in ("td", "th")  # an interval stands in a <small> of its own
+
+    def handle_endtag(self, tag: str) -> None:
+        self._reads = False
+
+    def handle_data(self, data: str) -> None:
+        if self._reads:
+            self.rows[-1][-1] += data
+
+    def row(self, name: str) -> list[str]:
+        return next(row for row in self.rows if row and row[0] == name)
+
+
+@pytest.fixture(scope="module")
+def fabricated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with the runs of two floors and two methods."""
+    root = tmp_path_factory.mktemp("fabricated")
+    for name in ("mean_colour", "telea"):
+        _fabricate(root / DatasetPaths(DATASET).floors / name, name)
+    for name in ("base_net", "sge_net"):
+        paths = RunPaths(DATASET, name)
+        _fabricate(root / paths.evaluation, name)
+        _fabricate_training(root / paths.model)
+    return root
+
+
+@pytest.fixture(scope="module")
+def reported(fabricated: Path) -> Path:
+    """The report of these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(fabricated)
+        report.run(load(REPOSITORY / "params.yaml"), Path("report"))
+    return fabricated / "report"
+
+
+@pytest.fixture(scope="module")
+def page(reported: Path) -> _Page:
+    return _Page((reported / "index.html").read_text(encoding="utf-8"))
+
+
+def _fabricate(folder: Path, method: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {"centre": _fabricate_scores(method)}
+    summary = EvaluationSummary(DATASET, method, "val", "shards", "masks", OUTDOOR_SCENES.names, tuple(KEYS[:1]))
+    write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
+    write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
+
+
+def _fabricate_scores(method: str) -> SetScores:
+    rng = np.random.default_rng(1)
+    image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
+    label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
+    hole_mask = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
+    hole_mask[:, :, 8:24, 8:24] = 1
+    wrong = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1) + ERRORS[method]
+    inpainted = torch.where(hole_mask > 0, image + wrong, image)
+    predicted = (label.long() + 1) % 8 if method.endswith("net") else None
+    if predicted is not None and method == "sge_net":
+        predicted[:, :16] = label[:, :16]
+    scores = SetScores(Evaluator(8), keys=list(KEYS), num_classes=[2, 2, 4, 4, 6, 6])
+    scores.evaluator.update(inpainted, image, hole_mask, label, predicted)
+    prediction = None
+    if predicted is not None:
+        scores.confidence = [0.9 - 0.1 * number for number in range(COUNT)]
+        prediction = _prediction(with_reliability=method == "sge_net")
+    scores.examples = [
+        Example(
+            KEYS[0],
+            image[0],
+            hole_mask[0],
+            label[0],
+            inpainted[0],
+            predicted_label=None if predicted is None else predicted[0],
+            confidence=None if predicted is None else torch.full((SIZE, SIZE), 0.8),
+            prediction=prediction,
+        )
+    ]
+    return scores
+
+
+def _prediction(with_reliability: bool) -> Prediction:
+    sizes = [SIZE >> scale for scale in range(5)]
+    return Prediction(
+        images=tuple(torch.zeros(1, 3, size, size) for size in sizes),
+        label_logits=tuple(torch.rand(1, 8, size, size, generator=torch.Generator().manual_seed(0)) for size in sizes),
+        reliability=tuple(torch.ones(1, 1, size, size) for size in sizes) if with_reliability else (),
+    )
+
+
+def _fabricate_training(model: Path) -> None:
+    model.mkdir(parents=True)
+    facts = {"parameters": 1_234_567, "macs": 2_500_000_000, "steps": 2000, "seconds": 600.0}
+    (model / "training.json").write_text(json.dumps(facts | {"perceptual_weights": "random"}))
+    recipe = {"losses": {"perceptual": 0.1, "perceptual_weights": "random"}, "training": {"steps": 2000}}
+    (model / "model.json").write_text(json.dumps({"recipe": recipe}))
+    rows = [f"{step},{1 / step},{2 / step if step % 20 == 0 else ''}" for step in range(10, 200, 10)]
+    (model / "losses.csv").write_text("\n".join(["step,reconstruction,critic", *rows]) + "\n")
+
+
+def test_the_page_loads_nothing_from_anywhere(reported: Path, page: _Page) -> None:
+    text = (reported / "index.html").read_text(encoding="utf-8")
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert not re.search(r"url\(|@import|<link|<iframe|https?://", text)
+    assert sum(address.startswith("data:image/webp") for address in page.addresses) > 10
+
+
+def test_the_headline_numbers_are_those_of_the_metrics_file(fabricated: Path, reported: Path, page: _Page) -> None:
+    metrics = json.loads((reported / "metrics.json").read_text())[DATASET]
+    assert list(metrics) == list(ERRORS)
+    titles = {"mean_colour": "Mean colour", "telea": "Telea", "base_net": "Base-Net", "sge_net": "SGE-Net"}
+    for name, title in titles.items():
+        scores = metrics[name]["centre"]
+        expected = [title, f"{scores['psnr']:.2f}", f"{scores['psnr_hole']:.2f}", f"{scores['ssim']:.3f}"]
+        assert page.row(title)[:4] == expected
+        assert page.row(title)[-1] == str(COUNT)
+    evaluated = json.loads((fabricated / RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())
+    assert metrics["sge_net"] == evaluated
+
+
+def test_the_hole_l1_in_the_table_is_the_one_built_in(page: _Page) -> None:
+    """Wrong by 10 … 15 levels of 255: a mean of 12.5."""
+    assert f"{12.5 / 255:.4f}" in page.row("SGE-Net")
+
+
+def test_the_best_of_a_column_is_marked_and_no_other(reported: Path) -> None:
+    lines = (reported / "table.md").read_text(encoding="utf-8").splitlines()
+    marked = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.count("**") > 2]
+    assert set(marked) == {"SGE-Net"}
+
+
+def test_the_ablation_pairs_pictures(reported: Path) -> None:
+    """Every picture's hole is wrong by exactly 10 levels less: the interval has no width."""
+    assert "-0.0392 (-0.0392 … -0.0392)" in (reported / "table.md").read_text(encoding="utf-8")
+
+
+def test_what_was_not_made_is_absent_and_named(reported: Path, page: _Page) -> None:
+    assert "not shown: SG-Net" in (reported / "index.html").read_text(encoding="utf-8")
+    assert not any(row and row[0] == "SG-Net" for row in page.rows)
+    assert page.row("Mean colour")[-2] == "–"  # a floor has no mIoU
+
+
+def test_costs_and_the_perceptual_network_are_said(page: _Page) -> None:
+    rows = [row for row in page.rows if row and row[-1] == "random"]
+    assert [row[:5] for row in rows] == [
+        ["Base-Net", "1.2 M", "5.0 G", "2,000", "10.0 min"],
+        ["SGE-Net", "1.2 M", "5.0 G", "2,000", "10.0 min"],
+    ]
+
+
+def test_names_from_the_data_cannot_become_markup(reported: Path) -> None:
+    text = (reported / "index.html").read_text(encoding="utf-8")
+    assert "picture &lt;0&gt;" in text
+    assert "picture <0>" not in text
+
+
+def test_the_same_runs_give_the_same_bytes(
+    fabricated: Path, reported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(fabricated)
+    report.run(load(REPOSITORY / "params.yaml"), tmp_path / "again")
+    assert (tmp_path / "again" / "index.html").read_bytes() == (reported / "index.html").read_bytes()
+
+
+def test_scores_on_other_holes_are_not_put_beside_each_other(
+    fabricated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(fabricated / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    summary = RunPaths(DATASET, "sge_net").evaluation / "evaluation.json"
+    summary.write_text(summary.read_text().replace('"masks_digest": "masks"', '"masks_digest": "other"'))
+    with pytest.raises(DataError, match="different holes"):
+        report.run(load(REPOSITORY / "params.yaml"), Path("report"))
+    assert not Path("report").exists()
+
+
+def test_without_any_evaluation_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="run the evaluate stage first"):
+        report.run(load(REPOSITORY / "params.yaml"), Path("report"))

@@ -1,0 +1,210 @@
+"""The whole generator: what it sees, what it gives, and how large it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import METHODS, NUM_CLASSES, SIDE, small_batch, small_network, small_recipe
+
+from pipelines.params import Settings, load
+from sgenet.batch import Prediction
+from sgenet.methods.build import build_generator, count_parameters
+from sgenet.methods.sge_net.context import ChannelwiseFullyConnected
+from sgenet.methods.sge_net.network import SGEGenerator
+from sgenet.settings import NetworkSettings
+
+CONTEXTS = ("channel_fc", "dilated", "fourier")
+
+
+def _generator(name: str = "sge_net", **network: object) -> torch.nn.Module:
+    return build_generator(name, small_recipe(network=network), NUM_CLASSES).eval()
+
+
+def _tensors(prediction: Prediction) -> list[torch.Tensor]:
+    return [*prediction.images, *prediction.label_logits, *prediction.reliability]
+
+
+@pytest.mark.parametrize("content", [0.7, -300.0, float("inf"), float("nan")])
+def test_what_lies_in_the_hole_is_not_seen(content: float) -> None:
+    generator, batch = _generator(), small_batch()
+    changed = torch.where(batch.hole_mask > 0.5, content, batch.image)
+    with torch.no_grad():
+        pairs = zip(
+            _tensors(generator(batch.image, batch.hole_mask)),
+            _tensors(generator(changed, batch.hole_mask)),
+            strict=True,
+        )
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_known_pixels_and_the_mask_are_seen() -> None:
+    generator, batch = _generator(), small_batch()
+    with torch.no_grad():
+        original = generator(batch.image, batch.hole_mask).image
+        darker = generator(batch.image - 0.5 * (1 - batch.hole_mask), batch.hole_mask).image
+        whole = generator(batch.corrupted, torch.zeros_like(batch.hole_mask)).image
+    assert (original - darker).abs().max() > 1e-3
+    assert (original - whole).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_scale_has_a_picture_a_segmentation_and_for_sge_net_a_reliability(name: str) -> None:
+    batch = small_batch(pictures=1, side=48)
+    with torch.no_grad():
+        prediction = _generator(name)(batch.image, batch.hole_mask)
+    sides = [48, 24, 12, 6, 3]
+    assert [image.shape for image in prediction.images] == [(1, 3, side, side) for side in sides]
+    assert [logits.shape for logits in prediction.label_logits] == [(1, NUM_CLASSES, side, side) for side in sides]
+    reliable = [(1, 1, side, side) for side in sides] if name == "sge_net" else []
+    assert [mask.shape for mask in prediction.reliability] == reliable
+    assert all(image.abs().max() <= 1 for image in prediction.images)
+
+
+def test_the_coarsest_reliability_is_the_input_mask_and_the_others_doubt_their_share() -> None:
+    batch = small_batch()
+    with torch.no_grad():
+        masks = _generator()(batch.image, batch.hole_mask).reliability
+    known_cells = batch.hole_mask.view(2, 2, 16, 2, 16).sum(dim=(2, 4)) == 0
+    assert torch.equal(masks[4][:, 0] == 1, known_cells)
+    for scale, ratio in enumerate(small_network().tau.ratios):
+        side = SIDE >> scale
+        doubted = (masks[scale] == 0).flatten(1).sum(dim=1)
+        assert torch.equal(doubted, torch.full((2,), -int(-ratio * side * side // 1)))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_picture_s_result_does_not_depend_on_its_neighbours_in_the_batch(context: str) -> None:
+    generator, batch = _generator(context=context), small_batch(pictures=3)
+    with torch.no_grad():
+        together = generator(batch.image, batch.hole_mask)
+        for picture in range(3):
+            chosen = slice(picture, picture + 1)
+            alone = generator(batch.image[chosen], batch.hole_mask[chosen])
+            for one, other in zip(alone.images, together.images, strict=True):
+                assert torch.allclose(one, other[chosen], atol=1e-5)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("size", [(32, 64), (16, 48)])
+def test_every_context_takes_other_sizes_than_the_training_crop(context: str, size: tuple[int, int]) -> None:
+    image, hole_mask = torch.rand(1, 3, *size), torch.zeros(1, 1, *size)
+    hole_mask[..., 4:12, 4:12] = 1
+    with torch.no_grad():
+        prediction = _generator(context=context)(image, hole_mask)
+    assert prediction.image.shape == image.shape
+    assert bool(prediction.image.isfinite().all())
+
+
+@pytest.mark.parametrize("context", ["channel_fc", "fourier"])
+def test_information_crosses_the_whole_picture_through_the_context(context: str) -> None:
+    generator = _generator(context=context, encoder_blocks=(0, 0, 0, 0, 0), decoder_blocks=(0, 0, 0, 0))
+    features = torch.zeros(1, 8, 6, 6, requires_grad=True)
+    assert isinstance(generator, SGEGenerator)
+    generator.context(features + torch.rand(1, 8, 6, 6))[0, :, 0, 0].sum().backward()
+    assert features.grad is not None
+    assert bool((features.grad.abs().sum(dim=1) > 0).all())
+
+
+def test_a_channelwise_layer_connects_every_pixel_of_a_channel_and_nothing_between_channels() -> None:
+    torch.manual_seed(0)
+    layer, x = ChannelwiseFullyConnected(2, side=3), torch.rand(1, 2, 3, 3)
+    with torch.no_grad():
+        layer.mix.weight.copy_(torch.eye(2)[:, :, None, None])
+        layer.mix.bias.zero_()
+    expected = torch.empty(2, 9)
+    for channel in range(2):
+        for target in range(9):
+            total = layer.bias[channel, target] + sum(
+                x[0, channel].flatten()[source] * layer.weight[channel, source, target] for source in range(9)
+            )
+            expected[channel, target] = torch.maximum(total, 0.2 * total).detach()
+    assert torch.allclose(layer(x)[0].flatten(1), x[0].flatten(1) + expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32, 40), (24, 32)])
+def test_sizes_that_16_does_not_divide_are_refused_with_the_size(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=rf"divisible by 16, found {size[0]}×{size[1]}"):
+        _generator()(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
+
+
+def test_evaluation_without_guidance_is_refused() -> None:
+    with pytest.raises(ValueError, match="builds on semantic guidance"):
+        SGEGenerator(NUM_CLASSES, small_network(), guided=False, evaluated=True)
+
+
+def test_every_parameter_of_every_method_takes_part() -> None:
+    batch = small_batch()
+    for name in METHODS:
+        generator = build_generator(name, small_recipe(), NUM_CLASSES)
+        prediction = generator(batch.image, batch.hole_mask)
+        torch.stack([tensor.square().mean() for tensor in (*prediction.images, *prediction.label_logits)]).sum().backward()
+        idle = [key for key, value in generator.named_parameters() if value.grad is None or not bool(value.grad.any())]
+        assert idle == [], name
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return load(Path(__file__).resolve().parents[3] / "params.yaml")
+
+
+GOLDEN_PARAMETERS = {
+    "mixed_scenes": (1_673_031, 1_922_823, 2_086_655),
+    "outdoor_mix": (9_333_143, 9_749_399, 10_247_271),
+    "camvid": (9_349_574, 9_769_286, 10_267_158),
+    "outdoor_scenes": (70_849_527, 75_314_423, 82_079_543),
+    "cityscapes": (70_995_310, 75_510_894, 82_276_014),
+}
+"""Of Base-Net, SG-Net and SGE-Net; the last two datasets have the paper's crop and the default widths."""
+
+
+@pytest.mark.parametrize("dataset", GOLDEN_PARAMETERS)
+def test_the_presets_build_networks_of_the_known_sizes(settings: Settings, dataset: str) -> None:
+    recipe, num_classes = settings.recipes[dataset], settings.data[dataset].labels.num_classes
+    with torch.device("meta"):
+        counts = [count_parameters(build_generator(name, recipe, num_classes)) for name in METHODS]
+    assert tuple(counts) == GOLDEN_PARAMETERS[dataset]
+    assert counts == [
+        _parameters_by_hand(recipe.network, num_classes, guided=name != "base_net", evaluated=name == "sge_net")
+        for name in METHODS
+    ]
+
+
+def test_the_golden_sizes_cover_every_preset(settings: Settings) -> None:
+    assert GOLDEN_PARAMETERS.keys() == settings.recipes.keys()
+
+
+def test_the_paper_s_datasets_use_the_default_widths(settings: Settings) -> None:
+    for dataset in ("outdoor_scenes", "cityscapes"):
+        assert settings.recipes[dataset].network == NetworkSettings()
+        assert settings.data[dataset].crop == NetworkSettings().image_size == 256
+
+
+def _parameters_by_hand(network: NetworkSettings, num_classes: int, *, guided: bool, evaluated: bool) -> int:
+    """The parameters of the three networks with dilated context, counted from the settings alone."""
+    assert network.context == "dilated"
+    widths = network.widths
+    count = sum(_conv(3, before, width) for before, width in zip((4, *widths), widths, strict=False))
+    count += sum(blocks * _block(width) for blocks, width in zip(network.encoder_blocks, widths, strict=True))
+    count += network.context_blocks * _block(widths[4])
+    count += sum(_conv(3, width, 3 + num_classes) for width in widths)
+    for scale, fine in enumerate(widths[:4]):
+        count += _conv(1, widths[scale + 1], fine) + _conv(1, 2 * fine, fine) + _conv(3, 2 * fine, fine)
+        count += network.decoder_blocks[scale] * _block(fine)
+        if guided:
+            hidden = network.modulation_width
+            count += _conv(3, num_classes, hidden) + _conv(3, hidden, 2 * 2 * fine)
+        if evaluated:
+            evidence, hidden = network.reliability_width, round(network.bias_width_ratio * fine)
+            count += _conv(3, 1, evidence) + _conv(3, evidence, evidence)
+            count += _conv(3, 2 * fine + evidence, hidden) + _conv(1, hidden, fine)
+    return count
+
+
+def _conv(kernel: int, before: int, after: int) -> int:
+    return kernel * kernel * before * after + after
+
+
+def _block(width: int) -> int:
+    return 2 * _conv(3, width, width) + 2 * 2 * width  # two convolutions, two normalisations with scale and shift
