@@ -228,6 +228,8 @@ def _without(raw: Any, offences: list[Any]) -> Settings | None:
     """What is left of the settings without the keys already complained about, so that the rest is checked too."""
     remaining = copy.deepcopy(raw)
     for offence in offences:
+        if not offence["loc"]:
+            return None
         *parents, key = offence["loc"]
         container: Any = remaining
         for part in parents:

@@ -56,7 +56,7 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -
         The step reached.
 
     Raises:
-        UserError: what a worker raised, and no worker is restarted for it.
+        UserError: what a worker raised; training is not tried again.
         ray.train.TrainingFailedError: workers were lost more often than ``run.max_failures``.
     """
     with _cluster(run) as cpus_per_worker, stop_requests() as stop:

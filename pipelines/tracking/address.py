@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sgenet.errors import UserError
@@ -37,6 +40,22 @@ def artifact_root(address: str) -> Path | None:
     if not address.startswith("sqlite:///"):
         return None
     return Path(address.removeprefix("sqlite:///")).resolve().parent / "artifacts"
+
+
+@contextmanager
+def one_at_a_time(address: str) -> Iterator[None]:
+    """Hold the lock beside an SQLite store; two processes that both create its tables would spoil it.
+
+    A server does its own locking: nothing is held for other addresses.
+    """
+    if not address.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(address.removeprefix("sqlite:///")).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def without_secrets(address: str) -> str:

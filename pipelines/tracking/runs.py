@@ -18,7 +18,14 @@ from mlflow.entities import DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from pipelines.tracking.address import TrackingError, artifact_root, check_reachable, tracking_uri, without_secrets
+from pipelines.tracking.address import (
+    TrackingError,
+    artifact_root,
+    check_reachable,
+    one_at_a_time,
+    tracking_uri,
+    without_secrets,
+)
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.logger import RunLogger
 
@@ -119,13 +126,14 @@ def open_run(
     address = tracking_uri()
     check_reachable(address)
     try:
-        client = MlflowClient(address)
-        experiment_id = _experiment_id(client, experiment, address)
-        run = _find_run(client, experiment_id, run_key)
-        if run is None:
-            run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
-        else:
-            client.update_run(run.info.run_id, status="RUNNING", name=name)
+        with one_at_a_time(address):
+            client = MlflowClient(address)
+            experiment_id = _experiment_id(client, experiment, address)
+            run = _find_run(client, experiment_id, run_key)
+            if run is None:
+                run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
+            else:
+                client.update_run(run.info.run_id, status="RUNNING", name=name)
         _describe(client, run, params, {**_origin_tags(inputs), **(tags or {})}, inputs)
     except MlflowException as error:
         raise TrackingError(_unusable(address, error)) from error

@@ -1,4 +1,4 @@
-"""Structural similarity as a loss: what L1 alone leaves blurred (Zhao et al., IEEE TCI 2017). *Ours*, off by default."""
+"""Structural similarity as a loss: what L1 alone blurs (Zhao et al., IEEE TCI 2017). *Ours*, off by default."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_what_the_user_can_fix_arrives_as_a_sentence(tiny_dataset: Path, tmp_pat
     job = tiny_job(tiny_dataset, tmp_path, seed=9)
     broken = TrainingJob(**{**vars(job), "validation_split": "nowhere"})
     with pytest.raises(DataError, match="no samples of the split 'nowhere'"):
-        launch(broken, RunSettings(workers=2, cpus_per_worker=1, max_failures=3))
+        launch(broken, RunSettings(workers=1, cpus_per_worker=1, max_failures=1))
 
 
 def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[History, TrainingState]:

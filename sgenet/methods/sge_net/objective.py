@@ -31,7 +31,7 @@ class SGEObjective:
         return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``reconstruction``, ``structural``, ``perceptual``, ``segmentation``, ``adversarial``, ``feature_matching``."""
+        """The terms of Eq. 10 under their names, and those of ours whose weight is not 0."""
         weights = self.settings
         l1 = multi_scale_l1(batch.image, prediction.images, batch.hole_mask, weights.hole_weight)
         terms = {"reconstruction": weights.reconstruction * l1}

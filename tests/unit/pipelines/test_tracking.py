@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,26 @@ def test_secrets_are_taken_out_of_addresses():
 def test_nested_settings_become_flat_parameters():
     nested = {"network": {"widths": (16, 32), "tau": {"rule": "quantile"}}, "compile": False}
     assert flat_parameters(nested) == {"network.widths": "[16, 32]", "network.tau.rule": "quantile", "compile": False}
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_share_a_fresh_store(tmp_path: Path) -> None:
+    """Both would create the tables; the one that comes second must wait instead of spoiling them."""
+    script = (
+        "import sys; from pipelines.tracking.runs import open_run; "
+        "print(open_run('experiment', sys.argv[1], name='run', params={}))"
+    )
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, key],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for key in ("first", "second")
+    ]
+    answers = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0], answers
+    assert answers[0][0] != answers[1][0]

@@ -47,7 +47,11 @@ def test_the_corrupted_picture_is_grey_exactly_where_the_mask_is_1() -> None:
 
 @pytest.mark.parametrize(
     ("mask_shape", "label_shape", "named"),
-    [((1, 1, 4, 5), (1, 4, 4), "hole_mask"), ((1, 1, 4, 4), (2, 4, 4), "label"), ((1, 3, 4, 4), (1, 4, 4), "hole_mask")],
+    [
+        ((1, 1, 4, 5), (1, 4, 4), "hole_mask"),
+        ((1, 1, 4, 4), (2, 4, 4), "label"),
+        ((1, 3, 4, 4), (1, 4, 4), "hole_mask"),
+    ],
 )
 def test_parts_of_other_sizes_are_refused_by_name(
     mask_shape: tuple[int, ...], label_shape: tuple[int, ...], named: str

@@ -32,7 +32,7 @@ TIED = [[0.6, 0.6, 0.6], [0.6, 0.9, 0.9]]
 
 def test_the_confidence_is_the_highest_class_probability() -> None:
     probabilities = torch.tensor([0.2, 0.5, 0.3, 0.1, 0.1, 0.8]).view(1, 2, 3, 1).transpose(1, 2)
-    assert confidence_map(probabilities).flatten().tolist() == pytest.approx([0.3, 0.8])
+    assert confidence_map(probabilities).flatten().tolist() == pytest.approx([0.5, 0.8])
     assert confidence_map(probabilities).shape == (1, 1, 2, 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_coarsest_reliability_is_the_input_mask_and_the_others_doubt_their_s
     for scale, ratio in enumerate(small_network().tau.ratios):
         side = SIDE >> scale
         doubted = (masks[scale] == 0).flatten(1).sum(dim=1)
-        assert torch.equal(doubted, torch.full((2,), -int(-ratio * side * side // 1)))
+        assert torch.equal(doubted, torch.full((2,), math.ceil(ratio * side * side)))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -139,7 +140,9 @@ def test_every_parameter_of_every_method_takes_part() -> None:
     for name in METHODS:
         generator = build_generator(name, small_recipe(), NUM_CLASSES)
         prediction = generator(batch.image, batch.hole_mask)
-        torch.stack([tensor.square().mean() for tensor in (*prediction.images, *prediction.label_logits)]).sum().backward()
+        torch.stack(
+            [tensor.square().mean() for tensor in (*prediction.images, *prediction.label_logits)]
+        ).sum().backward()
         idle = [key for key, value in generator.named_parameters() if value.grad is None or not bool(value.grad.any())]
         assert idle == [], name
 

@@ -1,0 +1,86 @@
+"""How fast a full training step is: `python benchmarks/training_step.py [--dataset NAME] [--steps N] [--threads N]`.
+
+Generator, critic, optimizers and moving average, on random pictures of the dataset's crop and
+batch size, for each method with the dataset's recipe in params.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from pipelines.params import load
+from sgenet.batch import InpaintingBatch
+from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
+from sgenet.settings import Recipe
+from sgenet.training.state import TrainingState
+from sgenet.training.step import training_step
+
+
+def main() -> None:
+    """Print a table: parameters, multiply-accumulates, median step time, pictures/s, ratio to the first method."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--dataset", default="outdoor_mix")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+
+    settings = load(options.params)
+    recipe, data = settings.recipes[options.dataset], settings.data[options.dataset]
+    name = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
+    print(
+        f"{options.dataset}: {data.crop}×{data.crop}, batch {recipe.training.batch_size}, {recipe.training.precision}; "
+        f"PyTorch {torch.__version__} on {name}, {options.threads} threads"
+    )
+    print("| method | parameters | GMAC a picture | step (median) | pictures/s | to the first |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    first = None
+    for method in GENERATORS:
+        parameters, macs, seconds = measure(method, recipe, data.labels.num_classes, data.crop, options)
+        rate = recipe.training.batch_size / seconds
+        first = first or rate
+        print(
+            f"| {method} | {parameters / 1e6:.2f} M | {macs / 1e9:.2f} | {seconds * 1000:.0f} ms | {rate:.1f} | "
+            f"{rate / first:.2f} |"
+        )
+
+
+def measure(
+    name: str, recipe: Recipe, num_classes: int, side: int, options: argparse.Namespace
+) -> tuple[int, int, float]:
+    """Parameters, multiply-accumulates of a forward pass, and the median seconds of a step after a warm-up."""
+    method = build_method(name, recipe, num_classes)
+    parameters, macs = count_parameters(method.generator), count_macs(method.generator, side)
+    state = TrainingState(method, recipe, options.device)
+    method.generator.train()
+    batch = random_batch(recipe.training.batch_size, side, num_classes, options.device)
+    seconds = []
+    for _ in range(options.steps + 2):
+        started = time.perf_counter()
+        training_step(state, batch)
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return parameters, macs, statistics.median(seconds[2:])
+
+
+def random_batch(batch_size: int, side: int, num_classes: int, device: str) -> InpaintingBatch:
+    """Noise with a centre hole: the work of a step does not depend on what the pictures show."""
+    random = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (batch_size, 3, side, side), generator=random, dtype=torch.uint8)
+    label = torch.randint(0, num_classes, (batch_size, side, side), generator=random, dtype=torch.uint8)
+    hole_mask = torch.zeros(batch_size, 1, side, side, dtype=torch.uint8)
+    hole_mask[..., side // 4 : -side // 4, side // 4 : -side // 4] = 1
+    return InpaintingBatch.from_uint8(image.to(device), hole_mask.to(device), label.to(device))
+
+
+if __name__ == "__main__":
+    main()

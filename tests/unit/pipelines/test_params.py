@@ -1,0 +1,124 @@
+"""Bad settings: every problem in a sentence, all of them together, before any work."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.__main__ import main
+from pipelines.params import load, parse
+from sgenet.errors import SettingsError
+from sgenet.layers.critic import smallest_picture
+from sgenet.settings import CriticSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return content
+
+
+def _problems(raw: dict[str, Any]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        parse(raw)
+    return list(caught.value.problems)
+
+
+def test_the_repository_s_own_settings_have_no_problem() -> None:
+    settings = load(ROOT / "params.yaml")
+    assert set(settings.data) == set(settings.masks) == set(settings.recipes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda raw: raw.update(typo=1), "typo is not a setting"),
+        (lambda raw: raw["recipes"]["camvid"]["losses"].update(lambda_p=1), "recipes.camvid.losses.lambda_p is not"),
+        (lambda raw: raw["data"]["camvid"].update(crop="big"), "data.camvid.crop: input should be a valid integer"),
+        (lambda raw: raw["data"]["camvid"].update(crop=144), "crop (144) is larger than shorter_side (128)"),
+        (lambda raw: raw["data"]["camvid"].update(crop=100), "crop (100) must be divisible by 16"),
+        (lambda raw: raw["data"]["camvid"].update(label_space="cityscapes"), "camvid has 11 classes, but the label"),
+        (lambda raw: raw["data"]["camvid"].update(label_space="martian"), "label_space 'martian' is not known"),
+        (lambda raw: raw["masks"]["camvid"]["training"][0].update(size=200), "masks.camvid.training: hole 0 (centre)"),
+        (lambda raw: raw["datasets"].append("mars"), "datasets names 'mars', but data.mars does not exist"),
+        (lambda raw: raw["datasets"].append("mixed_scenes"), "datasets names 'mixed_scenes' more than once"),
+        (lambda raw: raw["registry"].update(method="sg_nut"), "registry.method is 'sg_nut'"),
+        (lambda raw: raw["run"].update(workers=3), "batch_size (8) must be a multiple of run.workers (3)"),
+        (lambda raw: raw["recipes"]["camvid"]["training"].update(steps=0), "recipes.camvid.training.steps (0) must be"),
+        (
+            lambda raw: raw["recipes"]["camvid"]["network"].update(context="channel_fc", image_size=64),
+            "image_size (64)",
+        ),
+        (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need pictures of"),
+    ],
+)
+def test_each_kind_of_mistake_is_named(
+    raw: dict[str, Any], spoil: Callable[[dict[str, Any]], Any], sentence: str
+) -> None:
+    raw = copy.deepcopy(raw)  # anchors share their content
+    spoil(raw)
+    problems = _problems(raw)
+    assert any(sentence in problem for problem in problems), problems
+    assert all("\n" not in problem for problem in problems)
+
+
+def test_problems_of_every_kind_come_together(raw: dict[str, Any]) -> None:
+    raw["typo"] = 1
+    raw["data"]["camvid"]["jpeg_quality"] = "high"
+    raw["data"]["camvid"]["crop"] = 256
+    raw["masks"]["camvid"]["training"][0]["size"] = 300
+    raw["masks"]["camvid"]["evaluation"][0]["hole"]["bogus"] = 1
+    raw["data"]["outdoor_mix"]["sources"][0]["class_map"][3] = 12
+    text = "\n".join(_problems(raw))
+    for part in ("typo", "jpeg_quality", "crop (256)", "a square of 300 px", "bogus", "sends 3 to 12"):
+        assert part in text, text
+
+
+def test_a_wrong_item_is_reported_once_and_not_as_a_missing_list(raw: dict[str, Any]) -> None:
+    raw["masks"]["camvid"]["evaluation"] = [{"name": "a", "hole": {"kind": "strokes", "bogus": 1}}]
+    problems = _problems(raw)
+    assert len(problems) == 1
+    assert "bogus is not a setting" in problems[0]
+
+
+@pytest.mark.parametrize(("num_layers", "num_scales"), [(1, 1), (2, 3), (3, 3), (4, 2)])
+def test_the_smallest_crop_is_the_critic_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
+    """The check counts without PyTorch; it must agree with the critic itself."""
+    smallest = smallest_picture(CriticSettings(num_layers=num_layers, num_scales=num_scales))
+    raw["recipes"]["mixed_scenes"]["critic"] = {"num_layers": num_layers, "num_scales": num_scales}
+    raw["datasets"] = ["mixed_scenes"]
+    for crop, fits in ((smallest - 1, False), (smallest, True)):
+        raw["data"]["mixed_scenes"]["crop"] = crop
+        text = "\n".join(_problems(raw)) if crop % 16 or not fits else ""
+        assert ("need pictures of" in text) is not fits
+
+
+def test_the_command_line_exits_with_2_and_one_line_a_problem(
+    raw: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw["typo"] = 1
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    assert main(["check", "--params", str(path)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert "typo is not a setting; remove it or correct its spelling" in output.err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("a: [1", "is not valid YAML"), (None, "does not exist"), ("- 1", "(top level)")]
+)
+def test_a_file_that_is_no_settings_file(tmp_path: Path, text: str | None, sentence: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingsError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
+        load(path)

@@ -1,0 +1,82 @@
+"""From names and recipes to networks: seeds, sizes and costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small import METHODS, NUM_CLASSES, SIDE, small_method, small_recipe
+from torch import Tensor, nn
+
+from sgenet.methods.build import GENERATORS, build_generator, build_method, count_macs, count_parameters
+
+
+def _weights(module: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_weights_follow_from_the_seed_alone(name: str) -> None:
+    torch.manual_seed(5)
+    first = build_method(name, small_recipe(seed=1), NUM_CLASSES)
+    torch.manual_seed(6)
+    again = build_method(name, small_recipe(seed=1), NUM_CLASSES)
+    other = build_method(name, small_recipe(seed=2), NUM_CLASSES)
+    for part in ("generator", "critic"):
+        assert torch.equal(_weights(getattr(first, part)), _weights(getattr(again, part)))
+        assert not torch.equal(_weights(getattr(first, part)), _weights(getattr(other, part)))
+
+
+def test_a_generator_alone_has_the_weights_it_has_in_its_method() -> None:
+    recipe = small_recipe()
+    alone = build_generator("sge_net", recipe, NUM_CLASSES)
+    assert torch.equal(_weights(alone), _weights(small_method("sge_net", recipe).generator))
+
+
+def test_the_methods_of_table_3_can_be_built() -> None:
+    assert tuple(GENERATORS) == METHODS
+
+
+class _TinyFiller(nn.Module):
+    """4 → 5 channels at half the size by 3×3, then 5 → 3 by 1×1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(4, 5, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(5, 3, 1, bias=False)
+        self.frozen = nn.Parameter(torch.zeros(7), requires_grad=False)
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Tensor:
+        result: Tensor = self.second(self.first(torch.cat((image, hole_mask), dim=1)))
+        return result
+
+
+def test_parameters_are_counted_without_what_is_frozen() -> None:
+    assert count_parameters(_TinyFiller()) == (5 * 4 * 9 + 5) + 3 * 5
+
+
+def test_multiply_accumulates_by_hand() -> None:
+    assert count_macs(_TinyFiller(), 16) == 8 * 8 * (5 * 4 * 9 + 3 * 5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_counting_leaves_the_network_in_its_mode(training: bool) -> None:
+    filler = _TinyFiller().train(training)
+    count_macs(filler, 16)
+    assert filler.training is training
+
+
+def test_each_module_of_the_paper_costs_something() -> None:
+    generators = [build_generator(name, small_recipe(), NUM_CLASSES) for name in METHODS]
+    for costs in (
+        [count_macs(generator, SIDE) for generator in generators],
+        [count_parameters(generator) for generator in generators],
+    ):
+        assert costs[0] < costs[1] < costs[2]
+
+
+def test_modulating_at_the_coarse_scale_costs_less_and_has_the_same_parameters() -> None:
+    fine, coarse = (
+        build_generator("sg_net", small_recipe(network={"modulation_at": at}), NUM_CLASSES) for at in ("fine", "coarse")
+    )
+    assert count_macs(coarse, SIDE) < count_macs(fine, SIDE)
+    assert count_parameters(coarse) == count_parameters(fine)

@@ -1,0 +1,277 @@
+"""Eq. 7 to 10: every term against loops or numbers worked by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import vgg16
+
+from sgenet.errors import CheckpointError
+from sgenet.losses.adversarial import (
+    Kind,
+    critic_loss,
+    feature_matching_loss,
+    generator_loss,
+    r1_penalty,
+)
+from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual, perceptual_loss
+from sgenet.losses.reconstruction import l1_loss, multi_scale_l1
+from sgenet.losses.reduction import mean_over_ranks
+from sgenet.losses.segmentation import multi_scale_segmentation, segmentation_loss
+
+IGNORED = 255
+
+
+def _random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def _hole() -> Tensor:
+    hole_mask = torch.zeros(2, 1, 8, 8)
+    hole_mask[0, 0, 2:5, 1:7] = 1
+    hole_mask[1, 0, 6:, 6:] = 1
+    return hole_mask
+
+
+def _bigger(x: Tensor) -> Tensor:
+    return F.interpolate(x, size=(8, 8), mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize("hole_weight", [0.0, 3.0])
+@pytest.mark.parametrize("side", [8, 4, 1])
+def test_l1_by_loops(hole_weight: float, side: int) -> None:
+    target, predicted, hole_mask = _random(2, 3, 8, 8), _random(2, 3, side, side, seed=1), _hole()
+    drawn, total = _bigger(predicted), 0.0
+    for b in range(2):
+        for y in range(8):
+            for x in range(8):
+                weight = 1 + hole_weight if hole_mask[b, 0, y, x] else 1
+                total += sum(weight * abs(float(target[b, c, y, x] - drawn[b, c, y, x])) for c in range(3))
+    found = l1_loss(target, predicted, hole_mask, hole_weight)
+    assert float(found) == pytest.approx(total / (2 * 3 * 8 * 8), rel=1e-5)
+
+
+def test_the_multi_scale_l1_adds_up_the_scales() -> None:
+    target, hole_mask = _random(2, 3, 8, 8), _hole()
+    images = [_random(2, 3, side, side, seed=side) for side in (8, 4, 2)]
+    parts = [float(l1_loss(target, image, hole_mask, 2.0)) for image in images]
+    assert float(multi_scale_l1(target, images, hole_mask, 2.0)) == pytest.approx(sum(parts), rel=1e-6)
+
+
+@pytest.mark.parametrize("hole_weight", [0.0, 2.0])
+def test_cross_entropy_by_loops_over_the_pixels_that_count(hole_weight: float) -> None:
+    logits, hole_mask = _random(2, 3, 4, 4) * 5, _hole()
+    label = torch.randint(3, (2, 8, 8), generator=torch.Generator().manual_seed(2))
+    label[0, 3] = IGNORED  # partly in the hole
+    full, total, count = _bigger(logits), 0.0, 0.0
+    for b in range(2):
+        for y in range(8):
+            for x in range(8):
+                if label[b, y, x] == IGNORED:
+                    continue
+                weight = 1 + hole_weight if hole_mask[b, 0, y, x] else 1.0
+                scores = [float(full[b, k, y, x]) for k in range(3)]
+                probability = math.exp(scores[int(label[b, y, x])]) / sum(math.exp(score) for score in scores)
+                total -= weight * math.log(probability)
+                count += weight
+    assert float(segmentation_loss(label, logits, hole_mask, hole_weight)) == pytest.approx(total / count, rel=1e-5)
+
+
+def test_ignored_pixels_have_no_gradient() -> None:
+    logits = _random(1, 3, 4, 4).requires_grad_()
+    label = torch.zeros(1, 4, 4, dtype=torch.int64)
+    label[:, :2] = IGNORED
+    segmentation_loss(label, logits).backward()
+    assert logits.grad is not None
+    assert not bool(logits.grad[:, :, :2].any())
+    assert bool((logits.grad[:, :, 2:] != 0).all())
+
+
+def test_an_unlabelled_picture_alone_gives_zero_and_a_gradient_of_zero() -> None:
+    logits = _random(1, 3, 4, 4).requires_grad_()
+    loss = segmentation_loss(torch.full((1, 8, 8), IGNORED), logits, torch.ones(1, 1, 8, 8), 2.0)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros(1, 3, 4, 4))
+
+
+def test_an_unlabelled_picture_does_not_dilute_its_neighbour() -> None:
+    logits = _random(2, 3, 8, 8)
+    label = torch.randint(3, (2, 8, 8), generator=torch.Generator().manual_seed(3))
+    label[1] = IGNORED
+    alone = segmentation_loss(label[:1], logits[:1])
+    assert float(segmentation_loss(label, logits)) == pytest.approx(float(alone), rel=1e-6)
+
+
+def test_the_multi_scale_cross_entropy_adds_up_the_scales() -> None:
+    label = torch.randint(3, (2, 8, 8), generator=torch.Generator().manual_seed(4))
+    scales = [_random(2, 3, side, side, seed=side) for side in (8, 4, 2)]
+    parts = [float(segmentation_loss(label, logits)) for logits in scales]
+    assert float(multi_scale_segmentation(label, scales)) == pytest.approx(sum(parts), rel=1e-6)
+
+
+REAL = [torch.tensor([[2.0, -1.0]]), torch.tensor([[0.0]])]
+FAKE = [torch.tensor([[-3.0, 0.5]]), torch.tensor([[1.0]])]
+
+
+def _log_sigmoid(logit: float) -> float:
+    return math.log(1 / (1 + math.exp(-logit)))
+
+
+CRITIC_BY_HAND = {
+    "bce": -(_log_sigmoid(2) + _log_sigmoid(-1)) / 2
+    - (_log_sigmoid(3) + _log_sigmoid(-0.5)) / 2
+    - _log_sigmoid(0)
+    - _log_sigmoid(-1),
+    "hinge": (0 + 2) / 2 + (0 + 1.5) / 2 + 1 + 2,
+    "lsgan": (1 + 4) / 2 + (9 + 0.25) / 2 + 1 + 1,
+}
+GENERATOR_BY_HAND = {
+    "bce": -(_log_sigmoid(-3) + _log_sigmoid(0.5)) / 2 - _log_sigmoid(1),
+    "hinge": -(-3 + 0.5) / 2 - 1,
+    "lsgan": (16 + 0.25) / 2 + 0,
+}
+
+
+@pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
+def test_the_adversarial_terms_by_hand(kind: Kind) -> None:
+    assert float(critic_loss(kind, REAL, FAKE)) == pytest.approx(CRITIC_BY_HAND[kind], rel=1e-6)
+    assert float(generator_loss(kind, FAKE)) == pytest.approx(GENERATOR_BY_HAND[kind], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
+def test_both_sides_pull_the_verdict_on_predictions_in_opposite_directions(kind: Kind) -> None:
+    real, fake = torch.zeros(1, 1), torch.full((1, 1), 0.5, requires_grad=True)
+    (for_critic,) = torch.autograd.grad(critic_loss(kind, [real], [fake]), fake)
+    (for_generator,) = torch.autograd.grad(generator_loss(kind, [fake]), fake)
+    assert float(for_critic) > 0 > float(for_generator)
+
+
+def test_binary_cross_entropy_stays_finite_for_an_overconfident_critic() -> None:
+    assert float(critic_loss("bce", [torch.tensor([-500.0])], [torch.tensor([500.0])])) == pytest.approx(1000)
+
+
+def test_r1_of_a_linear_critic_is_half_the_squared_length_of_its_weights() -> None:
+    image = _random(3, 3, 4, 4).requires_grad_()
+    weight = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(6), requires_grad=True)
+    verdict = (image * weight).sum(dim=(1, 2, 3))
+    penalty = r1_penalty(image, [0.75 * verdict, 0.25 * verdict])  # two scales whose sum is the critic
+    assert float(penalty.detach()) == pytest.approx(0.5 * float(weight.detach().square().sum()), rel=1e-5)
+    penalty.backward()
+    assert weight.grad is not None
+    assert torch.allclose(weight.grad, weight.detach(), atol=1e-5)
+
+
+def test_feature_matching_averages_layers_and_leaves_the_real_side_alone() -> None:
+    real = [torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([[5.0]], requires_grad=True)]
+    fake = [torch.tensor([2.0, 0.0], requires_grad=True), torch.tensor([[1.0]], requires_grad=True)]
+    loss = feature_matching_loss(real, fake)
+    loss.backward()
+    assert float(loss.detach()) == ((1 + 2) / 2 + 4) / 2
+    assert all(feature.grad is None for feature in real)
+    assert all(feature.grad is not None for feature in fake)
+
+
+def test_the_mean_in_a_single_process_is_the_mean() -> None:
+    assert float(mean_over_ranks(torch.tensor(6.0), torch.tensor(4.0))) == 1.5
+    assert float(mean_over_ranks(torch.tensor(0.0), torch.tensor(0.0))) == 0
+
+
+def test_the_average_over_two_ranks_is_the_mean_of_all_elements(monkeypatch: pytest.MonkeyPatch) -> None:
+    totals, counts = (torch.tensor(6.0), torch.tensor(1.0)), (torch.tensor(4.0), torch.tensor(12.0))
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.fill_(sum(map(float, counts))))
+    means = [float(mean_over_ranks(total, count)) for total, count in zip(totals, counts, strict=True)]
+    assert sum(means) / 2 == pytest.approx((6 + 1) / (4 + 12))
+    assert [float(count) for count in counts] == [4, 12], "the caller's counts are not his to change"
+
+
+@pytest.fixture(scope="module")
+def torchvision_features() -> nn.Module:
+    """The convolutions of torchvision's VGG-16 with random weights; its classifier is never made."""
+    with torch.device("meta"):
+        features = vgg16(weights=None, init_weights=False).features
+    features.to_empty(device="cpu")
+    rng = torch.Generator().manual_seed(8)
+    with torch.no_grad():
+        for layer in features:
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5, generator=rng)
+                assert layer.bias is not None
+                layer.bias.normal_(0, 0.1, generator=rng)
+    return features.eval()
+
+
+@pytest.fixture(scope="module")
+def vgg(torchvision_features: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> VGG16Features:
+    """Ours, from a state file as torchvision writes it."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    state = {f"features.{key}": value for key, value in torchvision_features.state_dict().items()}
+    torch.save(state | {"classifier.0.bias": torch.zeros(3)}, path)
+    loaded = VGG16Features(str(path))
+    path.unlink()
+    return loaded
+
+
+def _torchvision_activations(features: nn.Module, image: Tensor) -> list[Tensor]:
+    """relu2_2, relu3_3 and relu4_3 of pictures in [-1, 1]."""
+    assert isinstance(features, nn.Sequential)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((image + 1) / 2 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.no_grad():
+        return [features[:stop](x) for stop in (9, 16, 23)]
+
+
+def test_the_features_are_those_of_torchvision(vgg: VGG16Features, torchvision_features: nn.Module) -> None:
+    image = _random(2, 3, 16, 24)
+    expected = _torchvision_activations(torchvision_features, image)
+    found = vgg(image)
+    assert [activation.shape[1] for activation in found] == [128, 256, 512]
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_perceptual_distance_by_hand(vgg: VGG16Features, torchvision_features: nn.Module) -> None:
+    target, images = _random(1, 3, 16, 16), [_random(1, 3, side, side, seed=side) for side in (16, 8)]
+    expected = 0.0
+    for image in images:
+        drawn = F.interpolate(image, size=(16, 16), mode="bilinear", align_corners=False)
+        pairs = zip(
+            _torchvision_activations(torchvision_features, target),
+            _torchvision_activations(torchvision_features, drawn),
+            strict=True,
+        )
+        expected += sum(float((one - other).abs().sum()) / one.numel() for one, other in pairs)
+    assert float(multi_scale_perceptual(vgg, target, images, (0, 1))) == pytest.approx(expected, rel=1e-4)
+    first = float(perceptual_loss(vgg(target), vgg(images[0])))
+    assert float(multi_scale_perceptual(vgg, target, images, (0,))) == pytest.approx(first, rel=1e-5)
+
+
+def test_the_perceptual_loss_trains_the_picture_and_never_the_vgg(vgg: VGG16Features) -> None:
+    image = _random(1, 3, 16, 16, seed=1).requires_grad_()
+    multi_scale_perceptual(vgg, _random(1, 3, 16, 16), [image], (0,)).backward()
+    assert image.grad is not None
+    assert bool(image.grad.any())
+    assert not any(parameter.requires_grad for parameter in vgg.parameters())
+
+
+def test_random_weights_are_the_same_whatever_was_drawn_before() -> None:
+    first = VGG16Features("random").state_dict()
+    torch.manual_seed(99)
+    assert all(torch.equal(value, first[key]) for key, value in VGG16Features("random").state_dict().items())
+
+
+def test_a_file_that_is_no_vgg_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    for name in ("part.pth", "text.pth", "absent.pth"):
+        with pytest.raises(CheckpointError, match=name) as raised:
+            VGG16Features(str(tmp_path / name))
+        assert str(raised.value).startswith("losses.perceptual_weights: ")

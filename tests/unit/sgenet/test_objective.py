@@ -1,0 +1,142 @@
+"""Eq. 10: which terms there are, how they are weighted, and whom they train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from small import small_batch, small_method
+from torch import Tensor, nn
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.layers.critic import CriticOutput
+from sgenet.losses.adversarial import critic_loss, generator_loss
+from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
+from sgenet.losses.reconstruction import multi_scale_l1
+from sgenet.losses.segmentation import multi_scale_segmentation
+from sgenet.methods.sge_net.objective import SGEObjective
+from sgenet.settings import LossSettings
+
+
+def _drawn() -> tuple[InpaintingBatch, Prediction, nn.Module]:
+    """A batch, what SGE-Net draws for it with gradients, and its critic with fixed spectral vectors."""
+    method, batch = small_method(), small_batch()
+    return batch, method.generator(batch.image, batch.hole_mask), method.critic.eval()
+
+
+def _objective(**losses: Any) -> SGEObjective:
+    return SGEObjective(LossSettings(**{"perceptual": 0.0} | losses))
+
+
+def _values(terms: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def test_the_generator_s_terms_are_those_of_equation_10_with_their_weights() -> None:
+    batch, prediction, critic = _drawn()
+    objective = _objective(
+        reconstruction=2.0,
+        hole_weight=3.0,
+        perceptual=0.25,
+        perceptual_weights="random",
+        perceptual_scales=(0, 2),
+        adversarial=0.5,
+        adversarial_kind="bce",
+        segmentation=0.75,
+        segmentation_hole_weight=1.0,
+    )
+    vgg = VGG16Features("random")
+    expected = {
+        "reconstruction": 2.0 * multi_scale_l1(batch.image, prediction.images, batch.hole_mask, 3.0),
+        "perceptual": 0.25 * multi_scale_perceptual(vgg, batch.image, prediction.images, (0, 2)),
+        "segmentation": 0.75
+        * multi_scale_segmentation(batch.label, prediction.label_logits, batch.hole_mask, hole_weight=1.0),
+        "adversarial": 0.5 * generator_loss("bce", critic(prediction.image).logits),
+    }
+    assert _values(objective.generator_terms(batch, prediction, critic)) == pytest.approx(_values(expected), rel=1e-5)
+
+
+def test_all_five_scales_count() -> None:
+    batch, prediction, critic = _drawn()
+    objective = _objective(adversarial=0.0)
+    for scale in range(5):
+        images = [image.detach().requires_grad_() for image in prediction.images]
+        logits = [scores.detach().requires_grad_() for scores in prediction.label_logits]
+        terms = objective.generator_terms(batch, Prediction(tuple(images), tuple(logits)), critic)
+        torch.stack(list(terms.values())).sum().backward()
+        assert images[scale].grad is not None
+        assert logits[scale].grad is not None
+        assert bool(images[scale].grad.any())  # type: ignore[union-attr]
+        assert bool(logits[scale].grad.any())  # type: ignore[union-attr]
+
+
+def test_terms_of_weight_0_are_left_out_or_zero() -> None:
+    batch, prediction, critic = _drawn()
+    terms = _objective(adversarial=0.0, segmentation=0.0).generator_terms(batch, prediction, critic)
+    assert terms.keys() == {"reconstruction", "segmentation"}
+    assert float(terms["segmentation"].detach()) == 0
+    assert not _objective(adversarial=0.0).trains_critic
+
+
+def test_without_perceptual_loss_there_is_no_vgg() -> None:
+    assert _objective().vgg is None
+
+
+def test_the_critic_s_term_compares_the_whole_picture_with_the_prediction() -> None:
+    batch, prediction, critic = _drawn()
+    for kind in ("bce", "hinge", "lsgan"):
+        terms = _objective(adversarial_kind=kind).critic_terms(batch, prediction, critic)
+        expected = critic_loss(kind, critic(batch.image).logits, critic(prediction.image).logits)  # type: ignore[arg-type]
+        assert _values(terms) == pytest.approx({"critic": float(expected.detach())}, rel=1e-5)
+
+
+def test_the_critic_s_side_gives_the_generator_no_gradient() -> None:
+    method, batch = small_method(), small_batch()
+    prediction = method.generator(batch.image, batch.hole_mask)
+    terms = _objective(r1=1.0).critic_terms(batch, prediction, method.critic)
+    assert terms.keys() == {"critic", "critic_r1"}
+    torch.stack(list(terms.values())).sum().backward()
+    assert all(parameter.grad is None for parameter in method.generator.parameters())
+    assert all(parameter.grad is not None for parameter in method.critic.parameters())
+
+
+def test_the_generator_s_side_reaches_the_generator_through_a_frozen_critic() -> None:
+    method, batch = small_method(), small_batch()
+    prediction = method.generator(batch.image, batch.hole_mask)
+    method.critic.requires_grad_(False)
+    _objective().generator_terms(batch, prediction, method.critic)["adversarial"].backward()
+    assert all(parameter.grad is None for parameter in method.critic.parameters())
+    gradients = [parameter.grad for key, parameter in method.generator.named_parameters() if "image_heads.0" in key]
+    assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
+def test_r1_is_taken_on_real_pictures_alone() -> None:
+    batch, prediction, _ = _drawn()
+    weight = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    def linear(image: Tensor) -> CriticOutput:
+        return CriticOutput(((image * weight).sum(dim=(1, 2, 3)),), ())
+
+    terms = _objective(r1=4.0).critic_terms(batch, prediction, linear)
+    assert float(terms["critic_r1"].detach()) == pytest.approx(4.0 * 0.5 * float(weight.square().sum()), rel=1e-5)
+    assert not batch.image.requires_grad
+
+
+def test_feature_matching_is_zero_for_a_perfect_prediction_and_positive_else() -> None:
+    batch, prediction, critic = _drawn()
+    objective = _objective(feature_matching=10.0)
+    perfect = Prediction((batch.image, *prediction.images[1:]), prediction.label_logits)
+    drawn, exact = (
+        objective.generator_terms(batch, each, critic)["feature_matching"] for each in (prediction, perfect)
+    )
+    assert float(exact.detach()) == 0
+    assert float(drawn.detach()) > 0.01
+
+
+def test_unlabelled_pictures_train_the_filling_alone() -> None:
+    batch, prediction, critic = _drawn()
+    unlabelled = InpaintingBatch(batch.image, batch.hole_mask, torch.full_like(batch.label, 255))
+    terms = _objective().generator_terms(unlabelled, prediction, critic)
+    assert float(terms["segmentation"].detach()) == 0
+    assert float(terms["reconstruction"].detach()) > 0
