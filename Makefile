@@ -30,7 +30,7 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@cat report/table.md
 	@echo
 	@echo "Report:            $(abspath report/index.html)"
-	@echo "Registered model:  $$(cat runs/*/*/registered.json | $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print(r["name"], "version", r["version"], "alias", r["alias"])')"
+	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
 	@echo "Compare the runs:  make ui"
 
 check: install   ## style, types and the fast tests

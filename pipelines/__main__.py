@@ -130,7 +130,10 @@ def _dispatch(options: argparse.Namespace) -> None:
         DATASET_STAGES[command](settings, options.dataset)
     else:
         _known(settings, options.dataset)
-        METHOD_STAGES[command](settings, options.dataset, options.method or settings.registry.method)
+        method = options.method or settings.registry.method
+        if method not in settings.methods:
+            raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
+        METHOD_STAGES[command](settings, options.dataset, method)
 
 
 def _known(settings: Settings, dataset: str) -> None:
@@ -150,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_params(command)
         command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
         if name in METHOD_STAGES:
-            command.add_argument("--method", help="base_net, sg_net or sge_net (default: registry.method)")
+            command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
     command = commands.add_parser("report", help=_first_sentence(report), description=report.__doc__)
     _add_params(command)
     command = commands.add_parser("check", help="Check params.yaml and report every problem.")

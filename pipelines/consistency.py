@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -9,9 +10,17 @@ from itertools import pairwise
 from pipelines.datasets.build import source_problems
 from pipelines.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
 from sgenet.masks import hole_problems
-from sgenet.settings import NUM_SCALES, Recipe
+from sgenet.settings import NUM_SCALES, EdgeConnectSettings, GatedConvSettings, OptimizerSettings, Recipe
+
+Check = tuple[str, object, Callable[..., bool], str]
+"""A setting's key, its value, what must hold, and that in words."""
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
+
+# Its critics shrink a picture by 8 and then take two more pixels.
+_EDGE_CONNECT_CROP = 24
+# Datasets and mask sets name folders and files.
+_FILE_NAME = re.compile(r"[\w-]+")
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -24,6 +33,10 @@ def contradictions(settings: Settings) -> list[str]:
         ]
     for dataset, data in settings.data.items():
         problems += [f"data.{dataset}: {problem}" for problem in _data_problems(data)]
+        if "edge_connect" in settings.methods and data.crop < _EDGE_CONNECT_CROP:
+            problems.append(
+                f"data.{dataset}: crop ({data.crop}) must be at least {_EDGE_CONNECT_CROP} for edge_connect"
+            )
     for dataset, masks in settings.masks.items():
         if dataset in settings.data:
             problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
@@ -44,6 +57,13 @@ def _list_problems(settings: Settings) -> list[str]:
     for key in ("datasets", "methods"):
         repeated = [name for name, count in Counter(getattr(settings, key)).items() if count > 1]
         problems += [f"{key} names '{name}' more than once; remove one" for name in repeated]
+    problems += [
+        f"the dataset '{name}' names a folder; use letters, digits, - and _ only"
+        for name in settings.datasets
+        if not _FILE_NAME.fullmatch(name)
+    ]
+    if "://" in settings.storage and not settings.storage.startswith("s3://"):
+        problems.append(f"storage ({settings.storage}) must be a folder or s3://bucket/prefix")
     if settings.registry.method not in settings.methods:
         problems.append(
             f"registry.method is '{settings.registry.method}', which methods does not name; "
@@ -66,6 +86,11 @@ def _data_problems(data: DataSettings) -> list[str]:
             problems.append(f"label_space: {error}")
         else:
             problems += [problem for source in data.sources for problem in source_problems(source, num_classes)]
+    problems += [
+        f"the source mixed_scenes draws pictures of {list(source.size)}, smaller than the crop ({data.crop})"
+        for source in data.sources
+        if source.adapter == "mixed_scenes" and min(source.size) < data.crop
+    ]
     if data.crop % _STRIDE:
         problems.append(f"crop ({data.crop}) must be divisible by {_STRIDE}")
     for key, side in (("shorter_side", data.shorter_side), ("train_shorter_side", data.train_shorter_side)):
@@ -78,6 +103,10 @@ def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
     where = f"masks.{dataset}"
     problems = [f"{where}.training: {problem}" for problem in hole_problems(masks.training, crop, crop)]
     for evaluation in masks.evaluation:
+        if not _FILE_NAME.fullmatch(evaluation.name):
+            problems.append(
+                f"{where}.evaluation: the set '{evaluation.name}' names a file; use letters, digits, - and _ only"
+            )
         found = hole_problems([evaluation.hole], crop, crop)
         problems += [f"{where}.evaluation.{evaluation.name}: {problem}" for problem in found]
     repeated = [name for name, count in Counter(e.name for e in masks.evaluation).items() if count > 1]
@@ -90,9 +119,9 @@ def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
 
 def recipe_problems(recipe: Recipe) -> list[str]:
     """Values of a recipe that are out of range, each as ``key (value) must …``."""
-    network, losses, optimizer, training = recipe.network, recipe.losses, recipe.optimizer, recipe.training
+    network, losses, training = recipe.network, recipe.losses, recipe.training
     augmentation = recipe.augmentation
-    checks: list[tuple[str, object, Callable[..., bool], str]] = [
+    checks: list[Check] = [
         ("network.widths", network.widths, _all(lambda x: x > 0), "be positive"),
         ("network.context_blocks", network.context_blocks, lambda x: x >= 0, "be 0 or more"),
         ("network.encoder_blocks", network.encoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
@@ -114,13 +143,9 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("losses.feature_matching", losses.feature_matching, lambda x: x >= 0, "be 0 or more"),
         ("losses.segmentation", losses.segmentation, lambda x: x >= 0, "be 0 or more"),
         ("losses.segmentation_hole_weight", losses.segmentation_hole_weight, lambda x: x >= 0, "be 0 or more"),
-        ("optimizer.generator_rate", optimizer.generator_rate, lambda x: x > 0, "be positive"),
-        ("optimizer.critic_rate", optimizer.critic_rate, lambda x: x > 0, "be positive"),
-        ("optimizer.betas", optimizer.betas, _all(lambda x: 0 <= x < 1), "lie in [0, 1)"),
-        ("optimizer.clip_norm", optimizer.clip_norm, lambda x: x >= 0, "be 0 or more"),
-        ("optimizer.warmup_steps", optimizer.warmup_steps, lambda x: x >= 0, "be 0 or more"),
-        ("optimizer.decay_from", optimizer.decay_from, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
-        ("optimizer.ema_decay", optimizer.ema_decay, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+        *_optimizer_checks("optimizer", recipe.optimizer),
+        *_gated_conv_checks(recipe.gated_conv),
+        *_edge_connect_checks(recipe.edge_connect),
         ("augmentation.min_scale", augmentation.min_scale, lambda x: 0 < x <= 1, "lie in (0, 1]"),
         ("augmentation.colour_jitter", augmentation.colour_jitter, lambda x: 0 <= x < 1, "lie in [0, 1)"),
         ("training.steps", training.steps, lambda x: x > 0, "be positive"),
@@ -132,6 +157,41 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
     ]
     return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
+
+
+def _optimizer_checks(where: str, optimizer: OptimizerSettings) -> list[Check]:
+    return [
+        (f"{where}.generator_rate", optimizer.generator_rate, lambda x: x > 0, "be positive"),
+        (f"{where}.critic_rate", optimizer.critic_rate, lambda x: x > 0, "be positive"),
+        (f"{where}.betas", optimizer.betas, _all(lambda x: 0 <= x < 1), "lie in [0, 1)"),
+        (f"{where}.clip_norm", optimizer.clip_norm, lambda x: x >= 0, "be 0 or more"),
+        (f"{where}.warmup_steps", optimizer.warmup_steps, lambda x: x >= 0, "be 0 or more"),
+        (f"{where}.decay_from", optimizer.decay_from, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+        (f"{where}.ema_decay", optimizer.ema_decay, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+    ]
+
+
+def _gated_conv_checks(settings: GatedConvSettings) -> list[Check]:
+    return [
+        ("gated_conv.width", settings.width, lambda x: x > 0 and x % 4 == 0, "be a positive multiple of 4"),
+        ("gated_conv.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
+        ("gated_conv.reconstruction", settings.reconstruction, lambda x: x >= 0, "be 0 or more"),
+        ("gated_conv.adversarial", settings.adversarial, lambda x: x >= 0, "be 0 or more"),
+        *_optimizer_checks("gated_conv.optimizer", settings.optimizer),
+    ]
+
+
+def _edge_connect_checks(settings: EdgeConnectSettings) -> list[Check]:
+    weights = ("edge_feature_matching", "reconstruction", "adversarial", "perceptual", "style")
+    return [
+        ("edge_connect.width", settings.width, lambda x: x > 0, "be positive"),
+        ("edge_connect.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("edge_connect.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
+        ("edge_connect.sigma", settings.sigma, lambda x: x > 0, "be positive"),
+        ("edge_connect.edge_adversarial", settings.edge_adversarial, lambda x: x > 0, "be positive"),
+        *((f"edge_connect.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
+        *_optimizer_checks("edge_connect.optimizer", settings.optimizer),
+    ]
 
 
 def _crop_problems(recipe: Recipe, crop: int) -> list[str]:

@@ -55,7 +55,7 @@ class RunPaths:
 
     @property
     def model(self) -> Path:
-        """Folder with ``model.safetensors``, ``model.json``, ``training.json``, ``losses.csv`` (stage ``train``)."""
+        """Folder of the stage ``train``: the released model, ``training.json``, ``losses.csv``, ``validation.csv``."""
         return self.root / "model"
 
     @property

@@ -137,7 +137,7 @@ class EvaluationSettings(_Strict):
         floors: methods without learning that go through the same evaluator.
     """
 
-    split: str = "val"
+    split: Literal["train", "val"] = "val"
     batch_size: int = Field(default=8, gt=0)
     num_figure_pictures: int = Field(default=6, gt=0)
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
@@ -170,7 +170,7 @@ class Settings(_Strict):
     """The whole of ``params.yaml``."""
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[Literal["base_net", "sg_net", "sge_net"], ...] = Field(min_length=1)
+    methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect"], ...] = Field(min_length=1)
     storage: str = "storage"
     data: dict[str, DataSettings]
     masks: dict[str, MaskSettings]
@@ -190,6 +190,8 @@ def load(path: Path) -> Settings:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read ({error.strerror}); check its path and permissions"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
     return parse(raw, str(path))

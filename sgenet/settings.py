@@ -83,7 +83,7 @@ class NetworkSettings:
             ``dilated`` residual blocks, or ``fourier`` convolutions.
         context_blocks: how many blocks it has.
         encoder_blocks: residual blocks of the encoder at each scale 0 … 4.
-        decoder_blocks: residual blocks of each base-net F_ba at the decoder's scales 0 … 3.
+        decoder_blocks: residual blocks after the sum of Eq. 6 at the decoder's scales 0 … 3 (*ours*).
         modulation_width: hidden channels of the (γ, β) convolutions (SPADE: 128).
         modulation_at: ``fine`` upsamples Ŝ^l first, as SPADE does; ``coarse`` computes γ and β
             at scale l and upsamples them, a quarter of the work.
@@ -188,6 +188,84 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GatedConvOptimizer(OptimizerSettings):
+    """The published optimizer of DeepFill v2: a constant rate, nothing clipped. The moving average is *ours*."""
+
+    generator_rate: float = 1e-4
+    critic_rate: float = 1e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    clip_norm: float = 0.0
+    decay_from: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedConvSettings:
+    """GatedConv, DeepFill v2 (Yu et al., ICCV 2019), as published; the batch is the recipe's (published: 16).
+
+    Attributes:
+        width: c of the layer table, a multiple of 4.
+        critic_width: channels of the critic's first convolution.
+        reconstruction: weight of the L1 terms of the coarse and of the refined picture.
+        adversarial: weight of the hinge term.
+        optimizer: of this method, in place of the recipe's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    width: int = 48
+    critic_width: int = 64
+    reconstruction: float = 1.0
+    adversarial: float = 1.0
+    optimizer: GatedConvOptimizer = field(default_factory=GatedConvOptimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeConnectOptimizer(OptimizerSettings):
+    """The published optimizer of EdgeConnect: the critic at a tenth of the rate. The moving average is *ours*."""
+
+    generator_rate: float = 1e-4
+    critic_rate: float = 1e-5
+    betas: tuple[float, float] = (0.0, 0.9)
+    clip_norm: float = 0.0
+    decay_from: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeConnectSettings:
+    """EdgeConnect (Nazeri et al., ICCV workshops 2019), as published; the batch is the recipe's (published: 8).
+
+    Attributes:
+        width: channels after the first convolution of both stages.
+        num_blocks: residual blocks of each stage.
+        critic_width: channels of the first convolution of both critics.
+        sigma: of the Gaussian of the Canny edges, in pixels.
+        edge_adversarial: weight of the edge stage's adversarial term; positive, as it is what draws edges.
+        edge_feature_matching: weight of the edge stage's feature matching.
+        reconstruction: weight of the L1 term.
+        adversarial: weight of the picture stage's adversarial term.
+        perceptual: weight of the VGG-19 activations. VGG-19 is left out where this and ``style`` are 0.
+        style: weight of their Gram matrices.
+        perceptual_weights: of VGG-19, as :attr:`LossSettings.perceptual_weights`.
+        optimizer: of this method, in place of the recipe's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    width: int = 64
+    num_blocks: int = 8
+    critic_width: int = 64
+    sigma: float = 2.0
+    edge_adversarial: float = 1.0
+    edge_feature_matching: float = 10.0
+    reconstruction: float = 1.0
+    adversarial: float = 0.1
+    perceptual: float = 0.1
+    style: float = 250.0
+    perceptual_weights: str = "imagenet"
+    optimizer: EdgeConnectOptimizer = field(default_factory=EdgeConnectOptimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How long, how fast and how often.
 
@@ -220,7 +298,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides how a method is trained, apart from the data."""
+    """Everything that decides how a method is trained, apart from the data.
+
+    Attributes:
+        network, critic, losses, optimizer: of Base-Net, SG-Net and SGE-Net.
+        gated_conv, edge_connect: the same of the methods of these names.
+        augmentation, training: of all methods.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -228,5 +312,7 @@ class Recipe:
     critic: CriticSettings = field(default_factory=CriticSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    gated_conv: GatedConvSettings = field(default_factory=GatedConvSettings)
+    edge_connect: EdgeConnectSettings = field(default_factory=EdgeConnectSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.datasets.camvid import camvid
 from pipelines.datasets.cityscapes import cityscapes
 from pipelines.datasets.folder import folder
-from pipelines.datasets.mixed_scenes import MixedScenes
+from pipelines.datasets.mixed_scenes import MixedScenes, scene_problems
 from pipelines.datasets.msrc_v2 import msrc_v2
 from pipelines.datasets.outdoor_scenes import outdoor_scenes
 from pipelines.datasets.places2 import places2
@@ -82,7 +82,9 @@ def build_adapter(source: SourceSettings, num_classes: int) -> Adapter:
 def source_problems(source: SourceSettings, num_classes: int) -> list[str]:
     """What is wrong with a source before its files are looked at, a sentence each."""
     name, problems = source.adapter, []
-    if name != "mixed_scenes" and not source.root:
+    if name == "mixed_scenes":
+        problems += scene_problems(source)
+    elif not source.root:
         problems.append(f"the source {name} needs root: the folder or s3:// address of its pictures")
     own = NUM_OWN_CLASSES.get(name)
     if source.class_map is None:

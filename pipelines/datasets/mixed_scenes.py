@@ -37,7 +37,7 @@ class MixedScenes:
     """
 
     def __init__(self, source: SourceSettings) -> None:
-        problems = _problems(source)
+        problems = scene_problems(source)
         if problems:
             raise SettingsError(problems)
         self._source = source
@@ -101,7 +101,8 @@ def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _problems(source: SourceSettings) -> list[str]:
+def scene_problems(source: SourceSettings) -> list[str]:
+    """What keeps these scenes from being drawn, a sentence each."""
     problems = []
     if source.train + source.val == 0:
         problems.append("the source mixed_scenes draws no pictures; set train and val to how many there shall be")

@@ -45,6 +45,7 @@ _QUIET = {
 }
 _OBJECT_STORE_BYTES = 128 << 20
 _SECONDS_BETWEEN_LOOKS = 0.5
+_START_ATTEMPTS = 3
 
 
 def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -> int:
@@ -233,19 +234,32 @@ def _connect(run: RunSettings) -> None:
 
 
 def start_local_cluster(num_cpus: int) -> None:
-    """Start a cluster that ends with this process and is reachable over loopback only."""
+    """Start a cluster that ends with this process and is reachable over loopback only.
+
+    Raises:
+        UserError: Ray does not come up.
+    """
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     # Ray makes its workers nicer than everything else on the machine; here they are the work.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # On a busy machine Ray's own processes start slowly; it would give up after 15 seconds.
-    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-    )
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+            )
+            return
+        # On a busy machine Ray's parts give up waiting for each other, after times that cannot be set
+        # and with an error of no class of its own. The next attempt finds their files in memory.
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _START_ATTEMPTS:
+                raise UserError(
+                    f"Ray could not be started on this machine ({error}); run the command again when the machine "
+                    "is less busy, or set run.workers to 0 to train without Ray"
+                ) from error

@@ -26,6 +26,8 @@ TITLES = {
     "base_net": "Base-Net",
     "sg_net": "SG-Net",
     "sge_net": "SGE-Net",
+    "gated_conv": "GatedConv",
+    "edge_connect": "EdgeConnect",
 }
 """How the tables call a method."""
 
@@ -64,11 +66,8 @@ class Training:
 
     @property
     def perceptual_network(self) -> str:
-        """Which weights the VGG-16 of λ_p had."""
-        losses = self.recipe.get("losses", {})
-        if not losses.get("perceptual", 0):
-            return "none (λ_p = 0)"
-        return str(self.facts.get("perceptual_weights", losses.get("perceptual_weights")))
+        """Which weights the VGG of the perceptual loss had; ``none`` where there was none."""
+        return str(self.facts.get("perceptual_weights", "–"))
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def costs(results: DatasetResults) -> Table | None:
         )
     if not rows:
         return None
-    columns = ["method", "parameters", "FLOPs", "steps", "time", "pictures/s", "waiting for data", "VGG-16 of λ_p"]
+    columns = ["method", "parameters", "FLOPs", "steps", "time", "pictures/s", "waiting for data", "VGG weights"]
     return Table("Size and cost", columns, rows, "FLOPs of one picture: two for each multiply-accumulate.")
 
 

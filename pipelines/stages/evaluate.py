@@ -10,7 +10,7 @@ from pipelines.evaluation.run import evaluate
 from pipelines.evaluation.walk import model_fill
 from pipelines.files import publish_folder
 from pipelines.params import Settings
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, SettingsError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
 
@@ -26,10 +26,13 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
 
     Raises:
         CheckpointError: the model is of another method or of other classes.
+        SettingsError: a GPU is asked for and there is none.
         DataError: shards or masks are unfinished or do not belong together.
     """
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
+    if settings.run.use_gpu and not torch.cuda.is_available():
+        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
     device = torch.device("cuda" if settings.run.use_gpu else "cpu")
     with publish_folder(output) as folder:
         evaluate(model_fill(released, device), settings, dataset, method, shards, masks, folder)

@@ -28,9 +28,8 @@ from pipelines.training.launch import launch
 from pipelines.training.run_key import digest_code, run_key
 from pipelines.training.worker import build_state
 from sgenet.errors import CheckpointError
-from sgenet.methods.build import count_macs, count_parameters
+from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
 from sgenet.methods.release import save_released
-from sgenet.settings import LossSettings
 from sgenet.training.state import TrainingState
 
 
@@ -57,7 +56,7 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         params=_parameters(job),
         tags={
             "sgenet.checkpoints": _address(settings, job.run_key),
-            "sgenet.perceptual_weights": perceptual_weights(job.recipe.losses),
+            "sgenet.perceptual_weights": perceptual_weights(job.method, job.recipe),
         },
         inputs=_inputs(dataset, shards, masks, digests),
     ) as logger:
@@ -132,11 +131,6 @@ def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: P
         (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def perceptual_weights(losses: LossSettings) -> str:
-    """Which VGG-16 weights the perceptual loss used: ``none`` where it had no part in the training."""
-    return losses.perceptual_weights if losses.perceptual > 0 else "none"
-
-
 def _facts(
     job: TrainingJob, launched: RunSettings, digests: Digests, state: TrainingState, history: History
 ) -> dict[str, object]:
@@ -154,7 +148,7 @@ def _facts(
         "parameters": count_parameters(state.method.generator),
         "critic_parameters": count_parameters(state.method.critic),
         "macs": count_macs(state.ema.network, job.crop),
-        "perceptual_weights": perceptual_weights(job.recipe.losses),
+        "perceptual_weights": perceptual_weights(job.method, job.recipe),
         "device": "cuda" if launched.use_gpu else "cpu",
         "workers": launched.workers,
         "machine": platform.machine(),

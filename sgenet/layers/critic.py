@@ -14,15 +14,25 @@ from sgenet.settings import CriticSettings
 
 @dataclass(frozen=True)
 class CriticOutput:
-    """What a critic says of a batch, at each of its image scales 1, 1/2, 1/4 …
+    """What a critic says of a batch, at each of its image scales 1, 1/2, 1/4 …, or each of its parts.
 
     Attributes:
-        logits: one map of patch verdicts a scale, (B, 1, h, w), before any sigmoid; high means real.
+        logits: one map of verdicts a scale, (B, V, h, w), before any sigmoid; high means real.
+            V is 1 for a patch critic.
         features: the activations of every layer but the last, for feature matching.
     """
 
     logits: tuple[Tensor, ...]
     features: tuple[Tensor, ...]
+
+    def halves(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The logits of the first and of the second half of the batch.
+
+        For a critic's side that judges real and predicted pictures in one forward, since
+        data-parallel wrappers allow one forward a backward.
+        """
+        num_real = self.logits[0].shape[0] // 2
+        return [logits[:num_real] for logits in self.logits], [logits[num_real:] for logits in self.logits]
 
 
 class PatchCritic(nn.Module):

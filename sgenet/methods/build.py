@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgenet.layers.critic import MultiScaleCritic
+from sgenet.methods.edge_connect.critic import EdgeConnectCritic
+from sgenet.methods.edge_connect.network import EdgeConnectGenerator
+from sgenet.methods.edge_connect.objective import EdgeConnectObjective
+from sgenet.methods.gated_conv.critic import SNPatchCritic
+from sgenet.methods.gated_conv.network import GatedConvGenerator
+from sgenet.methods.gated_conv.objective import GatedConvObjective
 from sgenet.methods.method import Method
 from sgenet.methods.sge_net.network import SGEGenerator
 from sgenet.methods.sge_net.objective import SGEObjective
@@ -29,14 +36,28 @@ def _sge_net(recipe: Recipe, num_classes: int) -> nn.Module:
     return SGEGenerator(num_classes, recipe.network, guided=True, evaluated=True)
 
 
-GENERATORS: dict[str, GeneratorBuilder] = {"base_net": _base_net, "sg_net": _sg_net, "sge_net": _sge_net}
+def _gated_conv(recipe: Recipe, num_classes: int) -> nn.Module:
+    return GatedConvGenerator(recipe.gated_conv.width)
+
+
+def _edge_connect(recipe: Recipe, num_classes: int) -> nn.Module:
+    return EdgeConnectGenerator(recipe.edge_connect)
+
+
+GENERATORS: dict[str, GeneratorBuilder] = {
+    "base_net": _base_net,
+    "sg_net": _sg_net,
+    "sge_net": _sge_net,
+    "gated_conv": _gated_conv,
+    "edge_connect": _edge_connect,
+}
 """Method name → builder of its generator from (recipe, number of classes)."""
 
 
 def build_generator(name: str, recipe: Recipe, num_classes: int) -> nn.Module:
     """The generator alone, as inference needs it. Weights follow from ``recipe.training.seed``."""
-    torch.manual_seed(recipe.training.seed)
-    return GENERATORS[name](recipe, num_classes)
+    with _seeded(recipe.training.seed):
+        return GENERATORS[name](recipe, num_classes)
 
 
 def build_method(name: str, recipe: Recipe, num_classes: int) -> Method:
@@ -47,12 +68,42 @@ def build_method(name: str, recipe: Recipe, num_classes: int) -> Method:
         num_classes: classes of the dataset's label space.
 
     Raises:
-        CheckpointError: λ_p > 0 and the VGG-16 weights cannot be had.
+        CheckpointError: a VGG is asked for and its weights cannot be had.
     """
     generator = build_generator(name, recipe, num_classes)
-    torch.manual_seed(recipe.training.seed + 1)
-    critic = MultiScaleCritic(3, recipe.critic)
-    return Method(name, generator, critic, SGEObjective(recipe.losses))
+    with _seeded(recipe.training.seed + 1):
+        match name:
+            case "gated_conv":
+                gated_conv = recipe.gated_conv
+                critic: nn.Module = SNPatchCritic(gated_conv.critic_width)
+                return Method(name, generator, critic, GatedConvObjective(gated_conv), gated_conv.optimizer)
+            case "edge_connect":
+                edge_connect = recipe.edge_connect
+                critic = EdgeConnectCritic(edge_connect.critic_width)
+                return Method(name, generator, critic, EdgeConnectObjective(edge_connect), edge_connect.optimizer)
+            case _:
+                critic = MultiScaleCritic(3, recipe.critic)
+                return Method(name, generator, critic, SGEObjective(recipe.losses), recipe.optimizer)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw weights from this seed and leave the caller's random stream where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def perceptual_weights(name: str, recipe: Recipe) -> str:
+    """Which weights the VGG of a method's objective has, as its setting says; ``none`` where it has no VGG."""
+    match name:
+        case "gated_conv":
+            return "none"
+        case "edge_connect":
+            settings = recipe.edge_connect
+            return settings.perceptual_weights if settings.perceptual > 0 or settings.style > 0 else "none"
+        case _:
+            return recipe.losses.perceptual_weights if recipe.losses.perceptual > 0 else "none"
 
 
 def count_parameters(module: nn.Module) -> int:

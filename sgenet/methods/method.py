@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.layers.critic import CriticOutput
+from sgenet.settings import OptimizerSettings
 
 Critic = Callable[[Tensor], CriticOutput]
-"""A critic's forward: pictures (B, 3, H, W) in [-1, 1] → :class:`CriticOutput`."""
+"""A critic's forward: pictures, or what else a method judges, (B, C, H, W) → :class:`CriticOutput`."""
 
 Terms = dict[str, Tensor]
 """Named loss terms, each a weighted scalar; their sum is what is minimised."""
@@ -44,9 +45,11 @@ class Method:
             keep all their stages inside and detach between them.
         critic: one module, however many critics it holds.
         objective: what both are trained towards.
+        optimizer: how both are trained.
     """
 
     name: str
     generator: nn.Module
     critic: nn.Module
     objective: Objective
+    optimizer: OptimizerSettings

@@ -65,7 +65,7 @@ def load_released(folder: Path) -> Released:
     Raises:
         CheckpointError: a file is missing or damaged, or its weights do not fit its description.
     """
-    description = folder / "model.json"
+    weights, description = folder / "model.safetensors", folder / "model.json"
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in GENERATORS:
@@ -74,12 +74,13 @@ def load_released(folder: Path) -> Released:
         names, colours = content["label_space"]["names"], content["label_space"]["colours"]
         label_space = LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
         generator = build_generator(content["method"], recipe, label_space.num_classes)
-        generator.load_state_dict(load_file(folder / "model.safetensors"))
-    except FileNotFoundError as error:
+        generator.load_state_dict(load_file(weights))
+    except FileNotFoundError:
+        missing = weights if description.exists() else description
         raise CheckpointError(
-            f"{error.filename} does not exist; a model is a folder with model.json and model.safetensors"
+            f"{missing} does not exist; a model is a folder with model.json and model.safetensors"
         ) from None
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the model in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
     return Released(content["method"], generator.eval(), recipe, label_space)
 

@@ -13,5 +13,6 @@ def rate_factor(step: int, total_steps: int, settings: OptimizerSettings) -> flo
     """
     warmup = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
     decay_start = settings.decay_from * total_steps
-    decay = 1.0 if step < decay_start else (total_steps - step) / (total_steps - decay_start)
+    decays = settings.decay_from < 1 and step >= decay_start
+    decay = (total_steps - step) / (total_steps - decay_start) if decays else 1.0
     return warmup * max(0.0, decay)

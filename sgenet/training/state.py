@@ -33,7 +33,7 @@ class TrainingState:
         for network in (method.generator, method.critic):
             network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.objective.to(device)
-        settings = recipe.optimizer
+        settings = method.optimizer
         self.generator_optimizer = _adam(method.generator, settings.generator_rate, settings.betas)
         self.critic_optimizer = _adam(method.critic, settings.critic_rate, settings.betas)
         self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
@@ -55,7 +55,7 @@ class TrainingState:
 
     def set_learning_rates(self) -> None:
         """Set both rates for the next step."""
-        settings = self.recipe.optimizer
+        settings = self.method.optimizer
         factor = rate_factor(self.step, self.recipe.training.steps, settings)
         for optimizer, rate in (
             (self.generator_optimizer, settings.generator_rate),

@@ -47,20 +47,25 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
 
 def _update(state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer, terms: Terms) -> None:
     optimizer.zero_grad(set_to_none=True)
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    clip_norm = state.recipe.optimizer.clip_norm or float("inf")
-    # After the gradients are averaged over ranks: a NaN on one rank is a NaN on all, so all stop.
+    total = torch.stack(list(terms.values())).sum()
+    total.backward()  # type: ignore[no-untyped-call]
+    clip_norm = state.method.optimizer.clip_norm or float("inf")
     norm = clip_grad_norm_(network.parameters(), clip_norm)
-    _check_finite(norm, terms, state.step)
+    _check_finite(total.detach(), norm, terms, state.step)
     optimizer.step()
 
 
-def _check_finite(norm: Tensor, terms: Terms, step: int) -> None:
-    if bool(norm.isfinite()):
+def _check_finite(total: Tensor, norm: Tensor, terms: Terms, step: int) -> None:
+    finite = (total.isfinite() & norm.isfinite()).float()
+    distributed = dist.is_available() and dist.is_initialized()
+    if distributed:
+        # A rank that stopped alone would leave the others waiting for it.
+        dist.all_reduce(finite, dist.ReduceOp.MIN)
+    if bool(finite):
         return
     found = [name for name, term in terms.items() if not bool(term.isfinite())]
     culprit = f"the terms {', '.join(found)}" if found else f"the gradient of {', '.join(terms)}"
-    rank = f" (rank {dist.get_rank()})" if dist.is_available() and dist.is_initialized() else ""
+    rank = f" (rank {dist.get_rank()})" if distributed else ""
     raise NonFiniteError(
         f"training stopped before step {step + 1}{rank}: {culprit} became NaN or infinite; lower the learning "
         "rates or the weight of that term, or use precision: float32"

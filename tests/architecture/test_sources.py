@@ -99,6 +99,12 @@ def test_no_file_names_a_package_index() -> None:
     assert [str(path.relative_to(ROOT)) for path, text in contents.items() if any(host in text for host in hosts)] == []
 
 
+def test_what_python_compiles_is_no_dependency_of_a_stage() -> None:
+    """Later stages compile more of a package, so that a second ``dvc repro`` would run earlier ones again."""
+    patterns = (ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert "__pycache__/" in patterns
+
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

@@ -51,6 +51,7 @@ def _float32_as_it_is() -> Iterator[None]:
 
 
 def _recipe(context: str = "dilated", **training: Any) -> Recipe:
+    length: dict[str, Any] = {"steps": 40, "batch_size": 4, "precision": "float32"}
     return Recipe(
         network=NetworkSettings(
             widths=(16, 16, 32, 32, 32),
@@ -61,7 +62,7 @@ def _recipe(context: str = "dilated", **training: Any) -> Recipe:
         ),
         critic=CriticSettings(width=16, num_layers=2),
         losses=LossSettings(perceptual=0.05, perceptual_weights="random", feature_matching=1.0),
-        training=TrainingSettings(**{"steps": 40, "batch_size": 4, "precision": "float32"} | training),
+        training=TrainingSettings(**length | training),
     )
 
 
@@ -80,8 +81,13 @@ def _loader(start: int = 0) -> Iterator[_Loaded]:
         start += 1
 
 
+def _batch(device: str) -> InpaintingBatch:
+    image, hole_mask, label = (part.to(device) for part in _loaded(0))
+    return InpaintingBatch.from_uint8(image, hole_mask, label)
+
+
 def _draw(generator: torch.nn.Module, device: str) -> Prediction:
-    batch = InpaintingBatch.from_uint8(*(part.to(device) for part in _loaded(0)))
+    batch = _batch(device)
     with torch.no_grad():
         prediction: Prediction = generator.to(device).eval()(batch.image, batch.hole_mask)
     return prediction
@@ -127,7 +133,7 @@ def test_a_compiled_generator_draws_the_same(name: str) -> None:
     generator = build_generator(name, _recipe(), NUM_CLASSES)
     eager = _draw(generator, "cuda")
     compiled = torch.compile(generator)
-    batch = InpaintingBatch.from_uint8(*(part.cuda() for part in _loaded(0)))
+    batch = _batch("cuda")
     with torch.no_grad():
         _assert_close(eager, compiled(batch.image, batch.hole_mask), range(5), 1e-3)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-import ray
 import torch
 from tiny import tiny_job
 
-from pipelines.distributed.training import start_local_cluster
+from pipelines.distributed import training
 from pipelines.params import RunSettings
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
@@ -27,21 +26,26 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    start_local_cluster(num_cpus=2)
+    training.start_local_cluster(num_cpus=2)
     yield
-    ray.shutdown()
+    training.ray.shutdown()
 
 
-@pytest.fixture(scope="module")
-def one(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[History, TrainingState]:
-    """The result of a training in this process."""
-    return _train(tiny_job(tiny_dataset, tmp_path_factory.mktemp("one")), workers=0)
+def test_local_cluster_cannot_be_reached_from_the_network() -> None:
+    listening = {
+        (connection.laddr.ip, connection.laddr.port, process.name())
+        for process in psutil.Process().children(recursive=True)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    assert {place for place in listening if place[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
 
 
-def test_two_workers_reproduce_one(one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path) -> None:
-    job = tiny_job(tiny_dataset, tmp_path)
+def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "two")
+    expected, expected_state = _train(tiny_job(tiny_dataset, tmp_path / "one"), workers=0)
     history, state = _train(job, workers=2)
-    expected, expected_state = one
     assert len(history.losses) == job.recipe.training.steps
     for row, expected_row in zip(history.losses, expected.losses, strict=True):
         assert row.step == expected_row.step
@@ -55,8 +59,11 @@ def test_two_workers_reproduce_one(one: tuple[History, TrainingState], tiny_data
 
 
 def test_a_lost_worker_is_replaced_and_nothing_is_lost(
-    one: tuple[History, TrainingState], tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long enough that the worker is still at it when the driver learns of its first steps.
+    long = {"steps": 100, "checkpoint_every": 10, "validate_every": 0}
+    expected, expected_state = _train(tiny_job(tiny_dataset, tmp_path / "undisturbed", **long), workers=0)
     killed: list[int] = []
     show = TrainingDisplay.show
 
@@ -66,10 +73,10 @@ def test_a_lost_worker_is_replaced_and_nothing_is_lost(
             killed.append(_kill_training_worker())
 
     monkeypatch.setattr(TrainingDisplay, "show", show_and_kill)
-    history, state = _train(tiny_job(tiny_dataset, tmp_path), workers=1, max_failures=1)
+    history, state = _train(tiny_job(tiny_dataset, tmp_path / "disturbed", **long), workers=1, max_failures=1)
     assert len(killed) == 1
-    assert [row.terms for row in history.losses] == [row.terms for row in one[0].losses]
-    assert _distance(state, one[1]) == 0
+    assert [(row.step, row.terms) for row in history.losses] == [(row.step, row.terms) for row in expected.losses]
+    assert _distance(state, expected_state) == 0
 
 
 def test_what_the_user_can_fix_arrives_as_a_sentence(tiny_dataset: Path, tmp_path: Path) -> None:

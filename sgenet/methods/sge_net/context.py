@@ -58,4 +58,6 @@ def build_context(
             blocks = [ResidualBlock(channels, _DILATIONS[i % len(_DILATIONS)]) for i in range(num_blocks)]
         case "fourier":
             blocks = [FourierBlock(channels) for _ in range(num_blocks)]
+        case _:
+            raise ValueError(f"the context is channel_fc, dilated or fourier, found {kind!r}")
     return nn.Sequential(*blocks)

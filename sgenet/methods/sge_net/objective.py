@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.layers.critic import CriticOutput
 from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss, r1_penalty
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
 from sgenet.losses.reconstruction import multi_scale_l1
@@ -65,14 +63,8 @@ class SGEObjective:
         """``critic`` and, where set, ``critic_r1``."""
         weights = self.settings
         real_image = batch.image.detach().requires_grad_(weights.r1 > 0)
-        # One forward for both halves: data-parallel wrappers allow one forward a backward.
-        output = critic(torch.cat((real_image, prediction.image.detach())))
-        real, fake = _halves(output, batch.num_pictures)
+        real, fake = critic(torch.cat((real_image, prediction.image.detach()))).halves()
         terms = {"critic": critic_loss(weights.adversarial_kind, real, fake)}
         if weights.r1 > 0:
             terms["critic_r1"] = weights.r1 * r1_penalty(real_image, real)
         return terms
-
-
-def _halves(output: CriticOutput, num_real: int) -> tuple[list[Tensor], list[Tensor]]:
-    return [logits[:num_real] for logits in output.logits], [logits[num_real:] for logits in output.logits]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,12 @@ def test_the_repository_s_own_settings_have_no_problem() -> None:
     assert set(settings.data) == set(settings.masks) == set(settings.recipes)
 
 
+def test_no_setting_has_two_names() -> None:
+    """``dvc exp run -S`` loses a change to an aliased node, or makes it in both places."""
+    events = yaml.parse((ROOT / "params.yaml").read_text())
+    assert not any(isinstance(event, yaml.AliasEvent) for event in events)
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -57,12 +62,17 @@ def test_the_repository_s_own_settings_have_no_problem() -> None:
             "image_size (64)",
         ),
         (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need pictures of"),
+        (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(seed=-1), "mixed_scenes has seed: -1"),
+        (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(size=[48, 80]), "smaller than the crop (64)"),
+        (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(train=0, val=0), "draws no pictures"),
+        (lambda raw: raw["masks"]["camvid"]["evaluation"][0].update(name="a/b"), "the set 'a/b' names a file"),
+        (lambda raw: raw["datasets"].append("../mars"), "the dataset '../mars' names a folder"),
+        (lambda raw: raw.update(storage="gs://mars"), "storage (gs://mars) must be"),
     ],
 )
 def test_each_kind_of_mistake_is_named(
     raw: dict[str, Any], spoil: Callable[[dict[str, Any]], Any], sentence: str
 ) -> None:
-    raw = copy.deepcopy(raw)  # anchors share their content
     spoil(raw)
     problems = _problems(raw)
     assert any(sentence in problem for problem in problems), problems
@@ -94,10 +104,18 @@ def test_the_smallest_crop_is_the_critic_s(raw: dict[str, Any], num_layers: int,
     smallest = smallest_picture(CriticSettings(num_layers=num_layers, num_scales=num_scales))
     raw["recipes"]["mixed_scenes"]["critic"] = {"num_layers": num_layers, "num_scales": num_scales}
     raw["datasets"] = ["mixed_scenes"]
+    # Something else is always wrong, so that there are problems to look through.
+    raw["storage"] = "gs://mars"
     for crop, fits in ((smallest - 1, False), (smallest, True)):
         raw["data"]["mixed_scenes"]["crop"] = crop
-        text = "\n".join(_problems(raw)) if crop % 16 or not fits else ""
-        assert ("need pictures of" in text) is not fits
+        assert ("need pictures of" in "\n".join(_problems(raw))) is not fits
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "register"])
+def test_a_method_that_is_not_in_the_settings_is_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [command, "--dataset", "mixed_scenes", "--method", "mars", "--params", str(ROOT / "params.yaml")]
+    assert main(arguments) == 2
+    assert "'mars' is not in methods" in capsys.readouterr().err
 
 
 def test_the_command_line_exits_with_2_and_one_line_a_problem(

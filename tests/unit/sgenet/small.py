@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
 from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, OptimizerSettings, Recipe, TrainingSettings
+from sgenet.training.loop import StepMetrics
+from sgenet.training.state import TrainingState
 
 SIDE = 32
 NUM_CLASSES = 3
@@ -45,12 +48,14 @@ def small_recipe(
     optimizer: dict[str, Any] | None = None,
     **training: Any,
 ) -> Recipe:
+    length: dict[str, Any] = {"steps": 8, "batch_size": 2, "precision": "float32"}
+    terms: dict[str, Any] = {"perceptual": 0.0}
     return Recipe(
         network=small_network(**network or {}),
         critic=CriticSettings(width=4, num_layers=1),
-        losses=LossSettings(**{"perceptual": 0.0} | (losses or {})),
+        losses=LossSettings(**terms | (losses or {})),
         optimizer=OptimizerSettings(**optimizer or {}),
-        training=TrainingSettings(**{"steps": 8, "batch_size": 2, "precision": "float32"} | training),
+        training=TrainingSettings(**length | training),
     )
 
 
@@ -80,3 +85,44 @@ def loader(start: int = 0) -> Iterator[Loaded]:
 
 def small_batch(number: int = 0, pictures: int = 2, side: int = SIDE) -> InpaintingBatch:
     return InpaintingBatch.from_uint8(*loaded(number, pictures, side))
+
+
+def small_state(name: str = "sge_net", seed: int = 1, **training: Any) -> TrainingState:
+    recipe = small_recipe(seed=seed, optimizer={"warmup_steps": 2, "decay_from": 0.5}, **training)
+    return TrainingState(small_method(name, recipe), recipe)
+
+
+@dataclasses.dataclass
+class Diary:
+    """A hook that keeps the loss terms of every step."""
+
+    steps: list[int] = dataclasses.field(default_factory=list)
+    terms: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        assert state.step == metrics.step
+        self.steps.append(metrics.step)
+        self.terms.append(metrics.values())
+
+
+def all_tensors(value: object) -> list[Tensor]:
+    """Copies of every tensor of nested dictionaries, lists and tuples, in order."""
+    match value:
+        case Tensor():
+            return [value.detach().clone()]
+        case dict():
+            return [tensor for item in value.values() for tensor in all_tensors(item)]
+        case list() | tuple():
+            return [tensor for item in value for tensor in all_tensors(item)]
+        case _:
+            return []
+
+
+def weights(network: nn.Module) -> list[Tensor]:
+    """Copies of a network's parameters."""
+    return all_tensors(list(network.parameters()))
+
+
+def same_tensors(one: list[Tensor], other: list[Tensor]) -> bool:
+    """Whether two lists of tensors are equal to the bit."""
+    return len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -33,7 +33,7 @@ def test_a_generator_alone_has_the_weights_it_has_in_its_method() -> None:
 
 
 def test_the_methods_of_table_3_can_be_built() -> None:
-    assert tuple(GENERATORS) == METHODS
+    assert tuple(GENERATORS)[: len(METHODS)] == METHODS
 
 
 class _TinyFiller(nn.Module):

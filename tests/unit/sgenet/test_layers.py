@@ -55,8 +55,8 @@ def _constant_modulation(channels: int, gamma: Tensor, beta: Tensor) -> Spatiall
     layer = SpatiallyAdaptiveNorm(channels, NUM_CLASSES, hidden=NUM_CLASSES, at="fine")
     with torch.no_grad():
         for convolution in (layer.shared, layer.gamma_and_beta):
-            convolution.weight.zero_()
-            convolution.bias.zero_()
+            for parameter in convolution.parameters():
+                parameter.zero_()
         layer.shared.weight[:, :, 1, 1] = torch.eye(NUM_CLASSES)
         layer.gamma_and_beta.weight[:, :, 1, 1] = torch.cat((gamma, beta))
     return layer
@@ -116,8 +116,8 @@ def _slow_spectral_transform(layer: SpectralTransform, x: Tensor) -> Tensor:
     columns = _waves(width, torch.arange(half))
     spectrum = rows @ x.double().to(torch.complex128) @ columns.T / math.sqrt(height * width)
     parts = torch.cat((spectrum.real, spectrum.imag), dim=1)
-    weight, bias = layer.mix.weight[:, :, 0, 0].double(), layer.mix.bias.double()
-    mixed = torch.einsum("oc,bchw->bohw", weight, parts) + bias.view(1, -1, 1, 1)
+    weight, bias = (parameter.double() for parameter in layer.mix.parameters())
+    mixed = torch.einsum("oc,bchw->bohw", weight[:, :, 0, 0], parts) + bias.view(1, -1, 1, 1)
     mixed = torch.where(mixed > 0, mixed, 0.2 * mixed)
     real, imaginary = mixed.chunk(2, dim=1)
     back = rows.conj().T @ torch.complex(real, imaginary)
@@ -154,8 +154,7 @@ def test_every_output_pixel_of_a_fourier_block_sees_the_whole_map() -> None:
 
 def test_a_fourier_block_adds_to_what_came_in() -> None:
     block, x = FourierBlock(4), _features(1, 4, 6, 6)
-    nn.init.zeros_(block.fuse.weight)
-    nn.init.zeros_(block.fuse.bias)
+    _silence(block.fuse)
     assert torch.equal(block(x), x)
 
 
@@ -164,14 +163,13 @@ def test_a_residual_block_keeps_the_shape_and_starts_from_identity(dilation: int
     block, x = ResidualBlock(6, dilation), _features(2, 6, 9, 5)
     assert block(x).shape == x.shape
     assert not torch.equal(block(x), x)
-    nn.init.zeros_(block.conv_2.weight)
-    nn.init.zeros_(block.conv_2.bias)
+    _silence(block.conv_2)
     assert torch.equal(block(x), x)
 
 
 def test_dilation_widens_what_a_residual_block_sees() -> None:
     block = ResidualBlock(1, dilation=4)
-    block.norm_1, block.norm_2 = nn.Identity(), nn.Identity()
+    block.norm_1 = block.norm_2 = nn.Identity()  # type: ignore[assignment]
     x = torch.rand(1, 1, 21, 21).requires_grad_()
     (gradient,) = torch.autograd.grad(block(x)[0, 0, 10, 10], x)
     rows = gradient[0, 0].abs().sum(dim=1).nonzero().flatten().tolist()
@@ -181,3 +179,8 @@ def test_dilation_widens_what_a_residual_block_sees() -> None:
 @pytest.mark.parametrize(("channels", "groups"), [(8, 1), (16, 1), (48, 3), (50, 2), (37, 1), (512, 32)])
 def test_group_normalisation_divides_any_width(channels: int, groups: int) -> None:
     assert group_norm(channels).num_groups == groups
+
+
+def _silence(convolution: nn.Conv2d) -> None:
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)

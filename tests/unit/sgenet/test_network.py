@@ -112,8 +112,9 @@ def test_a_channelwise_layer_connects_every_pixel_of_a_channel_and_nothing_betwe
     torch.manual_seed(0)
     layer, x = ChannelwiseFullyConnected(2, side=3), torch.rand(1, 2, 3, 3)
     with torch.no_grad():
+        for parameter in layer.mix.parameters():
+            parameter.zero_()
         layer.mix.weight.copy_(torch.eye(2)[:, :, None, None])
-        layer.mix.bias.zero_()
     expected = torch.empty(2, 9)
     for channel in range(2):
         for target in range(9):

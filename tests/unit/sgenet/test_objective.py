@@ -87,7 +87,7 @@ def test_the_critic_s_term_compares_the_whole_picture_with_the_prediction() -> N
     batch, prediction, critic = _drawn()
     for kind in ("bce", "hinge", "lsgan"):
         terms = _objective(adversarial_kind=kind).critic_terms(batch, prediction, critic)
-        expected = critic_loss(kind, critic(batch.image).logits, critic(prediction.image).logits)  # type: ignore[arg-type]
+        expected = critic_loss(kind, critic(batch.image).logits, critic(prediction.image).logits)
         assert _values(terms) == pytest.approx({"critic": float(expected.detach())}, rel=1e-5)
 
 

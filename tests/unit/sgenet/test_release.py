@@ -44,7 +44,7 @@ def test_weights_recipe_and_labels_come_back_to_the_bit(folder: Path) -> None:
 
 
 def test_a_network_in_channels_last_is_written_as_any_other(folder: Path, tmp_path: Path) -> None:
-    generator = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES).to(memory_format=torch.channels_last)
     save_released(tmp_path / "again", "sge_net", generator, RECIPE, LABELS)
     for name in ("model.safetensors", "model.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
@@ -71,11 +71,18 @@ DAMAGE: dict[str, Callable[[Content], Any]] = {
     "an unknown method": lambda content: content | {"method": "no_net"},
     "another method": lambda content: content | {"method": "base_net"},
     "an unknown setting": lambda content: content | {"recipe": content["recipe"] | {"unheard": 1}},
+    "a list of settings": lambda content: content | {"recipe": [1]},
+    "an unknown context": lambda content: content | {"recipe": _with_network(content["recipe"], context="none")},
+    "fewer widths": lambda content: content | {"recipe": _with_network(content["recipe"], widths=[8, 8])},
     "no recipe": lambda content: {key: value for key, value in content.items() if key != "recipe"},
     "fewer classes": lambda content: content | {"label_space": {"names": ["one"], "colours": [[0, 0, 0]]}},
     "a class twice": lambda content: content | {"label_space": {"names": ["a", "a"], "colours": []}},
     "a list": lambda content: [content],
 }
+
+
+def _with_network(recipe: Content, **changes: object) -> Content:
+    return recipe | {"network": recipe["network"] | changes}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -95,9 +102,9 @@ def test_a_damaged_file_is_refused_in_one_sentence(folder: Path, name: str, cont
 
 
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
-def test_a_missing_file_is_refused_in_one_sentence(folder: Path, name: str) -> None:
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=r"a model is a folder with model\.json and model\.safetensors"):
+    with pytest.raises(CheckpointError, match=rf"{folder / name} does not exist; a model is a folder"):
         load_released(folder)
 
 

@@ -1,0 +1,50 @@
+"""Parameters and multiply-accumulates of Table 3's networks, as a Markdown table: one row a recipe of params.yaml.
+
+python benchmarks/methods_table.py [params.yaml]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Tensors of a size without content: nothing is computed, and the paper's widths cost no memory.
+from torch._subclasses import FakeTensorMode
+
+from pipelines.params import Settings, load
+from sgenet.errors import UserError
+from sgenet.methods.build import build_generator, count_macs, count_parameters
+
+METHODS = ("base_net", "sg_net", "sge_net")
+
+
+def main() -> int:
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "params.yaml"
+    try:
+        print(table(load(path)), end="")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def table(settings: Settings) -> str:
+    """A row a recipe and method: millions of parameters, and billions of MACs for one picture of its crop."""
+    lines = [
+        "| recipe | crop | method | parameters (M) | MACs (G) | MACs against base_net |",
+        "| --- | --: | --- | --: | --: | --: |",
+    ]
+    for dataset, recipe in settings.recipes.items():
+        data, smallest = settings.data[dataset], 0
+        for name in METHODS:
+            with FakeTensorMode():
+                generator = build_generator(name, recipe, data.labels.num_classes)
+                macs = count_macs(generator, data.crop)
+            smallest = smallest or macs
+            cells = (f"{count_parameters(generator) / 1e6:.2f}", f"{macs / 1e9:.2f}", f"× {macs / smallest:.2f}")
+            lines.append(f"| {dataset} | {data.crop} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

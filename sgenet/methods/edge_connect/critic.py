@@ -1,0 +1,51 @@
+"""The two critics of EdgeConnect in one module: one of edges, one of pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.layers.critic import CriticOutput, PatchCritic
+from sgenet.settings import CriticSettings
+
+NUM_LAYERS = 3
+"""Stride-2 convolutions of both critics."""
+
+
+class EdgeConnectCritic(nn.Module):
+    """Spectrally normalised 70×70 patch critics.
+
+    Args:
+        width: channels of the first convolution of both (published: 64).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        settings = CriticSettings(width=width, num_layers=NUM_LAYERS, num_scales=1)
+        self.edge_critic = PatchCritic(2, settings)
+        self.picture_critic = PatchCritic(3, settings)
+
+    def forward(self, judged: Tensor) -> CriticOutput:
+        """Judge edges and pictures.
+
+        Args:
+            judged: what :func:`judged` makes.
+
+        Returns:
+            The logits of the edge critic and of the picture critic; the features are those of the
+            edge critic, its logits last.
+        """
+        edge_logits, features = self.edge_critic(judged[:, :2])
+        picture_logits, _ = self.picture_critic(judged[:, 2:])
+        return CriticOutput((edge_logits, picture_logits), (*features, edge_logits))
+
+
+def judged(gray: Tensor, edges: Tensor, picture: Tensor) -> Tensor:
+    """What the critic judges, as one tensor (B, 5, H, W).
+
+    Args:
+        gray: (B, 1, H, W) in [-1, 1], of the whole picture: edges are judged beside it.
+        edges: (B, 1, H, W) in [0, 1].
+        picture: (B, 3, H, W) in [-1, 1].
+    """
+    return torch.cat((gray, edges, picture), dim=1)

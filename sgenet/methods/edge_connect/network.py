@@ -1,0 +1,116 @@
+"""The generator of EdgeConnect: one network completes the edges, another paints along them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from sgenet.batch import Prediction
+from sgenet.checks import check_shape
+from sgenet.layers.spade import normalise
+from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.settings import EdgeConnectSettings
+
+STRIDE = 4
+"""Heights and widths must be divisible by this."""
+
+_INITIAL_STD = 0.02
+
+
+class EdgeConnectGenerator(nn.Module):
+    """Both stages. No gradient passes from the picture to the edge stage: each has its own losses."""
+
+    def __init__(self, settings: EdgeConnectSettings) -> None:
+        super().__init__()
+        self.sigma = settings.sigma
+        self.edge_stage = Stage(3, 1, settings.width, settings.num_blocks, spectral=True)
+        self.picture_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+        """Fill the hole.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1], H and W divisible by 4 and at least 16; what lies in the
+                hole is not seen.
+            hole_mask: (B, 1, H, W), 1 = missing.
+
+        Returns:
+            The picture; ``auxiliary["edges"]`` is what the edge stage drew, (B, 1, H, W) in [0, 1],
+            with its gradient.
+
+        Raises:
+            UserError: scikit-image is not installed.
+        """
+        sizes = check_shape(image, "B 3 H W", "image")
+        check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
+        if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
+            raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
+        corrupted = torch.where(hole_mask > 0.5, 0.0, image)
+        gray = to_gray(corrupted)
+        known_edges = canny_edges(gray, self.sigma, hole_mask)
+        edges = torch.sigmoid(self.edge_stage(torch.cat((gray, known_edges, hole_mask), dim=1)).float())
+        guide = torch.where(hole_mask > 0.5, edges.detach(), known_edges)
+        picture = torch.tanh(self.picture_stage(torch.cat((corrupted, guide), dim=1)).float())
+        return Prediction(images=(picture,), auxiliary={"edges": edges})
+
+
+class Stage(nn.Module):
+    """Encoder, dilated residual blocks and decoder with instance normalisation (after Johnson et al., ECCV 2016).
+
+    Only the last convolution has a bias: the normalisation after the others would take it away again.
+
+    Args:
+        in_channels, out_channels: of the stage; nothing is applied to what comes out.
+        width: channels after the first convolution (published: 64).
+        num_blocks: residual blocks at a quarter of the size (published: 8).
+        spectral: normalise all weights spectrally.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, width: int, num_blocks: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.stem = _initialised(nn.Conv2d(in_channels, width, 7, bias=False), spectral)
+        self.down_1 = _initialised(nn.Conv2d(width, 2 * width, 4, 2, padding=1, bias=False), spectral)
+        self.down_2 = _initialised(nn.Conv2d(2 * width, 4 * width, 4, 2, padding=1, bias=False), spectral)
+        self.blocks = nn.ModuleList(DilatedBlock(4 * width, spectral=spectral) for _ in range(num_blocks))
+        self.up_1 = _initialised(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, padding=1, bias=False), spectral)
+        self.up_2 = _initialised(nn.ConvTranspose2d(2 * width, width, 4, 2, padding=1, bias=False), spectral)
+        self.head = _initialised(nn.Conv2d(width, out_channels, 7), spectral)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → (B, out_channels, H, W); H and W divisible by 4."""
+        x = F.relu(normalise(self.stem(_reflect(x, 3))))
+        x = F.relu(normalise(self.down_1(x)))
+        x = F.relu(normalise(self.down_2(x)))
+        for block in self.blocks:
+            x = block(x)
+        x = F.relu(normalise(self.up_1(x)))
+        x = F.relu(normalise(self.up_2(x)))
+        return self.head(_reflect(x, 3))
+
+
+class DilatedBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), the first convolution dilated by 2."""
+
+    def __init__(self, channels: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.conv_1 = _initialised(nn.Conv2d(channels, channels, 3, dilation=2, bias=False), spectral)
+        self.conv_2 = _initialised(nn.Conv2d(channels, channels, 3, bias=False), spectral)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W), H and W at least 3."""
+        residual = F.relu(normalise(self.conv_1(_reflect(x, 2))))
+        return x + normalise(self.conv_2(_reflect(residual, 1)))
+
+
+def _reflect(x: Tensor, padding: int) -> Tensor:
+    return F.pad(x, (padding, padding, padding, padding), mode="reflect")
+
+
+def _initialised(convolution: nn.Conv2d | nn.ConvTranspose2d, spectral: bool) -> nn.Module:
+    """Weights from N(0, 0.02), a bias of 0; normalised afterwards where asked."""
+    nn.init.normal_(convolution.weight, std=_INITIAL_STD)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return spectral_norm(convolution) if spectral else convolution

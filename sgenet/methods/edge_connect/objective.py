@@ -1,0 +1,101 @@
+"""What both stages of EdgeConnect are trained towards (Nazeri et al. 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss
+from sgenet.losses.perceptual import perceptual_loss
+from sgenet.losses.reduction import mean_over_ranks
+from sgenet.losses.style import style_loss
+from sgenet.losses.vgg import VGG
+from sgenet.methods.edge_connect.critic import judged
+from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.methods.method import Critic, Terms
+from sgenet.settings import EdgeConnectSettings
+
+_PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+_STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+
+
+class EdgeConnectObjective:
+    """Edges: adversarial and feature matching. Picture: L1, adversarial, perceptual and style."""
+
+    trains_critic = True
+
+    def __init__(self, settings: EdgeConnectSettings) -> None:
+        self.settings = settings
+        needs_vgg = settings.perceptual > 0 or settings.style > 0
+        self.vgg = (
+            VGG(19, _STYLE[-1], settings.perceptual_weights, "edge_connect.perceptual_weights") if needs_vgg else None
+        )
+        self._whole: tuple[InpaintingBatch, Tensor] | None = None
+
+    def to(self, device: str) -> EdgeConnectObjective:
+        """Move VGG-19, where there is one."""
+        if self.vgg is not None:
+            self.vgg.to(device).to(memory_format=torch.channels_last)
+        return self
+
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """The terms of both stages; those of the picture stage whose weight is 0 are left out."""
+        weights = self.settings
+        whole = self._whole_judged(batch)
+        with torch.no_grad():
+            real = critic(whole)
+        fake = critic(judged(whole[:, :1], prediction.auxiliary["edges"], prediction.image))
+        edge_logits, picture_logits = fake.logits
+        # The published sum over the layers, where ours is a mean.
+        matching = len(real.features) * feature_matching_loss(real.features, fake.features)
+        terms = {
+            "edge_adversarial": weights.edge_adversarial * generator_loss("bce", [edge_logits]),
+            "edge_feature_matching": weights.edge_feature_matching * matching,
+            "reconstruction": weights.reconstruction * hole_relative_l1(batch, prediction.image),
+        }
+        if weights.adversarial > 0:
+            terms["adversarial"] = weights.adversarial * generator_loss("bce", [picture_logits])
+        if self.vgg is not None:
+            terms.update(self._vgg_terms(self.vgg, batch, prediction.image))
+        return terms
+
+    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``edge_critic`` and ``critic``: true edges and pictures against drawn ones."""
+        whole = self._whole_judged(batch)
+        drawn = judged(whole[:, :1], prediction.auxiliary["edges"].detach(), prediction.image.detach())
+        real, fake = critic(torch.cat((whole, drawn))).halves()
+        return {
+            "edge_critic": critic_loss("bce", real[:1], fake[:1]),
+            "critic": critic_loss("bce", real[1:], fake[1:]),
+        }
+
+    def _whole_judged(self, batch: InpaintingBatch) -> Tensor:
+        """What the critics see of whole pictures; kept for the second side, as Canny's edges take their time."""
+        if self._whole is None or self._whole[0] is not batch:
+            gray = to_gray(batch.image)
+            self._whole = batch, judged(gray, canny_edges(gray, self.settings.sigma), batch.image)
+        return self._whole[1]
+
+    def _vgg_terms(self, vgg: VGG, batch: InpaintingBatch, picture: Tensor) -> Terms:
+        weights = self.settings
+        terms: Terms = {}
+        if weights.perceptual > 0:
+            with torch.no_grad():
+                target = vgg.activations(batch.image, _PERCEPTUAL)
+            terms["perceptual"] = weights.perceptual * perceptual_loss(target, vgg.activations(picture, _PERCEPTUAL))
+        if weights.style > 0:
+            with torch.no_grad():
+                target = vgg.activations(batch.image * batch.hole_mask, _STYLE)
+            drawn = vgg.activations(picture * batch.hole_mask, _STYLE)
+            terms["style"] = weights.style * style_loss(target, drawn)
+        return terms
+
+
+def hole_relative_l1(batch: InpaintingBatch, picture: Tensor) -> Tensor:
+    """L1 over all pixels divided by the share that is missing, so that small holes count as much as large ones.
+
+    Taken of pictures in [0, 1], as the published weights expect.
+    """
+    error = 0.5 * (batch.image - picture).abs()
+    return mean_over_ranks(error.sum(), error.shape[1] * batch.hole_mask.sum())

@@ -1,0 +1,46 @@
+"""SN-PatchGAN: every element of the last feature map is a verdict (Yu et al., ICCV 2019)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from sgenet.layers.convolution import activate
+from sgenet.layers.critic import CriticOutput
+
+_MULTIPLES = (1, 2, 4, 4, 4, 4)
+
+
+class SNPatchCritic(nn.Module):
+    """Six spectrally normalised 5×5 convolutions with stride 2; judges pictures together with their holes.
+
+    Args:
+        width: channels of the first convolution (published: 64).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        in_channels = 4
+        layers: list[nn.Module] = []
+        for multiple in _MULTIPLES:
+            layers.append(spectral_norm(nn.Conv2d(in_channels, multiple * width, 5, 2, padding=2)))
+            in_channels = multiple * width
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, judged: Tensor) -> CriticOutput:
+        """Judge pictures and holes.
+
+        Args:
+            judged: (B, 4, H, W), a picture in [-1, 1] and its hole mask; any size.
+
+        Returns:
+            Verdicts (B, 4 · width, ⌈H/64⌉, ⌈W/64⌉) and the five activations before them.
+        """
+        features: list[Tensor] = []
+        x = judged
+        for number, layer in enumerate(self.layers):
+            x = layer(x)
+            if number < len(_MULTIPLES) - 1:
+                x = activate(x)
+                features.append(x)
+        return CriticOutput((x.float(),), tuple(features))

@@ -1,0 +1,48 @@
+"""What GatedConv is trained towards: L1 of both pictures, and the hinge loss of SN-PatchGAN."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sgenet.batch import InpaintingBatch, Prediction, composite
+from sgenet.losses.adversarial import critic_loss, generator_loss
+from sgenet.losses.reconstruction import multi_scale_l1
+from sgenet.methods.method import Critic, Terms
+from sgenet.settings import GatedConvSettings
+
+
+class GatedConvObjective:
+    """Mean L1 of the coarse and of the refined picture over all pixels, plus a hinge term in the filled picture."""
+
+    def __init__(self, settings: GatedConvSettings) -> None:
+        self.settings = settings
+        self.trains_critic = settings.adversarial > 0
+
+    def to(self, device: str) -> GatedConvObjective:
+        """Nothing has to move."""
+        return self
+
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``reconstruction`` and, where its weight is not 0, ``adversarial``."""
+        pictures = (prediction.auxiliary["coarse"], prediction.image)
+        l1 = multi_scale_l1(batch.image, pictures, batch.hole_mask)
+        terms = {"reconstruction": self.settings.reconstruction * l1}
+        if self.trains_critic:
+            fake = critic(_judged(_filled(batch, prediction), batch.hole_mask))
+            terms["adversarial"] = self.settings.adversarial * generator_loss("hinge", fake.logits)
+        return terms
+
+    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``critic``: whole pictures against filled ones, each with the same holes."""
+        pictures = torch.cat((batch.image, _filled(batch, prediction).detach()))
+        real, fake = critic(_judged(pictures, batch.hole_mask.repeat(2, 1, 1, 1))).halves()
+        return {"critic": critic_loss("hinge", real, fake)}
+
+
+def _filled(batch: InpaintingBatch, prediction: Prediction) -> Tensor:
+    return composite(prediction.image, batch.image, batch.hole_mask)
+
+
+def _judged(pictures: Tensor, hole_mask: Tensor) -> Tensor:
+    return torch.cat((pictures, hole_mask), dim=1)

@@ -1,0 +1,76 @@
+"""GatedConv and EdgeConnect on two data-parallel ranks: the gradients of one process with the whole batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from torch import Tensor
+
+from sgenet.batch import InpaintingBatch
+from sgenet.methods.build import build_method
+from sgenet.settings import EdgeConnectSettings, GatedConvSettings, Recipe, TrainingSettings
+from sgenet.training.state import TrainingState
+from sgenet.training.step import training_step
+
+pytestmark = pytest.mark.slow
+
+WORLD = 2
+
+
+def _recipe() -> Recipe:
+    return Recipe(
+        gated_conv=GatedConvSettings(width=4, critic_width=4),
+        edge_connect=EdgeConnectSettings(
+            width=4, num_blocks=1, critic_width=4, style=10.0, perceptual_weights="random"
+        ),
+        training=TrainingSettings(steps=4, batch_size=WORLD, precision="float32"),
+    )
+
+
+def _batch(pictures: slice) -> InpaintingBatch:
+    """Pictures whose holes differ in size, so that means over holes differ from rank to rank."""
+    rng = torch.Generator().manual_seed(4)
+    image = torch.rand(WORLD, 3, 32, 32, generator=rng) * 2 - 1
+    hole_mask = torch.zeros(WORLD, 1, 32, 32)
+    hole_mask[0, :, 4:12, 4:12] = 1
+    hole_mask[1, :, 2:30, 8:30] = 1
+    return InpaintingBatch(
+        image[pictures], hole_mask[pictures], torch.zeros(WORLD, 32, 32, dtype=torch.int64)[pictures]
+    )
+
+
+def _gradients(name: str, pictures: slice) -> dict[str, Tensor]:
+    """Of both networks after the first step."""
+    recipe = _recipe()
+    state = TrainingState(build_method(name, recipe, 3), recipe)
+    state.distribute()
+    training_step(state, _batch(pictures))
+    networks = {"generator": state.method.generator, "critic": state.method.critic}
+    found = {}
+    for part, network in networks.items():
+        for key, parameter in network.named_parameters():
+            assert parameter.grad is not None, f"{part}.{key} is not trained"
+            found[f"{part}.{key}"] = parameter.grad
+    return found
+
+
+def _rank(rank: int, name: str, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
+    gradients = _gradients(name, slice(rank, rank + 1))
+    if rank == 0:
+        torch.save(gradients, folder / "gradients.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["gated_conv", "edge_connect"])
+def test_two_ranks_have_the_gradients_of_one(name: str, tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_rank, (name, tmp_path), nprocs=WORLD)
+    together = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    for key, expected in _gradients(name, slice(None)).items():
+        scale = float(expected.abs().max())
+        assert torch.allclose(together[key], expected, rtol=1e-3, atol=1e-3 * scale + 1e-7), key

@@ -1,0 +1,276 @@
+"""EdgeConnect: its published sizes, its edges, its two stages apart, its losses by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from skimage.feature import canny
+from small import small_batch
+from torch import Tensor, nn
+from torchvision.models import vgg19
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.errors import CheckpointError
+from sgenet.layers.critic import CriticOutput
+from sgenet.losses.style import gram_matrix, style_loss
+from sgenet.losses.vgg import VGG
+from sgenet.methods.build import count_parameters
+from sgenet.methods.edge_connect.critic import EdgeConnectCritic, judged
+from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.methods.edge_connect.network import EdgeConnectGenerator
+from sgenet.methods.edge_connect.objective import EdgeConnectObjective, hole_relative_l1
+from sgenet.settings import EdgeConnectSettings
+
+
+def _settings(**changes: object) -> EdgeConnectSettings:
+    small = {"width": 4, "num_blocks": 1, "critic_width": 4, "perceptual": 0.0, "style": 0.0}
+    return EdgeConnectSettings(**{**small, **changes})  # type: ignore[arg-type]
+
+
+def test_both_stages_have_the_published_size() -> None:
+    generator = EdgeConnectGenerator(EdgeConnectSettings())
+    for stage in (generator.edge_stage, generator.picture_stage):
+        assert count_parameters(stage) == pytest.approx(10.8e6, rel=0.01)
+    assert count_parameters(generator) == pytest.approx(21.5e6, rel=0.01)
+
+
+def test_the_weights_start_from_the_published_distribution() -> None:
+    stage = EdgeConnectGenerator(_settings(width=16)).picture_stage
+    assert float(stage.blocks[0].conv_1.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert not bool(stage.head.bias.any())
+
+
+def test_the_edge_stage_alone_is_spectrally_normalised() -> None:
+    generator = EdgeConnectGenerator(_settings())
+    for _ in range(30):  # power iterations
+        generator(*_inputs(small_batch()))
+    for name, module in generator.edge_stage.named_modules():
+        if isinstance(module, nn.Conv2d):
+            assert float(torch.linalg.matrix_norm(module.weight.flatten(1), 2)) == pytest.approx(1, rel=0.02), name
+    assert not any("parametrizations" in key for key in generator.picture_stage.state_dict())
+
+
+def _inputs(batch: InpaintingBatch) -> tuple[Tensor, Tensor]:
+    return batch.image, batch.hole_mask
+
+
+def _step() -> Tensor:
+    """A picture (1, 1, 48, 48), dark on the left and bright on the right of column 24."""
+    gray = torch.full((1, 1, 48, 48), -0.8)
+    gray[..., 24:] = 0.8
+    return gray
+
+
+def test_gray_is_luminance_and_keeps_the_range() -> None:
+    colours = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [1.0, 1.0, 1.0]]).view(3, 3, 1, 1)
+    assert to_gray(colours).flatten().tolist() == pytest.approx([2 * 0.2125 - 1, 2 * 0.7154 - 1, 1.0])
+
+
+def test_edges_of_whole_pictures_are_scikit_image_s() -> None:
+    gray = torch.rand(2, 1, 40, 32, generator=torch.Generator().manual_seed(2)).mul(2).sub(1)
+    found = canny_edges(gray, sigma=1.0)
+    for one, picture in zip(found, gray, strict=True):
+        assert np.array_equal(one[0].numpy(), canny((picture[0].numpy() + 1) / 2, sigma=1.0))
+    assert 0 < float(found.mean()) < 0.5
+
+
+def test_a_hole_hides_edges_and_is_none_itself() -> None:
+    """No edge in it or beside it; beyond the reach of the smoothing (4 σ) and of the gradient, all as without it."""
+    hole_mask = torch.zeros(1, 1, 48, 48)
+    hole_mask[..., 20:28, 20:28] = 1
+    gray = _step()
+    whole, known = canny_edges(gray, 2.0), canny_edges(torch.where(hole_mask > 0.5, 0.0, gray), 2.0, hole_mask)
+    beside, far = (F.max_pool2d(hole_mask, 2 * reach + 1, stride=1, padding=reach) for reach in (1, 10))
+    assert bool(whole[beside > 0.5].any())
+    assert not bool(known[beside > 0.5].any())
+    assert bool(whole[far < 0.5].any())
+    assert torch.equal(known[far < 0.5], whole[far < 0.5])
+
+
+def test_what_lies_in_the_hole_changes_no_edge() -> None:
+    hole_mask = torch.zeros(1, 1, 48, 48)
+    hole_mask[..., 10:30, 12:40] = 1
+    noise = torch.rand(1, 1, 48, 48, generator=torch.Generator().manual_seed(3)).mul(2).sub(1)
+    for filling in (torch.tensor(0.3), noise.flip(2), torch.tensor(float("nan"))):
+        filled = torch.where(hole_mask > 0.5, filling, noise)
+        assert torch.equal(canny_edges(filled, 1.0, hole_mask), canny_edges(noise, 1.0, hole_mask))
+
+
+def test_the_picture_stage_is_guided_by_drawn_edges_in_the_hole_and_true_ones_outside() -> None:
+    generator, batch = EdgeConnectGenerator(_settings(sigma=1.0)), small_batch()
+    seen: list[Tensor] = []
+    generator.picture_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    prediction = generator(*_inputs(batch))
+    known = canny_edges(to_gray(batch.image), 1.0, batch.hole_mask)
+    guide = torch.where(batch.hole_mask > 0.5, prediction.auxiliary["edges"], known)
+    assert bool(known.any())
+    assert torch.equal(seen[0], torch.cat((batch.corrupted, guide), dim=1))
+    assert not seen[0].requires_grad
+
+
+def _moves(weight: nn.Parameter) -> bool:
+    return weight.grad is not None and bool(weight.grad.any())
+
+
+def test_each_term_trains_its_own_stage_and_no_other() -> None:
+    settings = _settings(perceptual=0.1, style=10.0, perceptual_weights="random")
+    generator, critic, batch = EdgeConnectGenerator(settings), EdgeConnectCritic(4), small_batch()
+    objective = EdgeConnectObjective(settings)
+    stages = {"edge": generator.edge_stage, "picture": generator.picture_stage}
+    terms = objective.generator_terms(batch, generator(*_inputs(batch)), critic)
+    assert len(terms) == 6
+    for name, term in terms.items():
+        generator.zero_grad(set_to_none=True)
+        term.backward(retain_graph=True)
+        trained = {key for key, stage in stages.items() if any(_moves(weight) for weight in stage.parameters())}
+        assert trained == {"edge" if name.startswith("edge_") else "picture"}, name
+
+
+def _constant() -> tuple[InpaintingBatch, Prediction]:
+    """A picture of 0.5 with a quarter missing, drawn as -0.5; edges drawn as 0.25 everywhere."""
+    hole_mask = torch.zeros(1, 1, 16, 16)
+    hole_mask[..., :8, :8] = 1
+    batch = InpaintingBatch(torch.full((1, 3, 16, 16), 0.5), hole_mask, torch.zeros(1, 16, 16, dtype=torch.int64))
+    edges = torch.full((1, 1, 16, 16), 0.25, requires_grad=True)
+    return batch, Prediction((torch.full((1, 3, 16, 16), -0.5, requires_grad=True),), auxiliary={"edges": edges})
+
+
+class _Means:
+    """Critics whose verdicts are the means of the edges and of the picture; features: the edges at two scales."""
+
+    def __init__(self) -> None:
+        self.num_calls = 0
+
+    def __call__(self, judged: Tensor) -> CriticOutput:
+        self.num_calls += 1
+        edges = judged[:, 1:2].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+        picture = judged[:, 2:].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+        return CriticOutput((edges, picture), (judged[:, 1:2], 3 * edges))
+
+
+def _softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_the_generator_s_terms_by_hand() -> None:
+    """A plain picture has no edges, so true edges are 0."""
+    batch, prediction = _constant()
+    objective = EdgeConnectObjective(_settings(edge_feature_matching=10.0, adversarial=0.1))
+    terms = objective.generator_terms(batch, prediction, _Means())
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(
+        {
+            "edge_adversarial": _softplus(-0.25),
+            "edge_feature_matching": 10 * (0.25 + 3 * 0.25),
+            "reconstruction": 0.5 / 0.25,
+            "adversarial": 0.1 * _softplus(0.5),
+        },
+        rel=1e-5,
+    )
+
+
+def test_the_critics_terms_by_hand_in_one_forward() -> None:
+    batch, prediction = _constant()
+    critic = _Means()
+    terms = EdgeConnectObjective(_settings()).critic_terms(batch, prediction, critic)
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+        {
+            "edge_critic": _softplus(-0.0) + _softplus(0.25),
+            "critic": _softplus(-0.5) + _softplus(-0.5),
+        },
+        rel=1e-5,
+    )
+    assert critic.num_calls == 1
+    assert not any(term.requires_grad for term in terms.values())
+
+
+def test_the_l1_term_is_relative_to_what_is_missing() -> None:
+    batch, prediction = _constant()
+    assert float(hole_relative_l1(batch, prediction.image).detach()) == pytest.approx(2.0)
+    whole = InpaintingBatch(batch.image, torch.zeros_like(batch.hole_mask), batch.label)
+    assert bool(hole_relative_l1(whole, prediction.image).isfinite())
+
+
+def test_each_batch_has_its_own_true_edges() -> None:
+    objective, critic = EdgeConnectObjective(_settings(sigma=1.0)), _Means()
+    for number in range(2):
+        batch = small_batch(number)
+        prediction = Prediction((batch.image,), auxiliary={"edges": canny_edges(to_gray(batch.image), 1.0)})
+        objective.critic_terms(batch, prediction, critic)
+        assert float(objective.generator_terms(batch, prediction, critic)["edge_feature_matching"]) == 0
+
+
+def test_the_edge_critic_sees_edges_beside_gray_and_the_other_the_picture_alone() -> None:
+    critic = EdgeConnectCritic(4).eval()
+    parts = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32), torch.rand(1, 3, 32, 32)
+    expected = critic(judged(*parts))
+    for index, changed in enumerate([{0}, {0}, {1}]):
+        other = critic(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
+        pairs = zip(other.logits, expected.logits, strict=True)
+        assert {number for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)} == changed
+    assert torch.equal(expected.features[-1], expected.logits[0])
+    assert len(expected.features) == 5
+
+
+def test_the_gram_matrix_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 2.0]], [[3.0, -1.0]]]])
+    assert torch.allclose(gram_matrix(features), torch.tensor([[[5.0, 1.0], [1.0, 10.0]]]) / 4)
+    assert float(style_loss([features, features], [2 * features, features])) == pytest.approx(3 * (5 + 1 + 1 + 10) / 16)
+
+
+def test_style_forgets_where_things_are() -> None:
+    features = torch.rand(1, 3, 4, 4)
+    assert float(style_loss([features], [features.flip(3)])) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def vgg() -> VGG:
+    return VGG(19, "relu5_2", "random", "edge_connect.perceptual_weights")
+
+
+def test_vgg_19_is_laid_out_as_torchvision_s(vgg: VGG) -> None:
+    with torch.device("meta"):
+        theirs = {f"features.{key}": value for key, value in vgg19(weights=None).features.state_dict().items()}
+    assert {key: value.shape for key, value in vgg.state_dict().items()} == {
+        key: value.shape for key, value in theirs.items() if int(key.split(".")[1]) <= 30
+    }
+    names = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "relu4_4", "relu5_1", "relu5_2")
+    assert [vgg.positions[name] for name in names] == [1, 6, 8, 11, 17, 20, 26, 29, 31]
+
+
+def test_named_activations_are_the_layers_outputs(vgg: VGG) -> None:
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = ((image + 1) / 2 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    found = vgg.activations(image, ("relu1_1", "relu2_2"))
+    assert len(found) == 2
+    for activation, stop in zip(found, (2, 9), strict=True):
+        assert torch.allclose(activation, vgg.features[:stop](x), atol=1e-5)
+
+
+def test_a_perfect_picture_has_no_perceptual_and_no_style_term() -> None:
+    settings = _settings(perceptual=0.1, style=250.0, perceptual_weights="random")
+    objective, (batch, prediction) = EdgeConnectObjective(settings), _constant()
+    perfect = Prediction((batch.image,), auxiliary=prediction.auxiliary)
+    drawn, exact = (objective.generator_terms(batch, each, _Means()) for each in (prediction, perfect))
+    for name in ("perceptual", "style"):
+        assert float(exact[name].detach()) == 0
+        assert float(drawn[name].detach()) > 0
+
+
+def test_style_is_taken_in_the_hole() -> None:
+    settings = _settings(style=250.0, perceptual_weights="random")
+    objective, batch = EdgeConnectObjective(settings), small_batch()
+    outside = torch.where(batch.hole_mask > 0.5, batch.image, -batch.image)
+    prediction = Prediction((outside,), auxiliary={"edges": torch.zeros_like(batch.hole_mask)})
+    assert float(objective.generator_terms(batch, prediction, _Means())["style"]) == 0
+
+
+def test_without_its_terms_vgg_is_never_made(tmp_path: Path) -> None:
+    assert EdgeConnectObjective(_settings(perceptual_weights=str(tmp_path / "absent.pth"))).vgg is None
+    with pytest.raises(CheckpointError, match=r"^edge_connect\.perceptual_weights: .*absent"):
+        EdgeConnectObjective(_settings(style=1.0, perceptual_weights=str(tmp_path / "absent.pth")))
