@@ -17,8 +17,10 @@ Check = tuple[str, object, Callable[..., bool], str]
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
 
-# Its critics shrink a picture by 8 and then take two more pixels.
-_EDGE_CONNECT_CROP = 24
+# What their critics need: GatedConv's sixth convolution more than one pixel (see ``SNPatchCritic``);
+# EdgeConnect's shrink a picture by 8, and then take two more pixels.
+_SMALLEST_CROPS = {"gated_conv": 33, "edge_connect": 24}
+
 # Datasets and mask sets name folders and files.
 _FILE_NAME = re.compile(r"[\w-]+")
 
@@ -33,10 +35,11 @@ def contradictions(settings: Settings) -> list[str]:
         ]
     for dataset, data in settings.data.items():
         problems += [f"data.{dataset}: {problem}" for problem in _data_problems(data)]
-        if "edge_connect" in settings.methods and data.crop < _EDGE_CONNECT_CROP:
-            problems.append(
-                f"data.{dataset}: crop ({data.crop}) must be at least {_EDGE_CONNECT_CROP} for edge_connect"
-            )
+        problems += [
+            f"data.{dataset}: crop ({data.crop}) must be at least {smallest} for {method}; raise it"
+            for method, smallest in _SMALLEST_CROPS.items()
+            if method in settings.methods and data.crop < smallest
+        ]
     for dataset, masks in settings.masks.items():
         if dataset in settings.data:
             problems += _mask_problems(dataset, masks, settings.data[dataset].crop)

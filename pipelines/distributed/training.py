@@ -234,7 +234,7 @@ def _connect(run: RunSettings) -> None:
 
 
 def start_local_cluster(num_cpus: int) -> None:
-    """Start a cluster that ends with this process and is reachable over loopback only.
+    """Start a cluster that ends with this process; see :func:`pipelines.distributed.loopback.keep_to_loopback`.
 
     Raises:
         UserError: Ray does not come up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -80,7 +81,7 @@ def _load(
         num_workers=processes,
         prefetch_factor=prefetch if processes else None,
         multiprocessing_context=_START_METHOD if processes else None,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_prepare_process,
         collate_fn=_as_it_is,
         # A generator of its own: the loader would otherwise draw from the training's random stream.
         generator=torch.Generator(),
@@ -91,8 +92,12 @@ def _load(
         yield batch
 
 
-def _use_one_thread(process: int) -> None:
+def _prepare_process(process: int) -> None:
     torch.set_num_threads(1)
+    # A request to stop goes to the whole process group; the training process ends its decoders
+    # itself, after the step it is at.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

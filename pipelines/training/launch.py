@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pipelines.distributed.loopback import keep_to_loopback
 from pipelines.params import RunSettings
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
@@ -35,7 +36,8 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         if run.workers == 0:
             step = _train_here(job, run, display)
         else:
-            # Ray takes seconds to import, and is not needed above.
+            keep_to_loopback()
+            # Ray takes seconds to import, is not needed above, and must not be imported earlier.
             from pipelines.distributed.training import train_on_ray
 
             step = train_on_ray(job, run, display)

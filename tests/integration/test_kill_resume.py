@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -31,7 +32,8 @@ def test_resumed_training_equals_the_undisturbed_one(
 ) -> None:
     process = _start(tiny_dataset, tmp_path)
     _wait_for(process, "step 5/")
-    process.send_signal(number)
+    # To its decoders as well, as a terminal or a scheduler does.
+    os.killpg(process.pid, number)
     process.communicate()
     assert process.returncode == exit_status
     assert not (tmp_path / "output").exists()
@@ -62,7 +64,7 @@ def test_a_finished_training_is_not_repeated(tiny_dataset: Path, undisturbed: Pa
 
 def _start(dataset: Path, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, str(SCRIPT), str(dataset), str(folder / "storage"), str(folder / "output")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def _wait_for(process: subprocess.Popen[str], text: str) -> None:

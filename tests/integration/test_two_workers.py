@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import tiny_job
 
-from pipelines.distributed import training
+from pipelines.distributed.loopback import keep_to_loopback
 from pipelines.params import RunSettings
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
@@ -26,6 +26,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
+    keep_to_loopback()
+    from pipelines.distributed import training
+
     training.start_local_cluster(num_cpus=2)
     yield
     training.ray.shutdown()

@@ -31,7 +31,9 @@ class SNPatchCritic(nn.Module):
         """Judge pictures and holes.
 
         Args:
-            judged: (B, 4, H, W), a picture in [-1, 1] and its hole mask; any size.
+            judged: (B, 4, H, W), a picture in [-1, 1] and its hole mask. H and W above 32 where it is
+                trained in bfloat16: PyTorch 2.14's weight gradient of a 5×5 convolution over a
+                single pixel is now and then NaN on the CPU.
 
         Returns:
             Verdicts (B, 4 · width, ⌈H/64⌉, ⌈W/64⌉) and the five activations before them.

@@ -123,7 +123,7 @@ def test_a_training_changes_both_networks_and_repeats_itself_to_the_bit(name: st
     for _ in range(2):
         state, diary = _state(name, precision=precision), _Diary()
         before = _copy(_tensors(state))
-        fit(state, loader(), [diary], until_step=2)
+        fit(state, (loaded(number, side=48) for number in range(2)), [diary], until_step=2)
         after = _tensors(state)
         # Not the biases: the critic's last one has no say in a mean of hinges that are all open.
         weights = [key for key in after if key.endswith(("weight", "original"))]

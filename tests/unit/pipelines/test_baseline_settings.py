@@ -1,0 +1,81 @@
+"""GatedConv and EdgeConnect in the settings file: published unless said otherwise, and checked like the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.params import parse
+from pipelines.report.collect import TITLES
+from sgenet.errors import SettingsError
+from sgenet.methods.build import GENERATORS, perceptual_weights
+from sgenet.settings import EdgeConnectSettings, LossSettings, Recipe
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings["methods"] = list(GENERATORS)
+    return settings
+
+
+def _problems(raw: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        parse(raw)
+    return str(raised.value)
+
+
+def test_every_method_can_be_named_has_a_title_and_fits_the_repository_s_recipes(raw: dict[str, Any]) -> None:
+    assert list(parse(raw).methods) == list(GENERATORS)
+    assert set(GENERATORS) <= set(TITLES)
+
+
+def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
+    raw["recipes"]["mixed_scenes"]["edge_connect"] = {"optimizer": {"generator_rate": 1e-3}, "style": 1.0}
+    settings = parse(raw).recipes["mixed_scenes"].edge_connect
+    assert (settings.optimizer.generator_rate, settings.style) == (1e-3, 1.0)
+    assert (settings.optimizer.critic_rate, settings.optimizer.betas, settings.width) == (1e-5, (0.0, 0.9), 64)
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "value", "sentence"),
+    [
+        ("gated_conv", "width", 10, "gated_conv.width (10) must be a positive multiple of 4"),
+        ("gated_conv", "adversarial", -1, "gated_conv.adversarial (-1.0) must be 0 or more"),
+        ("gated_conv", "optimizer", {"critic_rate": 0}, "gated_conv.optimizer.critic_rate (0.0) must be positive"),
+        ("edge_connect", "edge_adversarial", 0, "edge_connect.edge_adversarial (0.0) must be positive"),
+        ("edge_connect", "style", -2, "edge_connect.style (-2.0) must be 0 or more"),
+        ("edge_connect", "sigma", 0, "edge_connect.sigma (0.0) must be positive"),
+        ("edge_connect", "optimizer", {"betas": [0, 1]}, "edge_connect.optimizer.betas ([0.0, 1.0]) must lie in"),
+        ("edge_connect", "smoothing", 1, "smoothing is not a setting"),
+    ],
+)
+def test_each_kind_of_mistake_is_named(raw: dict[str, Any], method: str, key: str, value: Any, sentence: str) -> None:
+    raw["recipes"]["camvid"][method] = {key: value}
+    assert f"recipes.camvid.{method}" in _problems(raw)
+    assert sentence in _problems(raw)
+
+
+def test_a_crop_too_small_for_a_critic_is_named_where_the_method_is_used(raw: dict[str, Any]) -> None:
+    raw["data"]["mixed_scenes"]["crop"] = 16
+    problems = _problems(raw)
+    assert "data.mixed_scenes: crop (16) must be at least 33 for gated_conv" in problems
+    assert "data.mixed_scenes: crop (16) must be at least 24 for edge_connect" in problems
+    raw["methods"] = ["sge_net"]
+    assert "for gated_conv" not in _problems(raw)
+
+
+def test_the_report_is_told_which_vgg_was_used() -> None:
+    recipe = Recipe(
+        losses=LossSettings(perceptual=0.0, perceptual_weights="random"),
+        edge_connect=EdgeConnectSettings(perceptual=0.0, style=1.0, perceptual_weights="a.pth"),
+    )
+    used = {name: perceptual_weights(name, recipe) for name in GENERATORS}
+    assert used == {**dict.fromkeys(GENERATORS, "none"), "edge_connect": "a.pth"}
+    assert perceptual_weights("edge_connect", Recipe(edge_connect=EdgeConnectSettings(perceptual=0, style=0))) == "none"
+    assert perceptual_weights("gated_conv", Recipe()) == "none"
