@@ -33,14 +33,15 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
 	@echo "Compare the runs:  make ui"
 
+# One thread a test process: threads of two processes on two cores would wait for each other.
 check: install   ## style, types and the fast tests
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -m "not slow" -n 2
+	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2
 
 test: install    ## every test
-	pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2
 
 ui: install      ## the MLflow UI over the embedded store
 	python -m pipelines ui

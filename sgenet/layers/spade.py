@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sgenet.layers.convolution import activate, conv3x3
 
@@ -31,12 +32,14 @@ class _InstanceNorm(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             flat = _pixels_by_channels(x)
             centred = flat - _channel_means(flat)
-            inverse_std = torch.rsqrt(_channel_means(centred * centred).float() + _EPSILON).to(x.dtype)
+            variance = _channel_means(centred * centred).to(torch.promote_types(x.dtype, torch.float32))
+            inverse_std = torch.rsqrt(variance + _EPSILON).to(x.dtype)
         normalised = centred.mul_(inverse_std)
         ctx.save_for_backward(normalised, inverse_std)
         return _as_picture(normalised, x.shape)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         normalised, inverse_std = ctx.saved_tensors
         gradient = _pixels_by_channels(gradients[0])

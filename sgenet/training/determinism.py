@@ -14,5 +14,5 @@ def make_deterministic(device: torch.device) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":
-        # Bilinear upsampling has no deterministic backward on CUDA: warn, rather than refuse to train.
+        # Some kernels have no deterministic backward on CUDA (reflection padding): warn, rather than refuse to train.
         torch.use_deterministic_algorithms(True, warn_only=True)
