@@ -38,6 +38,8 @@ class TrainingState:
         self.critic_optimizer = _adam(method.critic, settings.critic_rate, settings.betas)
         self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
         self.step = 0
+        # The streams belong to the state: they start from the seed, and are saved and restored with it.
+        torch.manual_seed(recipe.training.seed)
         self.generator: nn.Module = method.generator
         self.critic: nn.Module = method.critic
         if recipe.training.compile:
