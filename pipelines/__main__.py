@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from pipelines.layout import PARAMS, REPORT, DatasetPaths, RunPaths
+from pipelines.commands import check, inpaint, ui
+from pipelines.commands.common import Command, add_params
+from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
 from sgenet.errors import UserError
 
@@ -94,6 +95,10 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
 }
 
 
+TOOLS: dict[str, Command] = {"check": check, "inpaint": inpaint, "ui": ui}
+"""Commands that are no stage of ``dvc.yaml``, each a module of :mod:`pipelines.commands`."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
@@ -110,20 +115,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _dispatch(options: argparse.Namespace) -> None:
     command: str = options.command
-    if command == "inpaint":
-        from pipelines.commands import inpaint
-
-        inpaint.run(options.photo, options.hole, options.model, options.output, options.save_segmentation)
-        return
-    if command == "ui":
-        from pipelines.commands import ui
-
-        ui.run(options.port)
+    if command in TOOLS:
+        TOOLS[command].execute(options)
         return
     settings = load(options.params)
-    if command == "check":
-        print(f"{options.params}: no problem found")
-    elif command == "report":
+    if command == "report":
         report(settings)
     elif command in DATASET_STAGES:
         _known(settings, options.dataset)
@@ -150,29 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, function in (DATASET_STAGES | METHOD_STAGES).items():
         command = commands.add_parser(name, help=_first_sentence(function), description=function.__doc__)
-        _add_params(command)
+        add_params(command)
         command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
         if name in METHOD_STAGES:
             command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
-    command = commands.add_parser("report", help=_first_sentence(report), description=report.__doc__)
-    _add_params(command)
-    command = commands.add_parser("check", help="Check params.yaml and report every problem.")
-    _add_params(command)
-
-    command = commands.add_parser("inpaint", help="Fill the hole of a photograph.")
-    command.add_argument("photo", type=Path)
-    command.add_argument("--hole", type=Path, required=True, help="mask of the photo's size, white = missing")
-    command.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
-    command.add_argument("-o", "--output", type=Path, required=True, help="picture to write (PNG)")
-    command.add_argument("--save-segmentation", type=Path, help="also write the predicted segmentation (PNG)")
-
-    command = commands.add_parser("ui", help="Open the MLflow UI over the embedded tracking store.")
-    command.add_argument("--port", type=int, default=5000)
+    add_params(commands.add_parser("report", help=_first_sentence(report), description=report.__doc__))
+    for name, tool in TOOLS.items():
+        tool.add_arguments(commands.add_parser(name, help=tool.HELP, description=tool.HELP))
     return parser
-
-
-def _add_params(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--params", type=Path, default=PARAMS, help="settings file (default: params.yaml)")
 
 
 def _first_sentence(function: Callable[..., None]) -> str:

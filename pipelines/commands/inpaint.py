@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.files import write_atomically
-from pipelines.pictures import encode_label, encode_png, read_picture
 from sgenet.errors import UserError
-from sgenet.inpainter import Inpainted, Inpainter
+
+if TYPE_CHECKING:
+    from sgenet.inpainter import Inpainted
+
+HELP = "Fill the hole of a photograph."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The photo, its hole, the model and the outputs."""
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--hole", type=Path, required=True, help="mask of the photo's size, white = missing")
+    parser.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write (PNG)")
+    parser.add_argument("--save-segmentation", type=Path, help="also write the predicted segmentation (PNG)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """See :func:`run`."""
+    run(options.photo, options.hole, options.model, options.output, options.save_segmentation)
 
 
 def run(photo: Path, hole: Path, model: Path, output: Path, save_segmentation: Path | None = None) -> None:
@@ -25,6 +43,10 @@ def run(photo: Path, hole: Path, model: Path, output: Path, save_segmentation: P
     Raises:
         UserError: a file cannot be used, or the output's name does not end in .png.
     """
+    from pipelines.files import write_atomically
+    from pipelines.pictures import encode_label, encode_png, read_picture
+    from sgenet.inpainter import Inpainter
+
     for path in filter(None, (output, save_segmentation)):
         if path.suffix.lower() != ".png":
             raise UserError(f"the output {path} must be a .png file, which keeps every known pixel as it was")

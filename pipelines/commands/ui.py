@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import sys
 
-from pipelines.tracking.address import artifact_root, tracking_uri, without_secrets
 from sgenet.errors import UserError
 
+HELP = "Open the MLflow UI over the embedded tracking store."
 HOST = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--port``."""
+    parser.add_argument("--port", type=int, default=5000)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """See :func:`run`."""
+    run(options.port)
 
 
 def run(port: int = 5000) -> None:
@@ -18,6 +29,8 @@ def run(port: int = 5000) -> None:
     Raises:
         UserError: the port is taken, or the tracking store is a server, which has its own UI.
     """
+    from pipelines.tracking.address import artifact_root, tracking_uri, without_secrets
+
     address = tracking_uri()
     if address.startswith(("http://", "https://")):
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")

@@ -147,7 +147,7 @@ def test_shards_are_read_without_the_platform() -> None:
 
 def test_the_command_line_starts_without_heavy_packages() -> None:
     """``python -m pipelines --help`` must answer at once."""
-    heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib")
+    heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib", "gradio", "onnx", "onnxruntime")
     printed = run_python(
         f"import sys, pipelines.__main__; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')"
     )

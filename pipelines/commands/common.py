@@ -1,0 +1,31 @@
+"""What every command of ``python -m pipelines`` offers, and what several of them share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Protocol
+
+from pipelines.layout import PARAMS
+
+
+class Command(Protocol):
+    """A module of this package. It is imported to show its help: what is heavy it imports in ``execute``."""
+
+    HELP: str
+    """One sentence."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's arguments."""
+
+    def execute(self, options: argparse.Namespace) -> None:
+        """Run it.
+
+        Raises:
+            UserError: something the user can fix.
+        """
+
+
+def add_params(parser: argparse.ArgumentParser) -> None:
+    """Add ``--params``, the settings file."""
+    parser.add_argument("--params", type=Path, default=PARAMS, help="settings file (default: params.yaml)")
