@@ -8,10 +8,10 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: help install demo test check ui bench clean
+.PHONY: help install demo test check ui bench shipped-model clean
 
 help:            ## list the targets
-	@grep -E '^[a-z]+: .*##|^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 install: .venv/installed  ## the pinned dependencies and this package, into .venv
 
@@ -50,6 +50,12 @@ bench: install   ## how fast the parts are on this machine
 	python benchmarks/methods_table.py
 	python benchmarks/mixed_scenes.py
 	python benchmarks/training_step.py
+
+shipped-model: install  ## train the model that ships with the package (half an hour on one core)
+	for stage in index shards masks floors train evaluate ship; do \
+		python -m pipelines $$stage --params pipelines/shipped/params.yaml --dataset landscapes \
+			$$(case $$stage in train|evaluate) echo --method sge_net;; esac) || exit $$?; \
+	done
 
 clean:           ## remove everything the pipeline made (not .venv)
 	rm -rf data runs report storage mlflow dvc.lock .dvc/cache .dvc/tmp

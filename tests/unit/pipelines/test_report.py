@@ -8,27 +8,15 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
 
-from pipelines.evaluation.files import EvaluationSummary, write_scores
-from pipelines.evaluation.pictures import write_examples
-from pipelines.evaluation.walk import Example, SetScores
-from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.layout import RunPaths
 from pipelines.params import load
 from pipelines.stages import report
-from sgenet.batch import Prediction
 from sgenet.errors import DataError
-from sgenet.evaluation.evaluator import Evaluator
-from sgenet.label_space import OUTDOOR_SCENES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-DATASET = "mixed_scenes"
-SIZE, COUNT = 32, 6
-KEYS = [f"picture <{number}>" for number in range(COUNT)]
-ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
-"""By how much each method is wrong in the hole: SG-Net is missing on purpose."""
 
 
 class _Page(HTMLParser):
@@ -64,12 +52,7 @@ class _Page(HTMLParser):
 def fabricated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with the runs of two floors and two methods."""
     root = tmp_path_factory.mktemp("fabricated")
-    for name in ("mean_colour", "telea"):
-        _fabricate(root / DatasetPaths(DATASET).floors / name, name)
-    for name in ("base_net", "sge_net"):
-        paths = RunPaths(DATASET, name)
-        _fabricate(root / paths.evaluation, name)
-        _fabricate_training(root / paths.model)
+    fabricate_runs(root)
     return root
 
 
@@ -85,65 +68,6 @@ def reported(fabricated: Path) -> Path:
 @pytest.fixture(scope="module")
 def page(reported: Path) -> _Page:
     return _Page((reported / "index.html").read_text(encoding="utf-8"))
-
-
-def _fabricate(folder: Path, method: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    scores = {"centre": _fabricate_scores(method)}
-    summary = EvaluationSummary(DATASET, method, "val", "shards", "masks", OUTDOOR_SCENES.names, tuple(KEYS[:1]))
-    write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
-    write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
-
-
-def _fabricate_scores(method: str) -> SetScores:
-    rng = np.random.default_rng(1)
-    image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
-    label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
-    hole_mask = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
-    hole_mask[:, :, 8:24, 8:24] = 1
-    wrong = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1) + ERRORS[method]
-    inpainted = torch.where(hole_mask > 0, image + wrong, image)
-    predicted = (label.long() + 1) % 8 if method.endswith("net") else None
-    if predicted is not None and method == "sge_net":
-        predicted[:, :16] = label[:, :16]
-    scores = SetScores(Evaluator(8), keys=list(KEYS), num_classes=[2, 2, 4, 4, 6, 6])
-    scores.evaluator.update(inpainted, image, hole_mask, label, predicted)
-    prediction = None
-    if predicted is not None:
-        scores.confidence = [0.9 - 0.1 * number for number in range(COUNT)]
-        prediction = _prediction(with_reliability=method == "sge_net")
-    scores.examples = [
-        Example(
-            KEYS[0],
-            image[0],
-            hole_mask[0],
-            label[0],
-            inpainted[0],
-            predicted_label=None if predicted is None else predicted[0],
-            confidence=None if predicted is None else torch.full((SIZE, SIZE), 0.8),
-            prediction=prediction,
-        )
-    ]
-    return scores
-
-
-def _prediction(with_reliability: bool) -> Prediction:
-    sizes = [SIZE >> scale for scale in range(5)]
-    return Prediction(
-        images=tuple(torch.zeros(1, 3, size, size) for size in sizes),
-        label_logits=tuple(torch.rand(1, 8, size, size, generator=torch.Generator().manual_seed(0)) for size in sizes),
-        reliability=tuple(torch.ones(1, 1, size, size) for size in sizes) if with_reliability else (),
-    )
-
-
-def _fabricate_training(model: Path) -> None:
-    model.mkdir(parents=True)
-    facts = {"parameters": 1_234_567, "macs": 2_500_000_000, "steps": 2000, "seconds": 600.0}
-    (model / "training.json").write_text(json.dumps(facts | {"perceptual_weights": "random"}))
-    recipe = {"losses": {"perceptual": 0.1, "perceptual_weights": "random"}, "training": {"steps": 2000}}
-    (model / "model.json").write_text(json.dumps({"recipe": recipe}))
-    rows = [f"{step},{1 / step},{2 / step if step % 20 == 0 else ''}" for step in range(10, 200, 10)]
-    (model / "losses.csv").write_text("\n".join(["step,reconstruction,critic", *rows]) + "\n")
 
 
 def test_the_page_loads_nothing_from_anywhere(reported: Path, page: _Page) -> None:

@@ -1,0 +1,28 @@
+"""``python -m pipelines ship``: make a trained model the one that ships with the package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipelines.commands.common import add_params
+
+HELP = "Copy a trained and evaluated model, with its card, to where the package ships one."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The settings, which model of them, and where to."""
+    add_params(parser)
+    parser.add_argument("--dataset", required=True, help="a name in datasets of the settings file")
+    parser.add_argument("--method", default="sge_net", help="a name in methods of it (default: %(default)s)")
+    parser.add_argument("-o", "--output", type=Path, help="folder to write into (default: pipelines/shipped)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """See :func:`pipelines.shipping.ship`."""
+    from pipelines.params import load
+    from pipelines.shipping import SHIPPED, ship
+
+    output = options.output or SHIPPED
+    ship(load(options.params), options.dataset, options.method, options.params, output)
+    print(f"{output}: model and card written; commit them to ship them")

@@ -1,0 +1,75 @@
+"""A model ships with a card whose numbers are the run's, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fabricated_runs import DATASET, fabricate_runs
+
+from pipelines.layout import RunPaths
+from pipelines.params import load
+from pipelines.shipping import ship
+from sgenet.errors import CheckpointError
+from sgenet.label_space import OUTDOOR_SCENES
+
+PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
+FACTS = {
+    "pictures_seen": 16_000,
+    "pictures_per_second": 4.0,
+    "machine": "x86_64",
+    "torch": "2.14.1",
+    "git_commit": "abc",
+    "digests": {"shards": "s" * 64, "masks": "m" * 64},
+}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with an evaluated SGE-Net whose weights are a few bytes."""
+    monkeypatch.chdir(tmp_path)
+    fabricate_runs(tmp_path)
+    model = RunPaths(DATASET, "sge_net").model
+    facts = json.loads((model / "training.json").read_text())
+    (model / "training.json").write_text(json.dumps(facts | FACTS))
+    description = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps({**description, "label_space": {"names": OUTDOOR_SCENES.names}}))
+    (model / "model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> None:
+    ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
+    card = (runs / "out" / "README.md").read_text()
+    metrics = json.loads((RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())["centre"]
+    telea = json.loads((runs / "runs" / DATASET / "floors" / "telea" / "metrics.json").read_text())["centre"]
+    rows = {line.split("|")[1].strip(): line for line in card.splitlines() if line.startswith("|")}
+    assert f"{metrics['psnr_hole']:.2f}" in rows["SGE-Net"]
+    assert f"{telea['psnr_hole']:.2f}" in rows["Telea"]
+    assert "sky, water" in card
+    assert "2,000 × 8, 16,000 pictures seen" in card
+
+
+def test_the_model_and_its_picture_are_copied(runs: Path) -> None:
+    ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
+    assert (runs / "out" / "model.safetensors").read_bytes() == b"weights"
+    assert {path.name for path in (runs / "out").iterdir()} == {
+        "model.safetensors",
+        "model.json",
+        "examples.png",
+        "README.md",
+    }
+
+
+def test_a_large_model_does_not_ship_and_nothing_is_written(runs: Path) -> None:
+    with (RunPaths(DATASET, "sge_net").model / "model.safetensors").open("wb") as file:
+        file.truncate(17 << 20)
+    with pytest.raises(CheckpointError, match=r"has 17\.0 MiB, but a shipped model may have 16"):
+        ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
+    assert not (runs / "out").exists()
+
+
+def test_a_model_that_was_not_evaluated_is_named(runs: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"gated_conv.*does not exist; run the train and evaluate stages"):
+        ship(load(PARAMS), DATASET, "gated_conv", PARAMS, runs / "out")
