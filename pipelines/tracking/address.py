@@ -6,15 +6,17 @@ import fcntl
 import os
 import re
 import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sgenet.errors import UserError
 
 _FOLDER = "mlflow"
+_FILE = "mlflow.db"
 
 
 class TrackingError(UserError):
@@ -32,7 +34,32 @@ def tracking_uri() -> str:
         return configured
     folder = Path(_FOLDER).resolve()
     folder.mkdir(exist_ok=True)
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    return f"sqlite:///{folder / _FILE}"
+
+
+def store_exists() -> bool:
+    """Whether there is a tracking store to ask: a configured one, or the embedded one, which is not made by asking."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI", "").strip()) or _embedded_store().is_file()
+
+
+def may_hold_alias(alias: str) -> bool:
+    """Whether it is worth asking the store for models with an alias: False when it certainly has none.
+
+    Looks without MLflow, which takes seconds to import.
+    """
+    if os.environ.get("MLFLOW_TRACKING_URI", "").strip() or not store_exists():
+        return store_exists()
+    try:
+        with closing(sqlite3.connect(f"{_embedded_store().as_uri()}?mode=ro", uri=True, timeout=5)) as store:
+            query = "SELECT 1 FROM registered_model_aliases WHERE alias = ? LIMIT 1"
+            return store.execute(query, (alias,)).fetchone() is not None
+    except sqlite3.Error:
+        # Written by another version of MLflow, or busy: MLflow knows.
+        return True
+
+
+def _embedded_store() -> Path:
+    return Path(_FOLDER).resolve() / _FILE
 
 
 def artifact_root(address: str) -> Path | None:

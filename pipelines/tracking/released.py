@@ -1,0 +1,191 @@
+"""Released models that the tracking store keeps: found by name, alias or run, and copied out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
+
+from pipelines.tracking.address import TrackingError, check_reachable, tracking_uri, without_secrets
+from pipelines.tracking.registry import WEIGHTS_TAG
+
+METHOD_TAG = "sgenet.method"
+
+_RUN_FOLDER = "model"  # where the stage `train` puts the released model among a run's artifacts
+_VERSION_FOLDER = "artifacts"  # where a pyfunc keeps what it was made from
+_DESCRIPTION, _WEIGHTS = "model.json", "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredVersion:
+    """A version of a registered model, as the registry describes it.
+
+    Attributes:
+        name, version: address it as ``models:/<name>/<version>``.
+        aliases: what points at it, sorted.
+        method: the name of its method, or None where the registry does not say.
+        weights_sha256: what ``model.safetensors`` must hash to.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    method: str | None
+    weights_sha256: str
+
+
+class ReleasedModels:
+    """The released models of one tracking store.
+
+    Every method raises a TrackingError where the store cannot be used.
+
+    Args:
+        address: of the store; by default what :func:`pipelines.tracking.address.tracking_uri` says.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address or tracking_uri()
+        check_reachable(self.address)
+        self._client = MlflowClient(self.address, self.address)
+
+    def versions_with_alias(self, alias: str | None = None) -> list[StoredVersion]:
+        """Every version an alias points at, or one certain alias; sorted by name and version."""
+        with self._explained():
+            wanted = {
+                (model.name, int(version))
+                for model in self._models()
+                for name, version in model.aliases.items()
+                if alias in (None, name)
+            }
+        return [self.version(name, str(version)) for name, version in sorted(wanted)]
+
+    def versions_of_method(self, method: str) -> list[StoredVersion]:
+        """The newest version of each registered model that was trained with a method, sorted by name."""
+        with self._explained():
+            found = self._client.search_model_versions(
+                f"tags.`{METHOD_TAG}` = '{method}'", order_by=["version_number DESC"]
+            )
+        newest: dict[str, ModelVersion] = {}
+        for stored in found:
+            newest.setdefault(stored.name, stored)
+        return [self.version(name, str(stored.version)) for name, stored in sorted(newest.items())]
+
+    def version_of_alias(self, name: str, alias: str) -> StoredVersion:
+        """The version that an alias of a registered model points at."""
+        aliases = {key: str(version) for key, version in self._model(name).aliases.items()}
+        if alias not in aliases:
+            known = f"it has {', '.join(sorted(aliases))}" if aliases else "it has none"
+            raise TrackingError(f"the model {name} has no alias '{alias}' ({known}); choose one, or promote a version")
+        return self.version(name, aliases[alias])
+
+    def version(self, name: str, version: str) -> StoredVersion:
+        """One version by its number."""
+        self._model(name)
+        try:
+            stored = self._client.get_model_version(name, version)
+        except MlflowException as error:
+            raise TrackingError(
+                f"the model {name} has no version {version} in {self._store}; see the versions with "
+                "`python -m pipelines ui`"
+            ) from error
+        weights = stored.tags.get(WEIGHTS_TAG)
+        if not weights:
+            raise TrackingError(
+                f"models:/{name}/{version} does not say the hash of its weights ({WEIGHTS_TAG}): it was not "
+                "registered by this project; register it with `python -m pipelines register`"
+            )
+        return StoredVersion(
+            name=name,
+            version=str(stored.version),
+            aliases=tuple(sorted(stored.aliases)),
+            method=stored.tags.get(METHOD_TAG),
+            weights_sha256=weights,
+        )
+
+    def copy_version(self, version: StoredVersion, folder: Path) -> Path:
+        """Copy a version's released model below ``folder``; its hash is not checked yet.
+
+        Returns:
+            The folder that holds ``model.json`` and ``model.safetensors``.
+        """
+        uri = f"models:/{version.name}/{version.version}"
+        return self._copy(uri, f"{uri}/{_VERSION_FOLDER}", folder)
+
+    def copy_run(self, run_id: str, path: str | None, folder: Path) -> Path:
+        """Copy the released model that a run logged below ``folder``.
+
+        Args:
+            path: where among the run's artifacts; ``model``, as the stage ``train`` logs it, by default.
+
+        Returns:
+            The folder that holds ``model.json`` and ``model.safetensors``.
+        """
+        try:
+            self._client.get_run(run_id)
+        except MlflowException as error:
+            raise TrackingError(
+                f"there is no run {run_id} in {self._store}; copy the id from the run's page in the MLflow UI"
+            ) from error
+        return self._copy(f"the run {run_id}", f"runs:/{run_id}/{path or _RUN_FOLDER}", folder)
+
+    def _copy(self, what: str, uri: str, folder: Path) -> Path:
+        try:
+            mlflow.artifacts.download_artifacts(
+                uri, dst_path=str(folder), tracking_uri=self.address, registry_uri=self.address
+            )
+        # Every kind of artifact store has errors of its own.
+        except Exception as error:
+            raise TrackingError(
+                f"the files of {what} cannot be fetched from {self._store} ({_first_line(error)}); check that its "
+                "artifact store is there and holds them"
+            ) from error
+        found = [path.parent for path in sorted(folder.rglob(_DESCRIPTION)) if path.with_name(_WEIGHTS).is_file()]
+        if not found:
+            raise TrackingError(
+                f"{what} holds no released model ({_DESCRIPTION} and {_WEIGHTS}); a training that has ended leaves one"
+            )
+        # A run may hold a model twice: as its training logged it, and within the version registered from it.
+        return min(found, key=lambda path: len(path.parts))
+
+    def _model(self, name: str) -> RegisteredModel:
+        try:
+            return self._client.get_registered_model(name)
+        except MlflowException as error:
+            with self._explained():
+                known = ", ".join(model.name for model in self._models()) or "none"
+            raise TrackingError(
+                f"there is no registered model '{name}' in {self._store} (registered: {known}); correct the name"
+            ) from error
+
+    def _models(self) -> Iterator[RegisteredModel]:
+        token: str | None = None
+        while True:
+            page = self._client.search_registered_models(page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    @property
+    def _store(self) -> str:
+        return without_secrets(self.address)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            raise TrackingError(
+                f"the registry in {self._store} cannot be read ({_first_line(error)}); check MLFLOW_TRACKING_URI and "
+                "that its server is running"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
