@@ -20,7 +20,7 @@ _LENGTH = 16
 _OPERATIONAL = ("loader_processes", "checkpoint_every", "keep_checkpoints")
 
 # Parts of sgenet that training never imports.
-_NOT_TRAINED_WITH = ("figures.py", "inpainter.py", "segmenters")
+_NOT_TRAINED_WITH = ("figures.py", "inpainter", "segmenters")
 
 # Parts of pipelines that decide which pixels a step sees, and in what order.
 _DATA_PATH = ("shards/decode.py", "shards/loader.py", "shards/reader.py", "shards/sampler.py")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sgenet.batch import Prediction
 from sgenet.checks import check_shape
 from sgenet.layers.convolution import activate, conv3x3
-from sgenet.methods.sge_net.confidence import input_reliability, reliability_mask
+from sgenet.methods.sge_net.confidence import confidence_map, input_reliability, reliability_mask
 from sgenet.methods.sge_net.context import build_context
 from sgenet.methods.sge_net.encoder import Encoder
 from sgenet.methods.sge_net.guidance import InferenceStep
@@ -17,6 +17,9 @@ from sgenet.settings import NUM_SCALES, NetworkSettings
 
 STRIDE = 2 ** (NUM_SCALES - 1)
 """Heights and widths must be divisible by this."""
+
+_SMALLEST_PROBABILITY = 1e-12
+_CERTAIN = 1 - 1e-6
 
 
 class SGEGenerator(nn.Module):
@@ -35,6 +38,7 @@ class SGEGenerator(nn.Module):
             raise ValueError("confidence evaluation (SCEM) builds on semantic guidance (SGIM)")
         widths = settings.widths
         self.tau = settings.tau
+        self.guided = guided
         self.evaluated = evaluated
         self.encoder = Encoder(widths, settings.encoder_blocks)
         self.context = build_context(settings.context, widths[-1], settings.context_blocks, settings.image_size)
@@ -53,18 +57,28 @@ class SGEGenerator(nn.Module):
         self.image_heads = nn.ModuleList(conv3x3(width, 3) for width in widths)
         self.label_heads = nn.ModuleList(conv3x3(width, num_classes) for width in widths)
 
-    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+    def forward(self, image: Tensor, hole_mask: Tensor, guide: Tensor | None = None) -> Prediction:
         """Fill the hole.
 
         Args:
             image: (B, 3, H, W) in [-1, 1], H and W divisible by 16; what lies in the hole is not seen.
             hole_mask: (B, 1, H, W), 1 = missing.
+            guide: (B, H, W) int64, a segmentation to be guided by in place of the network's own; where
+                it holds no class id (255), the network decides. See :func:`guide_logits`.
 
         Returns:
-            Pictures, label logits and (SGE-Net) reliability masks at scales 0 … 4.
+            Pictures, label logits (the guided ones, where there is a guide) and (SGE-Net) reliability
+            masks at scales 0 … 4.
+
+        Raises:
+            ValueError: a shape does not fit, or there is a guide for a network without guidance.
         """
         sizes = check_shape(image, "B 3 H W", "image")
         check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
+        if guide is not None:
+            check_shape(guide, "B H W", "guide", **sizes)
+            if not self.guided:
+                raise ValueError("Base-Net's segmentation guides nothing, so that it takes no guide")
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         skips = self.encoder(torch.where(hole_mask > 0.5, 0.0, image), hole_mask)
@@ -76,9 +90,15 @@ class SGEGenerator(nn.Module):
         for scale in reversed(range(NUM_SCALES)):
             images[scale] = torch.tanh(self.image_heads[scale](activate(features)).float())
             logits[scale] = self.label_heads[scale](activate(features)).float()
+            if guide is not None:
+                logits[scale] = guide_logits(logits[scale], guide, scale)
             probabilities = F.softmax(logits[scale], dim=1)
             if self.evaluated:
                 reliability[scale] = self._reliability(scale, probabilities, hole_mask)
+                if guide is not None and scale < NUM_SCALES - 1:
+                    # Where much is given, its equal confidences leave the rule nothing to rank.
+                    certain = confidence_map(probabilities) > _CERTAIN
+                    reliability[scale] = torch.where(certain, 1.0, reliability[scale])
             if scale > 0:
                 step = self.steps[scale - 1]
                 features = step(features, skips[scale - 1], probabilities, reliability.get(scale))
@@ -88,6 +108,28 @@ class SGEGenerator(nn.Module):
         if scale == NUM_SCALES - 1:
             return input_reliability(hole_mask, (probabilities.shape[2], probabilities.shape[3]))
         return reliability_mask(probabilities, self.tau.rule, self.tau.ratios[scale])
+
+
+def guide_logits(logits: Tensor, guide: Tensor, scale: int) -> Tensor:
+    """Put given classes in the place of predicted ones.
+
+    A coarse pixel under which several classes are given gets their mixture, by area; where the guide
+    is silent under a part of it, that part keeps the network's own probabilities.
+
+    Args:
+        logits: (B, K, H/2^l, W/2^l) before the softmax.
+        guide: (B, H, W) int64; what is no class id from 0 to K - 1, such as 255, says nothing.
+        scale: l.
+
+    Returns:
+        Logits of the same shape whose softmax is the mixture; untouched where nothing is given.
+    """
+    classes = torch.arange(logits.shape[1], device=guide.device)
+    one_hot = (guide[:, None] == classes[None, :, None, None]).to(logits.dtype)
+    given = F.avg_pool2d(one_hot, 2**scale)
+    own_share = 1 - given.sum(dim=1, keepdim=True)
+    mixture = given + own_share * F.softmax(logits, dim=1)
+    return torch.where(own_share < 1, mixture.clamp(min=_SMALLEST_PROBABILITY).log(), logits)
 
 
 def _by_scale(values: dict[int, Tensor]) -> tuple[Tensor, ...]:

@@ -34,7 +34,11 @@ class Negative(nn.Module):
         # Probabilities 0.8 and 0.2, and almost nothing for the third class.
         logits = torch.log(torch.cat((0.8 - 0.6 * bright, 0.2 + 0.6 * bright, bright * 0 + 1e-12), dim=1))
         reliability = tuple(1 - nn.functional.max_pool2d(hole_mask, 2**scale) for scale in range(5))
-        return Prediction(images=(-image,), label_logits=(logits,), reliability=reliability)
+        return Prediction(images=_smaller(-image), label_logits=_smaller(logits), reliability=reliability)
+
+
+def _smaller(full):
+    return tuple(nn.functional.avg_pool2d(full, 2**scale) for scale in range(5))
 
 
 @pytest.fixture
@@ -97,6 +101,27 @@ def test_label_confidence_and_reliability_have_the_pictures_size(inpainter, phot
     assert [m.shape for m in inpainted.reliability] == [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
     np.testing.assert_array_equal(inpainted.reliability[0], ~hole)
     assert inpainter(photo, hole).reliability == ()
+
+
+def test_every_scale_is_returned_on_request_at_its_size(inpainter, photo):
+    scales = inpainter(photo, hole_like(photo), details=True).scales
+    sizes = [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
+    assert [scale.image.shape[:2] for scale in scales] == sizes
+    assert [scale.label.shape for scale in scales] == sizes
+    assert [scale.confidence.shape for scale in scales] == sizes
+    np.testing.assert_array_equal(scales[0].image, 255 - photo)
+    block = 255 - photo[16:20, 20:24].reshape(-1, 3).mean(axis=0)
+    np.testing.assert_allclose(scales[2].image[4, 5], block, atol=0.51)
+
+
+def test_many_pictures_of_any_sizes_are_filled_as_each_alone(inpainter, photo):
+    photos = [photo, photo[:20, :31], photo[5:]]
+    holes = [hole_like(picture, slice(3, 9), slice(4, 11)) for picture in photos]
+    many = inpainter.fill_many(photos, holes)
+    for picture, hole, inpainted in zip(photos, holes, many, strict=True):
+        np.testing.assert_array_equal(inpainted.image, inpainter(picture, hole).image)
+    with pytest.raises(DataError, match="3 pictures came with 2 hole masks"):
+        inpainter.fill_many(photos, holes[:2])
 
 
 def test_without_a_hole_the_picture_comes_back_unchanged(inpainter, photo):
@@ -176,13 +201,69 @@ def test_a_mask_that_looks_inverted_is_warned_about_and_others_are_not(inpainter
         inpainter(photo, hole_like(photo))
 
 
+@pytest.fixture
+def guided():
+    recipe = Recipe(network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4))
+    return Inpainter(build_generator("sge_net", recipe, LABELS.num_classes), LABELS, method_name="sge_net")
+
+
+def test_a_guide_shows_in_the_label_changes_the_filling_and_leaves_the_rest_to_the_network(guided, photo):
+    hole = hole_like(photo)
+    guide = np.full(hole.shape, 255, np.uint8)
+    guide[2:30, 20:50] = 2
+    free, inpainted = guided(photo, hole), guided(photo, hole, guide=guide, details=True)
+    assert (inpainted.label[guide == 2] == 2).all()
+    np.testing.assert_array_equal(inpainted.confidence[guide == 2], 1)
+    assert (inpainted.confidence[guide == 255] < 0.999).all()
+    assert (free.image != inpainted.image)[hole].any()
+    np.testing.assert_array_equal(inpainted.image[~hole], photo[~hole])
+    # Every scale shows it, where all of a coarse pixel is given.
+    assert (inpainted.scales[3].label[1:3, 3:6] == 2).all()
+
+
+def test_a_silent_guide_changes_nothing(guided, photo):
+    hole = hole_like(photo)
+    free, silent = guided(photo, hole), guided(photo, hole, guide=np.full(hole.shape, 255, np.uint8))
+    np.testing.assert_array_equal(free.image, silent.image)
+    np.testing.assert_array_equal(free.confidence, silent.confidence)
+
+
+@pytest.mark.parametrize(
+    ("guide", "reason"),
+    [
+        (np.zeros((53, 37), np.uint8), r"found \(53, 37\) of uint8"),
+        (np.zeros((37, 53), np.int64), "of int64"),
+        (np.full((37, 53), 3, np.uint8), "class id 3, but there are the classes 0 to 2"),
+    ],
+)
+def test_a_guide_that_does_not_fit_is_refused(guided, photo, guide, reason):
+    with pytest.raises(DataError, match=reason):
+        guided(photo, hole_like(photo), guide=guide)
+
+
+def test_only_methods_that_are_guided_take_a_guide(guided, inpainter, photo):
+    assert guided.can_be_guided
+    assert not inpainter.can_be_guided
+    with pytest.raises(DataError, match="not guided by a segmentation"):
+        inpainter(photo, hole_like(photo), guide=np.zeros(photo.shape[:2], np.uint8))
+
+
+def test_black_is_missing_where_the_mask_says_so(inpainter, photo):
+    hole = hole_like(photo)
+    black_hole = Image.fromarray(np.where(hole, 0, 255).astype(np.uint8))
+    np.testing.assert_array_equal(inpainter(photo, black_hole, white_is_hole=False).hole, hole)
+    np.testing.assert_array_equal(inpainter(photo, ~hole, white_is_hole=False).hole, hole)
+
+
 def test_a_released_model_is_loaded_and_draws_what_its_generator_draws(tmp_path, photo):
     recipe = Recipe(network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4))
     generator = build_generator("sge_net", recipe, LABELS.num_classes).eval()
     save_released(tmp_path, "sge_net", generator, recipe, LABELS)
     fitting = photo[:32, :48]
     hole = hole_like(fitting)
-    inpainted = Inpainter.load(tmp_path)(fitting, hole)
+    inpainter = Inpainter.load(tmp_path)
+    assert inpainter.method_name == "sge_net"
+    inpainted = inpainter(fitting, hole)
     image = torch.from_numpy(fitting).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         drawn = generator(image, torch.from_numpy(hole)[None, None].float()).image[0]

@@ -13,7 +13,7 @@ from pipelines.params import Settings, load
 from sgenet.batch import Prediction
 from sgenet.methods.build import build_generator, count_parameters
 from sgenet.methods.sge_net.context import ChannelwiseFullyConnected
-from sgenet.methods.sge_net.network import SGEGenerator
+from sgenet.methods.sge_net.network import SGEGenerator, guide_logits
 from sgenet.settings import NetworkSettings
 
 CONTEXTS = ("channel_fc", "dilated", "fourier")
@@ -73,6 +73,37 @@ def test_the_coarsest_reliability_is_the_input_mask_and_the_others_doubt_their_s
         side = SIDE >> scale
         doubted = (masks[scale] == 0).flatten(1).sum(dim=1)
         assert torch.equal(doubted, torch.full((2,), math.ceil(ratio * side * side)))
+
+
+def test_a_given_segmentation_takes_the_place_of_the_predicted_one_mixed_by_area() -> None:
+    logits = torch.log(torch.tensor([0.5, 0.3, 0.2])).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    guide = torch.full((1, 4, 4), 255)
+    guide[0, :2, :2] = torch.tensor([[0, 0], [0, 2]])  # all given: three quarters and a quarter
+    guide[0, :2, 2] = 1  # half given, half the network's own
+    mixed = guide_logits(logits, guide, scale=1).softmax(dim=1)[0]
+    assert torch.allclose(mixed[:, 0, 0], torch.tensor([0.75, 0.0, 0.25]), atol=1e-6)
+    assert torch.allclose(mixed[:, 0, 1], torch.tensor([0.25, 0.65, 0.1]), atol=1e-6)
+    assert torch.equal(guide_logits(logits, guide, scale=1)[:, :, 1], logits[:, :, 1])
+
+
+def test_guidance_reaches_the_picture_the_reliability_and_every_scale() -> None:
+    generator, batch = _generator(), small_batch()
+    guide = torch.full_like(batch.label, 255)
+    guide[:, 8:24] = 1
+    with torch.no_grad():
+        free = generator(batch.image, batch.hole_mask)
+        guided = generator(batch.image, batch.hole_mask, guide)
+    assert (free.image - guided.image).abs().max() > 1e-4
+    for scale in range(4):
+        rows = slice(8 >> scale, 24 >> scale)
+        assert torch.equal(guided.label_logits[scale][:, :, rows].argmax(dim=1).unique(), torch.tensor([1]))
+    with torch.no_grad():
+        all_given = generator(batch.image, batch.hole_mask, torch.zeros_like(batch.label))
+    # Equal confidences have no doubtful share: what is given for certain is not doubted.
+    assert all(bool(mask.all()) for mask in all_given.reliability[:4])
+    assert torch.equal(all_given.reliability[4], free.reliability[4])
+    with pytest.raises(ValueError, match="takes no guide"):
+        _generator("base_net")(batch.image, batch.hole_mask, guide)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
