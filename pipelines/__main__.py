@@ -59,6 +59,17 @@ def train(settings: Settings, dataset: str, method: str) -> None:
     stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model)
 
 
+def dry_run(settings: Settings, dataset: str, method: str) -> None:
+    """Do everything a training does before its first step, print what it would take, and stop."""
+    from pipelines.stages import train as stage
+    from pipelines.training.dry_run import dry_run as lines
+
+    paths = DatasetPaths(dataset)
+    digests = stage.read_digests(paths.shards, paths.masks)
+    job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests)
+    print("\n".join(lines(job, settings.run)))
+
+
 def evaluate(settings: Settings, dataset: str, method: str) -> None:
     """Score a trained method."""
     from pipelines.stages import evaluate as stage
@@ -129,7 +140,8 @@ def _dispatch(options: argparse.Namespace) -> None:
         method = options.method or settings.registry.method
         if method not in settings.methods:
             raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
-        METHOD_STAGES[command](settings, options.dataset, method)
+        function = dry_run if command == "train" and options.dry_run else METHOD_STAGES[command]
+        function(settings, options.dataset, method)
 
 
 def _known(settings: Settings, dataset: str) -> None:
@@ -150,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
         if name in METHOD_STAGES:
             command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
+        if name == "train":
+            command.add_argument("--dry-run", action="store_true", help="stop before the first step: sizes and memory")
     add_params(commands.add_parser("report", help=_first_sentence(report), description=report.__doc__))
     for name, tool in TOOLS.items():
         tool.add_arguments(commands.add_parser(name, help=tool.HELP, description=tool.HELP))

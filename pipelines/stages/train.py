@@ -47,7 +47,7 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         UserError: something the user can fix keeps the training from starting or going on.
         pipelines.training.interruption.TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
     """
-    digests = Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code())
+    digests = read_digests(shards, masks)
     job = plan(settings, dataset, method, shards, masks, digests)
     with logical_run(
         dataset,
@@ -73,6 +73,15 @@ class Digests:
     shards: str
     masks: str
     code: str
+
+
+def read_digests(shards: Path, masks: Path) -> Digests:
+    """Read the hashes of the data from their folders, and take that of the code that runs.
+
+    Raises:
+        DataError: one of the folders is unfinished.
+    """
+    return Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code())
 
 
 def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, digests: Digests) -> TrainingJob:

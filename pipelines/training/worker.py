@@ -61,7 +61,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
         return state.step
     hooks = _hooks(job, place, state, store, supervisor)
     with suppress(TrainingStopped):
-        fit(state, _batches(job, place, state.step), hooks, until_step=last)
+        fit(state, open_batches(job, place, state.step), hooks, until_step=last)
     return state.step
 
 
@@ -90,7 +90,12 @@ def _restore(state: TrainingState, store: CheckpointStore, supervisor: Superviso
         supervisor.say(f"continuing after step {step}")
 
 
-def _batches(job: TrainingJob, place: Place, start: int) -> Iterator[RawBatch]:
+def open_batches(job: TrainingJob, place: Place, start: int) -> Iterator[RawBatch]:
+    """This worker's part of every global batch from number ``start`` on.
+
+    Raises:
+        DataError: the shards are unfinished or altered.
+    """
     training = job.recipe.training
     table = open_index(job.shards).of_split(TRAINING_SPLIT)
     transform = TrainingTransform(job.crop, job.recipe.augmentation)

@@ -1,0 +1,204 @@
+"""Everything a training does before its first step, and what it would take; nothing is written.
+
+Settings resolved, data opened and one batch read, networks built, the newest checkpoint verified:
+what would stop a training on a cluster after minutes in a queue stops the dry run here at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+
+from pipelines.evaluation_masks import load_evaluation_masks
+from pipelines.params import RunSettings
+from pipelines.shards.manifest import read_manifest
+from pipelines.shards.reader import RawBatch
+from pipelines.tracking.address import check_reachable, without_secrets
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.job import Place, TrainingJob
+from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
+from pipelines.training.worker import build_state, open_batches
+from sgenet.batch import InpaintingBatch
+from sgenet.methods.build import count_macs, count_parameters
+from sgenet.training.state import TrainingState
+
+_ADAM_MOMENTS = 2
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """What the shards and masks hold, and what the first batch showed.
+
+    Attributes:
+        pictures: of each split.
+        shard_bytes, num_shards: of all splits.
+        mask_sets: names of the sets of evaluation masks.
+        batch: this worker's part of the first global batch.
+        seconds: it took to open the data and read it.
+    """
+
+    pictures: dict[str, int]
+    shard_bytes: int
+    num_shards: int
+    mask_sets: tuple[str, ...]
+    batch: RawBatch
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """The networks in numbers, and what one worker holds of them in memory, in bytes.
+
+    Attributes:
+        generator, critic: trainable numbers.
+        macs: multiply-accumulates of the generator for one picture.
+        weights: both networks with their buffers, and frozen networks of the losses.
+        average: the moving average of the generator.
+        moments: the optimizers' state once it exists, after the first step.
+        buckets: copies of the gradients that travel between workers; 0 for one worker.
+        step: activations and gradients of one step.
+        checkpoint: one checkpoint of a run under way, in storage.
+    """
+
+    generator: int
+    critic: int
+    macs: int
+    weights: int
+    average: int
+    moments: int
+    buckets: int
+    step: StepMemory
+    checkpoint: int
+
+    @property
+    def together(self) -> int:
+        """What one worker's tensors need at most."""
+        return self.weights + self.average + self.moments + self.buckets + self.step.peak
+
+
+def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
+    """Do everything up to the first step; give what is to be told, a line each.
+
+    Raises:
+        UserError: what would stop the training.
+    """
+    data = open_data(job, run)
+    state = build_state(job)
+    problems: list[str] = []
+    step = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
+    size = measure(job, run, state, data.batch)
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    check_reachable(tracking)
+    return [
+        f"{job.dataset}/{job.method}: dry run, nothing is written",
+        *_data_lines(job, data),
+        *_network_lines(job, run, size),
+        f"checkpoints     {_bytes(size.checkpoint)} each, {job.recipe.training.keep_checkpoints} kept in "
+        f"{without_secrets(job.checkpoints)}",
+        f"tracking        {without_secrets(tracking) if tracking else 'the file mlflow/mlflow.db of this folder'}",
+        f"launch          {_launch(run)}",
+        f"run key         {job.run_key}",
+        *(f"                {problem}" for problem in problems),
+        f"would           {_outlook(step, job.recipe.training.steps)}",
+    ]
+
+
+def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
+    """Open shards and masks and read what the first worker gets of the first global batch.
+
+    Raises:
+        DataError: they are unfinished or altered.
+    """
+    started = time.perf_counter()
+    training = replace(job.recipe.training, loader_processes=0)
+    here = replace(job, recipe=replace(job.recipe, training=training))
+    batch = next(open_batches(here, Place(world=max(run.workers, 1)), start=0))
+    manifest, masks = read_manifest(job.shards), load_evaluation_masks(job.masks)
+    return DataSize(
+        pictures={split: count.written for split, count in manifest.splits.items()},
+        shard_bytes=sum(shard.size for shard in manifest.shards),
+        num_shards=len(manifest.shards),
+        mask_sets=masks.sets,
+        batch=batch,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: RawBatch) -> NetworkSize:
+    """Count what a worker of this training holds."""
+    method = state.method
+    networks = [method.generator, method.critic]
+    trainable = tensor_bytes(weight for network in networks for weight in network.parameters() if weight.requires_grad)
+    weights = tensor_bytes(tensor for network in networks for tensor in network.state_dict().values())
+    judges = tensor_bytes(weight for network in frozen_networks(method) for weight in network.parameters())
+    average = tensor_bytes(state.ema.network.state_dict().values())
+    # Adam's moments do not exist before the first step, and then have the size of what is trained.
+    moments = _ADAM_MOMENTS * trainable
+    pictures = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
+    return NetworkSize(
+        generator=count_parameters(method.generator),
+        critic=count_parameters(method.critic),
+        macs=count_macs(state.ema.network, job.crop),
+        weights=weights + judges,
+        average=average,
+        moments=moments,
+        buckets=trainable if run.workers > 1 else 0,
+        step=step_memory(method, pictures, job.recipe.training.precision),
+        checkpoint=weights + average + moments,
+    )
+
+
+def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
+    pictures = ", ".join(f"{count} {split}" for split, count in data.pictures.items())
+    num, _, height, width = data.batch.image.shape
+    hole = float(data.batch.hole_mask.float().mean())
+    return [
+        f"data            {pictures} pictures in {data.num_shards} shards, {_bytes(data.shard_bytes)}, in {job.shards}",
+        f"masks           {', '.join(data.mask_sets)} in {job.masks}",
+        f"first batch     {num} × {width}×{height} px read in {data.seconds:.2f} s, {hole:.0%} missing",
+    ]
+
+
+def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> list[str]:
+    training = job.recipe.training
+    share = training.batch_size // max(run.workers, 1)
+    found = "measured in one step" if size.step.computed else "computed from shapes"
+    lines = [
+        f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC a picture",
+        f"critic          {size.critic / 1e6:.2f} M parameters",
+        f"memory          of one worker, {share} pictures a step, {training.precision}:",
+        f"  weights         {_bytes(size.weights)}",
+        f"  moving average  {_bytes(size.average)}",
+        f"  optimizers      {_bytes(size.moments)}",
+        f"  one step        {_bytes(size.step.peak)} of activations and gradients at their peak, {found}",
+    ]
+    if size.buckets:
+        lines.append(f"  between workers {_bytes(size.buckets)}")
+    lines.append(
+        f"  together        {_bytes(size.together)}, and what the device needs beside tensors (algorithms' workspaces, "
+        "the allocator's reserve, CUDA itself)"
+    )
+    return lines
+
+
+def _launch(run: RunSettings) -> str:
+    if run.workers == 0:
+        return "in the calling process, without Ray"
+    where = "the Ray cluster of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "Ray on this machine"
+    device = "one GPU each" if run.use_gpu else f"{run.cpus_per_worker or 'an even share of the'} cores each"
+    return f"{run.workers} workers on {where}, {device}"
+
+
+def _outlook(step: int, steps: int) -> str:
+    if step >= steps:
+        return f"train no step: all {steps} are done, the model would be released from the stored state"
+    return f"continue after step {step} of {steps}" if step else f"start from the beginning, {steps} steps"
+
+
+def _bytes(count: int) -> str:
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit < 2 else f"{value:.1f} {_UNITS[unit]}"

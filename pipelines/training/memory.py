@@ -1,0 +1,144 @@
+"""What one training step takes in memory, from the shapes of its tensors: nothing is computed."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sgenet.batch import InpaintingBatch
+from sgenet.methods.method import Method
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """The largest amount of memory that the tensors of a step hold at one time.
+
+    Attributes:
+        peak: bytes of activations, gradients and passing results; weights and optimizer state not counted.
+        computed: whether the step was run for it, or gone through by shapes alone.
+    """
+
+    peak: int
+    computed: bool
+
+
+def step_memory(method: Method, batch: InpaintingBatch, precision: str) -> StepMemory:
+    """The memory of one step's forward and backward passes, both networks, in the order of the training step.
+
+    What the tensors hold is exact. What a device takes beyond them is not counted: workspaces of
+    convolution algorithms, the allocator's reserve, a CUDA context. The weights stay as they are.
+
+    Args:
+        batch: one worker's share of the global batch, on the CPU.
+        precision: ``float32`` or ``bfloat16``.
+    """
+    weights = [*method.generator.parameters(), *method.critic.parameters()]
+    frozen = [weight for network in frozen_networks(method) for weight in network.parameters()]
+    held = {tensor.untyped_storage()._cdata for tensor in (*weights, *frozen)}
+    try:
+        return StepMemory(_peak_by_shapes(method, batch, precision, held), computed=False)
+    except RuntimeError:
+        # EdgeConnect draws its edges with NumPy, which needs the pixels.
+        _forget_gradients(weights)
+        live = _LiveBytes(held)
+        with live:
+            _pass_forward_and_backward(method, batch, precision)
+        return StepMemory(live.peak, computed=True)
+    finally:
+        _forget_gradients(weights)
+
+
+def frozen_networks(method: Method) -> list[nn.Module]:
+    """What the objective judges with and nobody trains: a VGG, or nothing."""
+    found = getattr(method.objective, "vgg", None)
+    return [found] if isinstance(found, nn.Module) else []
+
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the elements of some tensors."""
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _peak_by_shapes(method: Method, batch: InpaintingBatch, precision: str, held: set[int]) -> int:
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        shapes = InpaintingBatch(
+            mode.from_tensor(batch.image), mode.from_tensor(batch.hole_mask), mode.from_tensor(batch.label)
+        )
+        live = _LiveBytes(held)
+        with live:
+            _pass_forward_and_backward(method, shapes, precision)
+    return live.peak
+
+
+def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision: str) -> None:
+    """As :func:`sgenet.training.step.training_step`, without the updates and the look at what came out."""
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    objective = method.objective
+    with autocast:
+        prediction = method.generator(batch.image, batch.hole_mask)
+    if objective.trains_critic:
+        with autocast:
+            terms = objective.critic_terms(batch, prediction, method.critic)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    trainable = [weight for weight in method.critic.parameters() if weight.requires_grad]
+    for weight in trainable:
+        weight.requires_grad_(False)
+    try:
+        with autocast:
+            terms = objective.generator_terms(batch, prediction, method.critic)
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    finally:
+        for weight in trainable:
+            weight.requires_grad_(True)
+
+
+def _forget_gradients(weights: Iterable[Tensor]) -> None:
+    for weight in weights:
+        weight.grad = None
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the storages that operations make and that are still alive.
+
+    Args:
+        held: addresses of storages that are not to be counted.
+    """
+
+    def __init__(self, held: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._now = 0
+        self._held = held
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and count what it made."""
+        results = function(*args, **(kwargs or {}))
+        for result in tree_leaves(results):
+            if isinstance(result, Tensor):
+                self._count(result.untyped_storage())
+        return results
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        address = storage._cdata
+        if address in self._held or address in self._alive:
+            return
+        size = storage.nbytes()
+        self._alive.add(address)
+        self._now += size
+        self.peak = max(self.peak, self._now)
+        weakref.finalize(storage, self._release, address, size)
+
+    def _release(self, address: int, size: int) -> None:
+        self._alive.discard(address)
+        self._now -= size

@@ -1,0 +1,168 @@
+"""``train --dry-run``: what it says is what a training then does and takes, and it leaves no trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tiny import DATASET, METHOD, tiny_job, tiny_recipe, tiny_settings
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from pipelines.__main__ import main
+from pipelines.params import RunSettings, parse
+from pipelines.stages import train as stage
+from pipelines.training.display import LoggedStep
+from pipelines.training.dry_run import dry_run, measure, open_data
+from pipelines.training.job import Place, TrainingJob
+from pipelines.training.worker import build_state, train
+from sgenet.batch import InpaintingBatch
+from sgenet.errors import CheckpointError, DataError
+from sgenet.training.step import training_step
+
+HERE = RunSettings(workers=0)
+
+
+class _StopAfter:
+    """A supervisor that asks to stop once a step has been logged."""
+
+    def __init__(self, step: int) -> None:
+        self._last, self._stop = step, False
+
+    def show(self, logged: LoggedStep) -> None:
+        self._stop = logged.step >= self._last
+
+    def say(self, text: str) -> None:
+        pass
+
+    def stop_requested(self) -> bool:
+        return self._stop
+
+
+def _said(job: TrainingJob, run: RunSettings = HERE) -> str:
+    return "\n".join(dry_run(job, run))
+
+
+@pytest.mark.slow
+# In bfloat16 oneDNN keeps buffers of its own, which count beside networks as small as these.
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.03), ("bfloat16", 0.2)])
+def test_the_memory_of_a_step_is_what_a_real_step_allocates(
+    tiny_dataset: Path, tmp_path: Path, precision: str, tolerance: float
+) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage", precision=precision)
+    state, batch = build_state(job), open_data(job, HERE).batch
+    size = measure(job, HERE, state, batch)
+    assert not size.step.computed
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        training_step(state, InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label))
+    allocated = _peak(profiler, tmp_path / "trace.json")
+    # At the peak, in the generator's backward pass, the critic has been updated: its moments are there.
+    critic_moments = 2 * sum(4 * weight.numel() for weight in state.method.critic.parameters())
+    assert allocated == pytest.approx(size.step.peak + critic_moments, rel=tolerance)
+
+
+def _peak(profiler: profile, trace: Path) -> int:
+    profiler.export_chrome_trace(str(trace))
+    events = json.loads(trace.read_text())["traceEvents"]
+    return max(event["args"]["Total Allocated"] for event in events if event["name"] == "[memory]")
+
+
+def test_a_checkpoint_has_the_size_it_was_said_to_have(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage")
+    state, batch = build_state(job), open_data(job, HERE).batch
+    size = measure(job, HERE, state, batch)
+    training_step(state, InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label))
+    content = {key: value for key, value in state.state_dict().items() if key != "random"}
+    # Adam also keeps a counter of steps beside each weight, a number of four bytes.
+    assert size.checkpoint == sum(
+        tensor.numel() * tensor.element_size() for tensor in _tensors(content) if tensor.dim()
+    )
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+
+
+def test_measuring_leaves_the_training_as_it_was(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage")
+    state, batch = build_state(job), open_data(job, HERE).batch
+    measure(job, HERE, state, batch)
+    fresh = build_state(job)
+    for measured, untouched in zip(_tensors(state.state_dict()), _tensors(fresh.state_dict()), strict=True):
+        assert torch.equal(measured, untouched)
+    weights = [*state.method.generator.parameters(), *state.method.critic.parameters()]
+    assert all(weight.grad is None for weight in weights)
+    assert all(weight.requires_grad for weight in state.method.critic.parameters())
+
+
+def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage")
+    state = build_state(job)
+    alone, two = (
+        measure(job, run, state, open_data(job, run).batch) for run in (RunSettings(workers=1), RunSettings(workers=2))
+    )
+    assert alone.buckets == 0
+    assert two.buckets * 2 == two.moments
+    assert two.step.peak < 0.8 * alone.step.peak
+
+
+@pytest.mark.slow
+def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
+    assert "would           start from the beginning, 8 steps" in _said(job)
+    assert train(job, Place(), _StopAfter(5)) == 5
+    assert f"run key         {job.run_key}" in _said(job)
+    assert "would           continue after step 5 of 8" in _said(job)
+
+    newest = Path(job.checkpoints) / "step-00000005.pt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    said = _said(job)
+    assert "passed over the checkpoint of step 5" in said
+    assert "would           continue after step 4 of 8" in said
+
+    train(job, Place(), _StopAfter(99))
+    assert "would           train no step: all 8 are done" in _said(job)
+
+
+def test_the_command_prints_the_key_of_the_training_and_writes_nothing(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / DATASET).symlink_to(tiny_dataset)
+    settings = tiny_settings(tiny_dataset, tmp_path / "storage")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    before = sorted(path for root in (tmp_path, tiny_dataset) for path in root.rglob("*"))
+
+    assert main(["train", "--dataset", DATASET, "--method", METHOD, "--dry-run"]) == 0
+
+    said = capsys.readouterr().out
+    shards, masks = tiny_dataset / "shards", tiny_dataset / "masks"
+    job = stage.plan(settings, DATASET, METHOD, shards, masks, stage.read_digests(shards, masks))
+    assert f"run key         {job.run_key}" in said
+    assert "4 × 32×32 px" in said
+    assert sorted(path for root in (tmp_path, tiny_dataset) for path in root.rglob("*")) == before
+
+
+def test_what_would_stop_the_training_stops_the_dry_run(tiny_dataset: Path, tmp_path: Path) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage")
+    with pytest.raises(DataError, match="run the shards stage"):
+        dry_run(replace(job, shards=tmp_path / "nothing"), HERE)
+    recipe = tiny_recipe()
+    recipe["losses"] |= {"perceptual": 0.1, "perceptual_weights": str(tmp_path / "vgg.pth")}
+    settings = tiny_settings(tiny_dataset, tmp_path / "storage").model_dump(mode="json")
+    settings["recipes"][DATASET] = recipe
+    digests = stage.Digests(shards="shards", masks="masks", code="code")
+    job = stage.plan(parse(settings), DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", digests)
+    with pytest.raises(CheckpointError, match=r"vgg\.pth cannot be read"):
+        dry_run(job, HERE)
