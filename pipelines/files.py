@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,6 +80,15 @@ def sha256_of_file(path: Path) -> str:
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_files(paths: Iterable[Path], root: Path) -> str:
+    """Hash files by their names below ``root`` and their bytes; the order they come in does not matter."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
 
 

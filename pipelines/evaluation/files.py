@@ -3,7 +3,7 @@
 =========================  ========================================================================
 ``metrics.json``           ``{set: {score: mean}}``, what ``dvc metrics show`` prints
 ``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over pictures
-``pictures.parquet``       a row for every picture and set, with all its scores
+``pictures.parquet``       a row for every picture and set, with all its scores and confusion counts
 ``strata.csv``             the same scores per scene complexity and per hole-ratio bin
 ``pictures/``              original, corrupted, inpainted, labels of the example pictures
 ``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
@@ -31,7 +31,7 @@ from pipelines.evaluation.walk import SetScores
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mean_iou
-from sgenet.evaluation.statistics import Estimate, bootstrap, mean_estimate
+from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
 
 METRICS = "metrics.json"
@@ -52,10 +52,11 @@ class EvaluationSummary:
 
     Attributes:
         dataset, method, split: their names.
-        shards_digest, masks_digest: identify the pictures and the holes; scores are comparable
-            only where both agree.
+        shards_digest, masks_digest, code_digest: identify the pictures, the holes and the code that
+            scored them; scores are comparable only where all three agree.
         class_names: names of the predicted classes.
         examples: keys of the pictures in ``pictures/``, by their number there.
+        weights_sha256: of the model's weights file; None for a method without.
     """
 
     dataset: str
@@ -63,8 +64,10 @@ class EvaluationSummary:
     split: str
     shards_digest: str
     masks_digest: str
+    code_digest: str
     class_names: tuple[str, ...]
     examples: tuple[str, ...]
+    weights_sha256: str | None = None
 
 
 def write_scores(
@@ -111,7 +114,7 @@ def _estimate(scores: SetScores, name: str) -> Estimate:
     """A score with its interval; NaN where the method has no such score."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return bootstrap(matrices, _miou_of)
+        return bootstrap_total(matrices, _miou_of)
     return mean_estimate([getattr(score, name) for score in scores.evaluator.scores])
 
 
@@ -119,7 +122,7 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
     """A score's mean over some of the pictures; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return _miou_of(matrices[rows]) if len(matrices) else math.nan
+        return _miou_of(matrices[rows].sum(axis=0)) if len(matrices) else math.nan
     return finite_mean([getattr(scores.evaluator.scores[row], name) for row in rows])
 
 
@@ -132,8 +135,8 @@ def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
     return torch.stack(matrices).numpy() if matrices else np.zeros((0, 1, 1), np.int64)
 
 
-def _miou_of(matrices: npt.NDArray[np.int64]) -> float:
-    return mean_iou(torch.from_numpy(matrices.sum(axis=0)))
+def _miou_of(counts: npt.NDArray[np.int64]) -> float:
+    return mean_iou(torch.from_numpy(counts))
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
@@ -147,7 +150,7 @@ def _intervals(scores: SetScores) -> dict[str, list[float]]:
 
 def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     rows = scores.evaluator.scores
-    columns: dict[str, Sequence[object]] = {
+    columns: dict[str, Sequence[object] | pa.Array] = {
         "set": [name] * len(rows),
         "key": scores.keys,
         **{score: [getattr(row, score) for row in rows] for score in SCORE_NAMES},
@@ -156,8 +159,17 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
         "stratum": [stratum(count) for count in scores.num_classes],
         # One schema for every method, so that tables of several methods can be joined.
         "confidence_hole": scores.confidence or [math.nan] * len(rows),
+        # Flattened (C, C): what the mIoU of any of these pictures together is taken from.
+        "confusion": _counts(scores.evaluator.confusions, len(rows)),
+        "confusion_hole": _counts(scores.evaluator.hole_confusions, len(rows)),
     }
     return pa.table(columns)
+
+
+def _counts(matrices: Sequence[torch.Tensor], num_rows: int) -> pa.Array:
+    """Confusion matrices as lists of integers; nulls for a method without segmentation."""
+    kind = pa.list_(pa.int64())
+    return pa.array([matrix.flatten().tolist() for matrix in matrices], kind) if matrices else pa.nulls(num_rows, kind)
 
 
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:

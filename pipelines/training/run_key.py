@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pipelines
 import sgenet
+from pipelines.files import digest_files
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
 from sgenet.settings import HoleSettings, Recipe
@@ -75,15 +76,6 @@ def digest_code() -> str:
     ]
     data_path = [path for name in _DATA_PATH if (path := platform / name).exists()]
     return digest_files([*trained_with, *data_path], library.parent)
-
-
-def digest_files(paths: Iterable[Path], root: Path) -> str:
-    """Hash files by their names below ``root`` and their bytes; the order they come in does not matter."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 def _describe_hole(hole: HoleSettings) -> dict[str, object]:

@@ -54,16 +54,46 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     drawn = [statistic(samples[rng.integers(0, num_pictures, num_pictures)]) for _ in range(resamples)]
     finite = [result for result in drawn if not math.isnan(result)]
-    if not finite:
-        return Estimate(value, math.nan, math.nan, num_pictures)
-    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high), num_pictures)
+    bounds = _interval(np.array(finite)) if finite else (math.nan, math.nan)
+    return Estimate(value, *bounds, num_pictures)
+
+
+def bootstrap_total(
+    samples: npt.NDArray[np.int64],
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    resamples: int = RESAMPLES,
+    seed: int = _SEED,
+) -> Estimate:
+    """As :func:`bootstrap` for a statistic of the pictures' sum, without copying every resample's pictures.
+
+    Args:
+        samples: (N, …) counts, one entry a picture.
+        statistic: from the sum (…) to a number; NaN results of a resample are left out.
+    """
+    num_pictures = len(samples)
+    value = statistic(samples.sum(axis=0)) if num_pictures else math.nan
+    if math.isnan(value):
+        return Estimate(math.nan, math.nan, math.nan, num_pictures)
+    draws = np.random.default_rng(seed).integers(0, num_pictures, (resamples, num_pictures))
+    row = np.arange(resamples)[:, None] * num_pictures
+    times = np.bincount((draws + row).ravel(), minlength=draws.size).reshape(draws.shape)
+    # In float64, where the product is a fast one: sums of counts are exact below 2**53.
+    totals = times.astype(np.float64) @ samples.reshape(num_pictures, -1).astype(np.float64)
+    drawn = [statistic(total) for total in totals.astype(np.int64).reshape(resamples, *samples.shape[1:])]
+    finite = [result for result in drawn if not math.isnan(result)]
+    bounds = _interval(np.array(finite)) if finite else (math.nan, math.nan)
+    return Estimate(value, *bounds, num_pictures)
 
 
 def mean_estimate(values: npt.ArrayLike, resamples: int = RESAMPLES, seed: int = _SEED) -> Estimate:
     """Mean of one number a picture; NaNs are pictures that the number does not exist for, and left out."""
     samples = np.asarray(values, np.float64)
-    return bootstrap(samples[~np.isnan(samples)], lambda drawn: float(drawn.mean()), resamples, seed)
+    samples = samples[~np.isnan(samples)]
+    if not len(samples):
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    # As bootstrap() with the mean, all resamples at once.
+    draws = np.random.default_rng(seed).integers(0, len(samples), (resamples, len(samples)))
+    return Estimate(float(samples.mean()), *_interval(samples[draws].mean(axis=1)), len(samples))
 
 
 def paired_difference(
@@ -98,6 +128,11 @@ def spearman(pairs: npt.NDArray[np.float64]) -> float:
     if len(pairs) < 2:
         return math.nan
     return pearson(np.stack([_mean_ranks(pairs[:, 0]), _mean_ranks(pairs[:, 1])], axis=1))
+
+
+def _interval(results: npt.NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(results, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _mean_ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -36,7 +36,9 @@ def fabricate_runs(root: Path) -> None:
 def fabricate_evaluation(folder: Path, method: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scores = {"centre": _fabricate_scores(method)}
-    summary = EvaluationSummary(DATASET, method, "val", "shards", "masks", OUTDOOR_SCENES.names, tuple(KEYS[:1]))
+    summary = EvaluationSummary(
+        DATASET, method, "val", "shards", "masks", "code", OUTDOOR_SCENES.names, tuple(KEYS[:1])
+    )
     write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
     write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import sgenet
+from pipelines.evaluation import code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.walk import (
     Fill,
@@ -26,6 +29,7 @@ from pipelines.floors import mean_colour
 from pipelines.params import DataSettings, SourceSettings
 from pipelines.shards.reader import RawBatch
 from sgenet.batch import Prediction
+from sgenet.evaluation.metrics import mean_iou
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.release import Released
 from sgenet.settings import Recipe
@@ -83,7 +87,7 @@ def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScore
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
     folder.mkdir()
-    summary = EvaluationSummary("mixed", "sge_net", "val", "shards", "masks", OUTDOOR_SCENES.names, KEYS[:2])
+    summary = EvaluationSummary("mixed", "sge_net", "val", "shards", "masks", "code", OUTDOOR_SCENES.names, KEYS[:2])
     return write_scores(folder, scores, EDGES, summary)
 
 
@@ -111,6 +115,14 @@ def test_the_parquet_table_and_the_means_agree(written: Path) -> None:
         rows = [row for row in table if row["set"] == set_name]
         for score in ("psnr", "psnr_hole", "ssim", "l1_hole"):
             assert metrics[set_name][score] == pytest.approx(np.mean([row[score] for row in rows]), abs=1e-6)
+
+
+def test_the_mean_iou_of_any_pictures_follows_from_the_table(written: Path) -> None:
+    metrics = json.loads((written / "metrics.json").read_text())
+    table = pq.read_table(written / "pictures.parquet").to_pylist()
+    for column, score in (("confusion", "miou"), ("confusion_hole", "miou_hole")):
+        counts = np.sum([row[column] for row in table if row["set"] == "wide"], axis=0).reshape(8, 8)
+        assert mean_iou(torch.from_numpy(counts)) == pytest.approx(metrics["wide"][score], abs=1e-6)
 
 
 def test_groups_partition_the_pictures(written: Path) -> None:
@@ -145,6 +157,23 @@ def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
     metrics = _write(tmp_path / "floor", _scores(fill=floor_fill(mean_colour)))
     assert not {"miou", "pixel_accuracy", "confidence_hole"} & metrics["wide"].keys()
     assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
+    table = pq.read_table(tmp_path / "floor" / "pictures.parquet")
+    assert table["confusion"].null_count == 2 * COUNT
+
+
+def test_the_digest_of_the_metric_code_sees_a_changed_line_and_a_changed_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = code.digest_metric_code()
+    assert code.digest_metric_code() == digest
+    shutil.copytree(sgenet.__path__[0], tmp_path / "sgenet", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sgenet, "__path__", [str(tmp_path / "sgenet")])
+    assert code.digest_metric_code() == digest
+    with (tmp_path / "sgenet" / "evaluation" / "metrics.py").open("a") as file:
+        file.write("# edited\n")
+    edited = code.digest_metric_code()
+    monkeypatch.setattr(code.importlib.metadata, "version", lambda name: "0.0")
+    assert len({digest, edited, code.digest_metric_code()}) == 3
 
 
 def test_a_mean_lies_in_its_interval(written: Path) -> None:

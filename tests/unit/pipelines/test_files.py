@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.files import publish_folder, sha256_of_file, write_atomically
+from pipelines.files import digest_files, publish_folder, sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 
@@ -78,3 +78,15 @@ def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")
     assert sha256_of_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_digest_of_files_sees_names_and_content_but_no_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("1")
+    second.write_text("2")
+    digest = digest_files([first, second], tmp_path)
+    assert digest_files([second, first], tmp_path) == digest
+    second.write_text("3")
+    assert digest_files([first, second], tmp_path) != digest
+    second.write_text("2")
+    assert digest_files([first, second.rename(tmp_path / "c.py")], tmp_path) != digest

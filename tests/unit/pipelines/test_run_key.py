@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.training.run_key import digest_code, digest_files, run_key
+from pipelines.training.run_key import digest_code, run_key
 from sgenet.errors import DataError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES
 from sgenet.settings import HoleSettings, LossSettings, Recipe, TrainingSettings
@@ -76,18 +76,6 @@ def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
     hole = HoleSettings(kind="files", path=str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="nowhere"):
         run_key(**{**IDENTITY, "holes": (hole,)})
-
-
-def test_digest_of_files_sees_names_and_content_but_no_order(tmp_path: Path) -> None:
-    first, second = tmp_path / "a.py", tmp_path / "b.py"
-    first.write_text("1")
-    second.write_text("2")
-    digest = digest_files([first, second], tmp_path)
-    assert digest_files([second, first], tmp_path) == digest
-    second.write_text("3")
-    assert digest_files([first, second], tmp_path) != digest
-    second.write_text("2")
-    assert digest_files([first, second.rename(tmp_path / "c.py")], tmp_path) != digest
 
 
 def test_code_digest_is_the_same_every_time() -> None:

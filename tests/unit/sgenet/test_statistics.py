@@ -9,7 +9,14 @@ import pytest
 from scipy.stats import spearmanr
 
 from sgenet.evaluation.confidence import correlate
-from sgenet.evaluation.statistics import bootstrap, mean_estimate, paired_difference, pearson, spearman
+from sgenet.evaluation.statistics import (
+    bootstrap,
+    bootstrap_total,
+    mean_estimate,
+    paired_difference,
+    pearson,
+    spearman,
+)
 
 
 def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
@@ -24,6 +31,23 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
 def test_the_same_values_give_the_same_interval() -> None:
     values = np.random.default_rng(5).random(50)
     assert mean_estimate(values) == mean_estimate(values)
+
+
+def test_the_mean_is_bootstrapped_like_any_other_statistic() -> None:
+    values = np.random.default_rng(5).normal(20, 3, 333)
+    slow = bootstrap(values, lambda drawn: float(drawn.mean()))
+    fast = mean_estimate(values)
+    assert (fast.low, fast.value, fast.high) == pytest.approx((slow.low, slow.value, slow.high), rel=1e-12)
+
+
+def test_a_statistic_of_the_sum_is_bootstrapped_like_any_other() -> None:
+    counts = np.random.default_rng(5).integers(0, 2**33, (41, 3, 2))
+
+    def share(total: np.ndarray) -> float:
+        return float(total[0, 1] / total.sum())
+
+    assert bootstrap_total(counts, share) == bootstrap(counts, lambda drawn: share(drawn.sum(axis=0)))
+    assert math.isnan(bootstrap_total(counts[:0], share).value)
 
 
 def test_pictures_without_a_value_are_left_out() -> None:
