@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,22 @@ def read_picture(path: Path, name: str) -> Image.Image:
         raise DataError(f"the {name} {path} cannot be read ({error.strerror}); check its path") from error
 
 
-def decode_picture(content: bytes, where: str) -> Image.Image:
+class OversizedPicture(DataError):
+    """A picture that claims to be larger than memory allows."""
+
+
+def decode_picture(
+    content: bytes,
+    where: str,
+    *,
+    formats: tuple[str, ...] = _FORMATS,
+    inspect: Callable[[Image.Image], None] | None = None,
+) -> Image.Image:
     """Decode a whole picture; nothing cut off is accepted, nor what claims to be larger than memory allows.
+
+    Args:
+        formats: Pillow's names of the formats to understand.
+        inspect: called with the picture before its pixels are decoded; what it raises is passed on.
 
     Raises:
         DataError: ``where``, and what is wrong with it.
@@ -41,13 +56,15 @@ def decode_picture(content: bytes, where: str) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns at the size where it should be refused here.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+            picture = Image.open(io.BytesIO(content), formats=formats)
+            if inspect is not None:
+                inspect(picture)
             picture.load()
     except UnidentifiedImageError as error:
         raise DataError(f"{where} is not a picture in a known format; use PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise DataError(f"{where} has more than {limit} million pixels; scale it down") from error
+        raise OversizedPicture(f"{where} has more than {limit} million pixels; scale it down") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{where} is damaged ({error}); save it again") from error
     return picture

@@ -1,0 +1,138 @@
+"""The HTTP interface of a served model, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from sent import file_of, mask, picture, pixels_of, row
+from starlette.testclient import TestClient
+
+from pipelines.serving.application import serving_application
+from pipelines.serving.limits import Limits
+from pipelines.serving.pairs import Pair
+from sgenet.inpainter import Inpainted
+
+DESCRIPTION = {"name": "sge-net@champion", "version": "3", "method": "sge_net", "classes": ["sky", "tree"]}
+
+
+async def paint_red(pair: Pair) -> Inpainted:
+    image = pair.pixels.copy()
+    image[pair.hole] = (255, 0, 0)
+    confidence = np.full(pair.hole.shape, 0.75, np.float32)
+    return Inpainted(image, pair.hole, np.ones(pair.hole.shape, np.uint8), confidence)
+
+
+def client(fill=paint_red, **limits) -> TestClient:
+    return TestClient(serving_application(fill, DESCRIPTION, Limits(**limits)), raise_server_exceptions=False)
+
+
+def red() -> np.ndarray:
+    image = picture().copy()
+    image[mask() > 0] = (255, 0, 0)
+    return image
+
+
+FILES = {"image": ("p.png", file_of(picture())), "hole_mask": ("m.png", file_of(mask()))}
+
+
+def test_json_is_answered_in_json():
+    answered = client().post("/inpaint", json=row())
+    assert answered.status_code == 200
+    content = answered.json()
+    np.testing.assert_array_equal(pixels_of(content["inpainted"]), red())
+    np.testing.assert_array_equal(pixels_of(content["segmentation"]), np.ones((20, 28)))
+    assert content["confidence"] == 0.75
+
+
+def test_a_form_is_answered_with_the_picture():
+    answered = client().post("/inpaint", files=FILES)
+    assert (answered.status_code, answered.headers["content-type"]) == (200, "image/png")
+    np.testing.assert_array_equal(pixels_of(answered.content), red())
+
+
+def test_the_client_may_say_what_it_wants():
+    as_json = client().post("/inpaint", files=FILES, headers={"Accept": "application/json"})
+    assert set(as_json.json()) == {"inpainted", "segmentation", "confidence"}
+    as_picture = client().post("/inpaint", json=row(), headers={"Accept": "image/png"})
+    np.testing.assert_array_equal(pixels_of(as_picture.content), red())
+
+
+def test_rows_are_filled_at_the_same_time_and_answered_in_their_order():
+    waiting = []
+
+    async def when_three_wait(pair: Pair) -> Inpainted:
+        waiting.append(pair)
+        while len(waiting) < 3:
+            await asyncio.sleep(0.001)
+        return await paint_red(pair)
+
+    pictures = [picture(seed=seed) for seed in range(3)]
+    answered = client(when_three_wait).post("/invocations", json={"inputs": [row(image) for image in pictures]})
+    for image, prediction in zip(pictures, answered.json()["predictions"], strict=True):
+        np.testing.assert_array_equal(pixels_of(prediction["inpainted"])[0], image[0])
+
+
+def test_what_is_served_can_be_asked():
+    described = client(rows=5).get("/model").json()
+    assert {key: described[key] for key in DESCRIPTION} == DESCRIPTION
+    assert described["limits"]["rows"] == 5
+    assert client().get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "sentence"),
+    [
+        ("POST", "/inpaint", {"content": b"{}", "headers": {"Content-Type": "text/csv"}}, 415, "says text/csv"),
+        ("POST", "/inpaint", {"content": b"{}"}, 415, "nothing about its type"),
+        ("POST", "/invocations", {"files": FILES}, 415, "says multipart/form-data"),
+        ("GET", "/inpaint", {}, 405, "does not take GET"),
+        ("DELETE", "/model", {}, 405, "does not take DELETE"),
+        ("POST", "/nothing", {"json": {}}, 404, "nothing at this path"),
+        ("POST", "/inpaint/", {"json": {}}, 404, "nothing at this path"),
+        ("POST", "/inpaint", {"json": [1]}, 400, "found a list"),
+        ("POST", "/invocations", {"json": row()}, 400, "exactly one of"),
+        ("POST", "/invocations", {"json": {"inputs": [row(), {}]}}, 400, "row 1: "),
+        ("POST", "/inpaint", {"json": row(hole=mask(9, 9))}, 400, "make a mask of the picture's size"),
+        ("POST", "/inpaint", {"files": {"image": FILES["image"]}}, 400, "exactly the files image and hole_mask"),
+        ("POST", "/inpaint", {"files": FILES, "data": {"x": "y"}}, 400, "cannot be read"),
+        ("POST", "/inpaint", {"files": {**FILES, "more": FILES["image"]}}, 400, "cannot be read"),
+        (
+            "POST",
+            "/inpaint",
+            {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}},
+            400,
+            "cannot be read",
+        ),
+    ],
+)
+def test_what_is_wrong_is_4xx_with_a_sentence(method, path, options, status, sentence):
+    answered = client().request(method, path, **options)
+    assert answered.status_code == status, answered.text
+    assert sentence in answered.json()["message"]
+
+
+def test_too_many_pixels_are_413():
+    answered = client(pixels=1000).post("/inpaint", json=row(picture(40, 40), mask(40, 40)))
+    assert answered.status_code == 413
+
+
+def test_an_answer_that_takes_too_long_is_429():
+    async def never(pair: Pair) -> Inpainted:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    answered = client(never, answer_seconds=0.05).post("/inpaint", json=row())
+    assert answered.status_code == 429
+    assert answered.headers["retry-after"].isdigit()
+    assert "not ready within 0.05 s" in answered.json()["message"]
+
+
+def test_a_failure_of_ours_is_not_called_the_clients():
+    async def fail(pair: Pair) -> Inpainted:
+        raise RuntimeError("secret details")
+
+    answered = client(fail).post("/inpaint", json=row())
+    assert answered.status_code == 500
+    assert "secret" not in answered.text

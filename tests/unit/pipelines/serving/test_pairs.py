@@ -1,0 +1,107 @@
+"""Picture files from strangers become pixels within the limits, or one sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sent import file_of, mask, picture
+
+from pipelines.serving import pairs
+from pipelines.serving.limits import Limits
+from pipelines.serving.pairs import decode_row, decode_rows
+from pipelines.serving.refusal import Refusal
+from pipelines.serving.rows import Row
+
+LIMITS = Limits(pixels=128 * 128, side=200)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_claiming(width: int, height: int, *others: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(others) + chunk(b"IDAT", zlib.compress(bytes(99)))
+
+
+def animation(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def test_a_good_row_comes_out_as_it_was_sent():
+    pair = decode_row(Row(file_of(picture()), file_of(mask())), LIMITS)
+    np.testing.assert_array_equal(pair.pixels, picture())
+    np.testing.assert_array_equal(pair.hole, mask() > 0)
+
+
+def test_what_a_picture_costs_is_what_the_network_sees_of_it():
+    strip = decode_row(Row(file_of(picture(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
+    assert strip.cost == 32 * 64
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "sentence"),
+    [
+        (png_claiming(60000, 60000), 413, "too many pixels; send at most 0.0164 million"),
+        (png_claiming(129, 128), 413, "too many pixels"),
+        (png_claiming(201, 1), 413, "201×1 pixels; send sides of at most 200"),
+        (png_claiming(20, 28), 400, "is damaged"),
+        (png_claiming(20, 28, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(8 << 20)))), 400, "is damaged"),
+        (png_claiming(0, 0), 400, "not a picture"),
+        (b"", 400, "not a picture"),
+        (b"hello", 400, "not a picture"),
+        (file_of(picture())[:-40], 400, "is damaged"),
+        (file_of(picture(), "JPEG")[:-200], 400, "is damaged"),
+        (file_of(picture(), "TIFF"), 400, "not a picture in a known format"),
+        (animation("GIF"), 400, "not a picture in a known format"),
+        (animation("PNG"), 400, "is an animation"),
+        (animation("WEBP"), 400, "is an animation"),
+    ],
+)
+@pytest.mark.parametrize("column", ["image", "hole_mask"])
+def test_a_hostile_file_is_refused_wherever_it_stands(content, status, sentence, column):
+    files = {"image": file_of(picture()), "hole_mask": file_of(mask())} | {column: content}
+    with pytest.raises(Refusal, match=sentence) as caught:
+        decode_row(Row(**files), LIMITS)
+    assert caught.value.status == status
+    assert column.replace("_", " ") in str(caught.value)
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes():
+    with pytest.raises(Refusal, match="the image is 28×20 pixels but its hole mask is 27×20"):
+        decode_row(Row(file_of(picture()), file_of(mask(20, 27))), LIMITS)
+
+
+def test_a_picture_turned_by_its_camera_is_turned_with_its_size():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = file_of(picture(20, 28), "JPEG", exif=exif)
+    assert decode_row(Row(turned, file_of(mask(28, 20))), LIMITS).pixels.shape == (28, 20, 3)
+
+
+def test_the_pictures_of_a_request_share_its_pixels():
+    row = Row(file_of(picture(90, 90)), file_of(mask(90, 90)))
+    assert len(decode_rows([row], LIMITS)) == 1
+    with pytest.raises(Refusal, match="row 1: the image has too many pixels") as caught:
+        decode_rows([row, row], LIMITS)
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("broken", ["decode_picture", "as_pixels", "as_hole"])
+@pytest.mark.parametrize("error", [IndexError("x"), struct.error("x"), MemoryError(), AssertionError()])
+def test_whatever_a_decoder_raises_says_that_the_file_is_bad(monkeypatch, broken, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(pairs, broken, fail)
+    with pytest.raises(Refusal, match=f"{type(error).__name__}") as caught:
+        decode_row(Row(file_of(picture()), file_of(mask())), LIMITS)
+    assert caught.value.status == 400

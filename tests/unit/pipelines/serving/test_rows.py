@@ -1,0 +1,127 @@
+"""JSON from strangers becomes rows, or one sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sent import file_of, mask, picture, row, text_of
+
+from pipelines.serving.limits import Limits
+from pipelines.serving.refusal import Refusal
+from pipelines.serving.rows import media_type, parse_json, read_records, read_row, read_rows
+
+LIMITS = Limits(rows=3)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"inputs": [row(), row()]},
+        {"instances": [row(), row()]},
+        {"dataframe_records": [row(), row()]},
+        {"dataframe_split": {"columns": ["hole_mask", "image"], "data": [[row()["hole_mask"], row()["image"]]] * 2}},
+        {"inputs": {key: [value] * 2 for key, value in row().items()}},
+    ],
+)
+def test_every_way_of_mlflow_to_send_rows_gives_the_same_rows(payload):
+    rows = read_rows(read_records(parse_json(json.dumps(payload).encode()), LIMITS))
+    assert [(each.image, each.hole_mask) for each in rows] == [(file_of(picture()), file_of(mask()))] * 2
+
+
+def test_one_row_may_stand_alone_in_inputs():
+    assert read_records({"inputs": row()}, LIMITS) == [row()]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "not JSON"),
+        (b'{"a": 1} x', "not JSON"),
+        (b'{"a": NaN}', "NaN is not a value"),
+        (b'{"a": -Infinity}', "Infinity is not a value"),
+        (b'{"a": 1, "a": 2}', "a key occurs twice"),
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[" * 300 + b"]" * 300, "found a list"),
+        (b"[" * 100_000, "commas and brackets"),
+        (b"[" + b"[]," * 100_000 + b"1]", "commas and brackets"),
+    ],
+)
+def test_what_is_no_strict_json_is_refused(body, sentence):
+    with pytest.raises(Refusal, match=sentence) as caught:
+        read_row(parse_json(body))
+    assert caught.value.status == 400
+
+
+def test_a_body_full_of_brackets_is_refused_unparsed(monkeypatch):
+    # Parsing it would take a gigabyte.
+    monkeypatch.setattr(json, "loads", lambda *arguments, **options: pytest.fail("was parsed"))
+    with pytest.raises(Refusal, match="commas and brackets"):
+        parse_json(b"[" + b"[]," * (5 << 20) + b"1]")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, "expected an object with 'image' and 'hole_mask', found null"),
+        ([], "found a list"),
+        ({}, "'image' and 'hole_mask' is missing"),
+        ({"image": "YQ=="}, "'hole_mask' is missing"),
+        ({**row(), "mask": "YQ=="}, "'mask' is not known"),
+        ({**row(), "image": None}, "'image' is null"),
+        ({**row(), "image": True}, "'image' is a truth value"),
+        ({**row(), "hole_mask": [1]}, "'hole_mask' is a list"),
+        ({**row(), "image": "a path/to.png"}, "the image is not base64"),
+        ({**row(), "image": "YQ"}, "the image is not base64"),
+        ({**row(), "hole_mask": "YQ==\n"}, "the hole mask is not base64"),
+        ({**row(), "hole_mask": "\ud800"}, "the hole mask is not base64"),
+    ],
+)
+def test_a_wrong_row_is_refused_with_the_key_and_the_reason(value, sentence):
+    with pytest.raises(Refusal, match=sentence) as caught:
+        read_row(value)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("payload", "status", "sentence"),
+    [
+        ([row()], 400, "exactly one of 'inputs'"),
+        ({}, 400, "exactly one of 'inputs'"),
+        ({"inputs": [row()], "instances": [row()]}, 400, "exactly one of 'inputs'"),
+        ({"inputs": [row()], "params": {}}, 400, "'params' is not known"),
+        ({"messages": [{"role": "user"}]}, 400, "exactly one of 'inputs'"),
+        ({"inputs": []}, 400, "holds no row"),
+        ({"inputs": "x"}, 400, "expected a list of rows in 'inputs', found a text"),
+        ({"inputs": [row()] * 4}, 413, "holds 4 rows; send at most 3"),
+        ({"inputs": [row(), 7]}, 400, "row 1: expected an object"),
+        ({"inputs": {"image": ["a", "b"], "hole_mask": ["c"]}}, 400, "differ in length"),
+        ({"dataframe_split": {"columns": ["image"], "data": [["a"]]}}, 400, "'columns' of 'dataframe_split'"),
+        ({"dataframe_split": {"columns": ["image", "hole_mask"], "data": [["a"]]}}, 400, "rows of 2 texts"),
+        ({"dataframe_split": None}, 400, "found null"),
+    ],
+)
+def test_wrong_rows_are_refused(payload, status, sentence):
+    with pytest.raises(Refusal, match=sentence) as caught:
+        read_records(payload, LIMITS)
+    assert caught.value.status == status
+
+
+def test_the_row_that_is_no_base64_is_named_by_its_number():
+    with pytest.raises(Refusal, match="row 8: the image is not base64"):
+        read_rows([row(), {**row(), "image": "?"}], first=7)
+
+
+def test_a_text_of_another_character_set_is_refused():
+    assert media_type('Application/JSON; charset="UTF-8"') == "application/json"
+    with pytest.raises(Refusal) as caught:
+        media_type("application/json; charset=utf-16")
+    assert caught.value.status == 415
+
+
+def test_what_is_echoed_is_cut_and_stays_ascii():
+    with pytest.raises(Refusal) as caught:
+        read_row({**row(), "ä" * 10_000: text_of(b"x")})
+    assert len(str(caught.value)) < 200
