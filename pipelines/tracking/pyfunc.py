@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
-from PIL import Image
 
-from pipelines.pictures import decode_picture, encode_png
-from sgenet.errors import DataError, UserError
-from sgenet.inpainter import Inpainted, Inpainter
+from pipelines.serving.answers import Answer, answer, to_base64
+from pipelines.serving.limits import Limits
+from pipelines.serving.pairs import decode_rows
+from pipelines.serving.refusal import Refusal
+from pipelines.serving.rows import read_rows
+from pipelines.tracking.scoring import guard_scoring_server
+from sgenet.inpainter import Inpainter
+
+NO_LIMITS = Limits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
+"""For rows that a program has at hand. Pillow's own limit for a picture remains."""
+
+_ROWS_AT_ONCE = 8
 
 ARTIFACT = "released"
 """The artifact that holds the released folder."""
 
-Answer = dict[str, str | float | None]
+MODEL_CONFIG = {"device": "cpu"}
+"""What may be chosen when the model is loaded: MLflow passes on only what a model was logged with."""
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("string", "image"), ColSpec("string", "hole_mask")]),
@@ -50,8 +61,12 @@ class SGEModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights: called by MLflow once, before the first prediction."""
-        device = (context.model_config or {}).get("device", "cpu")
+        device = (MODEL_CONFIG | (context.model_config or {}))["device"]
         self._inpainter = Inpainter.load(Path(context.artifacts[ARTIFACT]), device)
+        # Rows that a program gives are its own; what comes over the network is bounded.
+        self._limits = guard_scoring_server() or NO_LIMITS
+        # One picture uses every core; several at once would only use more memory.
+        self._one_at_a_time = threading.Lock()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -59,38 +74,31 @@ class SGEModel(PythonModel):
         """Fill every row's picture; see :data:`SIGNATURE`.
 
         Raises:
-            MlflowException: (answered as 400 by a server) naming the row and what is wrong with it.
+            MlflowException: (answered as 4xx by a server) naming the row and what is wrong with it.
         """
-        try:
-            filled = [self._fill(row, number) for number, (_, row) in enumerate(model_input.iterrows())]
-        except UserError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+        records = model_input.to_dict("records")
+        answers: list[Answer] = []
+        with self._one_at_a_time:
+            for start in range(0, len(records), _ROWS_AT_ONCE):
+                try:
+                    rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
+                    pairs = decode_rows(rows, self._limits, start)
+                except Refusal as refusal:
+                    raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
+                filled = self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])
+                answers += map(answer, filled)
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.
-        return pd.DataFrame(filled, columns=SIGNATURE.outputs.input_names(), dtype=object)
-
-    def _fill(self, row: pd.Series[str], number: int) -> Answer:
-        try:
-            return answer(self._inpainter(*read_row(row)))
-        except UserError as error:
-            raise UserError(f"row {number}: {error}") from error
+        return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
 
 
-def read_row(row: pd.Series[str]) -> tuple[Image.Image, Image.Image]:
-    """The picture and the hole mask of one row of the input.
+def read_row(row: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The picture and the hole of one row of the input.
 
     Raises:
-        DataError: when one of them is not a picture in base64.
+        Refusal: one of them is not a picture in base64, or they do not fit together.
     """
-    return _decode(row["image"], "the image"), _decode(row["hole_mask"], "the hole mask")
-
-
-def answer(inpainted: Inpainted) -> Answer:
-    """One row of the output, as :data:`SIGNATURE` says it."""
-    return {
-        "inpainted": _encode(inpainted.image),
-        "segmentation": None if inpainted.label is None else _encode(inpainted.label),
-        "confidence": inpainted.hole_confidence,
-    }
+    (pair,) = decode_rows(read_rows([dict(row)]), NO_LIMITS)
+    return pair.pixels, pair.hole
 
 
 def example_input(side: int) -> pd.DataFrame:
@@ -105,16 +113,4 @@ def example_input(side: int) -> pd.DataFrame:
     ground = np.stack([60 + 40 * x, 110 + 30 * np.sin(40 * x * y), 50 + 0 * x], axis=-1)
     image = np.where(hill[..., None], ground, sky).round().astype(np.uint8)
     hole = (np.abs(y - 0.5) < 0.25) & (np.abs(x - 0.5) < 0.25)
-    return pd.DataFrame([{"image": _encode(image), "hole_mask": _encode(hole.astype(np.uint8) * 255)}])
-
-
-def _encode(pixels: np.ndarray) -> str:
-    return base64.b64encode(encode_png(pixels)).decode("ascii")
-
-
-def _decode(text: str, where: str) -> Image.Image:
-    try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise DataError(f"{where} is not base64 ({error}); send the picture file's bytes in base64") from error
-    return decode_picture(content, where)
+    return pd.DataFrame([{"image": to_base64(image), "hole_mask": to_base64(hole.astype(np.uint8) * 255)}])

@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from pipelines.files import sha256_of_file
+from pipelines.serving.answers import answer
 from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
-from pipelines.tracking.pyfunc import ARTIFACT, SIGNATURE, answer, example_input, read_row
+from pipelines.tracking.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from sgenet.inpainter import Inpainter
 
 CANDIDATE = "candidate"
@@ -111,6 +112,7 @@ def _new_version(released: Path, name: str, run_id: str, evidence: dict[str, str
         step=step,
         python_model=str(_CODE),
         artifacts={ARTIFACT: str(released)},
+        model_config=MODEL_CONFIG,
         signature=SIGNATURE,
         input_example=example_input(side),
         pip_requirements=_requirements(),
