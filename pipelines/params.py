@@ -143,6 +143,18 @@ class EvaluationSettings(_Strict):
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
 
 
+class CacheSettings(_Strict):
+    """Where a training node keeps the shards that it fetches from an ``s3://`` storage.
+
+    Attributes:
+        folder: on a local disk of the node, shared by all trainings there; ``~`` is the home folder.
+        gigabytes: of shards at most.
+    """
+
+    folder: str = "~/.cache/sgenet"
+    gigabytes: float = Field(default=100.0, gt=0)
+
+
 class RunSettings(_Strict):
     """How training is launched; none of it changes what is learnt, up to float rounding.
 
@@ -151,12 +163,14 @@ class RunSettings(_Strict):
         cpus_per_worker: cores a worker asks for and uses as threads; 0 means all divided evenly.
         use_gpu: one GPU a worker, NCCL between them; else Gloo on CPUs.
         max_failures: how many times a lost worker is replaced before the run fails.
+        cache: for shards that lie on S3.
     """
 
     workers: int = Field(default=1, ge=0)
     cpus_per_worker: int = Field(default=0, ge=0)
     use_gpu: bool = False
     max_failures: int = Field(default=3, ge=0)
+    cache: CacheSettings = CacheSettings()
 
 
 class RegistrySettings(_Strict):

@@ -3,13 +3,16 @@
 The only importer of boto3, and only once an ``s3://`` address is used. Any S3-compatible
 endpoint works: botocore reads ``AWS_ENDPOINT_URL`` and the usual credential variables.
 Whatever is written appears whole or not at all. Objects on S3 carry their SHA-256, which is
-verified whenever one is read in full.
+verified whenever one is read in full. A request that fails, or over whose connection nothing
+comes for 30 seconds, is made again after a growing random pause; ``AWS_MAX_ATTEMPTS`` says how often.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +48,11 @@ __all__ = [
     "open_storage",
 ]
 
-_BODY_ATTEMPTS = 3
+_BODY_ATTEMPTS = 5
+_FIRST_PAUSE_SECONDS = 0.2
+_CONNECT_SECONDS = 10
+# A connection over which nothing comes for so long is given up, and its request made again.
+_SILENCE_SECONDS = 30
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 
@@ -206,8 +213,9 @@ def _new_client() -> BaseClient:
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "5"))},
-        connect_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_SILENCE_SECONDS,
         # Not every compatible store knows the newer checksum headers; ours travels as metadata.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -223,13 +231,14 @@ def _fetch(client: BaseClient, **wanted: str) -> tuple[bytes, dict[str, str]]:
     """An object's bytes and metadata. botocore retries requests, but not a body that breaks off."""
     from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-    for attempts_left in reversed(range(_BODY_ATTEMPTS)):
+    for attempt in range(_BODY_ATTEMPTS):
         answer = client.get_object(**wanted)
         try:
             return answer["Body"].read(), answer["Metadata"]
         except (HTTPClientError, IncompleteReadError):
-            if not attempts_left:
+            if attempt == _BODY_ATTEMPTS - 1:
                 raise
+            time.sleep(random.uniform(0, _FIRST_PAUSE_SECONDS * 2**attempt))
     raise AssertionError("unreachable")
 
 

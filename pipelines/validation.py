@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.shards.index import open_index
+from pipelines.evaluation_masks import EvaluationMasks
 from pipelines.shards.loader import evaluation_batches
-from pipelines.shards.reader import RawBatch, ShardDataset
+from pipelines.shards.reader import RawBatch, ShardDataset, Shards
 from pipelines.shards.schema import SampleTable
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
@@ -48,19 +46,26 @@ class Validator:
     """Scores generators on the pictures of a split under the first set of fixed masks.
 
     Args:
-        shards, masks: folders of the dataset.
-        split: whose pictures are used.
+        table: the samples of the split whose pictures are used.
+        masks: their fixed masks.
         crop: side of the middle square.
         label_space: of the labels.
         num_samples: how many pictures the sheet shows, evenly spread over the split.
+        shards: reads the samples; None where the shards lie in the table's folder.
     """
 
     def __init__(
-        self, shards: Path, masks: Path, split: str, crop: int, label_space: LabelSpace, num_samples: int
+        self,
+        table: SampleTable,
+        masks: EvaluationMasks,
+        crop: int,
+        label_space: LabelSpace,
+        num_samples: int,
+        shards: Shards | None = None,
     ) -> None:
-        table = _spread(open_index(shards).of_split(split), MAX_PICTURES)
-        self._dataset = ShardDataset(table, CentreCrop(crop))
-        self._masks = load_evaluation_masks(masks)
+        table = _spread(table, MAX_PICTURES)
+        self._dataset = ShardDataset(table, CentreCrop(crop), shards=shards)
+        self._masks = masks
         self._label_space = label_space
         self._shown = {str(key) for key in _spread(table, num_samples).keys} if num_samples else set()
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.files import write_atomically
-from pipelines.shards.manifest import check_shards, read_manifest
+from pipelines.shards.manifest import Manifest, check_shards, read_manifest
 from pipelines.shards.schema import INDEX_NAME, SampleTable, Span, Strings
 
 _SPAN = ("offset", "size")
@@ -96,6 +96,11 @@ def open_index(folder: Path) -> SampleTable:
     """
     manifest = read_manifest(folder)
     check_shards(folder, manifest)
+    return read_index(folder, manifest)
+
+
+def read_index(folder: Path, manifest: Manifest) -> SampleTable:
+    """Read the index of a folder, which was checked already and whose shards may lie elsewhere."""
     columns = [field.name for field in INDEX_SCHEMA if field.name not in ("image_path", "class_histogram")]
     table = pq.read_table(folder / INDEX_NAME, columns=columns)
     shard_names = tuple(entry.name for entry in manifest.shards)

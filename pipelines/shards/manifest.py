@@ -96,16 +96,25 @@ def check_shards(folder: Path, manifest: Manifest, *, content: bool = False) -> 
     Raises:
         DataError: naming the first file that is missing or altered.
     """
-    if not (folder / INDEX_NAME).is_file():
-        raise DataError(f"{folder / INDEX_NAME} does not exist; run the shards stage again")
-    if sha256_of_file(folder / INDEX_NAME) != manifest.index_sha256:
-        raise DataError(f"{folder / INDEX_NAME} does not match {MANIFEST_NAME}; run the shards stage again")
+    check_index(folder, manifest)
     for entry in manifest.shards:
         path = folder / entry.name
         if not path.is_file():
             raise DataError(f"{path} does not exist though {MANIFEST_NAME} names it; run the shards stage again")
         if path.stat().st_size != entry.size or (content and sha256_of_file(path) != entry.sha256):
             raise DataError(f"{path} does not match {MANIFEST_NAME}; run the shards stage again")
+
+
+def check_index(folder: Path, manifest: Manifest) -> None:
+    """Check the index by its hash.
+
+    Raises:
+        DataError: it is missing or altered.
+    """
+    if not (folder / INDEX_NAME).is_file():
+        raise DataError(f"{folder / INDEX_NAME} does not exist; run the shards stage again")
+    if sha256_of_file(folder / INDEX_NAME) != manifest.index_sha256:
+        raise DataError(f"{folder / INDEX_NAME} does not match {MANIFEST_NAME}; run the shards stage again")
 
 
 def _digest(index_sha256: str, shards: Sequence[ShardEntry]) -> str:

@@ -7,7 +7,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,13 @@ class RawBatch(NamedTuple):
     keys: tuple[str, ...]
 
 
+class Shards(Protocol):
+    """Where the bytes of shards are read."""
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset`` on of the shard that :meth:`SampleTable.shard_path` gave."""
+
+
 class ShardDataset(Dataset[RawSample]):
     """The samples of a table, decoded and varied on request.
 
@@ -74,13 +81,20 @@ class ShardDataset(Dataset[RawSample]):
         transform: crops and varies a picture and its label alike, from the generator it is given.
         draw_hole: draws a hole mask (H, W) of 0 and 1; None leaves every picture whole
             (evaluation brings its own fixed masks).
+        shards: reads them; None where they lie in the table's folder.
     """
 
-    def __init__(self, table: SampleTable, transform: Transform, draw_hole: DrawHole | None = None) -> None:
+    def __init__(
+        self,
+        table: SampleTable,
+        transform: Transform,
+        draw_hole: DrawHole | None = None,
+        shards: Shards | None = None,
+    ) -> None:
         self.table = table
         self.transform = transform
         self.draw_hole = draw_hole
-        self._shards = _ShardFiles()
+        self._shards: Shards = shards or _ShardFiles()
 
     def __len__(self) -> int:
         return len(self.table)

@@ -23,6 +23,7 @@ from pipelines.tracking.commit import current_commit
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.history import History
+from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import digest_code, run_key
@@ -61,7 +62,7 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         inputs=_inputs(dataset, shards, masks, digests),
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
-        launch(job, settings.run)
+        launch(_where_workers_read(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
         logger.artifact(output)
 
@@ -109,11 +110,16 @@ def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Pat
         label_space=data.labels,
         crop=data.crop,
         holes=holes,
-        shards=shards.resolve(),
-        masks=masks.resolve(),
+        shards=str(shards.resolve()),
+        masks=str(masks.resolve()),
         validation_split=settings.evaluation.split,
         checkpoints=_absolute(_address(settings, key)),
+        cache=settings.run.cache,
     )
+
+
+def _where_workers_read(job: TrainingJob, storage: str) -> TrainingJob:
+    return publish_inputs(job, storage) if "://" in storage else job
 
 
 def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.params import RunSettings
 from pipelines.shards.manifest import read_manifest
 from pipelines.shards.reader import RawBatch
 from pipelines.tracking.address import check_reachable, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
 from pipelines.training.worker import build_state, open_batches
@@ -113,14 +114,15 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     """
     started = time.perf_counter()
     training = replace(job.recipe.training, loader_processes=0)
+    inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
-    batch = next(open_batches(here, Place(world=max(run.workers, 1)), start=0))
-    manifest, masks = read_manifest(job.shards), load_evaluation_masks(job.masks)
+    batch = next(open_batches(here, inputs, Place(world=max(run.workers, 1)), start=0))
+    manifest = read_manifest(Path(job.shards))
     return DataSize(
         pictures={split: count.written for split, count in manifest.splits.items()},
         shard_bytes=sum(shard.size for shard in manifest.shards),
         num_shards=len(manifest.shards),
-        mask_sets=masks.sets,
+        mask_sets=inputs.masks.sets,
         batch=batch,
         seconds=time.perf_counter() - started,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
+from pipelines.params import CacheSettings
 from sgenet.label_space import LabelSpace
 from sgenet.settings import HoleSettings, Recipe
 
@@ -22,9 +22,12 @@ class TrainingJob:
         label_space: of the labels.
         crop: side in pixels of the square the networks see.
         holes: the holes of training samples.
-        shards: absolute path of the folder of shards.
-        masks: absolute path of the fixed evaluation masks.
+        shards: folder of shards, absolute.
+        masks: folder of the fixed evaluation masks, absolute.
         validation_split: whose pictures the training is validated on.
+        published: where workers on other nodes find shards, masks and the mask files of holes; their paths
+            are relative to this address then. None: at the local paths.
+        cache: where a node keeps published shards.
         checkpoints: folder or ``s3://`` address of the resumable state, of this run key alone.
         run_id: MLflow run that is logged to; None logs nowhere.
         tracking_address: of the store that has the run.
@@ -37,10 +40,12 @@ class TrainingJob:
     label_space: LabelSpace
     crop: int
     holes: tuple[HoleSettings, ...]
-    shards: Path
-    masks: Path
+    shards: str
+    masks: str
     validation_split: str
     checkpoints: str
+    published: str | None = None
+    cache: CacheSettings = field(default_factory=CacheSettings)
     run_id: str | None = None
     tracking_address: str | None = None
 

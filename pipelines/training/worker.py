@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 
-from pipelines.shards.index import open_index
 from pipelines.shards.loader import training_batches
 from pipelines.shards.reader import RawBatch, ShardDataset
 from pipelines.shards.sampler import GlobalBatchSampler
@@ -24,6 +23,7 @@ from pipelines.training.hooks import (
     TrainingStopped,
     ValidationHook,
 )
+from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.validation import Validator
 from sgenet.masks import HoleDrawer
@@ -59,9 +59,10 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
     last = job.recipe.training.steps
     if state.step >= last:
         return state.step
-    hooks = _hooks(job, place, state, store, supervisor)
-    with suppress(TrainingStopped):
-        fit(state, open_batches(job, place, state.step), hooks, until_step=last)
+    with closing(open_inputs(job)) as inputs:
+        hooks = _hooks(job, inputs, place, state, store, supervisor)
+        with suppress(TrainingStopped):
+            fit(state, _batches(job, inputs, place, state.step, supervisor), hooks, until_step=last)
     return state.step
 
 
@@ -90,16 +91,16 @@ def _restore(state: TrainingState, store: CheckpointStore, supervisor: Superviso
         supervisor.say(f"continuing after step {step}")
 
 
-def open_batches(job: TrainingJob, place: Place, start: int) -> Iterator[RawBatch]:
+def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> Iterator[RawBatch]:
     """This worker's part of every global batch from number ``start`` on.
 
     Raises:
-        DataError: the shards are unfinished or altered.
+        DataError: the training split is empty.
     """
     training = job.recipe.training
-    table = open_index(job.shards).of_split(TRAINING_SPLIT)
+    table = inputs.table.of_split(TRAINING_SPLIT)
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
-    dataset = ShardDataset(table, transform, HoleDrawer(job.holes, job.crop, job.crop))
+    dataset = ShardDataset(table, transform, HoleDrawer(inputs.holes, job.crop, job.crop), inputs.shards)
     sampler = GlobalBatchSampler(len(table), training.batch_size, training.seed)
     return training_batches(
         dataset,
@@ -111,15 +112,28 @@ def open_batches(job: TrainingJob, place: Place, start: int) -> Iterator[RawBatc
     )
 
 
+def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervisor: Supervisor) -> Iterator[RawBatch]:
+    batches = open_batches(job, inputs, place, start)
+    # The decoding processes are forked for the first batch: no thread may be at work before.
+    yield next(batches)
+    inputs.keep_shards(supervisor.say)
+    yield from batches
+
+
 def _hooks(
-    job: TrainingJob, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
+    job: TrainingJob, inputs: Inputs, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
 ) -> list[Hook]:
     training = job.recipe.training
     if place.rank != 0:
         return [LossHook(training, None), StopHook(supervisor, None)]
     recorder = Recorder(store.load_history(state.step), store, supervisor, _open_logger(job))
     validator = Validator(
-        job.shards, job.masks, job.validation_split, job.crop, job.label_space, training.num_sample_pictures
+        inputs.table.of_split(job.validation_split),
+        inputs.masks,
+        job.crop,
+        job.label_space,
+        training.num_sample_pictures,
+        inputs.shards,
     )
     return [
         LossHook(training, recorder),

@@ -7,6 +7,8 @@ import torch
 from tiny import CROP
 from torch import Tensor, nn
 
+from pipelines.evaluation_masks import load_evaluation_masks
+from pipelines.shards.index import open_index
 from pipelines.validation import Validator
 from sgenet.batch import Prediction
 from sgenet.label_space import LabelSpace
@@ -28,7 +30,8 @@ class _Oracle(nn.Module):
 
 
 def _validator(dataset: Path, num_samples: int) -> Validator:
-    return Validator(dataset / "shards", dataset / "masks", "val", CROP, LABELS, num_samples)
+    table = open_index(dataset / "shards").of_split("val")
+    return Validator(table, load_evaluation_masks(dataset / "masks"), CROP, LABELS, num_samples)
 
 
 @pytest.mark.parametrize(("error", "l1_hole"), [(0.0, 0.0), (2 / 255, 1 / 255)])

@@ -1,0 +1,121 @@
+"""Training whose data and state lie on S3 learns what it learns from local folders, whatever goes wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faulty_store import faulty_store
+from tiny import tiny_job
+
+from pipelines.params import CacheSettings, RunSettings
+from pipelines.shards.manifest import read_manifest
+from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.inputs import publish_inputs
+from pipelines.training.job import TrainingJob
+from pipelines.training.launch import launch
+from pipelines.training.worker import build_state
+
+pytestmark = pytest.mark.slow
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """What the undisturbed training learns from local folders."""
+    job = tiny_job(tiny_dataset, tmp_path_factory.mktemp("local"), steps=STEPS)
+    return _train(job)
+
+
+@pytest.fixture
+def job(tiny_dataset: Path, tmp_path: Path, s3_bucket: str) -> TrainingJob:
+    """The same training, all on S3."""
+    return _on_s3(tiny_dataset, tmp_path, s3_bucket)
+
+
+def _on_s3(dataset: Path, folder: Path, bucket: str) -> TrainingJob:
+    root = f"s3://{bucket}/store"
+    job = replace(
+        tiny_job(dataset, folder, steps=STEPS),
+        checkpoints=f"{root}/checkpoints/tiny",
+        cache=CacheSettings(folder=str(folder / "cache")),
+    )
+    return publish_inputs(job, root)
+
+
+def _train(job: TrainingJob) -> object:
+    launch(job, RunSettings(workers=0, cpus_per_worker=1))
+    store = CheckpointStore(job.checkpoints, keep=1)
+    state = build_state(job)
+    assert store.load_newest(state, pytest.fail) == STEPS
+    losses = [(row.step, row.terms) for row in store.load_history(STEPS).losses]
+    return losses, {name: weight.tolist() for name, weight in state.ema.network.state_dict().items()}
+
+
+def test_it_equals_training_from_local_folders(
+    job: TrainingJob, expected: object, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    # The folders are not read: they could be on another machine.
+    assert not Path(job.shards).is_absolute()
+    assert _train(job) == expected
+    cached = {path.name for path in (tmp_path / "cache" / "shards").iterdir()}
+    assert cached == {entry.sha256 for entry in read_manifest(tiny_dataset / "shards").shards}
+
+
+def test_a_damaged_shard_in_the_cache_is_said_and_changes_nothing(
+    job: TrainingJob, expected: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(replace(job, checkpoints=f"{job.checkpoints}-before")) == expected
+    for path in (tmp_path / "cache" / "shards").iterdir():
+        content = bytearray(path.read_bytes())
+        for position in range(0, len(content), 100):
+            content[position] ^= 1
+        path.write_bytes(content)
+    assert _train(job) == expected
+    assert "was damaged or removed; fetching it again" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for the index and the masks but not for the shards."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk takes the rights of root")
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", str(folder)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine allows no mounts")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_for_the_cache_is_said_and_changes_nothing(
+    small_disk: Path, job: TrainingJob, expected: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(job) == expected
+    said = capsys.readouterr().out
+    assert f"not all shards are cached in {small_disk}: the disk is full" in said
+
+
+def test_failing_requests_and_a_stalled_connection_change_nothing(
+    tiny_dataset: Path,
+    tmp_path: Path,
+    s3_bucket: str,
+    s3_endpoint: str,
+    expected: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    monkeypatch.setattr("pipelines.storage._SILENCE_SECONDS", 1)
+    with faulty_store(s3_endpoint) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
+        store.failing_share = 0.1
+        store.stalls, store.stalling = 1, ".tar"
+        assert _train(_on_s3(tiny_dataset, tmp_path, s3_bucket)) == expected
+        assert store.counts["stalled"] == 1
+        assert store.counts["failed"] > 0
+        assert store.counts["cut"] > 0

@@ -1,0 +1,202 @@
+"""Shards published under their hash, and read from there through a node's cache."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.published import fetch_files, publish_files
+from pipelines.shards.cache import ShardCache
+from pipelines.shards.index import open_index
+from pipelines.shards.manifest import read_manifest
+from pipelines.shards.publish import PublishedShards, open_published, publish_shards
+from pipelines.shards.reader import ShardDataset
+from pipelines.storage import S3Storage, Storage, open_storage
+from sgenet.errors import DataError
+
+ROOM = 1 << 30
+
+
+def whole(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return image, label
+
+
+@pytest.fixture
+def storage(s3_bucket: str) -> Storage:
+    return open_storage(f"s3://{s3_bucket}/store")
+
+
+def assert_same_pictures(
+    folder: Path, storage: Storage, dataset: str, cache: Path, capacity: int = ROOM
+) -> PublishedShards:
+    """Every sample, read here and there."""
+    table, shards = open_published(storage, dataset, cache, capacity)
+    here, there = ShardDataset(open_index(folder), whole), ShardDataset(table, whole, shards=shards)
+    assert len(there) == len(here) > 0
+    for row in range(len(here)):
+        for expected, found in zip(here.picture(row), there.picture(row), strict=True):
+            np.testing.assert_array_equal(expected, found)
+    return shards
+
+
+def count_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that are read from S3 from now on."""
+    requests: list[str] = []
+    read_range = S3Storage.read_range
+
+    def counted(storage: S3Storage, path: str, offset: int, size: int) -> bytes:
+        requests.append(path)
+        return read_range(storage, path, offset, size)
+
+    monkeypatch.setattr(S3Storage, "read_range", counted)
+    return requests
+
+
+def test_shards_lie_under_their_hash_and_are_sent_once(
+    shard_folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    manifest = read_manifest(shard_folder)
+    published = [entry.path for entry in storage.list()]
+    assert sorted(f"shards/{entry.sha256}.tar" for entry in manifest.shards) == published[-len(manifest.shards) :]
+    assert f"datasets/{manifest.digest}/index.parquet" in published
+    assert dataset == f"datasets/{manifest.digest}"
+
+    monkeypatch.setattr(S3Storage, "upload", lambda *_: pytest.fail("everything is there"))
+    assert publish_shards(shard_folder, storage) == dataset
+
+
+def test_a_shard_that_was_removed_there_is_published_anew(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    first = read_manifest(shard_folder).shards[0].sha256
+    storage.delete(f"shards/{first}.tar")
+    publish_shards(shard_folder, storage)
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+
+
+def test_a_shard_that_is_not_what_was_written_is_not_published(shard_folder: Path, storage: Storage) -> None:
+    path = next(shard_folder.glob("train-*.tar"))
+    content = bytearray(path.read_bytes())
+    content[600] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{path.name} does not match manifest.json; run the shards stage again"):
+        publish_shards(shard_folder, storage)
+    assert not any("files.json" in entry.path for entry in storage.list())
+
+
+def test_samples_come_from_the_storage_until_their_shard_is_here(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    requests = count_requests(monkeypatch)
+    shards = assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert len(requests) == 2 * len(open_index(shard_folder))
+
+    shards.fetch_missing(pytest.fail)
+    requests.clear()
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert requests == []
+
+
+def test_a_damaged_copy_is_read_from_the_storage(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
+    shards.fetch_missing(pytest.fail)
+    for path in (tmp_path / "cache" / "shards").iterdir():
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    requests = count_requests(monkeypatch)
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert requests != []
+
+
+def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    sizes = [entry.size for entry in read_manifest(shard_folder).shards]
+    _, shards = open_published(storage, dataset, tmp_path / "cache", sum(sizes) - 1)
+    said: list[str] = []
+    shards.cache.lease(entry.sha256 for entry in shards.entries.values())
+    shards.fetch_missing(said.append)
+    assert len(said) == 1
+    assert "shards of running trainings fill the cache" in said[0]
+    assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache", sum(sizes) - 1)
+
+
+def test_the_cache_is_filled_and_repaired_in_the_background(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.shards.publish._SECONDS_BETWEEN_LOOKS", 0.05)
+    _, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
+    said: list[str] = []
+    shards.keep(said.append)
+    digests = [entry.sha256 for entry in shards.entries.values()]
+    wait_until(lambda: all(map(shards.cache.has, digests)))
+    (tmp_path / "cache" / "shards" / digests[0]).unlink()
+    wait_until(lambda: said != [] and shards.cache.has(digests[0]))
+    shards.stop()
+    assert "was damaged or removed; fetching it again" in said[0]
+
+
+def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ShardCache, "lease", full)
+    said: list[str] = []
+    shards.keep(said.append)
+    assert said == [
+        f"no shards are cached in {tmp_path / 'cache'} (No space left on device); each sample is read from the storage"
+    ]
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+
+
+def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
+    table, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
+    sent = pickle.loads(pickle.dumps(shards))
+    offset, size = table.image_spans[0].tolist()
+    assert sent.read(table.shard_path(0), offset, size) == shards.read(table.shard_path(0), offset, size)
+
+
+def test_files_count_as_published_once_all_are_there(storage: Storage, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"1")
+    with pytest.raises(DataError, match="b does not exist"):
+        publish_files(source, ["a", "b"], storage, "x")
+    with pytest.raises(DataError, match=f"nothing was published at {storage.address}/x"):
+        fetch_files(storage, "x", tmp_path / "copy")
+    (source / "b").write_bytes(b"2")
+    publish_files(source, ["a", "b"], storage, "x")
+    fetch_files(storage, "x", tmp_path / "copy")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()} == {"a": b"1", "b": b"2"}
+
+
+def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a").write_bytes(b"1")
+    publish_files(tmp_path, ["deep/a"], storage, "x")
+    fetch_files(storage, "x", tmp_path / "copy")
+    (tmp_path / "copy" / "deep" / "a").write_bytes(b"2")
+    fetch_files(storage, "x", tmp_path / "copy")
+    assert (tmp_path / "copy" / "deep" / "a").read_bytes() == b"1"
+
+
+def wait_until(condition: object, seconds: float = 20) -> None:
+    import time
+
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
