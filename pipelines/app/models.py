@@ -1,0 +1,78 @@
+"""The models that the page offers, each loaded once and only a few held in memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipelines.model_source import ModelSource
+from pipelines.report.collect import TITLES
+from sgenet.errors import UserError
+from sgenet.inpainter import Inpainter
+
+logger = logging.getLogger(__name__)
+
+
+class ModelShelf:
+    """The models to choose from, by the titles that people see. Safe to use from several threads.
+
+    Args:
+        find: lists the models there are; called again on every :meth:`refresh`.
+        most_loaded: networks held in memory; the one unused for the longest is dropped first.
+        load: makes an inpainter of a released model's folder.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Sequence[ModelSource]],
+        most_loaded: int,
+        load: Callable[[Path], Inpainter] = Inpainter.load,
+    ) -> None:
+        self._find, self._load, self._most_loaded = find, load, most_loaded
+        self._sources: dict[str, ModelSource] = {}
+        self._loaded: OrderedDict[Path, Inpainter] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def refresh(self) -> list[str]:
+        """Look for models anew, and return all titles. A registry that fails leaves the list as it was."""
+        try:
+            found = {model_title(source): source for source in self._find()}
+        except UserError as error:
+            logger.warning("models cannot be listed: %s", error)
+            if not self._sources:
+                raise
+        else:
+            self._sources = found
+        return list(self._sources)
+
+    def inpainter(self, title: str) -> Inpainter:
+        """The network behind a title, loaded now or before.
+
+        Raises:
+            UserError: there is no such model any more, or it cannot be loaded.
+        """
+        source = self._sources.get(title)
+        if source is None:
+            raise UserError(f"the model {title} is no longer there; reload the page and choose another")
+        # Loading inside the lock: two visitors who choose the same model wait for one load.
+        with self._lock:
+            if source.folder not in self._loaded:
+                self._loaded[source.folder] = self._load(source.folder)
+            self._loaded.move_to_end(source.folder)
+            while len(self._loaded) > self._most_loaded:
+                self._loaded.popitem(last=False)
+            return self._loaded[source.folder]
+
+
+def model_title(source: ModelSource) -> str:
+    """What a person chooses by: the method, then where the model comes from."""
+    version = f", version {source.version}" if source.version else ""
+    return f"{method_title(source.method)} · {source.name}{version}"
+
+
+def method_title(method: str) -> str:
+    """``sge_net`` → ``SGE-Net``."""
+    return TITLES.get(method, method)
