@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: help install demo test check ui bench shipped-model clean
+.PHONY: help install demo test check ui app bench shipped-model clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,9 @@ test: install    ## every test
 
 ui: install      ## the MLflow UI over the embedded store
 	python -m pipelines ui
+
+app: install     ## the web page: mark a hole, fill it, edit the segmentation
+	python -m pipelines app
 
 bench: install   ## how fast the parts are on this machine
 	python benchmarks/methods_table.py

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipelines.commands import check, inpaint, serve, ship, ui
+from pipelines.commands import app, check, inpaint, serve, ship, ui
 from pipelines.commands.common import Command, add_params
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
@@ -106,7 +106,7 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
 }
 
 
-TOOLS: dict[str, Command] = {"check": check, "inpaint": inpaint, "serve": serve, "ship": ship, "ui": ui}
+TOOLS: dict[str, Command] = {"app": app, "check": check, "inpaint": inpaint, "serve": serve, "ship": ship, "ui": ui}
 """Commands that are no stage of ``dvc.yaml``, each a module of :mod:`pipelines.commands`."""
 
 

@@ -7,11 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.model_source import ModelSource
 from pipelines.report.collect import TITLES
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainter
+
+if TYPE_CHECKING:
+    from pipelines.model_source import ModelSource
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +40,26 @@ class ModelShelf:
         self._lock = threading.Lock()
 
     def refresh(self) -> list[str]:
-        """Look for models anew, and return all titles. A registry that fails leaves the list as it was."""
+        """Look for models anew, and return all titles; the list stays as it was where that fails.
+
+        Raises:
+            UserError: there is no model, and never was.
+        """
         try:
             found = {model_title(source): source for source in self._find()}
+            if not found:
+                raise UserError("there is no model to fill with; register one, or name one with --model")
         except UserError as error:
             logger.warning("models cannot be listed: %s", error)
             if not self._sources:
                 raise
         else:
             self._sources = found
+        return self.titles
+
+    @property
+    def titles(self) -> list[str]:
+        """What there is to choose from, as of the last :meth:`refresh`."""
         return list(self._sources)
 
     def inpainter(self, title: str) -> Inpainter:

@@ -1,0 +1,69 @@
+"""``python -m pipelines app``: the web page to fill holes on."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.app.limits import Limits
+    from pipelines.model_source import ModelSource
+
+HELP = "Open the web page: mark a hole, fill it, edit the segmentation."
+HOST, PORT = "127.0.0.1", 7860
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to listen, the models beside the registered ones, and the limits."""
+    parser.add_argument("--host", default=HOST, help="address to listen on; 0.0.0.0 lets others in (default: loopback)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    parser.add_argument(
+        "--model", action="append", default=[], help="offer this model too: a folder, NAME@ALIAS, …; may be repeated"
+    )
+    parser.add_argument("--max-megapixels", type=float, default=4.2, help="largest picture (default: 4.2)")
+    parser.add_argument("--max-mebibytes", type=int, default=20, help="largest file (default: 20)")
+    parser.add_argument("--at-once", type=int, default=1, help="fillings that run at the same time (default: 1)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """See :func:`run`."""
+    from pipelines.app.limits import Limits
+
+    limits = Limits(
+        pixels=round(options.max_megapixels * 1e6),
+        file_bytes=options.max_mebibytes * 2**20,
+        at_once=options.at_once,
+    )
+    run(options.host, options.port, options.model, limits)
+
+
+def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        models: to offer beside the registered ones and the shipped one, as ``find_model`` takes them.
+
+    Raises:
+        UserError: there is no model, one cannot be found, or the port cannot be used.
+    """
+    from pipelines.app.models import ModelShelf
+    from pipelines.app.server import LOOPBACK, running
+
+    logging.basicConfig(level=logging.WARNING)
+    shelf = ModelShelf(partial(_models, models), limits.models)
+    with running(shelf, limits, host, port) as page:
+        print(f"fill holes at {page.local_url} (Ctrl-C stops)", flush=True)
+        if host not in LOOPBACK:
+            print("warning: others on this network can open the page; it asks for no password", flush=True)
+        page.block_thread()
+
+
+def _models(specs: Sequence[str]) -> list[ModelSource]:
+    """Those named, then every registered one and the shipped one, none twice."""
+    from pipelines.model_source import find_model, list_models
+
+    found = [*map(find_model, specs), *list_models()]
+    return list({source.folder.resolve(): source for source in found}.values())
