@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.app import views
+from pipelines.app.canvases import shown_picture, shown_segmentation, shown_sentence
 from pipelines.app.examples import EXAMPLES, example_picture
 from pipelines.app.limits import Limits
 from pipelines.app.models import ModelShelf
-from pipelines.app.painter import shown_picture, shown_segmentation, shown_sentence
-from pipelines.app.pictures import open_upload
+from pipelines.app.pictures import Pixels, open_upload
 from pipelines.app.session import Session, edited, fill, open_picture, refill, why_not_editable
 from pipelines.pictures import encode_label, encode_png
 from sgenet.errors import UserError
@@ -22,7 +22,10 @@ from sgenet.errors import UserError
 logger = logging.getLogger(__name__)
 
 OPENED = "Mark what should be filled, then press Fill."
-RESULT_HERE = "The result appears here after Fill."
+RESULT_HERE = (
+    "What the network makes of it appears here: the filled picture, the classes it sees, how sure it is, "
+    "and how it got there, scale by scale."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +59,19 @@ class Actions:
     def __init__(self, shelf: ModelShelf, limits: Limits) -> None:
         self._shelf, self._limits = shelf, limits
 
-    def open_example(self, number: int) -> Shown:
-        """Start with an example; its number is taken from the browser, and so may be anything."""
-        return _guarded(lambda: self._opened(example_picture(number), EXAMPLES[number].title), "choose another example")
+    def open_example(self, number: object) -> Shown:
+        """Start with an example; its number comes from the browser, and so may be anything."""
+
+        def opened() -> Shown:
+            if not isinstance(number, int) or not 0 <= number < len(EXAMPLES):
+                raise UserError("there is no such example; reload the page")
+            return self._opened(example_picture(number), EXAMPLES[number].title)
+
+        return _guarded(opened, "choose another example")
 
     def open_file(self, path: Path) -> Shown:
         """Start with an uploaded file."""
-
-        def opened() -> Shown:
-            if path.stat().st_size > self._limits.file_bytes:
-                # Refused by its size in open_upload; read no further than needed to say so.
-                with path.open("rb") as file:
-                    return self._opened(open_upload(file.read(self._limits.file_bytes + 1), self._limits), path.stem)
-            return self._opened(open_upload(path.read_bytes(), self._limits), path.stem)
-
-        return _guarded(opened, "try another picture")
+        return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another picture")
 
     def fill(self, session: Session, hole_layer: object, models: Sequence[str]) -> Shown:
         """Fill what is marked."""
@@ -80,7 +81,7 @@ class Actions:
         """Fill again with painted classes."""
         return _guarded(lambda: self._filled(lambda: refill(session, class_layer, self._shelf)), "try again")
 
-    def _opened(self, picture: Any, name: str) -> Shown:
+    def _opened(self, picture: Pixels, name: str) -> Shown:
         session = open_picture(picture, name)
         return Shown(
             session=session,

@@ -63,7 +63,7 @@ def decode_hole(sent: object, painted: tuple[int, int], wanted: tuple[int, int])
     Raises:
         DataError: as :func:`decode_layer`.
     """
-    return resize_layer(decode_layer(sent, painted), wanted) != 0
+    return resize_layer(decode_layer(sent, painted), wanted).astype(np.bool_)
 
 
 def decode_guide(sent: object, painted: tuple[int, int], wanted: tuple[int, int], num_classes: int) -> Layer:

@@ -38,8 +38,12 @@ _PICK = """element.addEventListener("click", (event) => {
 });"""
 
 _SLIDE = """element.addEventListener("input", (event) => {
-  event.target.closest(".sge-slider")?.style.setProperty("--at", event.target.value + "%");
+  for (const slider of element.querySelectorAll(".sge-slider")) {
+    slider.style.setProperty("--at", event.target.value + "%");
+    slider.querySelector("input").value = event.target.value;
+  }
 });"""
+"""Two results are compared at the same place: their sliders move together."""
 
 
 _FLAT: dict[str, Any] = {"apply_default_css": False, "elem_classes": "sge-flat"}
@@ -87,6 +91,7 @@ def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
         UserError: models cannot be listed.
     """
     shelf.refresh()
+    page: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS)) as page:
         controls = _lay_out(shelf, limits)
         _connect(page, controls, Actions(shelf, limits), shelf, limits)
@@ -118,7 +123,7 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
             results, classes, refill = _result_tabs()
             with gr.Row():
                 downloads = [
-                    gr.DownloadButton(visible=False, size="md", elem_id=f"sge-download-{number}")
+                    gr.DownloadButton(visible=False, size="sm", elem_id=f"sge-download-{number}")
                     for number in range(_MOST_DOWNLOADS)
                 ]
     return Controls(
@@ -140,7 +145,7 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
 
 def _result_tabs() -> tuple[list[gr.HTML], gr.HTML, gr.Button]:
     """Four views of what was filled, and the canvas to correct it."""
-    results = []
+    results: list[gr.HTML] = []
     with gr.Tabs(elem_id="sge-tabs"):
         for name in ("Result", "Segmentation", "Confidence", "Scales"):
             with gr.Tab(name, render_children=True):
@@ -165,9 +170,14 @@ def _result_tabs() -> tuple[list[gr.HTML], gr.HTML, gr.Button]:
 
 def _choosers(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.Dropdown]:
     titles = shelf.titles
-    model = gr.Dropdown(titles, value=titles[0], label="Model", elem_id="sge-model", filterable=False)
+    model = gr.Dropdown(titles, value=titles[0], label="Model", elem_id="sge-model", filterable=False, min_width=240)
     second = gr.Dropdown(
-        [_NO_SECOND, *titles], value=_NO_SECOND, label="Compare with", elem_id="sge-second", filterable=False
+        [_NO_SECOND, *titles],
+        value=_NO_SECOND,
+        label="Compare with",
+        elem_id="sge-second",
+        filterable=False,
+        min_width=240,
     )
     return model, second
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import gradio as gr
-import numpy as np
-
-from pipelines.app.layers import MARKED, Layer, encode_layer, resize_layer
-from pipelines.app.pictures import data_address, display_size, shrink
-from pipelines.app.session import Filling
 
 STATIC = Path(__file__).with_name("static")
 
@@ -29,12 +23,12 @@ _TOOLS = """
 
 
 def hole_painter() -> gr.HTML:
-    """The canvas for the hole; its value is what :func:`shown_picture` makes."""
+    """The canvas for the hole; its value is what :func:`~pipelines.app.canvases.shown_picture` makes."""
     return _painter("hole", "Choose an example or upload a picture.", _TOOLS, _box_fields())
 
 
 def class_painter() -> gr.HTML:
-    """The canvas for classes; its value is what :func:`shown_segmentation` or :func:`shown_sentence` makes."""
+    """The canvas for classes; its value is what :func:`~pipelines.app.canvases.shown_segmentation` makes."""
     classes = '<div class="sge-classes" data-role="classes" role="radiogroup" aria-label="Class to paint"></div>'
     return _painter("classes", "Fill a hole first: its segmentation can then be edited here.", classes + _TOOLS, "")
 
@@ -43,34 +37,6 @@ def read_script(name: Literal["hole", "classes"], position: int, num_inputs: int
     """JavaScript that puts what is painted in the place of one of an event's inputs."""
     read = f"document.querySelector('[data-name=\"{name}\"]')?.readLayer?.() ?? null"
     return f"(...inputs) => {{ inputs.length = {num_inputs}; inputs[{position}] = {read}; return inputs; }}"
-
-
-def shown_picture(pixels: Layer) -> dict[str, Any]:
-    """A picture to mark a hole in, with nothing marked."""
-    height, width = display_size(*pixels.shape[:2])
-    # A picture that is opened twice is shown anew, too.
-    return {"id": uuid.uuid4().hex, "picture": data_address(shrink(pixels)), "width": width, "height": height}
-
-
-def shown_segmentation(filling: Filling, painted: Layer | None = None) -> dict[str, Any]:
-    """A filled picture under its predicted classes, with the classes (H, W) that were painted before."""
-    inpainted, names = filling.inpainted, filling.label_space
-    assert inpainted.label is not None, "only methods with a segmentation are edited"
-    size = display_size(*inpainted.hole.shape)
-    return {
-        **shown_picture(inpainted.image),
-        "labels": encode_layer(resize_layer(inpainted.label, size)),
-        "hole": encode_layer(resize_layer(inpainted.hole.astype(np.uint8) * MARKED, size)),
-        "classes": [
-            {"name": name, "colour": list(colour)} for name, colour in zip(names.names, names.colours, strict=True)
-        ],
-        "painted": None if painted is None else encode_layer(resize_layer(painted, size)),
-    }
-
-
-def shown_sentence(sentence: str) -> dict[str, Any]:
-    """In the canvas's place, why there is none."""
-    return {"id": uuid.uuid4().hex, "sentence": sentence}
 
 
 def _painter(name: str, sentence: str, above: str, below: str) -> gr.HTML:

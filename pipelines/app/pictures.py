@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,20 +27,21 @@ _HEAT = np.array([(255, 238, 120), (250, 140, 50), (190, 45, 90), (85, 20, 110),
 _OUTLINE = ((255, 255, 255), (20, 20, 20))
 
 
-def open_upload(content: bytes, limits: Limits) -> Pixels:
+def open_upload(path: Path, limits: Limits) -> Pixels:
     """An uploaded file as pixels, upright.
 
     Raises:
         DataError: it is no picture, or larger than ``limits`` allow.
     """
-    if len(content) > limits.file_bytes:
+    size = path.stat().st_size
+    if size > limits.file_bytes:
         raise DataError(
-            f"the file has {len(content) / 2**20:.1f} MiB, and at most {limits.file_bytes / 2**20:.0f} MiB are "
-            "accepted; save it as JPEG or scale it down"
+            f"the file has {size / 2**20:.1f} MiB, and at most {limits.file_bytes / 2**20:.0f} MiB are accepted; "
+            "save it as JPEG or scale it down"
         )
     # Opening reads the header alone, so that nothing large is decoded to be refused.
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(path) as picture:
             width, height = picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         width = height = 0  # decoding says what is wrong
@@ -48,7 +50,7 @@ def open_upload(content: bytes, limits: Limits) -> Pixels:
             f"the picture has {width}×{height} = {width * height / 1e6:.1f} million pixels, and at most "
             f"{limits.pixels / 1e6:.1f} million are accepted; scale it down"
         )
-    return as_pixels(decode_picture(content, "the uploaded file"))
+    return as_pixels(decode_picture(path.read_bytes(), "the uploaded file"))
 
 
 def display_size(height: int, width: int, side: int = DISPLAY_SIDE) -> tuple[int, int]:
@@ -59,7 +61,7 @@ def display_size(height: int, width: int, side: int = DISPLAY_SIDE) -> tuple[int
 
 def shrink(pixels: Pixels, side: int = DISPLAY_SIDE) -> Pixels:
     """The picture at its :func:`display_size`."""
-    height, width = display_size(*pixels.shape[:2], side)
+    height, width = display_size(pixels.shape[0], pixels.shape[1], side)
     if (height, width) == pixels.shape[:2]:
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
@@ -74,10 +76,9 @@ def data_address(pixels: Pixels, *, exact: bool = False) -> str:
 
 def heat(confidence: npt.NDArray[np.float32]) -> Pixels:
     """Confidence (H, W) in [0, 1] as colours: yellow = unsure, dark = sure."""
-    position = np.clip(confidence, 0, 1) * (len(_HEAT) - 1)
-    lower = np.minimum(position.astype(np.intp), len(_HEAT) - 2)
-    share = (position - lower)[..., None]
-    return np.rint(_HEAT[lower] * (1 - share) + _HEAT[lower + 1] * share).astype(np.uint8)
+    stops = np.linspace(0, 1, len(_HEAT))
+    channels = [np.interp(confidence, stops, _HEAT[:, channel]) for channel in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
 def heat_gradient() -> str:

@@ -46,7 +46,7 @@ class Filling:
     @property
     def title(self) -> str:
         """What stands above its pictures."""
-        return self.model if self.guide is None else f"{self.model} · with your classes"
+        return self.model if self.guide is None else f"Your classes · {self.model}"
 
 
 # Compared by identity: the page's framework hashes it, and arrays have no hash.
@@ -124,14 +124,7 @@ def why_not_editable(session: Session) -> str:
     if not session.fillings:
         return "Nothing is filled yet: mark a hole and fill it, then its segmentation can be edited here."
     methods = " and ".join(dict.fromkeys(filling.method for filling in session.fillings))
-    return (
-        f"{methods} cannot be guided by classes: fill with a model of SGE-Net or SG-Net to edit what it thinks is there."
-    )
-
-
-def painted_share(guide: Layer, hole: npt.NDArray[np.bool_]) -> float:
-    """How much of the hole a guide decides, 0 … 1."""
-    return float((guide[hole] != IGNORE_ID).mean())
+    return f"{methods} cannot be guided by classes: fill with SGE-Net or SG-Net to edit what it thinks is there."
 
 
 def _fill(
@@ -144,7 +137,7 @@ def _fill(
         inpainted = inpainter(picture, hole, details=True, guide=guide)
     return Filling(
         model=title,
-        method=method_title(inpainter.method_name),
+        method=method_title(inpainter.method_name or "this model"),
         label_space=inpainter.label_space,
         can_be_guided=inpainter.can_be_guided,
         inpainted=inpainted,

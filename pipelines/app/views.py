@@ -16,7 +16,6 @@ from pipelines.app.pictures import (
     Pixels,
     confidence_overlay,
     data_address,
-    display_size,
     draw_outline,
     heat,
     heat_gradient,
@@ -53,7 +52,8 @@ def scales(fillings: Sequence[Filling]) -> str:
 
 def _side_by_side(fillings: Sequence[Filling], draw: Callable[[Filling], str], *, wide: bool = False) -> str:
     columns = "".join(
-        f'<section class="sge-column"><h3>{escape(filling.title)}</h3>{draw(filling)}</section>'
+        f'<section class="sge-column"><h3 title="{escape(filling.title)}">{escape(filling.title)}</h3>{draw(filling)}'
+        "</section>"
         for filling in fillings
     )
     return f'<div class="sge-columns{" sge-wide" if wide else ""}" data-count="{len(fillings)}">{columns}</div>'
@@ -64,12 +64,12 @@ def _slider(picture: Pixels, filling: Filling) -> str:
     before = shrink(draw_outline(np.where(inpainted.hole[..., None], np.uint8(235), picture), inpainted.hole))
     share = f"{inpainted.hole.mean():.1%} of the picture is filled; every other pixel is as it was."
     return (
-        '<figure><div class="sge-slider" style="--at: 50%">'
+        '<figure><div class="sge-slider" style="--at: 12%">'
         f"{_picture(shrink(inpainted.image), 'The filled picture')}"
-        f'{_picture(before, "The picture with its hole", "sge-before")}'
+        f"{_picture(before, 'The picture with its hole', 'sge-before')}"
         '<span class="sge-handle" aria-hidden="true"></span>'
-        '<input type="range" min="0" max="100" value="50" aria-label="Left of the slider before, right of it after">'
-        f"</div><figcaption>Before, left of the handle; after, right of it. {share}</figcaption></figure>"
+        '<input type="range" min="0" max="100" value="12" aria-label="Left of the slider before, right of it after">'
+        f"</div><figcaption>Left of the handle before, right of it after. {share}</figcaption></figure>"
     )
 
 
@@ -94,7 +94,8 @@ def _legend(label: Layer, inpainted: Inpainted, label_space: LabelSpace) -> str:
         f'<li>{swatch(label_space, number)}<span class="sge-name">{escape(label_space.names[number])}</span>'
         f'<span class="sge-share">{_percent(filled[number])} of the hole, '
         f"{_percent(everywhere[number])} of the picture</span></li>"
-        for number in sorted(np.flatnonzero(everywhere), key=lambda number: (-filled[number], -everywhere[number]))
+        for number in np.lexsort((-everywhere, -filled)).tolist()
+        if everywhere[number]
     )
     return f'<ul class="sge-legend" aria-label="Classes">{rows}</ul>'
 
@@ -106,7 +107,7 @@ def swatch(label_space: LabelSpace, number: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return "< 1 %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
 def _confidence(filling: Filling) -> str:
@@ -119,8 +120,8 @@ def _confidence(filling: Filling) -> str:
         f"<figure>{_picture(shrink(overlay), 'Heat map: bright where the network is unsure')}"
         f"<figcaption>How sure the network is of the class of each pixel: on average "
         f"{inpainted.hole_confidence:.0%} in the hole, {outside:.0%} outside.</figcaption></figure>"
-        f'<div class="sge-scale"><span>0 % unsure</span><i style="background: {heat_gradient()}"></i>'
-        "<span>sure 100 %</span></div>"
+        f'<div class="sge-scale"><span>0% unsure</span><i style="background: {heat_gradient()}"></i>'
+        "<span>sure 100%</span></div>"
     )
 
 
@@ -162,10 +163,7 @@ def _scales(filling: Filling) -> str:
 def _strip_cell(pixels: Pixels | None, words: str) -> str:
     if pixels is None:
         return '<span class="sge-none">–</span>'
-    height, width = display_size(*pixels.shape[:2], _STRIP_SIDE)
-    # Maps keep their hard edges; their pixels stay visible as squares where the browser enlarges them.
-    shown = shrink(pixels, _STRIP_SIDE) if (height, width) != pixels.shape[:2] else pixels
-    return _picture(shown, words, "sge-pixels", exact=True)
+    return _picture(shrink(pixels, _STRIP_SIDE), words, exact=True)
 
 
 def _scale_name(scale: int) -> str:
@@ -189,7 +187,8 @@ def _doubted(reliability: np.ndarray | None) -> Pixels | None:
 def _picture(pixels: Pixels, words: str, css_class: str = "", *, exact: bool = False) -> str:
     height, width = pixels.shape[:2]
     named = f' class="{css_class}"' if css_class else ""
-    return f'<img{named} src="{data_address(pixels, exact=exact)}" alt="{escape(words)}" width="{width}" height="{height}">'
+    size = f'width="{width}" height="{height}"'
+    return f'<img{named} src="{data_address(pixels, exact=exact)}" alt="{escape(words)}" {size}>'
 
 
 def absent(sentence: str) -> str:

@@ -159,7 +159,7 @@ function report(action) {
   let painted = 0;
   for (const byte of layer) painted += byte !== NOTHING;
   const share = layer.length ? (100 * painted) / layer.length : 0;
-  const shownShare = share === 0 ? "Nothing" : (share < 1 ? "Under 1 %" : Math.round(share) + " %") + " of the picture";
+  const shownShare = share === 0 ? "Nothing" : (share < 1 ? "Under 1%" : Math.round(share) + "%") + " of the picture";
   status.textContent = (action ? action + " " : "") + shownShare + (paintsClasses ? " is painted." : " is marked.");
 }
 

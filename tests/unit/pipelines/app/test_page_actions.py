@@ -1,0 +1,128 @@
+"""Every click ends in something to see: pictures and files, or a sentence; never a traceback."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.app.actions import Actions
+from pipelines.app.layers import decode_layer, encode_layer
+from pipelines.app.limits import Limits
+from pipelines.app.session import Session
+
+SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
+
+
+@pytest.fixture
+def actions(shelf):
+    return Actions(shelf, Limits(pixels=200_000))
+
+
+def marked(value: int = 1, nothing: int = 0) -> dict[str, object]:
+    layer = np.full((288, 384), nothing, np.uint8)
+    layer[100:140, 150:220] = value
+    return encode_layer(layer)
+
+
+def test_opening_an_example_shows_it_with_nothing_filled(actions):
+    shown = actions.open_example(0)
+    assert (shown.hole["width"], shown.hole["height"]) == (384, 288)
+    assert shown.session.name == "Sheep on a meadow"
+    assert shown.session.fillings == shown.downloads == ()
+    assert "Nothing is filled yet" in shown.classes["sentence"]
+
+
+def test_the_same_example_again_starts_anew(actions):
+    assert actions.open_example(0).hole["id"] != actions.open_example(0).hole["id"]
+
+
+@pytest.mark.parametrize("number", [None, -1, 6, 1.0, "0", [0]])
+def test_an_example_that_is_none_is_a_sentence(actions, number):
+    shown = actions.open_example(number)
+    assert "There is no such example" in shown.notice
+    assert shown.session is None
+
+
+def test_a_filled_picture_can_be_downloaded_exactly(actions):
+    session = actions.open_example(0).session
+    shown = actions.fill(session, marked(), [SGE])
+    assert "Filled 2.5% of the picture in" in shown.notice
+    (name, title, filled), (label_name, _, label) = shown.downloads
+    assert (name, title, label_name) == (
+        "sheep-on-a-meadow-filled.png",
+        "Download",
+        "sheep-on-a-meadow-segmentation.png",
+    )
+    inpainted = shown.session.fillings[0].inpainted
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(filled))), inpainted.image)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(label))), inpainted.label)
+
+
+def test_two_models_give_two_downloads_with_names_of_their_own(actions):
+    shown = actions.fill(actions.open_example(0).session, marked(), [GATED, SGE])
+    assert [title for _, title, _ in shown.downloads] == [
+        "Download (GatedConv)",
+        "Download (SGE-Net)",
+        "Download segmentation",
+    ]
+    assert len({name for name, _, _ in shown.downloads}) == 3
+    assert all(view.count("<section") == 2 for view in shown.results)
+
+
+def test_a_files_name_does_not_reach_the_downloads_as_a_path(actions, upload):
+    file = io.BytesIO()
+    Image.new("RGB", (384, 288)).save(file, "PNG")
+    session = actions.open_file(upload(file.getvalue(), "..\\ <b>été<b>.png")).session
+    assert actions.fill(session, marked(), [SGE]).downloads[0][0] == "b-été-b-filled.png"
+
+
+def test_the_segmentation_to_edit_is_the_filled_pictures_with_what_was_painted(actions):
+    session = actions.open_example(0).session
+    filled = actions.fill(session, marked(), [SGE])
+    label = filled.session.fillings[0].inpainted.label
+    np.testing.assert_array_equal(decode_layer(filled.classes["labels"], (288, 384)), label)
+    assert filled.classes["painted"] is None
+    assert [named["name"] for named in filled.classes["classes"]][:2] == ["background", "sky"]
+
+    painted = marked(value=2, nothing=255)
+    again = actions.refill(filled.session, painted)
+    assert "Filled again with your classes" in again.notice
+    assert again.classes["painted"] == painted
+    np.testing.assert_array_equal(decode_layer(again.classes["labels"], (288, 384)), label)
+
+
+def test_a_method_that_cannot_be_guided_says_so_where_its_segmentation_would_be_edited(actions):
+    shown = actions.fill(actions.open_example(0).session, marked(), [GATED])
+    assert "GatedConv cannot be guided" in shown.classes["sentence"]
+
+
+def test_a_problem_leaves_everything_else_as_it_was(actions):
+    shown = actions.fill(actions.open_example(0).session, encode_layer(np.zeros((288, 384), np.uint8)), [SGE])
+    assert "sge-problem" in shown.notice
+    assert (shown.session, shown.hole, shown.results, shown.classes, shown.downloads) == (None,) * 5
+
+
+def test_an_oversized_picture_is_refused_with_its_size_and_the_limit(actions, upload):
+    file = io.BytesIO()
+    Image.new("RGB", (600, 500)).save(file, "PNG")
+    assert "600×500 = 0.3 million pixels, and at most 0.2 million" in actions.open_file(upload(file.getvalue())).notice
+
+
+def test_a_failure_of_ours_is_logged_and_not_shown(actions, monkeypatch, caplog):
+    def broken(title: str) -> None:
+        raise RuntimeError("secret path /etc")
+
+    monkeypatch.setattr(actions._shelf, "inpainter", broken)
+    with caplog.at_level(logging.ERROR):
+        notice = actions.fill(actions.open_example(0).session, marked(), [SGE]).notice
+    assert "went wrong on our side" in notice
+    assert "secret" not in notice
+    assert "secret path /etc" in caplog.text
+
+
+def test_a_session_that_was_forgotten_is_a_sentence(actions):
+    assert "There is no picture yet" in actions.fill(Session(), marked(), [SGE]).notice

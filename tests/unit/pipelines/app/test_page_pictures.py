@@ -1,0 +1,122 @@
+"""Uploads within limits, and what the coloured pictures say."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.app.examples import EXAMPLES, example_picture
+from pipelines.app.limits import Limits
+from pipelines.app.pictures import (
+    confidence_overlay,
+    data_address,
+    display_size,
+    draw_outline,
+    heat,
+    label_overlay,
+    open_upload,
+    shrink,
+)
+from sgenet.errors import DataError
+from sgenet.label_space import OUTDOOR_SCENES
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of a few bytes that says it is ``side`` × ``side``."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_an_upload_is_the_files_pixels(upload):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(open_upload(upload(png(pixels)), Limits()), pixels)
+
+
+def test_a_photo_taken_sideways_is_turned_upright(upload):
+    photo, file = Image.new("RGB", (40, 20)), io.BytesIO()
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    photo.save(file, "JPEG", exif=exif)
+    assert open_upload(upload(file.getvalue()), Limits()).shape == (40, 20, 3)
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(upload):
+    with pytest.raises(DataError, match=r"5000×5000 = 25\.0 million pixels, and at most 4\.2 million"):
+        open_upload(upload(bomb(5000)), Limits())
+    with pytest.raises(DataError, match="more than 89 million pixels"):
+        open_upload(upload(bomb(60000)), Limits())
+
+
+def test_too_many_bytes_are_refused(upload):
+    with pytest.raises(DataError, match=r"2\.0 MiB, and at most 1 MiB"):
+        open_upload(upload(b"x" * 2 * 2**20), Limits(file_bytes=2**20))
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", png(np.zeros((30, 30, 3), np.uint8))[:60]])
+def test_what_is_no_whole_picture_is_refused(upload, content):
+    with pytest.raises(DataError, match="the uploaded file is"):
+        open_upload(upload(content), Limits())
+
+
+def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
+    assert display_size(2000, 1000) == (1280, 640)
+    assert display_size(1, 4000) == (1, 1280)
+    assert shrink(np.zeros((2000, 1000, 3), np.uint8)).shape == (1280, 640, 3)
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert shrink(small) is small
+
+
+def test_an_exact_address_holds_the_pixels():
+    import base64
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    kind, _, content = data_address(pixels, exact=True).partition(",")
+    assert kind == "data:image/webp;base64"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(content)))), pixels)
+
+
+def test_the_heat_map_darkens_with_confidence():
+    brightness = heat(np.linspace(0, 1, 101, dtype=np.float32)[None])[0].astype(int).sum(axis=1)
+    assert (np.diff(brightness) <= 0).all()
+    assert brightness[0] > 600
+    assert brightness[-1] < 100
+
+
+def test_overlays_show_class_and_confidence():
+    grey = np.full((1, 2, 3), 128, np.uint8)
+    classes = label_overlay(grey, np.array([[1, 3]], np.uint8), OUTDOOR_SCENES)
+    assert classes[0, 0].argmax() == 2, "sky is blue"
+    assert classes[0, 1].argmax() == 1, "grass is green"
+    doubt = confidence_overlay(grey, np.array([[0.1, 0.9]], np.float32))
+    assert doubt[0, 0].sum() > doubt[0, 1].sum()
+
+
+def test_the_outline_runs_around_the_hole_and_leaves_it_alone():
+    hole = np.zeros((9, 9), bool)
+    hole[3:6, 3:6] = True
+    outlined = draw_outline(np.full((9, 9, 3), 100, np.uint8), hole)
+    assert (outlined[hole] == 100).all()
+    assert (outlined[2, 3:6] == 255).all()
+    assert (outlined[1, 3:6] == 20).all()
+    assert (outlined[0] == 100).all()
+
+
+def test_examples_are_mixed_scenes_of_one_size():
+    shapes = {example_picture(number).shape for number in range(len(EXAMPLES))}
+    assert shapes == {(288, 384, 3)}
+    assert len({example_picture(number).tobytes() for number in range(len(EXAMPLES))}) == len(EXAMPLES)

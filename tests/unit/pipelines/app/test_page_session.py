@@ -1,0 +1,116 @@
+"""From a picture and what is painted to fillings; and a sentence wherever that cannot be done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.app.layers import encode_layer
+from pipelines.app.session import Session, edited, fill, open_picture, refill, why_not_editable
+from sgenet.errors import UserError
+
+SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
+
+
+@pytest.fixture
+def opened():
+    return open_picture(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8), "noise")
+
+
+def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> dict[str, object]:
+    layer = np.full((height, width), nothing, np.uint8)
+    layer[height // 4 : height // 2, width // 4 : width // 2] = value
+    return encode_layer(layer)
+
+
+def test_known_pixels_are_the_pictures(opened, shelf):
+    (filling,) = fill(opened, box(), [SGE], shelf).fillings
+    hole = np.zeros((48, 64), bool)
+    hole[12:24, 16:32] = True
+    np.testing.assert_array_equal(filling.inpainted.hole, hole)
+    np.testing.assert_array_equal(filling.inpainted.image[~hole], opened.picture[~hole])
+    assert (filling.inpainted.image[hole] != opened.picture[hole]).any()
+    assert len(filling.inpainted.scales) == 5
+
+
+def test_a_picture_larger_than_shown_is_filled_at_its_own_size(shelf):
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 2560, 3), dtype=np.uint8)
+    (filling,) = fill(open_picture(pixels, "wide"), box(16, 1280), [SGE], shelf).fillings
+    assert filling.inpainted.image.shape == pixels.shape
+    assert filling.inpainted.hole.mean() == pytest.approx(1 / 16)
+    known = ~filling.inpainted.hole
+    np.testing.assert_array_equal(filling.inpainted.image[known], pixels[known])
+
+
+def test_two_models_fill_the_same_hole_and_one_chosen_twice_fills_once(opened, shelf):
+    first, second = fill(opened, box(), [SGE, GATED], shelf).fillings
+    assert (first.method, second.method) == ("SGE-Net", "GatedConv")
+    np.testing.assert_array_equal(first.inpainted.hole, second.inpainted.hole)
+    assert (first.inpainted.image != second.inpainted.image).any()
+    assert len(fill(opened, box(), [SGE, SGE], shelf).fillings) == 1
+
+
+NOTHING, EVERYTHING = (encode_layer(np.full((48, 64), value, np.uint8)) for value in (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("layer", "models", "sentence"),
+    [
+        (NOTHING, [SGE], "Nothing is marked yet"),
+        (EVERYTHING, [SGE], "Everything is marked"),
+        (box(10, 10), [SGE], "does not fit the picture"),
+        (None, [SGE], "does not fit the picture"),
+        (box(), [], "No model is chosen"),
+        (box(), ["no such model"], "no longer there"),
+    ],
+)
+def test_what_cannot_be_filled_is_a_sentence(opened, shelf, layer, models, sentence):
+    with pytest.raises(UserError, match=sentence):
+        fill(opened, layer, models, shelf)
+
+
+def test_filling_without_a_picture_is_a_sentence(shelf):
+    with pytest.raises(UserError, match="no picture yet"):
+        fill(Session(), box(), [SGE], shelf)
+
+
+def test_painted_classes_change_the_filling_and_the_first_stays(opened, shelf):
+    before = fill(opened, box(), [SGE], shelf)
+    first, guided = refill(before, box(value=2, nothing=255), shelf).fillings
+    hole = first.inpainted.hole
+    assert first is before.fillings[0]
+    assert (guided.inpainted.label[hole] == 2).all()
+    assert (guided.inpainted.image[hole] != first.inpainted.image[hole]).any()
+    np.testing.assert_array_equal(guided.inpainted.image[~hole], opened.picture[~hole])
+
+
+def test_edits_start_from_the_networks_own_filling_every_time(opened, shelf):
+    once = refill(fill(opened, box(), [SGE], shelf), box(value=2, nothing=255), shelf)
+    twice = refill(once, box(value=3, nothing=255), shelf)
+    assert twice.fillings[0] is once.fillings[0]
+    direct = refill(fill(opened, box(), [SGE], shelf), box(value=3, nothing=255), shelf)
+    np.testing.assert_array_equal(twice.fillings[1].inpainted.image, direct.fillings[1].inpainted.image)
+
+
+@pytest.mark.parametrize(
+    ("models", "layer", "sentence"),
+    [
+        ([SGE], encode_layer(np.full((48, 64), 255, np.uint8)), "No class is painted yet"),
+        ([SGE], box(value=8, nothing=255), "unknown to this model"),
+        ([GATED, BASE], box(value=2, nothing=255), "GatedConv and Base-Net cannot be guided"),
+    ],
+)
+def test_what_cannot_be_filled_again_is_a_sentence(opened, shelf, models, layer, sentence):
+    with pytest.raises(UserError, match=sentence):
+        refill(fill(opened, box(), models, shelf), layer, shelf)
+
+
+def test_editing_before_filling_is_a_sentence(opened, shelf):
+    with pytest.raises(UserError, match="Nothing is filled yet"):
+        refill(opened, box(value=2, nothing=255), shelf)
+    assert "Nothing is filled yet" in why_not_editable(opened)
+
+
+def test_the_guided_model_of_two_is_the_one_that_is_edited(opened, shelf):
+    filled = fill(opened, box(), [GATED, SGE], shelf)
+    assert edited(filled) is filled.fillings[1]
