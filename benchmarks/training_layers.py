@@ -1,0 +1,213 @@
+"""What tracking, Ray and a second worker cost: `python benchmarks/training_layers.py [--steps N] [--rounds N]`.
+
+The same training of SGE-Net on drawn landscapes, one core a worker, in four ways: ``fit`` alone with the loader,
+``python -m pipelines train`` in one process with MLflow, the same on one Ray worker, and on two. Each is a process of
+its own; the time of a step is taken between the first logged step and the last, so that it holds what hooks,
+tracking and relaying cost and leaves out the start. Then the time to store a checkpoint, in a folder and
+on a loopback S3 server, against the steps between two of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ROOT / "pipelines" / "shipped" / "params.yaml"
+DATASET, METHOD = "landscapes", "sge_net"
+WAYS = {"fit alone": None, "MLflow": 0, "MLflow + Ray, 1 worker": 1, "MLflow + Ray, 2 workers": 2}
+LOG_EVERY = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=2, help="each way is timed this often, in turn")
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare is not None:
+        fit_alone(options.bare)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_settings(root, options.steps, 0)
+        for stage in ("index", "shards", "masks"):
+            run([sys.executable, "-m", "pipelines", stage, "--params", "params.yaml", "--dataset", DATASET], root)
+        times = {way: [] for way in WAYS}
+        for number in range(options.rounds):
+            for way, workers in WAYS.items():
+                times[way].append(seconds_a_step(root, options.steps, workers, seed=number + 1))
+                print(f"round {number + 1}, {way}: {times[way][-1]:.3f} s a step", file=sys.stderr)
+        report(times, options)
+        report_checkpoints(root, statistics.median(times["fit alone"]))
+
+
+def write_settings(root: Path, steps: int, workers: int, seed: int = 1) -> None:
+    """The settings of the shipped model with fewer pictures and one core a worker."""
+    settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))
+    settings["data"][DATASET]["sources"][0] |= {"train": 256, "val": 8}
+    # Decoding stays in the training process, so that a worker is one core and nothing else.
+    settings["recipes"][DATASET]["training"] |= {
+        "steps": steps,
+        "seed": seed,
+        "loader_processes": 0,
+        "log_every": LOG_EVERY,
+        "checkpoint_every": 0,
+        "validate_every": 0,
+    }
+    settings["run"] = {"workers": workers, "cpus_per_worker": 1}
+    # Another storage for every run: none may continue another.
+    settings["storage"] = str(root / f"storage-{workers}-{seed}")
+    (root / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+
+def seconds_a_step(root: Path, steps: int, workers: int | None, seed: int) -> float:
+    """Wall time between the first logged step and the last, divided by the steps between."""
+    write_settings(root, steps, workers or 0, seed)
+    if workers is None:
+        command = [sys.executable, str(Path(__file__).resolve()), "--bare", str(root / "params.yaml")]
+    else:
+        command = [sys.executable, "-m", "pipelines", "train", "--params", "params.yaml"]
+        command += ["--dataset", DATASET, "--method", METHOD]
+    seen: list[tuple[int, float]] = []
+    process = subprocess.Popen(command, cwd=root, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"step (\d+)/", line)
+        if found:
+            seen.append((int(found[1]), time.perf_counter()))
+    if process.wait() or len(seen) < 2:
+        raise SystemExit(f"{' '.join(command)} failed")
+    (first, started), (last, ended) = seen[0], seen[-1]
+    return (ended - started) / (last - first)
+
+
+def fit_alone(params: Path) -> None:
+    """The loader and ``fit``, nothing else; a line for each step that the others would log."""
+    import torch
+
+    from pipelines.layout import DatasetPaths
+    from pipelines.params import load
+    from pipelines.shards.index import open_index
+    from pipelines.shards.loader import training_batches
+    from pipelines.shards.reader import ShardDataset
+    from pipelines.shards.sampler import GlobalBatchSampler
+    from sgenet.masks import HoleDrawer
+    from sgenet.methods.build import build_method
+    from sgenet.training.determinism import make_deterministic
+    from sgenet.training.loop import StepMetrics, fit
+    from sgenet.training.state import TrainingState
+    from sgenet.transforms import TrainingTransform
+
+    class Printer:
+        def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+            if metrics.step % LOG_EVERY == 0:
+                metrics.values()
+                print(f"step {metrics.step}/{steps}", flush=True)
+
+    torch.set_num_threads(1)
+    make_deterministic(torch.device("cpu"))
+    settings = load(params)
+    recipe, data = settings.recipes[DATASET], settings.data[DATASET]
+    steps = recipe.training.steps
+    state = TrainingState(build_method(METHOD, recipe, data.labels.num_classes), recipe)
+    table = open_index(DatasetPaths(DATASET).shards).of_split("train")
+    holes = HoleDrawer(settings.masks[DATASET].training, data.crop, data.crop)
+    dataset = ShardDataset(table, TrainingTransform(data.crop, recipe.augmentation), holes)
+    sampler = GlobalBatchSampler(len(table), recipe.training.batch_size, recipe.training.seed)
+    batches = training_batches(dataset, sampler, rank=0, world=1, start=0, processes=0)
+    fit(state, batches, [Printer()], until_step=steps)
+
+
+def report(times: dict[str, list[float]], options: argparse.Namespace) -> None:
+    """A row for each way; ratios are of the same round, so that the machine's drift cancels."""
+    import torch
+
+    print(f"SGE-Net of the shipped model, batch 8, {options.steps} steps, {options.rounds} rounds, one core a worker;")
+    print(f"PyTorch {torch.__version__} on {platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
+    print("| way | step (median) | against `fit` alone |")
+    print("| --- | --- | --- |")
+    base = times["fit alone"]
+    for way, values in times.items():
+        ratios = [value / first for value, first in zip(values, base, strict=True)]
+        print(f"| {way} | {statistics.median(values) * 1000:.0f} ms | × {statistics.median(ratios):.3f} |")
+    one, two = times["MLflow + Ray, 1 worker"], times["MLflow + Ray, 2 workers"]
+    efficiency = statistics.median(first / second / 2 for first, second in zip(one, two, strict=True))
+    print(f"\nScaling efficiency from 1 to 2 workers: {efficiency:.0%}\n")
+
+
+def report_checkpoints(root: Path, step_seconds: float) -> None:
+    """Time to store a checkpoint as a share of the training between two, every 1,000 steps as by default."""
+    os.chdir(root)
+    from pipelines.params import load
+    from pipelines.training.checkpoints import CheckpointStore
+    from sgenet.methods.build import build_method
+    from sgenet.settings import TrainingSettings
+    from sgenet.training.state import TrainingState
+
+    settings = load(root / "params.yaml")
+    recipe = settings.recipes[DATASET]
+    state = TrainingState(build_method(METHOD, recipe, settings.data[DATASET].labels.num_classes), recipe)
+    every = TrainingSettings().checkpoint_every
+    print(f"| checkpoint to | time | share of training, one every {every:,} steps |")
+    print("| --- | --- | --- |")
+    with loopback_s3() as bucket:
+        for name, address in (
+            ("a folder", str(root / "checkpoints")),
+            ("S3 on loopback", f"s3://{bucket}/checkpoints"),
+        ):
+            store = CheckpointStore(address, keep=3)
+            seconds = []
+            for step in range(1, 6):
+                state.step = step
+                started = time.perf_counter()
+                store.save(state)
+                seconds.append(time.perf_counter() - started)
+            spent = statistics.median(seconds)
+            print(f"| {name} | {spent * 1000:.0f} ms | {spent / (every * step_seconds):.2%} |")
+
+
+@contextmanager
+def loopback_s3() -> Iterator[str]:
+    """A bucket on moto's server; the server ends with the block."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_ACCESS_KEY_ID="benchmark",
+        AWS_SECRET_ACCESS_KEY="benchmark",
+        AWS_DEFAULT_REGION="us-east-1",
+    )
+    boto3.client("s3").create_bucket(Bucket="benchmark")
+    try:
+        yield "benchmark"
+    finally:
+        server.stop()
+
+
+def run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+if __name__ == "__main__":
+    main()
