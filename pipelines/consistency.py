@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from pipelines.datasets.build import source_problems
 from pipelines.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
+from pipelines.training.sharing import batch_problem
 from sgenet.masks import hole_problems
 from sgenet.settings import NUM_SCALES, EdgeConnectSettings, GatedConvSettings, OptimizerSettings, Recipe
 
@@ -47,16 +48,19 @@ def contradictions(settings: Settings) -> list[str]:
         crop = settings.data[dataset].crop if dataset in settings.data else None
         found = recipe_problems(recipe) + (_crop_problems(recipe, crop) if crop else [])
         problems += [f"recipes.{dataset}.{problem}" for problem in found]
-        if settings.run.workers and recipe.training.batch_size % settings.run.workers:
-            problems.append(
-                f"recipes.{dataset}.training.batch_size ({recipe.training.batch_size}) must be a multiple of "
-                f"run.workers ({settings.run.workers})"
-            )
+        undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
+        if undivided and settings.run.min_workers <= settings.run.max_workers:
+            problems.append(f"recipes.{dataset}.{undivided}")
     return problems
 
 
 def _list_problems(settings: Settings) -> list[str]:
     problems = []
+    if settings.run.min_workers > settings.run.max_workers:
+        problems.append(
+            f"run.workers.min ({settings.run.min_workers}) is larger than run.workers.max "
+            f"({settings.run.max_workers}); lower it"
+        )
     for key in ("datasets", "methods"):
         repeated = [name for name, count in Counter(getattr(settings, key)).items() if count > 1]
         problems += [f"{key} names '{name}' more than once; remove one" for name in repeated]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from sgenet import label_space
 from sgenet.errors import SettingsError
@@ -155,22 +155,52 @@ class CacheSettings(_Strict):
     gigabytes: float = Field(default=100.0, gt=0)
 
 
+class ElasticWorkers(_Strict):
+    """How many workers there may be at a time, as nodes come and go.
+
+    Attributes:
+        min: with fewer, training waits.
+        max: more are not started.
+    """
+
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+
+
+def _kind_of_workers(given: object) -> str:
+    return "bounds" if isinstance(given, dict | ElasticWorkers) else "number"
+
+
 class RunSettings(_Strict):
     """How training is launched; none of it changes what is learnt, up to float rounding.
 
     Attributes:
-        workers: training processes (Ray Train); 0 trains in the calling process.
+        workers: training processes (Ray Train); 0 trains in the calling process. ``{min: …, max: …}``: as many
+            as the cluster has room for and the global batch can be divided among.
         cpus_per_worker: cores a worker asks for and uses as threads; 0 means all divided evenly.
         use_gpu: one GPU a worker, NCCL between them; else Gloo on CPUs.
         max_failures: how many times a lost worker is replaced before the run fails.
         cache: for shards that lie on S3.
     """
 
-    workers: int = Field(default=1, ge=0)
+    workers: Annotated[
+        Annotated[int, Field(ge=0), Tag("number")] | Annotated[ElasticWorkers, Tag("bounds")],
+        Discriminator(_kind_of_workers),
+    ] = 1
     cpus_per_worker: int = Field(default=0, ge=0)
     use_gpu: bool = False
     max_failures: int = Field(default=3, ge=0)
     cache: CacheSettings = CacheSettings()
+
+    @property
+    def min_workers(self) -> int:
+        """Fewer do not train."""
+        return self.workers.min if isinstance(self.workers, ElasticWorkers) else self.workers
+
+    @property
+    def max_workers(self) -> int:
+        """No more train at a time."""
+        return self.workers.max if isinstance(self.workers, ElasticWorkers) else self.workers
 
 
 class RegistrySettings(_Strict):

@@ -13,9 +13,9 @@ import ray
 from ray import serve
 from ray.serve.config import BackpressureConfig, HTTPOptions
 
+from pipelines.distributed.cluster import start_local_cluster
 from pipelines.distributed.proxy import CALLBACK
 from pipelines.distributed.replica import LARGEST_BATCH, Replica
-from pipelines.distributed.training import start_local_cluster
 from pipelines.serving.limits import Limits
 from pipelines.serving.refusal import RETRY_AFTER_SECONDS
 from pipelines.training.interruption import stop_requests

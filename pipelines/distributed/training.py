@@ -1,51 +1,50 @@
 """Training on Ray workers: on this machine alone, or on the cluster that ``RAY_ADDRESS`` names.
 
-Ray starts the workers, joins them in a process group and replaces lost ones. What is learnt
-lives in the checkpoint store, so a replaced worker, a new cluster and a rerun of the command
-all continue alike.
+Ray starts the workers and joins them in a process group. What is learnt lives in the checkpoint
+store, so a lost worker, a node that leaves or joins, a new cluster and a rerun of the command are
+all the same: an attempt ends, and another one continues from the newest checkpoint with as many
+workers as there is room for.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
 import ray
-import torch
 from ray import ObjectRef
 from ray.actor import ActorHandle
 from ray.train.torch import get_device
 
 # What `ray.train` gives at run time; to type checkers it still names the classes of version 1.
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
 from ray.train.v2.api.train_fn_utils import get_context
 from ray.train.v2.torch.torch_trainer import TorchTrainer
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipelines.distributed.cluster import Cluster, joined_cluster, leaving_nodes
+from pipelines.distributed.mailbox import Mailbox, News, RemoteSupervisor, open_mailbox, stop_on_sigterm
 from pipelines.params import RunSettings
+from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.interruption import stop_requests
-from pipelines.training.job import Place, TrainingJob, usable_cpus
+from pipelines.training.job import Place, TrainingJob
+from pipelines.training.sharing import num_workers
 from pipelines.training.worker import train
-from sgenet.errors import SettingsError, UserError
+from sgenet.errors import UserError
 
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    # Workers keep the driver's folder: paths in the settings are relative to it.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-_OBJECT_STORE_BYTES = 128 << 20
 _SECONDS_BETWEEN_LOOKS = 0.5
-_START_ATTEMPTS = 3
+_SECONDS_BETWEEN_COUNTS = 2.0
+_SECONDS_BEFORE_GROWING = 60.0
 
 
 def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -> int:
@@ -60,41 +59,161 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -
         UserError: what a worker raised; training is not tried again.
         ray.train.TrainingFailedError: workers were lost more often than ``run.max_failures``.
     """
-    with _cluster(run) as cpus_per_worker, stop_requests() as stop:
-        mailbox = _open_mailbox()
-        trainer = TorchTrainer(
-            partial(_work, job, mailbox, cpus_per_worker),
+    with joined_cluster(run) as cluster, stop_requests() as stop:
+        failures = 0
+        while True:
+            workers = _wait_for_room(job, run, cluster, display, stop)
+            if workers is None:
+                return _newest_step(job)
+            attempt = _Attempt(job, run, cluster, workers, display, stop)
+            try:
+                step = attempt.run()
+            except TrainingFailedError as error:
+                failures += not _never_began(error)
+                if failures > run.max_failures:
+                    raise
+                display.say("a worker was lost; going on from the newest checkpoint")
+                continue
+            if step >= job.recipe.training.steps or stop.is_set():
+                return step
+
+
+def _wait_for_room(
+    job: TrainingJob, run: RunSettings, cluster: Cluster, display: TrainingDisplay, stop: threading.Event
+) -> int | None:
+    """The number of workers to go on with, once the cluster has room for them; None when asked to stop before."""
+    batch_size = job.recipe.training.batch_size
+    before, said = -1, False
+    while not stop.is_set():
+        room = cluster.room_that_answers()
+        workers = num_workers(batch_size, run.min_workers, run.max_workers, room)
+        # Twice the same: what ended a moment ago is not all given back yet.
+        if workers is not None and (workers == run.max_workers or workers == before):
+            if workers < min(room, run.max_workers):
+                display.say(f"{workers} workers: a batch of {batch_size} is not divided evenly among {room}")
+            return workers
+        if workers is None and not said:
+            display.say(f"waiting for {run.min_workers} workers; the cluster has room for {room}")
+            said = True
+        before = -1 if workers is None else workers
+        stop.wait(_SECONDS_BETWEEN_COUNTS)
+    return None
+
+
+def _newest_step(job: TrainingJob) -> int:
+    return max(CheckpointStore(job.checkpoints, keep=1).steps(), default=0)
+
+
+def _never_began(error: TrainingFailedError) -> bool:
+    """Whether the workers were not started in time: nobody was lost."""
+    return isinstance(error, ControllerError) and isinstance(error.controller_failure, WorkerGroupStartupTimeoutError)
+
+
+@dataclass
+class _Attempt:
+    """Training with a fixed number of workers, until it ends, one is lost, or it pays to go on elsewhere."""
+
+    job: TrainingJob
+    settings: RunSettings
+    cluster: Cluster
+    workers: int
+    display: TrainingDisplay
+    stop: threading.Event
+
+    def run(self) -> int:
+        """Give the step that was reached.
+
+        Raises:
+            UserError: what a worker raised.
+            ray.train.TrainingFailedError: a worker was lost.
+        """
+        mailbox = open_mailbox()
+        # Ray writes down there what it knows of checkpoints, which is nothing: ours are not reported to it.
+        with tempfile.TemporaryDirectory() as folder:
+            fitted = _in_background(self._trainer(mailbox, folder).fit)
+            news = self._follow(fitted, mailbox)
+        if isinstance(news.outcome, UserError):
+            raise news.outcome
+        fitted.result()
+        assert news.outcome is not None, "rank 0 leaves its step before the training ends"
+        return news.outcome
+
+    def _trainer(self, mailbox: ActorHandle[Mailbox], folder: str) -> TorchTrainer:
+        resources = {"CPU": self.cluster.cpus_per_worker, "GPU": self.cluster.gpus_per_worker}
+        return TorchTrainer(
+            partial(_work, self.job, mailbox, self.cluster.cpus_per_worker),
             scaling_config=ScalingConfig(
-                num_workers=run.workers,
-                use_gpu=run.use_gpu,
-                resources_per_worker={"CPU": cpus_per_worker, **({"GPU": 1} if run.use_gpu else {})},
+                num_workers=self.workers,
+                use_gpu=self.settings.use_gpu,
+                resources_per_worker={name: count for name, count in resources.items() if count},
             ),
             run_config=RunConfig(
                 name="ray",
-                storage_path=job.checkpoints,
-                failure_config=FailureConfig(max_failures=run.max_failures),
+                storage_path=folder,
+                failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+                callbacks=[_NoticeOfTermination()],  # type: ignore[list-item]
                 logging_config=LoggingConfig(log_level="ERROR"),
             ),
         )
-        fitted = _in_background(trainer)
-        _relay(fitted, mailbox, display, stop)
-        outcome = _outcome_of(mailbox)
-        if isinstance(outcome, UserError):
-            raise outcome
-        fitted.result()
-        assert outcome is not None, "rank 0 leaves its step before the training ends"
-        return outcome
+
+    def _follow(self, fitted: Future[None], mailbox: ActorHandle[Mailbox]) -> News:
+        """Pass on messages and the wish to stop until the attempt has ended."""
+        reason: str | None = None
+        grow_at = time.monotonic() + _SECONDS_BEFORE_GROWING
+        while True:
+            ended = bool(wait([fitted], timeout=_SECONDS_BETWEEN_LOOKS).done)
+            collected: ObjectRef[News] = mailbox.collect.remote()
+            news = ray.get(collected)
+            for message in news.messages:
+                if isinstance(message, LoggedStep):
+                    self.display.show(message)
+                else:
+                    self.display.say(message)
+            if ended:
+                return news
+            if self.stop.is_set():
+                mailbox.request_stop.remote()
+            elif reason is None:
+                may_grow = time.monotonic() > grow_at
+                reason = self._reason_to_move(news.nodes, may_grow)
+                if may_grow:
+                    grow_at = time.monotonic() + _SECONDS_BEFORE_GROWING
+                if reason is not None:
+                    self.display.say(f"{reason}; storing the state to go on from there")
+                    mailbox.request_stop.remote()
+
+    def _reason_to_move(self, nodes: frozenset[str], may_grow: bool) -> str | None:
+        """Why it pays to store the state and go on with other workers now, if it does."""
+        if leaving_nodes() & nodes:
+            return "a node of this training is about to be taken away"
+        run = self.settings
+        if not may_grow or run.max_workers == self.workers or not nodes:
+            return None
+
+        def possible(room: int) -> int:
+            return num_workers(self.job.recipe.training.batch_size, run.min_workers, run.max_workers, room) or 0
+
+        if possible(self.cluster.room(self.workers)) > self.workers:
+            return f"there is room for more than {self.workers} workers"
+        return None
 
 
-def _work(job: TrainingJob, mailbox: ActorHandle[_Mailbox], threads: int) -> None:
+class _NoticeOfTermination(WorkerGroupCallback):
+    """Lets every worker take a SIGTERM as a notice."""
+
+    def after_worker_group_start(self, worker_group: WorkerGroup) -> None:
+        """Install the handler in the main thread of each worker."""
+        for worker in worker_group.get_workers():
+            ray.get(cast("ObjectRef[None]", worker.execute_async(stop_on_sigterm)))
+
+
+def _work(job: TrainingJob, mailbox: ActorHandle[Mailbox], threads: int) -> None:
     """What runs in each worker."""
-    if isinstance(_outcome_of(mailbox), UserError):
-        # Restarted after an error that would only happen again: end in peace, the driver raises it.
-        return
     context = get_context()
     place = Place(context.get_world_rank(), context.get_world_size(), str(get_device()), threads)
+    ray.get(mailbox.begin.remote(ray.get_runtime_context().get_node_id()))
     try:
-        step = train(job, place, _RemoteSupervisor(mailbox))
+        step = train(job, place, RemoteSupervisor(mailbox, asks=place.rank == 0))
     except UserError as error:
         ray.get(mailbox.finish.remote(error))
         raise
@@ -102,164 +221,17 @@ def _work(job: TrainingJob, mailbox: ActorHandle[_Mailbox], threads: int) -> Non
         ray.get(mailbox.finish.remote(step))
 
 
-class _Mailbox:
-    """Carries messages and the outcome from the workers to the driver, and the wish to stop the other way."""
+def _in_background(function: Callable[[], object]) -> Future[None]:
+    """Call a function in a thread, which leaves signals to the main thread."""
+    done: Future[None] = Future()
 
-    def __init__(self) -> None:
-        self._messages: list[LoggedStep | str] = []
-        self._stop = False
-        self._outcome: int | UserError | None = None
-
-    def post(self, message: LoggedStep | str) -> None:
-        self._messages.append(message)
-
-    def collect(self) -> list[LoggedStep | str]:
-        messages, self._messages = self._messages, []
-        return messages
-
-    def request_stop(self) -> None:
-        self._stop = True
-
-    def stop_requested(self) -> bool:
-        return self._stop
-
-    def finish(self, outcome: int | UserError) -> None:
-        self._outcome = outcome
-
-    def outcome(self) -> int | UserError | None:
-        return self._outcome
-
-
-class _RemoteSupervisor:
-    """The driver, as a worker sees it."""
-
-    def __init__(self, mailbox: ActorHandle[_Mailbox]) -> None:
-        self._mailbox = mailbox
-        self._answer: ObjectRef[bool] = mailbox.stop_requested.remote()
-
-    def show(self, logged: LoggedStep) -> None:
-        self._mailbox.post.remote(logged)
-
-    def say(self, text: str) -> None:
-        self._mailbox.post.remote(text)
-
-    def stop_requested(self) -> bool:
-        # The answer to a question asked at an earlier step: no step waits for one.
-        answered, _ = ray.wait([self._answer], timeout=0)
-        if not answered:
-            return False
-        requested = bool(ray.get(self._answer))
-        self._answer = self._mailbox.stop_requested.remote()
-        return requested
-
-
-def _open_mailbox() -> ActorHandle[_Mailbox]:
-    # On the driver's own node: the two are lost together or not at all.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here)
-    return cast("ActorHandle[_Mailbox]", actor.remote())
-
-
-def _outcome_of(mailbox: ActorHandle[_Mailbox]) -> int | UserError | None:
-    answer: ObjectRef[int | UserError | None] = mailbox.outcome.remote()
-    return ray.get(answer)
-
-
-def _in_background(trainer: TorchTrainer) -> Future[None]:
-    """Run the trainer in a thread, which leaves signals to the main thread."""
-    fitted: Future[None] = Future()
-
-    def fit() -> None:
+    def call() -> None:
         try:
-            trainer.fit()
+            function()
         except BaseException as error:
-            fitted.set_exception(error)
+            done.set_exception(error)
         else:
-            fitted.set_result(None)
+            done.set_result(None)
 
-    threading.Thread(target=fit, name="ray-trainer", daemon=True).start()
-    return fitted
-
-
-def _relay(
-    fitted: Future[None], mailbox: ActorHandle[_Mailbox], display: TrainingDisplay, stop: threading.Event
-) -> None:
-    """Pass messages and the wish to stop between driver and workers until the training has ended."""
-    running = True
-    while running:
-        running = not wait([fitted], timeout=_SECONDS_BETWEEN_LOOKS).done
-        if stop.is_set():
-            mailbox.request_stop.remote()
-        messages: ObjectRef[list[LoggedStep | str]] = mailbox.collect.remote()
-        for message in ray.get(messages):
-            if isinstance(message, LoggedStep):
-                display.show(message)
-            else:
-                display.say(message)
-
-
-@contextmanager
-def _cluster(run: RunSettings) -> Iterator[int]:
-    """Use the cluster this process or ``RAY_ADDRESS`` is connected to, or start one; give the CPUs of a worker.
-
-    Raises:
-        SettingsError: this machine has fewer GPUs than workers.
-    """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    connected = ray.is_initialized()
-    if not connected:
-        _connect(run)
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        yield run.cpus_per_worker or max(1, int(resources["CPU"]) // run.workers)
-    finally:
-        if not connected:
-            ray.shutdown()
-
-
-def _connect(run: RunSettings) -> None:
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        return
-    num_gpus = torch.cuda.device_count()
-    if run.use_gpu and num_gpus < run.workers:
-        raise SettingsError(
-            [
-                f"run.use_gpu asks for {run.workers} GPUs, one a worker, but this machine has {num_gpus}; "
-                "lower run.workers or set run.use_gpu to false"
-            ]
-        )
-    start_local_cluster(run.cpus_per_worker * run.workers or max(usable_cpus(), run.workers))
-
-
-def start_local_cluster(num_cpus: int) -> None:
-    """Start a cluster that ends with this process; see :func:`pipelines.distributed.loopback.keep_to_loopback`.
-
-    Raises:
-        UserError: Ray does not come up.
-    """
-    if sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # Ray makes its workers nicer than everything else on the machine; here they are the work.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    for attempt in range(1, _START_ATTEMPTS + 1):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=num_cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_OBJECT_STORE_BYTES,
-            )
-            return
-        # On a busy machine Ray's parts give up waiting for each other, after times that cannot be set
-        # and with an error of no class of its own. The next attempt finds their files in memory.
-        except Exception as error:
-            ray.shutdown()
-            if attempt == _START_ATTEMPTS:
-                raise UserError(
-                    f"Ray could not be started on this machine ({error}); run the command again when the machine "
-                    "is less busy, or set run.workers to 0 to train without Ray"
-                ) from error
+    threading.Thread(target=call, name="ray-trainer", daemon=True).start()
+    return done

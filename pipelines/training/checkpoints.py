@@ -23,7 +23,7 @@ class CheckpointStore:
 
     Args:
         address: folder or ``s3://bucket/prefix`` of this run key alone.
-        keep: how many of the newest checkpoints stay.
+        keep: how many of the newest checkpoints stay, beside the best one.
     """
 
     def __init__(self, address: str, keep: int) -> None:
@@ -37,8 +37,12 @@ class CheckpointStore:
         found = [(path, match) for path in paths if (match := _NAME.fullmatch(path))]
         return sorted(int(match[1]) for path, match in found if path + _CHECKSUM_SUFFIX in paths)
 
-    def save(self, state: TrainingState) -> None:
-        """Store the state and forget all but the newest checkpoints up to it."""
+    def save(self, state: TrainingState, best: int | None = None) -> None:
+        """Store the state and forget all but the newest checkpoints up to it, and the best one.
+
+        Args:
+            best: the step of the best checkpoint, if any was validated.
+        """
         name = _name(state.step)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
@@ -46,7 +50,7 @@ class CheckpointStore:
             # The checksum last: a checkpoint without one does not count.
             for file in (path, path.with_name(name + _CHECKSUM_SUFFIX)):
                 self._storage.upload(file, file.name)
-        self._forget_old(state.step)
+        self._forget_old(state.step, best)
 
     def load(self, state: TrainingState, step: int) -> None:
         """Restore the checkpoint of ``step`` into a state of the same method and recipe.
@@ -95,12 +99,12 @@ class CheckpointStore:
         history.rewind(step)
         return history
 
-    def _forget_old(self, newest: int) -> None:
+    def _forget_old(self, newest: int, best: int | None) -> None:
         # Later steps are left of a run that was rewound past a damaged checkpoint: stale as well.
         steps = self.steps()
         kept = [step for step in steps if step <= newest][-self._keep :]
         for step in steps:
-            if step not in kept:
+            if step not in kept and step != best:
                 self._storage.delete(_name(step) + _CHECKSUM_SUFFIX)
                 self._storage.delete(_name(step))
 

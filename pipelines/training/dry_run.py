@@ -19,6 +19,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
+from pipelines.training.sharing import num_workers
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import count_macs, count_parameters
@@ -116,7 +117,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     training = replace(job.recipe.training, loader_processes=0)
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
-    batch = next(open_batches(here, inputs, Place(world=max(run.workers, 1)), start=0))
+    batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
     manifest = read_manifest(Path(job.shards))
     return DataSize(
         pictures={split: count.written for split, count in manifest.splits.items()},
@@ -146,7 +147,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
         weights=weights + judges,
         average=average,
         moments=moments,
-        buckets=trainable if run.workers > 1 else 0,
+        buckets=trainable if run.max_workers > 1 else 0,
         step=step_memory(method, pictures, job.recipe.training.precision),
         checkpoint=weights + average + moments,
     )
@@ -165,7 +166,7 @@ def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
 
 def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> list[str]:
     training = job.recipe.training
-    share = training.batch_size // max(run.workers, 1)
+    share = training.batch_size // _world(job, run)
     found = "measured in one step" if size.step.computed else "computed from shapes"
     lines = [
         f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC a picture",
@@ -190,7 +191,16 @@ def _launch(run: RunSettings) -> str:
         return "in the calling process, without Ray"
     where = "the Ray cluster of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "Ray on this machine"
     device = "one GPU each" if run.use_gpu else f"{run.cpus_per_worker or 'an even share of the'} cores each"
-    return f"{run.workers} workers on {where}, {device}"
+    return f"{_count(run)} workers on {where}, {device}"
+
+
+def _count(run: RunSettings) -> str:
+    return str(run.max_workers) if run.min_workers == run.max_workers else f"{run.min_workers} to {run.max_workers}"
+
+
+def _world(job: TrainingJob, run: RunSettings) -> int:
+    """The most workers there may be."""
+    return num_workers(job.recipe.training.batch_size, run.min_workers, run.max_workers, run.max_workers) or 1
 
 
 def _outlook(step: int, steps: int) -> str:

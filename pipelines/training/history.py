@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from sgenet.errors import CheckpointError
+
+BEST_BY = "psnr_hole"
+"""The validation score, the higher the better, by which the best checkpoint is told."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class History:
         """Forget what lies after ``step``."""
         self.losses = [row for row in self.losses if row.step <= step]
         self.validations = [row for row in self.validations if row.step <= step]
+
+    @property
+    def best(self) -> ValidationRow | None:
+        """The validation with the highest :data:`BEST_BY`, the earliest of several; None before the first."""
+        scored = [row for row in self.validations if row.scores.get(BEST_BY, math.nan) >= -math.inf]
+        return max(scored, key=lambda row: row.scores[BEST_BY], default=None)
 
     @property
     def seconds(self) -> float:

@@ -51,7 +51,10 @@ class Recorder:
         self.supervisor.show(LoggedStep(row.step, row.terms, speed, left))
 
     def record_validation(self, validator: Validator, state: TrainingState) -> None:
-        """Score the averaged generator, keep and track the scores and the sample pictures."""
+        """Score the averaged generator, keep and track the scores and the sample pictures.
+
+        The state is stored where it is the best so far, whether or not a checkpoint is due.
+        """
         result = validator.validate(state.ema.network, state.device)
         self.history.add_validation(ValidationRow(state.step, result.scores))
         if self.logger is not None:
@@ -60,12 +63,15 @@ class Recorder:
                 self.logger.image(result.sheet, "samples", state.step)
         shown = "  ".join(f"{name} {result.scores[name]:.4g}" for name in ("psnr_hole", "ssim_hole", "l1_hole"))
         self.supervisor.say(f"validation at step {state.step}: {shown}")
+        if self.history.best is not None and self.history.best.step == state.step:
+            self.store_state(state)
 
     def store_state(self, state: TrainingState) -> None:
         """Store history and state, once a step."""
         if state.step != self._stored_step:
             self.store.save_history(self.history)
-            self.store.save(state)
+            best = self.history.best
+            self.store.save(state, best.step if best is not None else None)
             self._stored_step = state.step
 
 
@@ -122,7 +128,7 @@ class CheckpointHook:
 
 
 class StopHook:
-    """Stops all ranks after the same step once the supervisor of rank 0 asks for it. For every rank."""
+    """Stops all ranks after the same step once the supervisor of any of them asks for it. For every rank."""
 
     def __init__(self, supervisor: Supervisor, recorder: Recorder | None) -> None:
         self._supervisor = supervisor
@@ -143,11 +149,11 @@ class StopHook:
         raise TrainingStopped
 
     def _all_stop(self) -> bool:
-        asked = self._recorder is not None and self._supervisor.stop_requested()
+        asked = self._supervisor.stop_requested()
         if self._group is None:
             return asked
         answer = torch.tensor([int(asked)])
-        dist.broadcast(answer, src=0, group=self._group)
+        dist.all_reduce(answer, dist.ReduceOp.MAX, group=self._group)
         return bool(answer.item())
 
 

@@ -12,6 +12,7 @@ from pipelines.params import RunSettings
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
 from pipelines.training.job import Place, TrainingJob, usable_cpus
+from pipelines.training.sharing import batch_problem
 from pipelines.training.worker import train
 from sgenet.errors import SettingsError
 
@@ -25,13 +26,9 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         UserError: see :func:`pipelines.training.worker.train`.
     """
     training = job.recipe.training
-    if run.workers and training.batch_size % run.workers:
-        raise SettingsError(
-            [
-                f"training.batch_size ({training.batch_size}) must be a multiple of run.workers ({run.workers}); "
-                "change one of them"
-            ]
-        )
+    undivided = batch_problem(training.batch_size, run.min_workers, run.max_workers)
+    if undivided:
+        raise SettingsError([undivided])
     with TrainingDisplay(f"{job.dataset}/{job.method}", training.steps) as display:
         if run.workers == 0:
             step = _train_here(job, run, display)

@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     keep_to_loopback()
-    from pipelines.distributed import training
+    from pipelines.distributed import cluster as ours
 
-    training.start_local_cluster(num_cpus=2)
+    ours.start_local_cluster(num_cpus=2)
     yield
-    training.ray.shutdown()
+    ours.ray.shutdown()
 
 
 def test_local_cluster_cannot_be_reached_from_the_network() -> None:

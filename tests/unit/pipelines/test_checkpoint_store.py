@@ -90,6 +90,15 @@ def test_only_the_newest_stay(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_the_best_stays_beside_the_newest(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path), keep=2)
+    for step, best in ((10, None), (20, 20), (30, 20), (40, 20), (50, 20)):
+        store.save(_as_state(_State(step)), best)
+    assert store.steps() == [20, 40, 50]
+    store.save(_as_state(_State(60)), 60)
+    assert store.steps() == [50, 60]
+
+
 def test_saving_after_a_rewind_forgets_the_later_steps(tmp_path: Path) -> None:
     store = CheckpointStore(str(tmp_path), keep=2)
     _saved(store, 10, 30, 20)

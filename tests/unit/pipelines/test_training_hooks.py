@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -11,9 +13,18 @@ import torch
 
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep
-from pipelines.training.history import History
-from pipelines.training.hooks import CheckpointHook, LossHook, Recorder, StopHook, TrainingStopped, is_due
+from pipelines.training.history import History, ValidationRow
+from pipelines.training.hooks import (
+    CheckpointHook,
+    LossHook,
+    Recorder,
+    StopHook,
+    TrainingStopped,
+    ValidationHook,
+    is_due,
+)
 from pipelines.training.interruption import stop_requests
+from pipelines.validation import Validation, Validator
 from sgenet.settings import TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
@@ -41,8 +52,8 @@ class _Store:
     def save_history(self, history: History) -> None:
         self.events.append(f"history {len(history.losses)}")
 
-    def save(self, state: _State) -> None:
-        self.events.append(f"state {state.step}")
+    def save(self, state: _State, best: int | None) -> None:
+        self.events.append(f"state {state.step}" + (f", best {best}" if best is not None else ""))
 
 
 @dataclass
@@ -114,3 +125,30 @@ def test_first_sigterm_asks_second_interrupts_and_handlers_come_back(tmp_path: P
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@dataclass
+class _Validator:
+    """Finds these values, one a validation."""
+
+    found: list[float]
+
+    def validate(self, generator: object, device: object) -> Validation:
+        return Validation({"psnr_hole": self.found.pop(0), "ssim_hole": 0.0, "l1_hole": 0.0}, None)
+
+
+def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
+    store = _Store()
+    recorder = _recorder(_Supervisor(), store)
+    settings = TrainingSettings(steps=6, validate_every=1, checkpoint_every=3)
+    validator = _Validator([10.0, 12.0, math.nan, 11.0, 12.0, 13.0])
+    validation = ValidationHook(settings, recorder, cast(Validator, validator))
+    checkpoint = CheckpointHook(settings, recorder)
+    for step in range(1, 7):
+        state = cast(TrainingState, SimpleNamespace(step=step, device=None, ema=SimpleNamespace(network=None)))
+        metrics = StepMetrics(step, {}, 0.5, 0.1, 4)
+        validation.after_step(state, metrics)
+        checkpoint.after_step(state, metrics)
+    states = [event for event in store.events if "state" in event]
+    assert states == ["state 1, best 1", "state 2, best 2", "state 3, best 2", "state 6, best 6"]
+    assert recorder.history.best == ValidationRow(6, {"psnr_hole": 13.0, "ssim_hole": 0.0, "l1_hole": 0.0})
