@@ -13,7 +13,7 @@ from PIL import Image
 from pipelines.app.limits import Limits
 from pipelines.pictures import decode_picture
 from sgenet.errors import DataError
-from sgenet.inpainter.pictures import as_pixels
+from sgenet.inpainter import as_pixels
 from sgenet.label_space import LabelSpace
 
 Pixels = npt.NDArray[np.uint8]

@@ -14,7 +14,7 @@ from pipelines.serving.limits import Limits
 from pipelines.serving.refusal import Refusal
 from pipelines.serving.rows import Row, of_row
 from sgenet.errors import DataError
-from sgenet.inpainter.pictures import as_hole, as_pixels
+from sgenet.inpainter import as_hole, as_pixels
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """What is decoded for strangers: few formats, with decoders that many eyes are on."""

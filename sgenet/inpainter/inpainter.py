@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sgenet.batch import Prediction, to_uint8
 from sgenet.errors import DataError
-from sgenet.inpainter.pictures import Hole, Picture, as_guide, as_hole, as_pixels
-from sgenet.inpainter.result import Inpainted, ScaleResult
-from sgenet.label_space import LabelSpace
+from sgenet.inpainter.coarse_to_fine import fill
+from sgenet.inpainter.masks import Guide, Hole, as_guide, as_hole, check_hole
+from sgenet.inpainter.network import Network, Precision
+from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bits
+from sgenet.inpainter.pyramid import Floats, Level
+from sgenet.inpainter.result import Inpainted, read_scales
+from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.release import load_released
-
-SUSPICIOUS_HOLE_RATIO = 0.9
-"""A mask with a larger share of missing pixels is probably inverted, and is warned about."""
 
 GUIDED_METHODS = frozenset({"sg_net", "sge_net"})
 """The methods whose segmentation guides the filling, so that a given one can take its place."""
 
-Guide = npt.NDArray[np.uint8]
+UNSEGMENTED_METHODS = frozenset({"gated_conv", "edge_connect"})
+"""The methods that predict no segmentation."""
+
+WORKING_SIDE = 256
+"""The crop of the published trainings."""
 
 
 class Inpainter:
     """Fills holes in pictures of any size with a trained generator, on the device the generator is on.
+
+    It keeps no state between calls, so that several threads may call it.
 
     Args:
         generator: maps (image (B, 3, H, W) float in [-1, 1], hole_mask (B, 1, H, W) float, 1 = missing)
@@ -37,29 +42,65 @@ class Inpainter:
         label_space: the classes it predicts.
         method_name: a key of :data:`sgenet.methods.build.GENERATORS`; None for a generator that is none of these.
         multiple: pictures are reflected up to a multiple of this, and cut back afterwards.
+        working_side: the side in pixels that the generator was trained on, a multiple of 16. Pictures
+            with no side longer than one and a half of it are filled in one pass, larger ones as
+            :mod:`sgenet.inpainter.coarse_to_fine` says.
+        precision: ``bfloat16`` is faster where the processor has it, and differs by a few grey levels.
+
+    Raises:
+        ValueError: the working side is not a positive multiple of 16.
     """
 
     def __init__(
-        self, generator: nn.Module, label_space: LabelSpace, *, method_name: str | None = None, multiple: int = 16
+        self,
+        generator: nn.Module,
+        label_space: LabelSpace,
+        *,
+        method_name: str | None = None,
+        multiple: int = 16,
+        working_side: int = WORKING_SIDE,
+        precision: Precision = "float32",
     ) -> None:
-        self.generator = generator.eval()
+        if working_side <= 0 or working_side % 16:
+            raise ValueError(f"the working side must be a positive multiple of 16, found {working_side}")
         self.label_space = label_space
         self.method_name = method_name
-        self.multiple = multiple
+        self.working_side = working_side
+        self._network = Network(generator, multiple, precision)
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Inpainter:
+    def load(
+        cls,
+        folder: Path,
+        device: torch.device | str = "cpu",
+        *,
+        working_side: int | None = None,
+        precision: Precision = "float32",
+    ) -> Inpainter:
         """Load a released model.
 
         Args:
             folder: holds ``model.safetensors`` and ``model.json``.
             device: where the generator runs.
+            working_side: None for the side of the crop that the model was trained on.
+            precision: as for the class.
 
         Raises:
             CheckpointError: when the folder does not hold a released model.
         """
         released = load_released(folder)
-        return cls(released.generator.to(device), released.label_space, method_name=released.method_name)
+        return cls(
+            released.generator.to(device),
+            released.label_space,
+            method_name=released.method_name,
+            working_side=working_side or _next_multiple(released.recipe.network.image_size),
+            precision=precision,
+        )
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator, in evaluation mode."""
+        return self._network.generator
 
     @property
     def can_be_guided(self) -> bool:
@@ -77,32 +118,28 @@ class Inpainter:
     ) -> Inpainted:
         """Fill the hole of one picture.
 
+        A hole of nothing leaves the picture as it is, and it is segmented all the same. A hole of everything
+        is filled with what the network draws for a picture of which it sees nothing.
+
         Args:
-            image: a Pillow picture (turned upright by its EXIF orientation, made RGB), or (H, W, 3) uint8.
-            hole_mask: where pixels are missing: a Pillow picture, white = missing, or (H, W) of bool or
-                uint8; 8-bit masks may use 0 and 1, or 0 to 255 with a threshold at 128.
+            image: a Pillow picture (turned upright by its EXIF orientation) or an array (H, W), (H, W, 3)
+                or (H, W, 4) of uint8 or uint16. The network does not see fully transparent pixels;
+                outside the hole they come back as they were, like all others.
+            hole_mask: where pixels are missing, of the picture's size as it is seen upright: a Pillow picture,
+                white = missing, or (H, W) of bool or uint8; 8-bit masks may use 0 and 1, or 0 to 255, where
+                128 and more is white: a soft edge is cut in its middle.
             details: also return what was drawn at every scale.
             guide: (H, W) uint8 class ids, a segmentation to fill by; 255 = the network decides.
             white_is_hole: False where the black (or False) pixels of ``hole_mask`` are the missing ones.
 
         Raises:
-            DataError: picture, mask and guide differ in size, are not 8-bit, or the method takes no guide.
+            DataError: picture, mask and guide differ in size, are of a kind that is not understood, or the
+                method takes no guide.
 
         Warns:
             UserWarning: when more than 90 % is missing: the mask is probably inverted.
         """
-        pixels, hole = as_pixels(image), as_hole(hole_mask)
-        if not white_is_hole:
-            hole = ~hole
-        _check(pixels, hole)
-        given = self._check_guide(guide, hole.shape)
-        prediction = self._predict(pixels, hole, given)
-        drawn = to_uint8(prediction.image)[0].permute(1, 2, 0).cpu().numpy()
-        height, width = hole.shape
-        inpainted = np.where(hole[..., None], drawn[:height, :width], pixels)
-        full = _read_scale(prediction, 0, hole.shape)
-        scales = _read_scales(prediction, hole.shape) if details else ()
-        return Inpainted(inpainted, hole, full.label, full.confidence, scales)
+        return self._fill(image, hole_mask, details, guide, white_is_hole)
 
     def fill_many(
         self,
@@ -115,6 +152,8 @@ class Inpainter:
     ) -> list[Inpainted]:
         """Fill the holes of many pictures of any sizes; each result is that of calling it with the picture alone.
 
+        They go through the network one by one, so that results are equal to the bit.
+
         Args:
             images, hole_masks: as many of each.
             guides: one a picture, None where the network decides alone.
@@ -125,72 +164,52 @@ class Inpainter:
         """
         guides = [None] * len(images) if guides is None else guides
         if not len(images) == len(hole_masks) == len(guides):
-            raise DataError(f"{len(images)} pictures came with {len(hole_masks)} hole masks and {len(guides)} guides")
+            raise DataError(
+                f"{len(images)} pictures came with {len(hole_masks)} hole masks and {len(guides)} guides; "
+                "give as many of each"
+            )
         return [
-            self(image, hole_mask, details=details, guide=guide, white_is_hole=white_is_hole)
+            self._fill(image, hole_mask, details, guide, white_is_hole)
             for image, hole_mask, guide in zip(images, hole_masks, guides, strict=True)
         ]
 
-    def _check_guide(self, guide: Guide | None, size: tuple[int, ...]) -> Guide | None:
-        if guide is not None and not self.can_be_guided:
+    def _fill(
+        self, image: Picture, hole_mask: Hole, details: bool, guide: Guide | None, white_is_hole: bool
+    ) -> Inpainted:
+        opened = open_picture(image)
+        size = opened.rgb.shape[:2]
+        hole = as_hole(hole_mask, white_is_hole=white_is_hole)
+        # The warning belongs to the line that called the inpainter.
+        check_hole(hole, size, white_is_hole=white_is_hole, stacklevel=3)
+        guide = None if guide is None else self._checked(guide, size)
+        if self.method_name in UNSEGMENTED_METHODS and not details and not hole.any():
+            return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)
+        unknown = hole if opened.transparent is None else hole | opened.transparent
+        picture = Level(opened.rgb, unknown, guide)
+        drawn = fill(self._network, picture, hole, self.working_side, self.label_space.num_classes)
+        if guide is not None and drawn.label is not None and drawn.confidence is not None:
+            given = guide != IGNORE_ID
+            drawn.label[given], drawn.confidence[given] = guide[given], 1
+        filled = join(opened.rgb, drawn.image, hole)
+        scales = read_scales(drawn.overview) if details else ()
+        return Inpainted(to_eight_bits(filled), hole, drawn.label, drawn.confidence, scales, filled, opened)
+
+    def _checked(self, guide: Guide, size: tuple[int, ...]) -> Guide:
+        if not self.can_be_guided:
             raise DataError(
                 f"a guide was given, but the method {self.method_name or 'of this model'} is not guided by a "
                 "segmentation; leave it out or use a model of sg_net or sge_net"
             )
         return as_guide(guide, size, self.label_space)
 
-    @torch.inference_mode()
-    def _predict(
-        self, pixels: npt.NDArray[np.uint8], hole: npt.NDArray[np.bool_], guide: Guide | None = None
-    ) -> Prediction:
-        padded = _reflect_up(pixels, self.multiple)
-        # The mask is reflected too: what mirrors an unknown pixel is unknown.
-        padded_hole = _reflect_up(hole.astype(np.uint8), self.multiple)
-        device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
-        image = torch.from_numpy(padded).to(device).permute(2, 0, 1).unsqueeze(0).float().div(127.5).sub(1.0)
-        inputs = [image.contiguous(memory_format=torch.channels_last)]
-        inputs.append(torch.from_numpy(padded_hole).to(device)[None, None].float())
-        if guide is not None:
-            inputs.append(torch.from_numpy(_reflect_up(guide, self.multiple)).to(device)[None].long())
-        return self.generator(*inputs)
+
+def join(known: Pixels, drawn: Floats, hole: npt.NDArray[np.bool_]) -> Pixels:
+    """A copy of (H, W, 3) pixels with what was drawn, in [-1, 1], in the hole, rounded to their depth."""
+    joined = known.copy()
+    half_range = np.float32(127.5 if known.dtype == np.uint8 else 32767.5)
+    joined[hole] = np.rint((drawn[hole] + 1) * half_range).clip(0, 2 * half_range).astype(known.dtype)
+    return joined
 
 
-def _check(pixels: npt.NDArray[np.uint8], hole: npt.NDArray[np.bool_]) -> None:
-    if hole.shape != pixels.shape[:2]:
-        raise DataError(
-            f"the picture is {pixels.shape[1]}×{pixels.shape[0]} pixels but its hole mask is "
-            f"{hole.shape[1]}×{hole.shape[0]}; make a mask of the picture's size"
-        )
-    missing = float(hole.mean())
-    if missing > SUSPICIOUS_HOLE_RATIO:
-        warnings.warn(
-            f"{missing:.0%} of the picture is marked as missing; white means missing, "
-            "so invert the mask if the white part is what should stay",
-            stacklevel=3,
-        )
-
-
-def _reflect_up(pixels: npt.NDArray[np.uint8], multiple: int) -> npt.NDArray[np.uint8]:
-    """Reflect (H, W, …) at the bottom and the right up to a multiple, however small the picture."""
-    padding = [(0, -side % multiple) for side in pixels.shape[:2]] + [(0, 0)] * (pixels.ndim - 2)
-    return np.pad(pixels, padding, mode="reflect")
-
-
-def _read_scales(prediction: Prediction, size: tuple[int, ...]) -> tuple[ScaleResult, ...]:
-    return tuple(_read_scale(prediction, scale, size) for scale in range(len(prediction.images)))
-
-
-def _read_scale(prediction: Prediction, scale: int, size: tuple[int, ...]) -> ScaleResult:
-    height, width = (-(-side // 2**scale) for side in size)
-
-    def cut(tensor: Tensor) -> Tensor:
-        return tensor[0, :, :height, :width]
-
-    image = to_uint8(cut(prediction.images[scale])).permute(1, 2, 0).cpu().numpy()
-    label = confidence = reliability = None
-    if prediction.label_logits:
-        highest, ids = cut(prediction.label_logits[scale]).float().softmax(dim=0).max(dim=0)
-        label, confidence = ids.to(torch.uint8).cpu().numpy(), highest.cpu().numpy()
-    if prediction.reliability:
-        reliability = (cut(prediction.reliability[scale])[0] > 0.5).cpu().numpy()
-    return ScaleResult(image, label, confidence, reliability)
+def _next_multiple(side: int) -> int:
+    return -(-side // 16) * 16

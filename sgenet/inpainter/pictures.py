@@ -1,84 +1,180 @@
-"""Pictures, holes and guides at the outer door: what is understood, and as which arrays."""
+"""Pictures at the outer door: every kind that is understood, as RGB for the network, and back in its own kind."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from sgenet.errors import DataError
-from sgenet.label_space import IGNORE_ID, LabelSpace
 
-Picture = Image.Image | npt.NDArray[np.uint8]
-Hole = Image.Image | npt.NDArray[np.uint8] | npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""(H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with alpha, over the whole range of 8 or 16 bits."""
 
-_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
+Picture = Image.Image | Pixels
+
+_LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
+"""Of Rec. 601, as in Pillow."""
+
+_GREY_MODES = frozenset({"1", "L", "LA"})
+_COLOUR_MODES = frozenset({"RGB", "RGBA", "CMYK", "YCbCr"})
+_SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
+_WITH_ALPHA = frozenset({"LA", "RGBA"})
+_PALETTE_MODES = frozenset({"P", "PA"})
 
 
-def as_pixels(image: Picture) -> npt.NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8 RGB, upright.
+@dataclass(frozen=True)
+class OpenedPicture:
+    """A picture as it was given and as the network sees it.
+
+    Attributes:
+        given: the picture or array, upright.
+        rgb: (H, W, 3) uint8 or uint16.
+        transparent: (H, W), the pixels nothing is seen of; None where there is no alpha channel.
+    """
+
+    given: Picture
+    rgb: Pixels
+    transparent: npt.NDArray[np.bool_] | None = None
+
+    def replace(self, filled: Pixels, hole: npt.NDArray[np.bool_]) -> Picture:
+        """The picture as it was given, with the colours of ``filled`` (H, W, 3), typed as ``rgb``, in the hole.
+
+        What lies outside the hole, and alpha everywhere, are bit for bit what was given.
+        """
+        if isinstance(self.given, np.ndarray):
+            return _replace(self.given, filled if self.given.ndim == 3 else to_grey(filled), hole)
+        mode = self.given.mode
+        match mode:
+            case "RGB" | "RGBA":
+                colours: npt.NDArray[Any] = filled
+            case "CMYK" | "YCbCr":
+                colours = np.asarray(Image.fromarray(filled).convert(mode))
+            case _:
+                colours = to_grey(filled)
+        replaced = _replace(_pixels_of(self.given), colours, hole)
+        if mode == "1":
+            picture = Image.fromarray(np.where(replaced >= 128, 255, 0).astype(np.uint8)).convert("1")
+        else:
+            picture = Image.frombytes(mode, self.given.size, replaced.tobytes())
+        # The colour profile, the resolution, the EXIF data without its orientation.
+        picture.info = dict(self.given.info)
+        return picture
+
+
+def open_picture(picture: Picture) -> OpenedPicture:
+    """Understand a picture.
+
+    Pillow pictures are turned upright by their EXIF orientation. Palettes and colour keys become RGB, or
+    grey, with an alpha channel where something is transparent, since a palette has no room for new colours.
 
     Raises:
-        DataError: when it is not an 8-bit picture, or an array of another shape or type.
+        DataError: it is no picture, cannot be decoded, or has a pixel format that is not understood.
     """
-    if isinstance(image, Image.Image):
-        upright = _eight_bit(image, "picture")
-        return np.asarray(upright.convert("RGB"))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+    if isinstance(picture, Image.Image):
+        return _open_pillow(upright(picture, "picture"))
+    if not isinstance(picture, np.ndarray):
         raise DataError(
-            f"a picture must be an array (height, width, 3) of uint8, found {tuple(image.shape)} of {image.dtype}; "
-            "convert it to 8-bit RGB"
+            f"a picture must be a Pillow picture or a NumPy array, found {type(picture).__name__}; "
+            "open a file with PIL.Image.open first"
         )
-    return image
+    shape_is_known = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+    if picture.dtype not in (np.uint8, np.uint16) or not shape_is_known or picture.size == 0:
+        raise DataError(
+            "a picture must be an array (height, width), (height, width, 3) or (height, width, 4) of uint8 or "
+            f"uint16, found {tuple(picture.shape)} of {picture.dtype}; convert it, floats by scaling them to 0 to 255"
+        )
+    return _open_array(picture, picture)
 
 
-def as_hole(hole_mask: Hole) -> npt.NDArray[np.bool_]:
-    """A hole mask as (H, W) bool, True = missing.
+def as_pixels(picture: Picture) -> npt.NDArray[np.uint8]:
+    """A picture as the (H, W, 3) uint8 RGB that is seen, upright.
 
     Raises:
-        DataError: when it is not an 8-bit mask with one channel, or has transparent pixels.
+        DataError: as :func:`open_picture`.
     """
-    if isinstance(hole_mask, Image.Image):
-        upright = _eight_bit(hole_mask, "hole mask")
-        if upright.has_transparency_data and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-            raise DataError("the hole mask has transparent pixels; save it opaque, white where pixels are missing")
-        hole_mask = np.asarray(upright.convert("L"), dtype=np.uint8)
-    if hole_mask.ndim != 2 or hole_mask.dtype not in (np.uint8, np.bool_) or hole_mask.size == 0:
-        raise DataError(
-            f"a hole mask must be an array (height, width) of bool or uint8, found {tuple(hole_mask.shape)} of "
-            f"{hole_mask.dtype}; convert it to one 8-bit channel"
-        )
-    if hole_mask.dtype == np.bool_ or hole_mask.max() <= 1:
-        return hole_mask.astype(np.bool_)
-    return hole_mask >= 128
+    return to_eight_bits(open_picture(picture).rgb)
 
 
-def as_guide(
-    guide: npt.NDArray[np.uint8] | None, size: tuple[int, ...], label_space: LabelSpace
-) -> npt.NDArray[np.uint8] | None:
-    """A guide (H, W) of uint8 class ids, 255 = the network decides, checked; None stays None.
+def upright(picture: Image.Image, name: str) -> Image.Image:
+    """Decode a Pillow picture and turn it by its EXIF orientation: painted masks match what is seen.
 
     Raises:
-        DataError: it has another type, another size than the picture, or ids that are no classes.
+        DataError: its file is damaged, or it has no pixels.
     """
-    if guide is None:
-        return None
-    if guide.dtype != np.uint8 or guide.shape != size:
-        raise DataError(
-            f"a guide must be an array (height, width) = {size} of uint8 class ids like the picture, "
-            f"found {guide.shape} of {guide.dtype}"
-        )
-    strangers = np.unique(guide[(guide >= label_space.num_classes) & (guide != IGNORE_ID)])
-    if strangers.size:
-        raise DataError(
-            f"the guide holds the class id {strangers[0]}, but there are the classes 0 to "
-            f"{label_space.num_classes - 1}; use {IGNORE_ID} where the network should decide"
-        )
-    return guide
+    try:
+        turned = ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"the {name} cannot be decoded ({error}); save it again") from error
+    if 0 in turned.size:
+        raise DataError(f"the {name} has no pixels, its size is {turned.width}×{turned.height}")
+    return turned
 
 
-def _eight_bit(picture: Image.Image, name: str) -> Image.Image:
-    if picture.mode not in _EIGHT_BIT_MODES:
-        raise DataError(f"the {name} has the pixel format {picture.mode}; save it with 8 bits a channel")
-    # Painted masks match the picture as it is seen, so both are turned upright.
-    return ImageOps.exif_transpose(picture)
+def to_grey(rgb: Pixels) -> Pixels:
+    """(…, 3) → (…) luminance, in the same type."""
+    return np.rint(rgb @ _LUMINANCE).astype(rgb.dtype)
+
+
+def to_eight_bits(rgb: Pixels) -> npt.NDArray[np.uint8]:
+    """The same picture in 8 bits, rounded to nearest; an 8-bit one passes as it is."""
+    if rgb.dtype == np.uint8:
+        return rgb.view(np.uint8)
+    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _open_pillow(picture: Image.Image) -> OpenedPicture:
+    if picture.mode in _PALETTE_MODES or ("transparency" in picture.info and picture.mode in ("1", "L", "RGB")):
+        picture = _without_palette(picture)
+    if picture.mode in _SIXTEEN_BIT_MODES:
+        pixels = _pixels_of(picture)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise DataError(
+                f"the picture has values from {pixels.min()} to {pixels.max()}; scale them to 16 bits, 0 to 65535"
+            )
+        return _open_array(picture, pixels.astype(np.uint16))
+    if picture.mode in ("CMYK", "YCbCr"):
+        return OpenedPicture(picture, np.asarray(picture.convert("RGB")))
+    if picture.mode not in _GREY_MODES | _COLOUR_MODES:
+        raise DataError(
+            f"the picture has the pixel format {picture.mode}, which is not understood; save it as RGB or grey, "
+            "with 8 or 16 bits"
+        )
+    pixels = np.asarray(picture.convert("RGBA" if picture.mode in _WITH_ALPHA else "RGB"))
+    return _open_array(picture, pixels)
+
+
+def _without_palette(picture: Image.Image) -> Image.Image:
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    converted = picture.convert("LA" if picture.mode in ("1", "L") else "RGBA")
+    converted.info.pop("transparency", None)
+    return converted
+
+
+def _open_array(given: Picture, pixels: Pixels) -> OpenedPicture:
+    if pixels.ndim == 2:
+        rgb: npt.NDArray[Any] = np.stack((pixels, pixels, pixels), axis=-1)
+        return OpenedPicture(given, rgb)
+    if pixels.shape[2] == 3:
+        return OpenedPicture(given, pixels)
+    return OpenedPicture(given, pixels[..., :3], pixels[..., 3] == 0)
+
+
+def _pixels_of(picture: Image.Image) -> npt.NDArray[Any]:
+    """(H, W) or (H, W, bands) in the order of the picture's own bytes; a 1-bit picture as 0 and 255."""
+    return np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+
+
+def _replace(pixels: npt.NDArray[Any], colours: npt.NDArray[Any], hole: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """A copy of pixels with the colours in the hole; what bands there are beyond theirs, alpha, are left alone."""
+    replaced = pixels.copy()
+    if pixels.ndim == 2:
+        np.copyto(replaced, colours, where=hole)
+    else:
+        colours = colours if colours.ndim == 3 else colours[..., None]
+        np.copyto(replaced[..., : colours.shape[2]], colours, where=hole[..., None])
+    return replaced

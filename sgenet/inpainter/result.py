@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from PIL import Image
+
+from sgenet.batch import Prediction, to_uint8
+from sgenet.inpainter.pictures import OpenedPicture, Picture, Pixels
 
 
 @dataclass(frozen=True)
 class ScaleResult:
-    """What the network drew at scale l, ⌈H/2^l⌉ × ⌈W/2^l⌉ pixels: one picture of Figure 6.
+    """What the network drew at scale l: one picture of Figure 6.
+
+    It has ⌈H/2^l⌉ × ⌈W/2^l⌉ pixels, where H × W are those of the picture, or of the overview that the
+    network looked at where the picture is larger than what it fills in one pass.
 
     Attributes:
         image: (h, w, 3) uint8 RGB: the prediction Ŷ^l, in the hole and outside.
@@ -36,6 +44,8 @@ class Inpainted:
             where one was given.
         confidence: (H, W) float32 in [0, 1], the highest class probability of each pixel; None without ``label``.
         scales: what the network drew at l = 0 … 4; only on request. A method with one scale has one.
+        filled: ``image`` in the depth of the picture that was given, uint8 or uint16.
+        source: that picture; None where only arrays are known.
     """
 
     image: npt.NDArray[np.uint8]
@@ -43,6 +53,18 @@ class Inpainted:
     label: npt.NDArray[np.uint8] | None = None
     confidence: npt.NDArray[np.float32] | None = None
     scales: tuple[ScaleResult, ...] = ()
+    filled: Pixels | None = field(default=None, repr=False)
+    source: OpenedPicture | None = field(default=None, repr=False)
+
+    @property
+    def picture(self) -> Picture:
+        """The filled picture in the kind that was given: mode, depth, alpha and colour profile, or shape and type.
+
+        Every known pixel is what was given, bit for bit, and so is alpha everywhere. Palettes become RGB.
+        """
+        if self.source is None or self.filled is None:
+            return Image.fromarray(self.image)
+        return self.source.replace(self.filled, self.hole)
 
     @property
     def reliability(self) -> tuple[npt.NDArray[np.bool_], ...]:
@@ -55,3 +77,19 @@ class Inpainted:
         if self.confidence is None or not self.hole.any():
             return None
         return float(self.confidence[self.hole].mean(dtype=np.float64))
+
+
+def read_scales(prediction: Prediction) -> tuple[ScaleResult, ...]:
+    """What was drawn of one picture, at every scale."""
+    return tuple(_read_scale(prediction, scale) for scale in range(len(prediction.images)))
+
+
+def _read_scale(prediction: Prediction, scale: int) -> ScaleResult:
+    image = to_uint8(prediction.images[scale][0]).permute(1, 2, 0).cpu().numpy()
+    label = confidence = reliability = None
+    if prediction.label_logits:
+        highest, ids = prediction.label_logits[scale][0].float().softmax(dim=0).max(dim=0)
+        label, confidence = ids.to(torch.uint8).cpu().numpy(), highest.cpu().numpy()
+    if prediction.reliability:
+        reliability = (prediction.reliability[scale][0, 0] > 0.5).cpu().numpy()
+    return ScaleResult(image, label, confidence, reliability)

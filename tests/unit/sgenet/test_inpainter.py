@@ -179,16 +179,24 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):
 @pytest.mark.parametrize(
     ("image", "mask", "reason"),
     [
-        (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), bool), "uint8, found .* of float32"),
-        (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8), bool), r"found \(8, 8, 4\)"),
+        (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), bool), r"found \(8, 8, 3\) of float32"),
+        (np.full((8, 8), np.nan), np.zeros((8, 8), bool), "of float64; convert it"),
+        (np.zeros((8, 8, 2), np.uint8), np.zeros((8, 8), bool), r"found \(8, 8, 2\)"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32), "of float32"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 1), np.uint8), r"found \(8, 8, 1\)"),
         (np.zeros((0, 8, 3), np.uint8), np.zeros((0, 8), bool), r"found \(0, 8, 3\)"),
-        (Image.new("I;16", (8, 8)), np.zeros((8, 8), bool), "picture has the pixel format I;16"),
+        (Image.new("F", (8, 8)), np.zeros((8, 8), bool), "picture has the pixel format F"),
+        (Image.new("I", (8, 8), 65536), np.zeros((8, 8), bool), "values from 65536 to 65536; scale them to 16 bits"),
+        (Image.new("RGB", (0, 8)), np.zeros((8, 0), bool), "the picture has no pixels"),
+        ("photo.jpg", np.zeros((8, 8), bool), "found str; open a file with PIL.Image.open"),
+        (b"a letter", np.zeros((8, 8), bool), "found bytes"),
+        (np.zeros((8, 8, 3), np.uint8), "hole.png", "hole mask must be .* found str"),
+        (np.zeros((8, 8, 3), np.uint8), None, "hole mask must be .* found NoneType"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 100, np.uint8), "no white pixels, its brightest value is 100"),
         (np.zeros((8, 8, 3), np.uint8), Image.new("LA", (8, 8), (0, 0)), "transparent"),
     ],
 )
-def test_what_is_no_8_bit_picture_or_mask_is_refused(inpainter, image, mask, reason):
+def test_what_is_no_picture_or_mask_is_refused(inpainter, image, mask, reason):
     with pytest.raises(DataError, match=reason):
         inpainter(image, mask)
 

@@ -1,0 +1,231 @@
+"""Pictures larger than what the network works on: an overview of the whole, then crops, coarse to fine.
+
+The whole picture is halved until the network can look at it: the overview, which also segments it. The
+hole is then filled at the size of the picture, in crops around its connected parts. Pixels that lie deep
+in the hole, farther from what is known than in training, are filled at half the size first, if they are
+still deep there at a quarter first, and so on down to the overview.
+
+From one size to the next finer one,
+
+- a crop is given what the coarser size drew, as if it were known, around the middle that it is asked for;
+- what it draws takes its low frequencies from the coarser size, the more, the deeper a pixel lies. So
+  crops that cannot see each other agree about what matters, and add what only the finer size shows.
+
+Crops of one part of the hole overlap and fade into one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgenet.batch import Prediction
+from sgenet.inpainter.crops import Crop, plan_crops
+from sgenet.inpainter.network import Network, class_probabilities, drawn_picture
+from sgenet.inpainter.pyramid import (
+    Bools,
+    Floats,
+    Ids,
+    Level,
+    build_pyramid,
+    depth,
+    enlarge,
+    halve_any,
+    halve_where,
+    normalise,
+)
+
+_DEEP = 0.5
+"""Pixels at this depth and more are given to a crop as the coarser size drew them."""
+_BAND = 256
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A filled picture before it is rounded and joined with what is known.
+
+    Attributes:
+        image: (H, W, 3) in [-1, 1]; says something in the hole alone.
+        label, confidence: (H, W), or None for a method that predicts no segmentation.
+        overview: what the network drew when it looked at the whole picture, at the size it looked at.
+    """
+
+    image: Floats
+    label: Ids | None
+    confidence: Floats | None
+    overview: Prediction
+
+
+def fill(network: Network, picture: Level, hole: Bools, side: int, num_classes: int) -> Filled:
+    """Fill the hole of a picture.
+
+    Args:
+        picture: at full size; what is unknown includes the hole.
+        hole: (H, W), the pixels that are asked for.
+        side: of the crops, a multiple of 16. A picture with no side longer than one and a half of it is
+            filled in one pass.
+        num_classes: of the guide, where the picture has one.
+    """
+    levels = build_pyramid(picture, side * 3 // 2, num_classes)
+    overview = network(levels[-1])
+    probabilities = class_probabilities(overview)
+    labels = _Labels(picture.size)
+    if probabilities is not None:
+        labels.enlarge(probabilities, 2 ** (len(levels) - 1))
+    image = drawn_picture(overview)
+    if len(levels) > 1:
+        image = _refine(network, levels, hole, side, (image, probabilities), labels)
+    if probabilities is None:
+        return Filled(image, None, None, overview)
+    return Filled(image, labels.ids, labels.confidence, overview)
+
+
+class _Labels:
+    """The label map of the whole picture, and how sure it is."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.ids = np.zeros(size, np.uint8)
+        self.confidence = np.zeros(size, np.float32)
+
+    def enlarge(self, probabilities: Tensor, factor: int) -> None:
+        """Everywhere, from a smaller size; in bands, since all classes at full size take much memory."""
+        height, width = self.ids.shape
+        for top in range(0, height, _BAND):
+            rows = slice(top, min(top + _BAND, height))
+            confidence, ids = enlarge(probabilities, factor, rows, slice(0, width)).max(dim=0)
+            self.ids[rows], self.confidence[rows] = ids.to(torch.uint8).numpy(), confidence.numpy()
+
+    def put(self, crop: Crop, probabilities: Tensor) -> None:
+        """Where a crop is nearest, from its inner part's probabilities (K, h, w)."""
+        confidence, ids = probabilities.max(dim=0)
+        np.copyto(self.ids[crop.where], ids.to(torch.uint8).numpy(), where=crop.nearest)
+        np.copyto(self.confidence[crop.where], confidence.numpy(), where=crop.nearest)
+
+
+class _ClassPlanes:
+    """The class probabilities of a smaller size, where it was asked for."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self.planes: Tensor | None = None
+
+    def put(self, crop: Crop, probabilities: Tensor) -> None:
+        """Where a crop is nearest, from its inner part's probabilities (K, h, w)."""
+        if self.planes is None:
+            self.planes = torch.zeros(len(probabilities), *self._size, dtype=torch.float16)
+        part = self.planes[:, *crop.where]
+        part.copy_(torch.where(torch.from_numpy(crop.nearest), probabilities.half(), part))
+
+
+@dataclass(frozen=True)
+class _Coarser:
+    """What the next coarser level tells a level.
+
+    Attributes:
+        asked: (h, w), where it was filled.
+        image: (3, h, w), as it was filled there, and as it is known elsewhere.
+        probabilities: (K, h, w), or None for a method that predicts no segmentation.
+    """
+
+    asked: Bools
+    image: Tensor
+    probabilities: Tensor | None
+
+    @classmethod
+    def of(cls, level: Level, asked: Bools, image: Floats, probabilities: Tensor | None) -> _Coarser:
+        joined = np.where(asked[..., None], image, normalise(level.image))
+        return cls(asked, torch.from_numpy(joined).permute(2, 0, 1), probabilities)
+
+
+def _refine(
+    network: Network,
+    levels: list[Level],
+    hole: Bools,
+    side: int,
+    overview: tuple[Floats, Tensor | None],
+    labels: _Labels,
+) -> Floats:
+    """Fill every level that is needed, the coarsest first; returns the picture of level 0."""
+    asked, depths = _plan(levels, hole, reach=side * 3 // 8)
+    image, probabilities = overview
+    coarser = _Coarser.of(levels[-1], asked[-1], image, probabilities) if len(asked) == len(levels) else None
+    for number in reversed(range(len(levels) - 1)):
+        if number >= len(depths):
+            continue
+        level = levels[number]
+        store = labels if number == 0 else _ClassPlanes(level.size)
+        image = _fill_level(network, level, asked[number], depths[number], coarser, side, store)
+        if isinstance(store, _ClassPlanes):
+            coarser = _Coarser.of(level, asked[number], image, store.planes)
+    return image
+
+
+def _plan(levels: list[Level], hole: Bools, reach: int) -> tuple[list[Bools], list[Floats]]:
+    """Which pixels each level is asked for, and how deep they lie at all but the last of these levels."""
+    asked, depths = [hole], []
+    for level in levels[:-1]:
+        depths.append(depth(level.unknown, reach))
+        deep = asked[-1] & (depths[-1] > 0)
+        if not deep.any():
+            break
+        asked.append(halve_any(deep))
+    return asked, depths
+
+
+def _fill_level(
+    network: Network,
+    level: Level,
+    asked: Bools,
+    lies: Floats,
+    coarser: _Coarser | None,
+    side: int,
+    labels: _Labels | _ClassPlanes,
+) -> Floats:
+    """Fill what a level is asked for, (h, w, 3), and note the classes.
+
+    Args:
+        lies: (h, w), how deep its pixels lie.
+    """
+    image = np.zeros((*level.size, 3), np.float32)
+    deep = asked & (lies > _DEEP)
+    for crop in plan_crops(asked, side):
+        prediction = network(_with_context(level, crop, deep, coarser))
+        image[crop.where] += drawn_picture(prediction)[crop.inner] * crop.weight[..., None]
+        classes = class_probabilities(prediction)
+        if classes is not None:
+            classes = classes[:, *crop.inner]
+            if coarser is not None and coarser.probabilities is not None:
+                share = torch.from_numpy(lies[crop.where])
+                classes = torch.lerp(classes, enlarge(coarser.probabilities, 2, *crop.where), share)
+            labels.put(crop, classes)
+    if coarser is not None:
+        _take_low_frequencies(image, coarser, asked, lies)
+    return image
+
+
+def _with_context(level: Level, crop: Crop, deep: Bools, coarser: _Coarser | None) -> Level:
+    """A crop of a level, in which what the coarser level drew is known around the inner part."""
+    seen = level.crop(crop.rows, crop.columns)
+    if coarser is None:
+        return seen
+    drawn = deep[crop.rows, crop.columns].copy()
+    drawn[crop.inner] = False
+    if not drawn.any():
+        return seen
+    enlarged = enlarge(coarser.image, 2, crop.rows, crop.columns).permute(1, 2, 0).numpy()
+    image = np.where(drawn[..., None], enlarged, normalise(seen.image))
+    return Level(image, seen.unknown & ~drawn, seen.guide)
+
+
+def _take_low_frequencies(image: Floats, coarser: _Coarser, asked: Bools, lies: Floats) -> None:
+    """Correct a level's picture, in place, by what the coarser one drew otherwise."""
+    own = torch.from_numpy(halve_where(image, asked)).permute(2, 0, 1)
+    difference = torch.where(torch.from_numpy(coarser.asked), coarser.image - own, 0.0)
+    height, width = asked.shape
+    for top in range(0, height, _BAND):
+        rows = slice(top, min(top + _BAND, height))
+        correction = enlarge(difference, 2, rows, slice(0, width)).permute(1, 2, 0).numpy()
+        image[rows] += correction * lies[rows, :, None]

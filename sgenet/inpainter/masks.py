@@ -1,0 +1,122 @@
+"""Holes and guides at the outer door."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sgenet.errors import DataError
+from sgenet.inpainter.pictures import upright
+from sgenet.label_space import IGNORE_ID, LabelSpace
+
+Hole = Image.Image | npt.NDArray[np.uint8] | npt.NDArray[np.bool_]
+Guide = npt.NDArray[np.uint8]
+
+SUSPICIOUS_HOLE_RATIO = 0.9
+"""A mask with a larger share of missing pixels is probably inverted, and is warned about."""
+
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_WHITE = 128
+_SIXTEEN_TO_EIGHT_BITS = 257
+
+
+def as_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> npt.NDArray[np.bool_]:
+    """A hole mask as (H, W) bool, True = missing.
+
+    Args:
+        white_is_hole: False where black is missing.
+
+    Raises:
+        DataError: it is no mask with one channel of 8 bits (Pillow pictures: or 16), has transparent
+            pixels, or holds grey alone.
+    """
+    if isinstance(hole_mask, Image.Image):
+        hole_mask = _as_array(upright(hole_mask, "hole mask"))
+    if not isinstance(hole_mask, np.ndarray):
+        raise DataError(
+            f"a hole mask must be a Pillow picture or a NumPy array, found {type(hole_mask).__name__}; "
+            "open a file with PIL.Image.open first"
+        )
+    if hole_mask.ndim != 2 or hole_mask.dtype not in (np.uint8, np.bool_) or hole_mask.size == 0:
+        raise DataError(
+            f"a hole mask must be an array (height, width) of bool or uint8, found {tuple(hole_mask.shape)} of "
+            f"{hole_mask.dtype}; convert it to one 8-bit channel"
+        )
+    whites = _whites(hole_mask)
+    return whites if white_is_hole else ~whites
+
+
+def check_hole(hole: npt.NDArray[np.bool_], size: tuple[int, ...], *, white_is_hole: bool, stacklevel: int) -> None:
+    """Check that a hole fits its picture and looks as it was meant.
+
+    Args:
+        hole: (H, W), True = missing.
+        size: height and width of the picture.
+        white_is_hole: how the mask was read, for the warning.
+        stacklevel: of the warning, counted from here.
+
+    Raises:
+        DataError: it has another size than the picture.
+
+    Warns:
+        UserWarning: when more than 90 % is missing: the mask is probably inverted.
+    """
+    if hole.shape != size:
+        raise DataError(
+            f"the picture is {size[1]}×{size[0]} pixels but its hole mask is "
+            f"{hole.shape[1]}×{hole.shape[0]}; make a mask of the picture's size"
+        )
+    missing = float(hole.mean())
+    if missing > SUSPICIOUS_HOLE_RATIO:
+        warnings.warn(
+            f"{missing:.0%} of the picture is marked as missing; {'white' if white_is_hole else 'black'} means "
+            "missing, so invert the mask if that part is what should stay",
+            stacklevel=stacklevel + 1,
+        )
+
+
+def as_guide(guide: Guide, size: tuple[int, ...], label_space: LabelSpace) -> Guide:
+    """Check a guide: (H, W) of uint8 class ids, 255 = the network decides.
+
+    Raises:
+        DataError: it has another type, another size than the picture, or ids that are no classes.
+    """
+    if not isinstance(guide, np.ndarray) or guide.dtype != np.uint8 or guide.shape != size:
+        found = f"{guide.shape} of {guide.dtype}" if isinstance(guide, np.ndarray) else type(guide).__name__
+        raise DataError(
+            f"a guide must be an array (height, width) = {size} of uint8 class ids like the picture, found {found}"
+        )
+    strangers = np.unique(guide[(guide >= label_space.num_classes) & (guide != IGNORE_ID)])
+    if strangers.size:
+        raise DataError(
+            f"the guide holds the class id {strangers[0]}, but there are the classes 0 to "
+            f"{label_space.num_classes - 1}; use {IGNORE_ID} where the network should decide"
+        )
+    return guide
+
+
+def _as_array(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """Grey levels (H, W)."""
+    if picture.mode.startswith("I;16") or picture.mode == "I":
+        # Pillow would clip these at 255 on conversion.
+        return np.clip(np.asarray(picture).astype(np.int64) // _SIXTEEN_TO_EIGHT_BITS, 0, 255).astype(np.uint8)
+    if picture.mode not in _EIGHT_BIT_MODES:
+        raise DataError(f"the hole mask has the pixel format {picture.mode}; save it as black and white")
+    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise DataError("the hole mask has transparent pixels; save it opaque, in black and white")
+    return np.asarray(picture.convert("L"))
+
+
+def _whites(mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """A mask of 0 and 1 as it is; grey levels are white from 128 on, so that a soft edge is cut in its middle."""
+    brightest = mask.max()
+    if mask.dtype == np.bool_ or brightest <= 1:
+        return mask.astype(np.bool_)
+    if brightest < _WHITE:
+        raise DataError(
+            f"the hole mask has no white pixels, its brightest value is {brightest}; draw it with the values 0 and 255"
+        )
+    return mask >= _WHITE

@@ -1,0 +1,72 @@
+"""One pass of a generator over one picture of any size: reflected up, normalised, and cut back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sgenet.batch import Prediction
+from sgenet.inpainter.pyramid import Level, normalise
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Network:
+    """A generator as numpy sees it, on the device it is on.
+
+    Args:
+        generator: see :class:`sgenet.inpainter.Inpainter`.
+        multiple: pictures are reflected up to a multiple of this.
+        precision: of the convolutions; ``bfloat16`` is autocast.
+    """
+
+    def __init__(self, generator: nn.Module, multiple: int, precision: Precision) -> None:
+        self.generator = generator.eval().to(memory_format=torch.channels_last)
+        self._multiple = multiple
+        self._precision = precision
+
+    @torch.inference_mode()
+    def __call__(self, level: Level) -> Prediction:
+        """Draw one picture: everything at its size and, at scale l, that divided by 2^l and rounded up."""
+        device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
+        image = torch.from_numpy(self._reflect_up(normalise(level.image))).to(device)
+        # The mask is reflected too: what mirrors an unknown pixel is unknown.
+        hole_mask = torch.from_numpy(self._reflect_up(level.unknown)).to(device)
+        # (H, W, 3) seen as (1, 3, H, W) has its channels last already.
+        inputs = [image.permute(2, 0, 1)[None], hole_mask[None, None].float()]
+        if level.guide is not None:
+            inputs.append(torch.from_numpy(self._reflect_up(level.guide)).to(device)[None].long())
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            prediction = self.generator(*inputs)
+        return _cut(prediction, level.size)
+
+    def _reflect_up(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Reflect (H, W, …) at the bottom and the right, however small the picture."""
+        padding = [(0, -side % self._multiple) for side in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
+        # A copy in any case: tensors cannot lie over arrays that are read-only.
+        return np.pad(array, padding, mode="reflect")
+
+
+def _cut(prediction: Prediction, size: tuple[int, int]) -> Prediction:
+    def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(
+            tensor[..., : -(-size[0] // 2**scale), : -(-size[1] // 2**scale)] for scale, tensor in enumerate(tensors)
+        )
+
+    return Prediction(cut(prediction.images), cut(prediction.label_logits), cut(prediction.reliability))
+
+
+def drawn_picture(prediction: Prediction) -> npt.NDArray[np.float32]:
+    """The full-size picture of a prediction of one picture, (H, W, 3) in [-1, 1]."""
+    return prediction.image[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
+
+
+def class_probabilities(prediction: Prediction) -> Tensor | None:
+    """(K, H, W) float32 on the CPU, or None for a method that predicts no segmentation."""
+    if not prediction.label_logits:
+        return None
+    return prediction.label_logits[0][0].float().softmax(dim=0).cpu()
