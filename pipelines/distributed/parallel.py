@@ -1,4 +1,4 @@
-"""A function over many items in several processes: results in order, a progress bar, no torch in the workers."""
+"""A function over many items, on the cores of this machine or of a Ray cluster: results in order, a progress bar."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -24,26 +25,57 @@ _QUEUED_PER_WORKER = 2
 
 
 def parallel_map(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None, description: str = ""
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int | None = None,
+    description: str = "",
+    *,
+    shared: Path | None = Path(),
+    total: int | None = None,
+    num_gpus: int = 0,
 ) -> Iterator[Result]:
-    """Give ``function(item)`` for each item, in the order of the items whatever the number of workers.
+    """Give ``function(item)`` for each item, in the order of the items whoever does the work.
 
-    Results are handed over as they come due and only a few items are under way at a time, so
-    memory does not grow with their number. The first failure stops the rest and is raised here.
+    The work is done on the Ray cluster that ``RAY_ADDRESS`` names, where it is set, and by processes of
+    this machine otherwise; the results are the same. They are handed over as they come due and only a
+    few items are under way at a time, so memory does not grow with their number. The first failure
+    stops the rest and is raised here, as the exception it was there.
 
     Args:
-        function: importable (of a module's top level, or a ``partial`` of one).
-        workers: processes; 1 runs in this one, None takes every core this process may use.
+        function: importable (of a module's top level, or a ``partial`` of one) by the workers. On a
+            cluster an item whose worker is lost is tried again, so it must not matter if it is begun twice.
+        items: taken one at a time, as there is room for them.
+        workers: processes, or items under way on a cluster; 1 runs in this process, None takes every
+            core this process may use, or the whole cluster.
         description: what the progress bar says; no bar where standard error is not a terminal.
+        shared: a folder that every node of a cluster must see and where its workers run: the working folder by
+            default, so that relative paths mean the same. None where the function touches no files of this machine.
+        total: how many items there are, where ``items`` does not say.
+        num_gpus: that each item needs for itself on a cluster.
 
     Raises:
-        UserError: a worker was killed, most often for want of memory.
+        UserError: a worker was killed, most often for want of memory; the cluster does not answer; a
+            node does not see ``shared``.
     """
     if workers is not None and workers < 1:
         raise SettingsError([f"the number of worker processes must be at least 1, found {workers}"])
-    num_processes = min(workers or num_usable_cores(), len(items))
-    results = map(function, items) if num_processes <= 1 else _in_processes(function, items, num_processes)
-    return _with_progress(results, len(items), description)
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    most = total if total is not None else sys.maxsize
+    if min(most, workers or most) <= 1:
+        results: Iterator[Result] = map(function, items)
+    elif cluster_is_addressed():
+        from pipelines.distributed.ray_map import map_on_ray
+
+        results = map_on_ray(function, items, workers, shared, num_gpus)
+    else:
+        results = _on_this_machine(function, items, min(most, workers or num_usable_cores()))
+    return _with_progress(results, total, description)
+
+
+def cluster_is_addressed() -> bool:
+    """Whether ``RAY_ADDRESS`` names a cluster to work on."""
+    return bool(os.environ.get("RAY_ADDRESS", "").strip())
 
 
 def num_usable_cores() -> int:
@@ -51,7 +83,10 @@ def num_usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _in_processes(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
+def _on_this_machine(function: Callable[[Item], Result], items: Iterable[Item], num_processes: int) -> Iterator[Result]:
+    if num_processes <= 1:
+        yield from map(function, items)
+        return
     # Spawned rather than forked: a copy of a process that holds threads or torch may deadlock.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=_leave_interrupts_to_parent)
@@ -75,7 +110,7 @@ def _leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _with_progress(results: Iterator[Result], total: int, description: str) -> Iterator[Result]:
+def _with_progress(results: Iterator[Result], total: int | None, description: str) -> Iterator[Result]:
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
