@@ -29,3 +29,11 @@ class Command(Protocol):
 def add_params(parser: argparse.ArgumentParser) -> None:
     """Add ``--params``, the settings file."""
     parser.add_argument("--params", type=Path, default=PARAMS, help="settings file (default: params.yaml)")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as the type of an argument."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return number

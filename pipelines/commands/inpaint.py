@@ -1,73 +1,221 @@
-"""``python -m pipelines inpaint``: fill the hole of one picture with a released model."""
+"""``python -m pipelines inpaint``: fill the hole of a photo, or of every photo below a folder."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgenet.errors import UserError
+from pipelines.commands.common import positive
+from sgenet.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from sgenet.inpainter import Inpainted
+    from pipelines.inpainting.folder import Summary
+    from pipelines.inpainting.places import Place
+    from pipelines.inpainting.work import Row
 
-HELP = "Fill the hole of a photograph."
+HELP = "Fill the hole of a photograph, or of every photograph of a folder."
+
+_DESCRIPTION = """\
+Fill the hole of a photograph, or of every photograph below a folder.
+
+The white part of the hole's picture is what is missing. Every other pixel of the result is the photo's, bit for
+bit. Photos, holes and results may lie on this machine or under s3://bucket/…
+"""
+
+_EPILOG = """\
+examples:
+  one photo:
+    python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png
+  and where the model saw what, and how sure it was (filled.segmentation.png, filled.confidence.png):
+    python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png --save-segmentation --save-confidence
+  every photo below a folder, with the hole of the same name:
+    python -m pipelines inpaint photos/ --hole holes/ -o filled/
+  the same hole in every photo, by a model of the registry:
+    python -m pipelines inpaint photos/ --hole logo.png -o filled/ --model sge-net-mixed_scenes@candidate
+  millions, on a Ray cluster:
+    RAY_ADDRESS=head:6379 python -m pipelines inpaint s3://bucket/photos --hole s3://bucket/holes -o s3://bucket/filled
+
+folders:
+  photos/a/b.jpg is filled where holes/a/b.png is white (any picture ending will do) and becomes filled/a/b.png.
+  A photo that cannot be filled does not stop the others. filled/manifest/ has a row for each picture: what became of
+  it and why, hashes, confidence, seconds. Called again, the command fills only what is missing, what failed, and
+  what was made from another photo, hole, model or option, by their hashes.
+
+models:
+  Without --model, the registry's champion where there is one, and the small model that comes with the code
+  otherwise. --model takes: champion, candidate, NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, s3://…, shipped.
+
+exit status:
+  0 all done, 1 a failure of ours, 2 something you can fix: among many, that some pictures failed, 130 interrupted.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The photo, its hole, the model and the outputs."""
-    parser.add_argument("photo", type=Path)
-    parser.add_argument("--hole", type=Path, required=True, help="mask of the photo's size, white = missing")
-    parser.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write (PNG)")
-    parser.add_argument("--save-segmentation", type=Path, help="also write the predicted segmentation (PNG)")
+    """The photos, their holes, the model and the outputs."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.usage = "%(prog)s PHOTO --hole HOLE -o OUTPUT [options]"
+    parser.add_argument("photo", metavar="PHOTO", help="a picture, a folder (with its subfolders), or s3://…")
+    parser.add_argument(
+        "--hole", metavar="HOLE", required=True, help="a mask for all photos, or a folder with a mask for each"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="OUTPUT", required=True, help="a .png file, or a folder; never the photos' own"
+    )
+    masks = parser.add_argument_group("holes")
+    masks.add_argument("--black-is-hole", action="store_true", help="the black part of the masks is what is missing")
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", metavar="MODEL", help="see below (default: the champion, else the shipped model)")
+    model.add_argument("--method", metavar="METHOD", help="a registered model of this method, such as sge_net")
+    model.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: cpu)")
+    more = parser.add_argument_group("more results", "without PATH beside the filled picture: filled.segmentation.png")
+    more.add_argument(
+        "--save-segmentation",
+        metavar="PATH",
+        nargs="?",
+        const="",
+        help="what the model takes the scene for: a palette PNG whose values are class ids; PATH is a .png for one "
+        "photo, a folder for many",
+    )
+    more.add_argument(
+        "--save-confidence",
+        metavar="PATH",
+        nargs="?",
+        const="",
+        help="how sure it is of that: a grey PNG, 255 = certain; PATH as above",
+    )
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes (default: one a core; with RAY_ADDRESS the whole cluster)",
+    )
 
 
 def execute(options: argparse.Namespace) -> None:
     """See :func:`run`."""
-    run(options.photo, options.hole, options.model, options.output, options.save_segmentation)
+    run(
+        options.photo,
+        options.hole,
+        options.output,
+        model=options.model,
+        method=options.method,
+        save_segmentation=options.save_segmentation,
+        save_confidence=options.save_confidence,
+        black_is_hole=options.black_is_hole,
+        device=options.device,
+        workers=options.workers,
+    )
 
 
-def run(photo: Path, hole: Path, model: Path, output: Path, save_segmentation: Path | None = None) -> None:
-    """Fill the white part of ``hole`` in ``photo`` and say how sure the model is.
+def run(
+    photo: str,
+    hole: str,
+    output: str,
+    *,
+    model: str | None = None,
+    method: str | None = None,
+    save_segmentation: str | None = None,
+    save_confidence: str | None = None,
+    black_is_hole: bool = False,
+    device: str = "cpu",
+    workers: int | None = None,
+) -> None:
+    """Fill one photo or a folder of them and say what became of it.
 
     Args:
-        photo: any common picture format.
-        hole: a mask of the photo's size, white = missing.
-        model: folder of a released model.
-        output: PNG to write; known pixels are the photo's, bit for bit.
-        save_segmentation: palette PNG to write, whose indices are the class ids.
+        photo, hole, output: a local path or ``s3://`` address of a picture or folder.
+        model, method: as :func:`pipelines.model_source.find_model` takes them.
+        save_segmentation, save_confidence: where to; "" is beside the filled picture, None leaves them out.
+        black_is_hole: the masks' polarity.
+        device: of PyTorch.
+        workers: processes, for a folder; None takes every core or the whole cluster.
 
     Raises:
-        UserError: a file cannot be used, or the output's name does not end in .png.
+        UserError: a file cannot be used; or, after all were tried, some pictures of a folder failed.
+        SystemExit: with status 1, after all were tried, where one failed by a fault of this program.
     """
-    from pipelines.files import write_atomically
-    from pipelines.pictures import encode_label, encode_png, read_picture
-    from sgenet.inpainter import Inpainter
+    from pipelines.distributed.parallel import cluster_is_addressed, num_usable_cores
+    from pipelines.inpainting.folder import fill_folder
+    from pipelines.inpainting.places import check_apart, find_place, output_place
+    from pipelines.inpainting.work import Job, Model, Work, fill
+    from pipelines.model_source import find_model
 
-    for path in filter(None, (output, save_segmentation)):
-        if path.suffix.lower() != ".png":
-            raise UserError(f"the output {path} must be a .png file, which keeps every known pixel as it was")
-    picture, mask = read_picture(photo, "photo"), read_picture(hole, "hole mask")
-    inpainter = Inpainter.load(model)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        inpainted = inpainter(picture, mask)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    if save_segmentation is not None:
-        if inpainted.label is None:
-            raise UserError(f"the model in {model} predicts no segmentation; leave out the segmentation's file")
-        write_atomically(save_segmentation, encode_label(inpainted.label, inpainter.label_space))
-    write_atomically(output, encode_png(inpainted.image))
-    print(f"{output}: {_summary(inpainted)}")
+    photos, holes = find_place(photo, "photo"), find_place(hole, "hole")
+    outputs = output_place(output, photos)
+    check_apart(outputs, [photos, holes])
+    segmentation = _more(save_segmentation, photos, outputs, holes)
+    confidence = _more(save_confidence, photos, outputs, holes)
+    if segmentation and segmentation == confidence:
+        raise UserError(f"segmentation and confidence cannot both be {save_confidence}; give two names")
+    source = find_model(model, method)
+    cores = num_usable_cores()
+    if workers is None and device.startswith("cuda") and not cluster_is_addressed():
+        workers = 1
+    in_processes = photos.name is None and workers != 1
+    work = Work(
+        photos=photos.folder,
+        holes=holes.folder,
+        output=outputs.folder,
+        # On a cluster the model travels with the work: nodes need not see its folder.
+        model=Model.of(source.folder, carry=in_processes and cluster_is_addressed()),
+        hole=None if holes.name is None else holes.storage.read(holes.name),
+        segmentation=segmentation,
+        confidence=confidence,
+        white_is_hole=not black_is_hole,
+        device=device,
+        threads=max(1, cores // (workers or cores)) if in_processes else None,
+    )
+    if photos.name is not None and outputs.name is not None:
+        _say_one(fill(Job(photos.name, outputs.name), work), outputs)
+    else:
+        print(f"model: {source.name}", file=sys.stderr)
+        _say_all(fill_folder(photos, work, workers), outputs)
 
 
-def _summary(inpainted: Inpainted) -> str:
-    if not inpainted.hole.any():
-        return "the mask marks nothing as missing, so the picture is unchanged"
-    filled = f"filled {inpainted.hole.mean():.1%} of the picture"
-    confidence = inpainted.hole_confidence
-    return filled if confidence is None else f"{filled}, mean confidence in the hole {confidence:.2f}"
+def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
+    """The address of a further result, checked; "" is beside the filled picture."""
+    from pipelines.inpainting.places import check_apart, check_lossless, output_place
+    from pipelines.storage import join
+
+    if not path:
+        return path
+    if photos.name is not None:
+        check_lossless(path)
+    place = output_place(path, photos)
+    check_apart(place, [photos, holes, outputs])
+    return place.folder if place.name is None else join(place.folder, place.name)
+
+
+def _say_one(row: Row, output: Place) -> None:
+    if row.warning:
+        print(f"warning: {row.warning}", file=sys.stderr)
+    if not row.hole_ratio:
+        print(f"{output.shown}: the mask marks nothing as missing, so the picture is unchanged")
+        return
+    sure = "" if row.confidence is None else f", mean confidence in the hole {row.confidence:.2f}"
+    print(f"{output.shown}: filled {row.hole_ratio:.1%} of the picture{sure}")
+
+
+def _say_all(summary: Summary, output: Place) -> None:
+    from pipelines.inpainting.manifest import FOLDER
+
+    for failure in summary.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    manifest = f"{output.shown.rstrip('/')}/{FOLDER}/"
+    parts = [f"filled {summary.done:,} of {summary.pictures:,} pictures"]
+    parts += [f"{summary.unchanged:,} were done already"] if summary.unchanged else []
+    parts += [f"{summary.failed:,} failed"] if summary.failed else []
+    parts += [f"{summary.warnings:,} with a warning (see the manifest)"] if summary.warnings else []
+    sure = "" if summary.mean_confidence is None else f", mean confidence in the holes {summary.mean_confidence:.2f}"
+    print(f"{output.shown}: {', '.join(parts)}, in {summary.seconds:.1f} s{sure}; a row for each in {manifest}")
+    if summary.ours:
+        print(f"error: {summary.ours} of them failed by a fault of this program; please report it", file=sys.stderr)
+        raise SystemExit(1)
+    if summary.failed:
+        raise DataError(
+            f"{summary.failed:,} of {summary.pictures:,} pictures failed, each with its reason in {manifest}; correct "
+            "them and run the same command again, which does only these"
+        )

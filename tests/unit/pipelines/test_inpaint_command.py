@@ -2,73 +2,145 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from inpainting_files import HEIGHT, WIDTH, files_below, make_hole, make_model, make_photo, pixels_of
 from PIL import Image
 
+from pipelines.__main__ import main
 from pipelines.commands import inpaint, ui
 from pipelines.pictures import decode_picture, encode_label, encode_png
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.label_space import OUTDOOR_SCENES
-from sgenet.methods.build import build_generator
-from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings, Recipe
+
+ROOT = Path(__file__).resolve().parents[3]
+PLATFORM = ("ray", "mlflow", "boto3", "botocore", "pyarrow", "cv2", "matplotlib", "dvc", "gradio", "onnx")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    recipe = Recipe(network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4))
-    save_released(folder, "sge_net", build_generator("sge_net", recipe, 8), recipe, OUTDOOR_SCENES)
-    return folder
+    return make_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture
-def files(tmp_path):
-    pixels = np.random.default_rng(1).integers(0, 256, (30, 41, 3), dtype=np.uint8)
-    hole = np.zeros((30, 41), np.uint8)
-    hole[4:16, 8:20] = 255
-    Image.fromarray(pixels).save(tmp_path / "my photo é.png")
-    Image.fromarray(hole).save(tmp_path / "hole.png")
-    return tmp_path / "my photo é.png", tmp_path / "hole.png", tmp_path / "out" / "filled.png"
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_photo(tmp_path / "my photo é.png")
+    make_hole(tmp_path / "hole.png")
+    return "my photo é.png", "hole.png", "out/filled.png"
 
 
 def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_class_ids(files, model, tmp_path, capsys):
     photo, hole, output = files
-    inpaint.run(photo, hole, model, output, tmp_path / "classes.png")
-    known = np.asarray(Image.open(hole)) == 0
-    filled, original = np.asarray(Image.open(output)), np.asarray(Image.open(photo))
+    inpaint.run(photo, hole, output, model=str(model), save_segmentation="classes.png", save_confidence="")
+    known = pixels_of(tmp_path / hole) == 0
+    filled, original = pixels_of(tmp_path / output), pixels_of(tmp_path / photo)
     np.testing.assert_array_equal(filled[known], original[known])
     assert (filled[~known] != original[~known]).any()
-    classes = Image.open(tmp_path / "classes.png")
-    assert classes.mode == "P"
-    assert np.asarray(classes).max() < 8
-    assert "filled 11.7% of the picture, mean confidence in the hole 0." in capsys.readouterr().out
+    assert Image.open("classes.png").mode == "P"
+    assert pixels_of(tmp_path / "classes.png").max() < 8
+    assert files_below(tmp_path / "out") == ["filled.confidence.png", "filled.png"]
+    assert "out/filled.png: filled 11.7% of the picture, mean confidence in the hole 0." in capsys.readouterr().out
+
+
+def test_an_existing_folder_gets_a_picture_of_the_photos_name(files, model, tmp_path):
+    photo, hole, _ = files
+    (tmp_path / "out").mkdir()
+    inpaint.run(photo, hole, "out", model=str(model))
+    inpaint.run(photo, hole, "new/", model=str(model))
+    assert files_below(tmp_path / "out") == files_below(tmp_path / "new") == ["my photo é.png"]
+
+
+def test_where_black_is_the_hole_white_is_known(files, model, tmp_path):
+    photo, hole, output = files
+    Image.fromarray(255 - pixels_of(tmp_path / hole)).save("inverted.png")
+    inpaint.run(photo, hole, output, model=str(model))
+    inpaint.run(photo, "inverted.png", "other.png", model=str(model), black_is_hole=True)
+    np.testing.assert_array_equal(pixels_of(tmp_path / output), pixels_of(tmp_path / "other.png"))
 
 
 def test_an_inverted_mask_is_warned_about_on_the_error_stream(files, model, capsys):
     photo, hole, output = files
-    Image.fromarray(np.full((30, 41), 255, np.uint8)).save(hole)
-    inpaint.run(photo, hole, model, output)
+    Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(hole)
+    inpaint.run(photo, hole, output, model=str(model))
     assert "warning: 100% of the picture is marked as missing" in capsys.readouterr().err
 
 
-def test_an_output_that_would_lose_pixels_is_refused_before_anything_is_read(tmp_path):
-    missing = tmp_path / "missing"
+def test_an_output_that_would_lose_pixels_is_refused_before_anything_is_read(files):
+    photo, hole, _ = files
     with pytest.raises(UserError, match=r"filled\.jpg must be a \.png file"):
-        inpaint.run(missing, missing, missing, tmp_path / "filled.jpg")
+        inpaint.run(photo, hole, "filled.jpg", model="missing")
+    with pytest.raises(UserError, match=r"classes\.gif must be a \.png file"):
+        inpaint.run(photo, hole, "filled.png", model="missing", save_segmentation="classes.gif")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"output": "my photo é.png"},
+        {"output": "./hole.png"},
+        {"output": "link.png"},
+        {"save_segmentation": "hole.png"},
+        {"save_confidence": "out/filled.png"},
+        {"save_confidence": "both.png", "save_segmentation": "both.png"},
+    ],
+)
+def test_nothing_overwrites_an_input_or_another_result(files, model, tmp_path, given):
+    photo, hole, output = files
+    (tmp_path / "link.png").symlink_to(tmp_path / photo)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"give (another name|two names)"):
+        inpaint.run(photo, hole, **{"output": output, "model": str(model), **given})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_missing_photo_and_a_folder_without_a_model_are_named(files, tmp_path):
     photo, hole, output = files
-    with pytest.raises(DataError, match=r"the photo .*nothing\.png cannot be read"):
-        inpaint.run(tmp_path / "nothing.png", hole, tmp_path, output)
+    with pytest.raises(UserError, match=r"the photo nothing\.png does not exist"):
+        inpaint.run("nothing.png", hole, output)
     with pytest.raises(CheckpointError, match=r"model\.json does not exist"):
-        inpaint.run(photo, hole, tmp_path, output)
+        inpaint.run(photo, hole, output, model=str(tmp_path))
+
+
+def test_a_photo_that_is_none_and_a_mask_of_another_size_are_refused_with_status_2(files, model, tmp_path, capsys):
+    photo, hole, output = files
+    (tmp_path / "text.jpg").write_text("hello")
+    assert main(["inpaint", "text.jpg", "--hole", hole, "-o", output, "--model", str(model)]) == 2
+    assert "error: the photo" in capsys.readouterr().err
+    make_hole(tmp_path / hole, (30, 60))
+    assert main(["inpaint", photo, "--hole", hole, "-o", output, "--model", str(model)]) == 2
+    assert "make a mask of the picture's size" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_usage_refuses_no_workers(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["inpaint", "a", "--hole", "b", "-o", "c", "--workers", "0"])
+    assert ended.value.code == 2
+    assert "'0' is not a whole number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_one_photo_loads_no_platform(files, model):
+    code = (
+        "import sys; from pipelines.__main__ import main\n"
+        f"status = main(['inpaint', {files[0]!r}, '--hole', 'hole.png', '-o', 'out.png', '--model', {str(model)!r}])\n"
+        f"print(status, [name for name in {PLATFORM!r} if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.stdout.splitlines()[-1] == "0 []", finished.stderr
 
 
 def test_a_picture_cut_off_is_refused_and_so_is_text(files):
-    whole = files[0].read_bytes()
+    whole = Path(files[0]).read_bytes()
     with pytest.raises(DataError, match="x is damaged"):
         decode_picture(whole[: len(whole) // 2], "x")
     with pytest.raises(DataError, match="x is not a picture"):

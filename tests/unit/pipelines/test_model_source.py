@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from inpainting_files import make_model
 from mlflow import MlflowClient
 
 from pipelines import model_source
@@ -22,18 +23,8 @@ from pipelines.tracking.runs import RunLogger, close_run, open_run
 from sgenet.errors import CheckpointError, UserError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import OUTDOOR_SCENES
-from sgenet.methods.build import build_generator
-from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings, Recipe
 
 ROOT = Path(__file__).resolve().parents[3]
-NETWORK = NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4, image_size=32)
-
-
-def make_model(folder: Path, method: str = "sge_net") -> Path:
-    recipe = Recipe(network=NETWORK)
-    save_released(folder, method, build_generator(method, recipe, 8), recipe, OUTDOOR_SCENES)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What the command ``inpaint`` is made of."""

@@ -1,0 +1,53 @@
+"""Photos, holes and a tiny model for the tests of ``inpaint``, here and in ``tests/integration``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.methods.build import build_generator
+from sgenet.methods.release import save_released
+from sgenet.settings import NetworkSettings, Recipe, TrainingSettings
+
+HEIGHT, WIDTH = 30, 41
+
+
+def make_model(folder: Path, method: str = "sge_net", seed: int = 0) -> Path:
+    network = NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4, image_size=32)
+    recipe = Recipe(network=network, training=TrainingSettings(seed=seed))
+    save_released(folder, method, build_generator(method, recipe, 8), recipe, OUTDOOR_SCENES)
+    return folder
+
+
+def make_photo(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def make_hole(path: Path, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hole = np.zeros(size, np.uint8)
+    hole[4:16, 8:20] = 255
+    Image.fromarray(hole).save(path)
+    return path
+
+
+def make_tree(root: Path, names: list[str]) -> tuple[Path, Path]:
+    """``photos/`` of these names and ``holes/`` for each."""
+    for seed, name in enumerate(names):
+        make_photo(root / "photos" / name, seed)
+        make_hole((root / "holes" / name).with_suffix(".png"))
+    return root / "photos", root / "holes"
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
