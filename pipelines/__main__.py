@@ -1,7 +1,7 @@
 """``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
 
 Exit status: 0 done, 1 a failure of ours, 2 something the user can fix, 130 interrupted (the
-same command goes on where it stopped).
+same command goes on where it stopped); a command that has others says so in its ``--help``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipelines.commands import app, check, inpaint, serve, ship, ui
+from pipelines.commands import app, check, history, inpaint, promote, rollback, serve, ship, ui
 from pipelines.commands.common import Command, add_params
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
@@ -106,7 +106,17 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
 }
 
 
-TOOLS: dict[str, Command] = {"app": app, "check": check, "inpaint": inpaint, "serve": serve, "ship": ship, "ui": ui}
+TOOLS: dict[str, Command] = {
+    "check": check,
+    "inpaint": inpaint,
+    "app": app,
+    "serve": serve,
+    "promote": promote,
+    "rollback": rollback,
+    "history": history,
+    "ship": ship,
+    "ui": ui,
+}
 """Commands that are no stage of ``dvc.yaml``, each a module of :mod:`pipelines.commands`."""
 
 
@@ -114,21 +124,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        _dispatch(options)
+        return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    return 0
 
 
-def _dispatch(options: argparse.Namespace) -> None:
+def _dispatch(options: argparse.Namespace) -> int:
     command: str = options.command
     if command in TOOLS:
-        TOOLS[command].execute(options)
-        return
+        return TOOLS[command].execute(options) or 0
     settings = load(options.params)
     if command == "report":
         report(settings)
@@ -142,6 +150,7 @@ def _dispatch(options: argparse.Namespace) -> None:
             raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
         function = dry_run if command == "train" and options.dry_run else METHOD_STAGES[command]
         function(settings, options.dataset, method)
+    return 0
 
 
 def _known(settings: Settings, dataset: str) -> None:

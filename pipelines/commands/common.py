@@ -18,8 +18,8 @@ class Command(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the command's arguments."""
 
-    def execute(self, options: argparse.Namespace) -> None:
-        """Run it.
+    def execute(self, options: argparse.Namespace) -> int | None:
+        """Run it, and return an exit status of its own where it has one; None is 0.
 
         Raises:
             UserError: something the user can fix.

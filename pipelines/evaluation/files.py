@@ -30,7 +30,7 @@ import torch
 from pipelines.evaluation.walk import SetScores
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
-from sgenet.evaluation.metrics import mean_iou
+from sgenet.evaluation.metrics import mean_ious
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
 
@@ -114,7 +114,7 @@ def _estimate(scores: SetScores, name: str) -> Estimate:
     """A score with its interval; NaN where the method has no such score."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return bootstrap_total(matrices, _miou_of)
+        return bootstrap_total(matrices, _mious)
     return mean_estimate([getattr(score, name) for score in scores.evaluator.scores])
 
 
@@ -122,7 +122,7 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
     """A score's mean over some of the pictures; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return _miou_of(matrices[rows].sum(axis=0)) if len(matrices) else math.nan
+        return float(_mious(matrices[rows].sum(axis=0))) if len(matrices) else math.nan
     return finite_mean([getattr(scores.evaluator.scores[row], name) for row in rows])
 
 
@@ -135,8 +135,9 @@ def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
     return torch.stack(matrices).numpy() if matrices else np.zeros((0, 1, 1), np.int64)
 
 
-def _miou_of(counts: npt.NDArray[np.int64]) -> float:
-    return mean_iou(torch.from_numpy(counts))
+def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = mean_ious(torch.from_numpy(counts)).numpy()
+    return values
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:

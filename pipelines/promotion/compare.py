@@ -13,7 +13,7 @@ import torch
 from pipelines.promotion.pictures import COUNTED_SCORES, MEAN_SCORES, PictureTable
 from pipelines.report.tables import SCORES
 from sgenet.evaluation.evaluator import finite_mean
-from sgenet.evaluation.metrics import mean_iou
+from sgenet.evaluation.metrics import mean_ious
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED
 
@@ -100,7 +100,7 @@ def _compare(
 ) -> Comparison:
     if score in COUNTED_SCORES:
         pair = np.stack([challenger.counts[score][rows], champion.counts[score][rows]], axis=1)
-        theirs, ours = _miou(pair[:, 1].sum(axis=0)), _miou(pair[:, 0].sum(axis=0))
+        ours, theirs = _mious(pair.sum(axis=0)).tolist()
         return Comparison(score, mask_set, stratum, theirs, ours, bootstrap_total(pair, _miou_difference))
     theirs, ours = (finite_mean(table.scores[score][rows].tolist()) for table in (champion, challenger))
     estimate = mean_estimate(_improvements(score, champion, challenger)[rows])
@@ -132,10 +132,13 @@ def _groups(table: PictureTable) -> Iterator[tuple[str, str, Rows]]:
                 yield mask_set, stratum, rows
 
 
-def _miou_difference(pair: npt.NDArray[np.int64]) -> float:
-    """Of (2, C, C) counts, the challenger's first."""
-    return _miou(pair[0]) - _miou(pair[1])
+def _miou_difference(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(R, 2, C, C) counts, the challenger's first → (R,)."""
+    values = _mious(pairs)
+    difference: npt.NDArray[np.float64] = values[:, 0] - values[:, 1]
+    return difference
 
 
-def _miou(counts: npt.NDArray[np.int64]) -> float:
-    return mean_iou(torch.from_numpy(counts))
+def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = mean_ious(torch.from_numpy(counts)).numpy()
+    return values

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import write_atomically
+from pipelines.files import sha256_of_file, write_atomically
 from pipelines.params import Settings
 from pipelines.tracking.address import tracking_uri, without_secrets
 from pipelines.tracking.registry import register
@@ -28,12 +28,13 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
             from the registry and drew the same picture.
 
     Raises:
-        CheckpointError: a file of these folders is missing or damaged.
+        CheckpointError: a file of these folders is missing or damaged, or the evaluation is of other weights.
         TrackingError: the tracking store cannot be used.
     """
     training = _read(model / "training.json", "run_id", "run_key", "steps", "digests")
-    summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest")
+    summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")
+    _check_same_weights(model, evaluation, summary["weights_sha256"])
     metrics = _flat(scores)
     run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{dataset}/{method}")
     logger = RunLogger(run_id)
@@ -51,9 +52,11 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
             "sgenet.run_key": training["run_key"],
             "sgenet.evaluation.shards": summary["shards_digest"],
             "sgenet.evaluation.masks": summary["masks_digest"],
+            "sgenet.evaluation.code": summary["code_digest"],
             **{f"sgenet.training.{name}": digest for name, digest in training["digests"].items()},
         },
         side=settings.recipes[dataset].network.image_size,
+        evaluation=evaluation,
     )
     content = {
         "name": version.name,
@@ -78,6 +81,14 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path} has no {', '.join(missing)}; run the stage that writes it again")
     return content
+
+
+def _check_same_weights(model: Path, evaluation: Path, evaluated: str | None) -> None:
+    weights = model / "model.safetensors"
+    if not weights.exists():
+        raise CheckpointError(f"{weights} does not exist; run the train stage again")
+    if sha256_of_file(weights) != evaluated:
+        raise CheckpointError(f"{evaluation} scored other weights than {weights}; run the evaluate stage again")
 
 
 def _flat(metrics: dict[str, dict[str, float]]) -> dict[str, float]:

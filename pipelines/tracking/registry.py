@@ -1,20 +1,27 @@
-"""The model registry: a version with its evidence, loaded back before it is called a candidate."""
+"""The model registry: a version with its evidence, loaded back before it is called a candidate.
+
+The evidence is what the gate compares two versions by. It lies in the version itself, where it cannot be
+taken for another's: ``artifacts/evidence/`` holds the evaluation's ``pictures.parquet`` and ``evaluation.json``.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipelines.files import sha256_of_file
+from pipelines.files import digest_files, sha256_of_file
 from pipelines.serving.answers import answer
 from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
 from pipelines.tracking.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
@@ -24,6 +31,13 @@ CANDIDATE = "candidate"
 WEIGHTS_TAG = "sgenet.weights_sha256"
 METRICS_TAG = "sgenet.metrics"
 VERIFIED_TAG = "sgenet.verified"
+EVIDENCE_TAG = "sgenet.evidence_sha256"
+
+EVIDENCE = "evidence"
+"""The artifact that holds :data:`EVIDENCE_FILES`."""
+
+EVIDENCE_FILES = ("evaluation.json", "pictures.parquet")
+"""What of an evaluation is kept with a version."""
 
 _CODE = Path(__file__).with_name("served_model.py")
 
@@ -60,6 +74,7 @@ def register(
     step: int,
     tags: Mapping[str, str],
     side: int,
+    evaluation: Path | None = None,
 ) -> RegisteredVersion:
     """Register a released model as a new version and let the alias ``candidate`` point at it.
 
@@ -75,6 +90,7 @@ def register(
         step: how many steps the training had; the run's metrics of this step are linked to the model.
         tags: more evidence: data digests, method, dataset.
         side: height and width of the input example in pixels.
+        evaluation: folder whose :data:`EVIDENCE_FILES` are kept with the version.
 
     Raises:
         TrackingError: the store cannot be used, or another process moved the alias meanwhile.
@@ -83,12 +99,15 @@ def register(
     """
     address = tracking_uri()
     weights = sha256_of_file(released / "model.safetensors")
-    evidence = {**tags, METRICS_TAG: json.dumps(dict(metrics), sort_keys=True), WEIGHTS_TAG: weights}
+    described = {**tags, METRICS_TAG: json.dumps(dict(metrics), sort_keys=True), WEIGHTS_TAG: weights}
+    if evaluation is not None:
+        described[EVIDENCE_TAG] = digest_evidence(evaluation)
     # Logging a model is the one thing MLflow only does through its global store.
     mlflow.set_tracking_uri(address)
     client = MlflowClient(address)
     try:
-        version = _new_version(released, name, run_id, evidence, step, side)
+        with _artifacts(released, evaluation) as artifacts:
+            version = _new_version(artifacts, name, run_id, described, step, side)
         _verify_picture(f"models:/{name}/{version}", released, side)
         client.set_model_version_tag(name, version, VERIFIED_TAG, "true")
         _move_alias(client, name, version)
@@ -100,7 +119,26 @@ def register(
     return RegisteredVersion(name=name, version=version, alias=CANDIDATE, run_id=run_id, weights_sha256=weights)
 
 
-def _new_version(released: Path, name: str, run_id: str, evidence: dict[str, str], step: int, side: int) -> str:
+def digest_evidence(folder: Path) -> str:
+    """Hash the :data:`EVIDENCE_FILES` of a folder."""
+    return digest_files((folder / name for name in EVIDENCE_FILES), folder)
+
+
+@contextmanager
+def _artifacts(released: Path, evaluation: Path | None) -> Iterator[dict[str, str]]:
+    if evaluation is None:
+        yield {ARTIFACT: str(released)}
+        return
+    with TemporaryDirectory() as temporary:
+        # MLflow keeps a folder under its own name.
+        evidence = Path(temporary) / EVIDENCE
+        evidence.mkdir()
+        for name in EVIDENCE_FILES:
+            shutil.copyfile(evaluation / name, evidence / name)
+        yield {ARTIFACT: str(released), EVIDENCE: str(evidence)}
+
+
+def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[str, str], step: int, side: int) -> str:
     # Not mlflow.pyfunc.log_model: it knows the thread's active run only, and would reopen the training's run.
     info = Model.log(
         artifact_path=None,
@@ -108,10 +146,10 @@ def _new_version(released: Path, name: str, run_id: str, evidence: dict[str, str
         name="model",
         run_id=run_id,
         registered_model_name=name,
-        tags=evidence,
+        tags=tags,
         step=step,
         python_model=str(_CODE),
-        artifacts={ARTIFACT: str(released)},
+        artifacts=artifacts,
         model_config=MODEL_CONFIG,
         signature=SIGNATURE,
         input_example=example_input(side),

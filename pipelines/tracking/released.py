@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow.artifacts
@@ -31,6 +31,8 @@ class StoredVersion:
         aliases: what points at it, sorted.
         method: the name of its method, or None where the registry does not say.
         weights_sha256: what ``model.safetensors`` must hash to.
+        run_id: of the training.
+        tags: all of them.
     """
 
     name: str
@@ -38,6 +40,8 @@ class StoredVersion:
     aliases: tuple[str, ...]
     method: str | None
     weights_sha256: str
+    run_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class ReleasedModels:
@@ -64,6 +68,20 @@ class ReleasedModels:
                 if alias in (None, name)
             }
         return [self.version(name, str(version)) for name, version in sorted(wanted)]
+
+    def versions_of(self, name: str) -> list[StoredVersion]:
+        """Every version of a model that this project registered, oldest first."""
+        self._model(name)
+        with self._explained():
+            found: list[ModelVersion] = []
+            token: str | None = None
+            while token != "":
+                page = self._client.search_model_versions(
+                    f"name = '{name}'", order_by=["version_number ASC"], page_token=token
+                )
+                found += page
+                token = page.token or ""
+        return [_describe(stored) for stored in found if WEIGHTS_TAG in stored.tags]
 
     def versions_of_method(self, method: str) -> list[StoredVersion]:
         """The newest version of each registered model that was trained with a method, sorted by name."""
@@ -94,19 +112,12 @@ class ReleasedModels:
                 f"the model {name} has no version {version} in {self._store}; see the versions with "
                 "`python -m pipelines ui`"
             ) from error
-        weights = stored.tags.get(WEIGHTS_TAG)
-        if not weights:
+        if not stored.tags.get(WEIGHTS_TAG):
             raise TrackingError(
                 f"models:/{name}/{version} does not say the hash of its weights ({WEIGHTS_TAG}): it was not "
                 "registered by this project; register it with `python -m pipelines register`"
             )
-        return StoredVersion(
-            name=name,
-            version=str(stored.version),
-            aliases=tuple(sorted(stored.aliases)),
-            method=stored.tags.get(METHOD_TAG),
-            weights_sha256=weights,
-        )
+        return _describe(stored)
 
     def copy_version(self, version: StoredVersion, folder: Path) -> Path:
         """Copy a version's released model below ``folder``; its hash is not checked yet.
@@ -185,6 +196,18 @@ class ReleasedModels:
                 f"the registry in {self._store} cannot be read ({_first_line(error)}); check MLFLOW_TRACKING_URI and "
                 "that its server is running"
             ) from error
+
+
+def _describe(stored: ModelVersion) -> StoredVersion:
+    return StoredVersion(
+        name=stored.name,
+        version=str(stored.version),
+        aliases=tuple(sorted(stored.aliases)),
+        method=stored.tags.get(METHOD_TAG),
+        weights_sha256=stored.tags[WEIGHTS_TAG],
+        run_id=stored.run_id or "",
+        tags=dict(stored.tags),
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -149,10 +149,15 @@ def mean_iou(matrix: Tensor) -> float:
     Args:
         matrix: (C, C) confusion counts of all pictures together.
     """
-    intersection = matrix.diagonal().to(torch.float64)
-    union = matrix.sum(dim=0) + matrix.sum(dim=1) - matrix.diagonal()
+    return float(mean_ious(matrix))
+
+
+def mean_ious(matrices: Tensor) -> Tensor:
+    """:func:`mean_iou` of each of many matrices: (…, C, C) counts → (…) float64."""
+    intersection = matrices.diagonal(dim1=-2, dim2=-1).to(torch.float64)
+    union = matrices.sum(dim=-2) + matrices.sum(dim=-1) - intersection
     occurs = union > 0
-    return _mean(intersection[occurs] / union[occurs])
+    return torch.where(occurs, intersection / union, 0.0).sum(dim=-1) / occurs.sum(dim=-1)
 
 
 def pixel_accuracy(matrix: Tensor) -> float:

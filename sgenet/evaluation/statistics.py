@@ -60,18 +60,18 @@ def bootstrap(
 
 def bootstrap_total(
     samples: npt.NDArray[np.int64],
-    statistic: Callable[[npt.NDArray[np.int64]], float],
+    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
     resamples: int = RESAMPLES,
     seed: int = _SEED,
 ) -> Estimate:
-    """As :func:`bootstrap` for a statistic of the pictures' sum, without copying every resample's pictures.
+    """As :func:`bootstrap` for a statistic of the pictures' sum, all resamples at once.
 
     Args:
         samples: (N, …) counts, one entry a picture.
-        statistic: from the sum (…) to a number; NaN results of a resample are left out.
+        statistic: from many sums (R, …) to (R,) numbers; NaN results of a resample are left out.
     """
     num_pictures = len(samples)
-    value = statistic(samples.sum(axis=0)) if num_pictures else math.nan
+    value = float(statistic(samples.sum(axis=0, keepdims=True))[0]) if num_pictures else math.nan
     if math.isnan(value):
         return Estimate(math.nan, math.nan, math.nan, num_pictures)
     draws = np.random.default_rng(seed).integers(0, num_pictures, (resamples, num_pictures))
@@ -79,9 +79,9 @@ def bootstrap_total(
     times = np.bincount((draws + row).ravel(), minlength=draws.size).reshape(draws.shape)
     # In float64, where the product is a fast one: sums of counts are exact below 2**53.
     totals = times.astype(np.float64) @ samples.reshape(num_pictures, -1).astype(np.float64)
-    drawn = [statistic(total) for total in totals.astype(np.int64).reshape(resamples, *samples.shape[1:])]
-    finite = [result for result in drawn if not math.isnan(result)]
-    bounds = _interval(np.array(finite)) if finite else (math.nan, math.nan)
+    drawn = statistic(totals.astype(np.int64).reshape(resamples, *samples.shape[1:]))
+    finite = drawn[~np.isnan(drawn)]
+    bounds = _interval(finite) if len(finite) else (math.nan, math.nan)
     return Estimate(value, *bounds, num_pictures)
 
 

@@ -1,0 +1,62 @@
+"""``python -m pipelines history``: who was champion when, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from pipelines.commands.common import add_params
+
+if TYPE_CHECKING:
+    from pipelines.promotion.act import History
+
+HELP = "Show who was champion of a registered model when, why, and what the gate refused."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The model."""
+    parser.add_argument("--model", metavar="NAME", help="registered model (default: the one of params.yaml)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    add_params(parser)
+
+
+def execute(options: argparse.Namespace) -> None:
+    """See :func:`pipelines.promotion.act.look_back`."""
+    from pipelines.params import load
+    from pipelines.promotion.act import default_model, look_back
+
+    history = look_back(options.model or default_model(load(options.params)))
+    if options.json:
+        print(_json(history))
+    else:
+        _print(history)
+
+
+def _json(history: History) -> str:
+    from dataclasses import asdict
+
+    content = {
+        "model": history.name,
+        "champion": history.state.champion,
+        "note": history.note,
+        "moves": [asdict(entry) for entry in history.state.entries],
+        "decisions": [{"version": version, **asdict(record)} for version, record in history.decisions],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _print(history: History) -> None:
+    from rich.text import Text
+
+    from pipelines.promotion.tables import decisions_grid, moves_grid, show
+
+    champion = history.state.champion
+    now = "has no champion" if champion is None else f"version {champion} is champion"
+    show(Text(f"{history.name}: {now}", "bold"))
+    if history.note:
+        show(Text(history.note, "yellow"))
+    if history.state.entries:
+        show(moves_grid(history.state.entries))
+    if history.decisions:
+        show(decisions_grid(history.decisions))

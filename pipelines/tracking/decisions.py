@@ -1,0 +1,89 @@
+"""What the gate decided about a version, written to the version: tags for a glance, files for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
+from pipelines.tracking.released import StoredVersion
+
+_PREFIX = "sgenet.gate."
+_LONGEST = 2000  # characters of a tag's value; databases behind a store keep 5000 and more
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDecision:
+    """The last decision about a version.
+
+    Attributes:
+        decision: ``promote``, ``refuse`` or ``overtaken``.
+        at: when, UTC.
+        against: what it was compared with.
+        primary: the primary score's improvement, in words.
+        reasons: sentences.
+        evidence: address of the folder with ``decision.json`` and ``decision.md``.
+    """
+
+    decision: str
+    at: str
+    against: str
+    primary: str
+    reasons: str
+    evidence: str
+
+
+def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]) -> str:
+    """Store text files with the version's run and return the address of their folder.
+
+    Args:
+        version: the challenger.
+        identity: tells this decision from others about the version.
+        files: content by name.
+
+    Raises:
+        TrackingError: the version has no run, or the store cannot be used.
+    """
+    if not version.run_id:
+        raise TrackingError(
+            f"version {version.version} of {version.name} has no run to keep the decision with; register it with "
+            "`python -m pipelines register`"
+        )
+    folder = f"promotion/{version.name}-v{version.version}/{identity}"
+    client = MlflowClient(tracking_uri())
+    try:
+        for name, text in files.items():
+            client.log_text(version.run_id, text, f"{folder}/{name}")
+    except MlflowException as error:
+        raise _unusable(version, error) from error
+    return f"runs:/{version.run_id}/{folder}"
+
+
+def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
+    """Write a decision to the version's tags, over an earlier one.
+
+    Raises:
+        TrackingError: the store cannot be used.
+    """
+    client = MlflowClient(tracking_uri(), tracking_uri())
+    try:
+        for key, value in vars(decision).items():
+            client.set_model_version_tag(version.name, version.version, _PREFIX + key, value[:_LONGEST])
+    except MlflowException as error:
+        raise _unusable(version, error) from error
+
+
+def recorded_decision(version: StoredVersion) -> RecordedDecision | None:
+    """The last decision about a version; None where the gate has not seen it."""
+    values = {key: version.tags.get(_PREFIX + key, "") for key in RecordedDecision.__dataclass_fields__}
+    return RecordedDecision(**values) if values["decision"] else None
+
+
+def _unusable(version: StoredVersion, error: MlflowException) -> TrackingError:
+    return TrackingError(
+        f"the decision about version {version.version} of {version.name} cannot be written to "
+        f"{without_secrets(tracking_uri())} ({str(error).splitlines()[0]}); check the tracking store and run this again"
+    )

@@ -1,0 +1,278 @@
+"""``champion`` moves for good reason only, whatever happens meanwhile, and the registry remembers why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from promotion_world import DATASET, NAME, World, add_version, make_world
+
+from pipelines.__main__ import main
+from pipelines.layout import DatasetPaths
+from pipelines.promotion import act, gate
+from pipelines.stages import floors
+from pipelines.tracking.champions import Champions
+from pipelines.tracking.released import ReleasedModels
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("promotion")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        yield make_world(root)
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(autouse=True)
+def here(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world.root)
+
+
+Answer = dict[str, Any]
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command with ``--json``; its exit status, its answer, and what it said beside it."""
+
+    def run(*arguments: str) -> tuple[int, Answer, str]:
+        capsys.readouterr()
+        status = main([*arguments, "--json"])
+        printed = capsys.readouterr()
+        return status, json.loads(printed.out) if printed.out else {}, printed.err
+
+    return run
+
+
+def test_a_first_champion_must_beat_the_floor(world: World, ask: Any) -> None:
+    name = world.model("first", 120)
+    status, answer, said = ask("promote", "--model", name)
+    assert status == 0
+    assert (answer["opponent"], world.champion(name)) == ("the floor mean_colour", "1")
+    assert "the floor mean_colour has no scores" in said
+    assert "there is no champion yet" in answer["decision"]["reasons"][0]
+
+
+def test_a_first_challenger_below_the_floor_is_refused(world: World, ask: Any) -> None:
+    # The known pixels' mean is about 85: 70 is further from the square's 200.
+    add_version(world, 70)
+    world.client.copy_model_version(f"models:/{NAME}@candidate", "below")
+    world.client.set_registered_model_alias("below", "candidate", "1")
+    status, answer, _ = ask("promote", "--model", "below")
+    assert status == 3
+    assert world.champion("below") is None
+    assert "PSNR hole is not shown to be better" in answer["decision"]["reasons"][0]
+
+
+def test_the_stage_floors_spares_the_gate_its_work(
+    world: World, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = DatasetPaths(DATASET)
+    floors.run(world.settings, DATASET, paths.shards, paths.masks, paths.floors)
+    monkeypatch.setattr(gate, "evaluate_model", None)
+    status, answer, said = ask("promote", "--model", world.model("floors", 120))
+    assert (status, answer["anew"]) == (0, "")
+    assert "evaluating" not in said
+
+
+def test_a_better_challenger_replaces_the_champion_on_stored_scores(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = world.model("better", 120, 180)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    monkeypatch.setattr(gate, "evaluate_model", None)
+    status, answer, _ = ask("promote", "--model", name)
+    assert (status, world.champion(name)) == (0, "2")
+    assert (answer["opponent"], answer["anew"]) == ("version 1", "")
+    assert answer["decision"]["primary"]["comparison"]["improvement"]["low"] > 5
+    assert answer["entry"]["before"] == "1"
+
+    tags = world.client.get_model_version(name, "2").tags
+    assert tags["sgenet.gate.decision"] == "promote"
+    assert tags["sgenet.gate.primary"].startswith("psnr_hole +")
+    stored = json.loads(mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.json"))
+    assert stored["decision"] == answer["decision"]
+    table = mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.md")
+    assert "version 2 passes against version 1" in table
+    assert "| PSNR hole ↑ | moderate |" in table
+
+
+def test_a_worse_challenger_is_refused_and_the_refusal_is_kept(world: World, ask: Any) -> None:
+    name = world.model("worse", 180, 90)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    status, answer, _ = ask("promote", "--model", name)
+    assert (status, world.champion(name), answer["entry"]) == (3, "1", None)
+    tags = world.client.get_model_version(name, "2").tags
+    assert (tags["sgenet.gate.decision"], tags["sgenet.gate.against"]) == ("refuse", "version 1")
+    assert "PSNR hole is not shown to be better" in tags["sgenet.gate.reasons"]
+    assert "does not pass" in mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.md")
+
+
+def test_a_dry_run_prints_the_same_and_changes_nothing(world: World, ask: Any) -> None:
+    name = world.model("dry", 120, 180, 90)
+    before = everything(world)
+    assert ask("promote", "--model", name, "--challenger", "1", "--dry-run")[0] == 0
+    assert everything(world) == before
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    before = everything(world)
+    passing = ask("promote", "--model", name, "--challenger", "2", "--dry-run")
+    refused = ask("promote", "--model", name, "--dry-run")
+    assert (passing[0], refused[0]) == (0, 3)
+    assert everything(world) == before
+    for version, foretold in (("3", refused), ("2", passing)):
+        _, answer, _ = ask("promote", "--model", name, "--challenger", version)
+        assert answer["decision"]["comparisons"] == foretold[1]["decision"]["comparisons"]
+        assert answer["decision"]["reasons"] == foretold[1]["decision"]["reasons"]
+
+
+def everything(world: World) -> tuple[list[str], str]:
+    """All rows of the store, and a hash over all files beside it."""
+    with closing(sqlite3.connect(world.root / "mlflow.db")) as store:
+        rows = list(store.iterdump())
+    digest = hashlib.sha256()
+    for path in sorted(world.root.rglob("*")):
+        if path.is_file() and not path.name.startswith("mlflow.db"):
+            digest.update(str(path).encode() + path.read_bytes())
+    return rows, digest.hexdigest()
+
+
+def test_scores_of_other_metric_code_are_taken_anew_for_both(world: World, ask: Any) -> None:
+    name = world.model("anew", 120)
+    assert ask("promote", "--model", name)[0] == 0
+    add_version(world, 185, code_digest="other code")
+    world.client.copy_model_version(f"models:/{NAME}@candidate", name)
+    status, answer, said = ask("promote", "--model", name, "--challenger", "2")
+    assert (status, world.champion(name)) == (0, "2")
+    assert answer["anew"] == "version 2 and version 1 were scored with different metric code"
+    assert "evaluating version 2 and version 1 on the shards and masks of squares here" in said
+    assert answer["identity"]["code_digest"] != "other code"
+
+
+def test_altered_scores_are_not_believed(world: World, ask: Any) -> None:
+    add_version(world, 100)
+    version = world.client.get_model_version_by_alias(NAME, "candidate").version
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{version}"))
+    path = folder / "artifacts" / "evidence" / "evaluation.json"
+    path.write_text(path.read_text().replace('"val"', '"train"'))
+    name = world.model("altered", 120)
+    assert ask("promote", "--model", name)[0] == 0
+    world.client.copy_model_version(f"models:/{NAME}/{version}", name)
+    status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
+    assert status == 3
+    assert answer["anew"] == "the scores stored with version 2 have been altered"
+
+
+def test_other_weights_than_the_registered_ones_are_refused(world: World, ask: Any) -> None:
+    name = world.model("swapped", 120, 180)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    world.client.set_model_version_tag(name, "2", "sgenet.weights_sha256", "0" * 64)
+    status, answer, _ = ask("promote", "--model", name)
+    assert (status, world.champion(name)) == (3, "1")
+    assert answer["decision"]["reasons"][0].startswith("weights: SHA-256")
+
+
+def test_who_promotes_while_another_does_is_told(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = world.model("overtaken", 120, 180, 90)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    real = act.judge
+
+    def slow(*arguments: Any) -> Any:
+        judgement = real(*arguments)
+        champions = Champions(name)
+        champions.move(champions.put_right(), "promotion", "3", "faster")
+        return judgement
+
+    monkeypatch.setattr(act, "judge", slow)
+    status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
+    assert (status, world.champion(name)) == (4, "3")
+    assert "another process moved overtaken@champion meanwhile: it is now version 3" in answer["sentence"]
+    assert world.client.get_model_version(name, "2").tags["sgenet.gate.decision"] == "overtaken"
+
+
+def test_promoting_the_champion_again_does_nothing(world: World, ask: Any) -> None:
+    name = world.model("again", 120)
+    assert ask("promote", "--model", name)[0] == 0
+    before = everything(world)
+    status, answer, _ = ask("promote", "--model", name)
+    assert (status, answer["sentence"]) == (0, "version 1 of again is the champion already")
+    assert everything(world) == before
+
+
+def test_rollback_goes_back_one_promotion_and_history_tells_all(world: World, ask: Any) -> None:
+    name = world.model("back", 120, 180)
+    assert ask("rollback", "--model", name)[0] == 2
+    for version in ("1", "2"):
+        assert ask("promote", "--model", name, "--challenger", version)[0] == 0
+    before = everything(world)
+    assert ask("rollback", "--model", name, "--dry-run")[0] == 0
+    assert everything(world) == before
+    status, answer, _ = ask("rollback", "--model", name, "--reason", "blurs faces")
+    assert (status, answer["before"], answer["after"], world.champion(name)) == (0, "2", "1", "1")
+
+    status, history, _ = ask("history", "--model", name)
+    moves = [(move["kind"], move["before"], move["after"]) for move in history["moves"]]
+    assert moves == [("promotion", None, "1"), ("promotion", "1", "2"), ("rollback", "2", "1")]
+    assert history["moves"][2]["reason"] == "blurs faces"
+    assert "PSNR hole is better" in history["moves"][1]["reason"]
+    assert history["moves"][1]["evidence"].startswith("runs:/")
+    assert (history["champion"], history["note"]) == ("1", "")
+
+
+def test_the_tables_for_people_show_scores_strata_checks_and_reasons(
+    world: World, ask: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = world.model("people", 120, 180)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    assert main(["promote", "--model", name]) == 0
+    printed = capsys.readouterr().out
+    for words in ("version 2 against version 1", "known pixels", "Holes: small", "moderate (", "promoted: version 2"):
+        assert words in printed
+    assert max(len(line) for line in printed.splitlines()) <= 100
+    assert main(["history", "--model", name]) == 0
+    printed = capsys.readouterr().out
+    assert "people: version 2 is champion" in printed
+    assert "1 → 2" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "nobody"], "there is no registered model 'nobody'"),
+        (["--model", NAME, "--challenger", "nobody"], "has no alias 'nobody'"),
+        (["--model", NAME, "--challenger", "99"], "has no version 99"),
+    ],
+)
+def test_what_is_not_there_is_named(world: World, ask: Any, arguments: list[str], words: str) -> None:
+    status, _, said = ask("promote", *arguments)
+    assert status == 2
+    assert words in said
+
+
+def test_a_dataset_the_settings_do_not_describe_is_named(world: World, ask: Any) -> None:
+    name = world.model("elsewhere", 120)
+    world.client.set_model_version_tag(name, "1", "sgenet.dataset", "cities")
+    status, _, said = ask("promote", "--model", name)
+    assert status == 2
+    assert "a model of the dataset 'cities', which params.yaml does not describe (data: squares)" in said
+
+
+def test_the_model_of_the_only_dataset_is_the_default(world: World) -> None:
+    assert act.default_model(world.settings) == NAME
+
+
+def test_the_evidence_lies_in_the_version(world: World, tmp_path: Path) -> None:
+    models = ReleasedModels()
+    model = models.copy_version(models.version(NAME, "1"), tmp_path)
+    assert {path.name for path in (model.parent / "evidence").iterdir()} == {"evaluation.json", "pictures.parquet"}
