@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from pipelines import params
+from pipelines.files import sha256_of_file
 from pipelines.stages import register
 from pipelines.tracking import registry
 from pipelines.tracking.address import TrackingError
@@ -164,7 +165,10 @@ def stages(released, run_id, tmp_path):
     training = {"run_id": run_id, "run_key": "registry", "steps": 2, "digests": {"shards": "abc", "code": "def"}}
     (model / "training.json").write_text(json.dumps(training))
     (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "num_pictures": 48}}')
-    (evaluation / "evaluation.json").write_text('{"shards_digest": "s1", "masks_digest": "m1"}')
+    summary = {"shards_digest": "s1", "masks_digest": "m1", "code_digest": "c1"}
+    summary["weights_sha256"] = sha256_of_file(model / "model.safetensors")
+    (evaluation / "evaluation.json").write_text(json.dumps(summary))
+    (evaluation / "pictures.parquet").write_bytes(b"a row for every picture")
     settings = params.load(Path(__file__).resolve().parents[3] / "params.yaml")
     return settings, model, evaluation, tmp_path / "registered.json"
 
@@ -176,7 +180,7 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     assert (registered["name"], registered["verified"]) == ("sge-net-mixed_scenes", True)
     stored = MlflowClient().get_model_version_by_alias("sge-net-mixed_scenes", "candidate")
     assert str(stored.version) == registered["version"]
-    assert stored.tags["sgenet.evaluation.masks"] == "m1"
+    assert (stored.tags["sgenet.evaluation.masks"], stored.tags["sgenet.evaluation.code"]) == ("m1", "c1")
     assert stored.tags["sgenet.training.shards"] == "abc"
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics["evaluation/centre/psnr"] == 21.5
@@ -194,6 +198,15 @@ def test_a_model_trained_elsewhere_gets_one_stand_in_run(stages, run_id):
     )
     assert [run.info.run_id for run in runs] == [json.loads(output.read_text())["run_id"]]
     assert runs[0].data.tags["sgenet.trained_elsewhere"] == "0" * 32
+
+
+def test_an_evaluation_of_other_weights_is_refused(stages):
+    settings, model, evaluation, output = stages
+    summary = json.loads((evaluation / "evaluation.json").read_text())
+    (evaluation / "evaluation.json").write_text(json.dumps({**summary, "weights_sha256": "0" * 64}))
+    with pytest.raises(CheckpointError, match=r"scored other weights than .*run the evaluate stage again"):
+        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+    assert not output.exists()
 
 
 def test_an_unfinished_training_is_refused_before_anything_is_registered(stages):
