@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from pathlib import Path
 from typing import Protocol
 
 from pipelines.layout import PARAMS
+from sgenet.errors import UserError
 
 
 class Command(Protocol):
@@ -37,3 +39,18 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
     return number
+
+
+def check_free(port: int, host: str = "127.0.0.1") -> None:
+    """Refuse a port that a server could not listen at, before the server is started.
+
+    Raises:
+        UserError: it is taken, or is none.
+    """
+    with socket.socket() as probe:
+        # As servers do, so that a port just given back counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
-from typing import TYPE_CHECKING
 
-from sgenet.errors import UserError
-
-if TYPE_CHECKING:
-    from pipelines.model_source import ModelSource
+from pipelines.commands.common import check_free, positive
+from pipelines.model_source import SPECS, ModelSource, find_model
 
 HELP = "Serve a model over HTTP with Ray Serve."
 EPILOG = """\
@@ -22,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, and how it is served."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--model", help="champion, candidate, NAME@ALIAS, models:/…, runs:/ID, a folder, s3://…")
-    parser.add_argument("--replicas", type=_count, default=1, help="copies of the model (default: 1)")
+    parser.add_argument("--model", help=f"{SPECS} (default: the champion, else shipped)")
+    parser.add_argument("--replicas", type=positive, default=1, help="copies of the model (default: 1)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen at (default: 8000)")
-    parser.add_argument("--cpus-per-replica", type=_count, help="cores of a replica (default: an even share)")
+    parser.add_argument("--cpus-per-replica", type=positive, help="cores of a replica (default: an even share)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda takes one GPU a replica")
 
 
@@ -37,7 +33,6 @@ def execute(options: argparse.Namespace) -> None:
         UserError: the model, the port or the cluster cannot be used.
     """
     from pipelines.distributed.loopback import keep_to_loopback
-    from pipelines.model_source import find_model
     from pipelines.serving.limits import limits_from_environment
     from sgenet.methods.release import load_released
 
@@ -46,13 +41,13 @@ def execute(options: argparse.Namespace) -> None:
     released = load_released(source.folder)
     on_cluster = bool(os.environ.get("RAY_ADDRESS"))
     if not on_cluster:
-        _check_free(options.host, options.port)
+        check_free(options.port, options.host)
     keep_to_loopback()
     # Ray is imported only now: it reads what was just set.
     from pipelines.distributed.serving import Service, deploy_to_cluster, serve_until_stopped
 
     service = Service(
-        model=_for_other_machines(source, options.model) if on_cluster else str(source.folder.resolve()),
+        model=address_on_cluster(source) if on_cluster else str(source.folder.resolve()),
         description={
             "name": source.name,
             "version": source.version,
@@ -73,30 +68,11 @@ def execute(options: argparse.Namespace) -> None:
         serve_until_stopped(service)
 
 
-def _for_other_machines(source: ModelSource, spec: str | None) -> str:
+def address_on_cluster(source: ModelSource) -> str:
     """What names the very same model on every machine of a cluster, now and when a replica is replaced."""
     if source.origin == "registry":
         name = source.name.removeprefix("models:/").partition("@")[0].partition("/")[0]
         return f"models:/{name}/{source.version}"
-    return (
-        spec if spec and "://" in spec else source.name if source.origin != "folder" else str(source.folder.resolve())
-    )
-
-
-def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        # As servers do, so that a port just given back counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"{host}:{port} cannot be listened at ({error}); choose another --port or --host"
-            ) from error
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if source.origin == "folder" and "://" not in source.name:
+        return str(source.folder.resolve())
+    return source.name

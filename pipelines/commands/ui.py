@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 
+from pipelines.commands.common import check_free
 from sgenet.errors import UserError
 
 HELP = "Open the MLflow UI over the embedded tracking store."
@@ -34,20 +34,10 @@ def run(port: int = 5000) -> None:
     address = tracking_uri()
     if address.startswith(("http://", "https://")):
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
-    _check_free(port)
+    check_free(port)
     print(f"runs and models of {without_secrets(address)}: http://{HOST}:{port} (Ctrl-C stops)", flush=True)
     arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]
     root = artifact_root(address)
     if root is not None:
         arguments += ["--default-artifact-root", root.as_uri()]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
-
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        # As servers do, so that a port just given back counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uvicorn.config
 from starlette.middleware import Middleware
 
 from pipelines.serving.door import Door
@@ -17,4 +18,6 @@ def middlewares() -> list[Middleware]:
     Without it Ray's proxy takes in a body of any size as fast as it comes, obeys headers that change time
     limits and routing, and answers 500 where one of them is not UTF-8.
     """
+    # Of uvicorn's two parsers, this one bounds the headers (64 KiB). Ray asks for whichever is installed.
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = uvicorn.config.HTTP_PROTOCOLS["h11"]
     return [Middleware(Door, limits=limits_from_environment())]

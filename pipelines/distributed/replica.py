@@ -56,7 +56,12 @@ class Replica:
                 raise filled
             return filled
 
-        return serving_application(fill, self._description, self._limits)
+        self._door = serving_application(fill, self._description, self._limits)
+        return self._door
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait until those under way are answered."""
+        await self._door.close()
 
     def _fill_together(self, pairs: Sequence[Pair]) -> list[Inpainted | Exception]:
         try:

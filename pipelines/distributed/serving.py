@@ -6,12 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray import serve
 from ray.serve.config import BackpressureConfig, HTTPOptions
+from ray.serve.handle import DeploymentHandle
 
 from pipelines.distributed.cluster import start_local_cluster
 from pipelines.distributed.proxy import CALLBACK
@@ -71,11 +73,11 @@ def serve_until_stopped(service: Service) -> None:
     start_local_cluster(max(usable_cpus(), service.replicas * max(1, service.cpus)))
     try:
         with stop_requests() as stop:
-            _deploy(service, service.cpus or max(1, usable_cpus() // service.replicas))
+            replicas = _deploy(service, service.cpus or max(1, usable_cpus() // service.replicas))
             print(f"serving at http://{service.host}:{service.port} (Ctrl-C stops)", flush=True)
             stop.wait()
             print("finishing what is under way", flush=True)
-            _finish(service.limits)
+            _finish(replicas, service.limits)
     finally:
         ray.shutdown()
 
@@ -96,7 +98,7 @@ def deploy_to_cluster(service: Service) -> None:
         ray.shutdown()
 
 
-def _deploy(service: Service, cpus: int) -> None:
+def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
     limits = service.limits
     serve.start(
         http_options=HTTPOptions(
@@ -116,14 +118,17 @@ def _deploy(service: Service, cpus: int) -> None:
     )
     application = as_deployment(Replica).bind(service.model, dict(service.description), limits, service.device)
     try:
-        serve.run(application, name=APPLICATION, route_prefix="/")
+        return serve.run(application, name=APPLICATION, route_prefix="/")
     except RuntimeError as error:
         raise UserError(f"the model {service.model} does not come up ({error}); see the log of Ray Serve") from error
 
 
-def _finish(limits: Limits) -> None:
-    """Wait until the replicas have answered what they were asked."""
-    serve.delete(APPLICATION, _blocking=False)
+def _finish(replicas: DeploymentHandle[Any], limits: Limits) -> None:
+    """Wait until the replicas have answered what they were asked; what comes now is told that the server stops."""
     deadline = time.monotonic() + limits.answer_seconds + _SLACK_SECONDS
+    with suppress(TimeoutError):
+        replicas.broadcast("drain").results(timeout_s=limits.answer_seconds)
+    # The last answers are on their way through the proxy until the replicas are gone.
+    serve.delete(APPLICATION, _blocking=False)
     while APPLICATION in serve.status().applications and time.monotonic() < deadline:
         time.sleep(_SECONDS_BETWEEN_LOOKS)

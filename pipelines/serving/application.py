@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from pipelines.pictures import encode_png
 from pipelines.serving.answers import answer
-from pipelines.serving.door import Application, Door
+from pipelines.serving.door import Door
 from pipelines.serving.limits import Limits
 from pipelines.serving.pairs import Pair, decode_row, decode_rows
 from pipelines.serving.refusal import Refusal, busy, error_body
@@ -40,7 +40,7 @@ Fill = Callable[[Pair], Awaitable[Inpainted]]
 _PNG = "image/png"
 
 
-def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limits) -> Application:
+def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limits) -> Door:
     """The ASGI application of one model, with its :class:`~pipelines.serving.door.Door`.
 
     ``POST /inpaint`` takes one picture and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from pipelines.serving.limits import Limits
-from pipelines.serving.refusal import Refusal, busy, error_body
+from pipelines.serving.refusal import Refusal, busy, error_body, stopping
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,6 +39,14 @@ class Door:
         self._application = application
         self._limits = limits
         self._under_way = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Let in nobody any more, and wait until everybody inside has been answered."""
+        self._closed = True
+        await self._empty.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection as ASGI says."""
@@ -46,6 +54,8 @@ class Door:
             await send({"type": "websocket.close", "code": 1003})
         elif scope["type"] != "http":
             await self._application(scope, receive, send)
+        elif self._closed:
+            await send_refusal(send, stopping())
         elif scope["method"] in ("GET", "HEAD"):
             # Health checks are answered however much there is to do, and what they carry is not read.
             await self._application(_without_other_headers(scope), _replayed(b"", receive), send)
@@ -57,6 +67,7 @@ class Door:
             await send_refusal(send, busy("the server has as many requests as it can take on; try again shortly"))
             return
         self._under_way += 1
+        self._empty.clear()
         try:
             body = await read_body(scope["headers"], receive, self._limits)
             await self._application(_without_other_headers(scope), _replayed(body, receive), send)
@@ -66,6 +77,8 @@ class Door:
             pass
         finally:
             self._under_way -= 1
+            if self._under_way == 0:
+                self._empty.set()
 
 
 async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limits: Limits) -> bytes:

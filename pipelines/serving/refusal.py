@@ -17,15 +17,16 @@ _CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     429: "TOO_MANY_REQUESTS",
     500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
 }
 RETRY_AFTER_SECONDS = 2
 
 
 class Refusal(UserError):
-    """Something the sender of a request can change.
+    """A request that is refused: something its sender can change, or do later.
 
     Args:
-        status: 4xx.
+        status: 4xx, or 503 while the server stops.
         sentence: what is wrong and what to do.
         headers: that the status asks for.
     """
@@ -39,6 +40,11 @@ class Refusal(UserError):
 def busy(sentence: str) -> Refusal:
     """The server has too much to do: 429, with the time after which to try again."""
     return Refusal(429, sentence, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def stopping() -> Refusal:
+    """The server is about to end, which is nobody's mistake: 503, so that a balancer asks another one."""
+    return Refusal(503, "the server is stopping; ask another one, or try again", {"Retry-After": "10"})
 
 
 def error_body(status: int, sentence: str) -> bytes:

@@ -175,6 +175,9 @@ def _record(value: Any) -> Record:
     for key in COLUMNS:
         if not isinstance(value[key], str):
             raise Refusal(400, f"'{key}' is {_kind(value[key])}; send the picture file's bytes as base64 text")
+        # Before MLflow sees it, whose tables cannot hold half a surrogate.
+        if not value[key].isascii():
+            raise _not_base64(key, "it has letters beyond ASCII")
     return {key: value[key] for key in COLUMNS}
 
 
@@ -182,9 +185,12 @@ def _from_base64(text: str, key: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refusal(
-            400, f"the {key.replace('_', ' ')} is not base64 ({error}); send the picture file's bytes in base64"
-        ) from None
+        raise _not_base64(key, error) from None
+
+
+def _not_base64(key: str, reason: object) -> Refusal:
+    column = key.replace("_", " ")
+    return Refusal(400, f"the {column} is not base64 ({reason}); send the picture file's bytes in base64")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,11 +13,10 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
-
-from mlflow.exceptions import MlflowException
 
 from pipelines.serving.door import ClientLeft, Message, read_body
 from pipelines.serving.limits import Limits, limits_from_environment
@@ -54,6 +53,9 @@ def guard_scoring_server() -> Limits | None:
         setattr(server, _DECORATOR, functools.partial(guarded, limits=limits))
     else:
         _log.warning("this version of MLflow is unknown: its scoring server answers malformed requests in its own way")
+    if "uvicorn.protocols.http.httptools_impl" in sys.modules:
+        # uvicorn has chosen its parser before it imports the application.
+        _log.warning("the server takes headers of any size; start it with UVICORN_HTTP=h11 to bound them at 64 KiB")
     return limits
 
 
@@ -63,7 +65,7 @@ def guarded(endpoint: Endpoint, limits: Limits) -> Endpoint:
     from starlette.responses import Response
 
     under_way = 0
-    seconds = min(limits.answer_seconds, _ANSWER_SHARE * _timeout_of_mlflow())
+    seconds = longest_answer(limits)
 
     @functools.wraps(endpoint)
     async def wrapper(request: Request) -> Response:
@@ -72,8 +74,8 @@ def guarded(endpoint: Endpoint, limits: Limits) -> Endpoint:
         try:
             if under_way > limits.under_way:
                 raise busy("the server has as many requests as it can take on; try again shortly")
-            body = await read_body(request.scope["headers"], request.receive, limits)
             async with asyncio.timeout(seconds):
+                body = await read_body(request.scope["headers"], request.receive, limits)
                 body = await asyncio.to_thread(_normalised, body, request.headers.get("content-type", ""), limits)
                 return await endpoint(Request(_as_json(request), _giving(body)))
         except TimeoutError:
@@ -81,11 +83,11 @@ def guarded(endpoint: Endpoint, limits: Limits) -> Endpoint:
             return _answered(refusal)
         except Refusal as refusal:
             return _answered(refusal)
-        except MlflowException as error:
-            return _answered_for_model(error)
         except ClientLeft:
             # Nobody reads it.
             return Response(status_code=400)
+        except Exception as error:
+            return _answered_for_model(error)
         finally:
             under_way -= 1
 
@@ -93,7 +95,7 @@ def guarded(endpoint: Endpoint, limits: Limits) -> Endpoint:
         body = error_body(refusal.status, str(refusal))
         return Response(body, refusal.status, refusal.headers, JSON)
 
-    def _answered_for_model(error: MlflowException) -> Response:
+    def _answered_for_model(error: Exception) -> Response:
         # MLflow packs the model's own sentence into one that repeats the input.
         cause: BaseException | None = error
         while cause is not None:
@@ -105,6 +107,13 @@ def guarded(endpoint: Endpoint, limits: Limits) -> Endpoint:
         return Response(error_body(500, sentence), 500, media_type=JSON)
 
     return wrapper
+
+
+def longest_answer(limits: Limits) -> float:
+    """Seconds after which a request is given up: before MLflow does it, with a 504."""
+    # `mlflow models serve` sets it for its server, from its option --timeout.
+    mlflows = float(os.environ.get("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "60"))
+    return min(limits.answer_seconds, _ANSWER_SHARE * mlflows)
 
 
 def _normalised(body: bytes, content_type: str, limits: Limits) -> bytes:
@@ -122,9 +131,3 @@ def _giving(body: bytes) -> Callable[[], Awaitable[Message]]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
-
-
-def _timeout_of_mlflow() -> float:
-    from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
-
-    return float(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get() or 60)  # type: ignore[no-untyped-call]

@@ -138,3 +138,28 @@ def test_too_many_at_once_are_told_to_come_back_and_health_is_still_answered():
     assert statuses == [200, 200, 429, 429]
     assert int(retry_after) > 0
     assert (health, later) == (200, 200)
+
+
+def test_a_closed_door_answers_who_is_inside_and_sends_away_who_is_not():
+    async def closing() -> tuple[bool, list[int], bool]:
+        wait = asyncio.Event()
+        door = Door(Echo(wait), Limits())
+        inside, late, health = Connection(part(b"")), Connection(part(b"")), Connection(method="GET")
+        first = asyncio.create_task(through(door, inside))
+        await asyncio.sleep(0)
+        closed = asyncio.create_task(door.close())
+        await asyncio.sleep(0)
+        await asyncio.gather(through(door, late), through(door, health))
+        waited = not closed.done()
+        wait.set()
+        await asyncio.gather(first, closed)
+        return waited, [each.status for each in (inside, late, health)], b"retry-after" in late.headers
+
+    assert asyncio.run(closing()) == (True, [200, 503, 503], True)
+
+
+def test_an_empty_house_is_closed_at_once():
+    async def closing() -> None:
+        await asyncio.wait_for(Door(Echo(), Limits()).close(), timeout=1)
+
+    asyncio.run(closing())

@@ -109,6 +109,11 @@ def test_wrong_rows_are_refused(payload, status, sentence):
     assert caught.value.status == status
 
 
+def test_a_text_that_no_table_can_hold_is_refused_before_mlflow_makes_a_table():
+    with pytest.raises(Refusal, match="row 0: the hole mask is not base64"):
+        read_records({"inputs": [{**row(), "hole_mask": "\ud800"}]}, LIMITS)
+
+
 def test_the_row_that_is_no_base64_is_named_by_its_number():
     with pytest.raises(Refusal, match="row 8: the image is not base64"):
         read_rows([row(), {**row(), "image": "?"}], first=7)
