@@ -1,0 +1,73 @@
+"""A served model in tests: the benchmarks' servers and hostile requests, and a client for good ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from hostile.request import HostileRequest, good_request
+from hostile.request import post as post_bytes
+from servers import running, targets, tiny_model
+from serving_fuzz import fuzz, send
+
+__all__ = [
+    "HostileRequest",
+    "fuzz",
+    "good_request",
+    "inpaint",
+    "pixels_of",
+    "post",
+    "post_bytes",
+    "row_of",
+    "running",
+    "scene",
+    "send",
+    "targets",
+    "tiny_model",
+]
+
+
+def scene(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A slope with a few coarse blots, (height, width, 3), and its hole mask (height, width), 255 = missing."""
+    blots = np.random.default_rng(seed).integers(0, 120, (8, 8, 3)).repeat(-(-height // 8), 0).repeat(-(-width // 8), 1)
+    picture = (blots[:height, :width] + np.arange(width)[:, None] * 120 // width).astype(np.uint8)
+    hole = np.zeros((height, width), np.uint8)
+    hole[height // 6 : height // 2, width // 6 : width // 2] = 255
+    return picture, hole
+
+
+def row_of(picture: np.ndarray, hole: np.ndarray) -> dict[str, str]:
+    return {"image": _text_of(picture), "hole_mask": _text_of(hole)}
+
+
+def post(port: int, path: str, payload: Any) -> Any:
+    """The JSON that a server answers to JSON; what is not 200 is raised."""
+    body = json.dumps(payload).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        return json.load(answer)
+
+
+def inpaint(port: int, picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The filled picture that ``POST /inpaint`` answers."""
+    return pixels_of(post(port, "/inpaint", row_of(picture, hole))["inpainted"])
+
+
+def pixels_of(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def _text_of(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
