@@ -39,18 +39,15 @@ def open_upload(path: Path, limits: Limits) -> Pixels:
             f"the file has {size / 2**20:.1f} MiB, and at most {limits.file_bytes / 2**20:.0f} MiB are accepted; "
             "save it as JPEG or scale it down"
         )
-    # Opening reads the header alone, so that nothing large is decoded to be refused.
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        width = height = 0  # decoding says what is wrong
-    if width * height > limits.pixels:
-        raise DataError(
-            f"the picture has {width}×{height} = {width * height / 1e6:.1f} million pixels, and at most "
-            f"{limits.pixels / 1e6:.1f} million are accepted; scale it down"
-        )
-    return as_pixels(decode_picture(path.read_bytes(), "the uploaded file"))
+
+    def check_size(picture: Image.Image) -> None:
+        if picture.width * picture.height > limits.pixels:
+            raise DataError(
+                f"the picture has {picture.width}×{picture.height} = {picture.width * picture.height / 1e6:.1f} "
+                f"million pixels, and at most {limits.pixels / 1e6:.1f} million are accepted; scale it down"
+            )
+
+    return as_pixels(decode_picture(path.read_bytes(), "the uploaded file", inspect=check_size))
 
 
 def display_size(height: int, width: int, side: int = DISPLAY_SIDE) -> tuple[int, int]:

@@ -205,8 +205,10 @@ def test_nothing_marked_and_everything_marked_are_sentences(open_page):
     page = open_page()
     page.get_by_role("button", name="Fill", exact=True).click()
     page.locator(".sge-problem", has_text="Nothing is marked yet").wait_for()
-    page.locator("#sge-hole [data-tool=box]").click()
-    drag(page, "hole", (0.001, 0.001), (1.02, 1.02))  # beyond the edge, as one does
+    page.locator("[data-role=box-fields] summary").click()
+    for role, share in (("left", 0), ("top", 0), ("width", 100), ("height", 100)):
+        page.locator(f"[data-role=box-{role}]").fill(str(share))
+    page.locator("[data-act=add-box]").click()
     page.get_by_role("button", name="Fill", exact=True).click()
     page.locator(".sge-problem", has_text="Everything is marked").wait_for()
 
