@@ -8,7 +8,7 @@ from functools import lru_cache
 from pipelines.app.pictures import Pixels
 from pipelines.datasets.scenery import render_scene
 
-HEIGHT, WIDTH = 288, 384
+HEIGHT, WIDTH = 240, 320
 _THUMBNAIL_SHRINKS = 3
 
 
@@ -33,7 +33,7 @@ EXAMPLES = (
 
 @lru_cache(maxsize=len(EXAMPLES))
 def example_picture(number: int) -> Pixels:
-    """The picture of an example, (288, 384, 3) uint8; not to be written to."""
+    """The picture of an example, (240, 320, 3) uint8; not to be written to."""
     pixels = render_scene(EXAMPLES[number].seed, HEIGHT, WIDTH).image
     pixels.flags.writeable = False
     return pixels

@@ -208,7 +208,8 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
         "concurrency_limit": limits.at_once,
         "show_progress_on": controls.results,
     }
-    listen(controls.examples.click, pick, [], show_progress="hidden")
+    # What takes no time does not wait in line behind what does.
+    listen(controls.examples.click, pick, [], queue=False, show_progress="hidden")
     listen(controls.upload.upload, open_file, [controls.upload], show_progress_on=controls.hole)
     listen(
         controls.fill.click,
@@ -225,7 +226,8 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
         **network,
     )
     choosers = [controls.model, controls.second_model]
-    page.load(welcome, choosers, [*choosers, *controls.outputs], api_visibility="private", show_progress="hidden")
+    outputs = [*choosers, *controls.outputs]
+    page.load(welcome, choosers, outputs, api_visibility="private", queue=False, show_progress="hidden")
 
 
 def _refreshed(shelf: ModelShelf, model: str, second: str) -> list[Any]:

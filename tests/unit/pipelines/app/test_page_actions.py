@@ -23,14 +23,14 @@ def actions(shelf):
 
 
 def marked(value: int = 1, nothing: int = 0) -> dict[str, object]:
-    layer = np.full((288, 384), nothing, np.uint8)
-    layer[100:140, 150:220] = value
+    layer = np.full((240, 320), nothing, np.uint8)
+    layer[80:120, 110:170] = value
     return encode_layer(layer)
 
 
 def test_opening_an_example_shows_it_with_nothing_filled(actions):
     shown = actions.open_example(0)
-    assert (shown.hole["width"], shown.hole["height"]) == (384, 288)
+    assert (shown.hole["width"], shown.hole["height"]) == (320, 240)
     assert shown.session.name == "Sheep on a meadow"
     assert shown.session.fillings == shown.downloads == ()
     assert "Nothing is filled yet" in shown.classes["sentence"]
@@ -50,7 +50,7 @@ def test_an_example_that_is_none_is_a_sentence(actions, number):
 def test_a_filled_picture_can_be_downloaded_exactly(actions):
     session = actions.open_example(0).session
     shown = actions.fill(session, marked(), [SGE])
-    assert "Filled 2.5% of the picture in" in shown.notice
+    assert "Filled 3.1% of the picture in" in shown.notice
     (name, title, filled), (label_name, _, label) = shown.downloads
     assert (name, title, label_name) == (
         "sheep-on-a-meadow-filled.png",
@@ -75,7 +75,7 @@ def test_two_models_give_two_downloads_with_names_of_their_own(actions):
 
 def test_a_files_name_does_not_reach_the_downloads_as_a_path(actions, upload):
     file = io.BytesIO()
-    Image.new("RGB", (384, 288)).save(file, "PNG")
+    Image.new("RGB", (320, 240)).save(file, "PNG")
     session = actions.open_file(upload(file.getvalue(), "..\\ <b>été<b>.png")).session
     assert actions.fill(session, marked(), [SGE]).downloads[0][0] == "b-été-b-filled.png"
 
@@ -84,7 +84,7 @@ def test_the_segmentation_to_edit_is_the_filled_pictures_with_what_was_painted(a
     session = actions.open_example(0).session
     filled = actions.fill(session, marked(), [SGE])
     label = filled.session.fillings[0].inpainted.label
-    np.testing.assert_array_equal(decode_layer(filled.classes["labels"], (288, 384)), label)
+    np.testing.assert_array_equal(decode_layer(filled.classes["labels"], (240, 320)), label)
     assert filled.classes["painted"] is None
     assert [named["name"] for named in filled.classes["classes"]][:2] == ["background", "sky"]
 
@@ -92,7 +92,7 @@ def test_the_segmentation_to_edit_is_the_filled_pictures_with_what_was_painted(a
     again = actions.refill(filled.session, painted)
     assert "Filled again with your classes" in again.notice
     assert again.classes["painted"] == painted
-    np.testing.assert_array_equal(decode_layer(again.classes["labels"], (288, 384)), label)
+    np.testing.assert_array_equal(decode_layer(again.classes["labels"], (240, 320)), label)
 
 
 def test_a_method_that_cannot_be_guided_says_so_where_its_segmentation_would_be_edited(actions):
@@ -101,7 +101,7 @@ def test_a_method_that_cannot_be_guided_says_so_where_its_segmentation_would_be_
 
 
 def test_a_problem_leaves_everything_else_as_it_was(actions):
-    shown = actions.fill(actions.open_example(0).session, encode_layer(np.zeros((288, 384), np.uint8)), [SGE])
+    shown = actions.fill(actions.open_example(0).session, encode_layer(np.zeros((240, 320), np.uint8)), [SGE])
     assert "sge-problem" in shown.notice
     assert (shown.session, shown.hole, shown.results, shown.classes, shown.downloads) == (None,) * 5
 

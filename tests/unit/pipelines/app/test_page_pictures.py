@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.app.examples import EXAMPLES, example_picture
+from pipelines.app.examples import EXAMPLES, HEIGHT, WIDTH, example_picture
 from pipelines.app.limits import Limits
 from pipelines.app.pictures import (
     confidence_overlay,
@@ -118,5 +118,5 @@ def test_the_outline_runs_around_the_hole_and_leaves_it_alone():
 
 def test_examples_are_mixed_scenes_of_one_size():
     shapes = {example_picture(number).shape for number in range(len(EXAMPLES))}
-    assert shapes == {(288, 384, 3)}
+    assert shapes == {(HEIGHT, WIDTH, 3)}
     assert len({example_picture(number).tobytes() for number in range(len(EXAMPLES))}) == len(EXAMPLES)
