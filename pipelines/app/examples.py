@@ -21,7 +21,7 @@ class Example:
 
 
 EXAMPLES = (
-    Example(19, "Sheep on a meadow"),
+    Example(19, "Grazing sheep"),
     Example(44, "Mountain lake"),
     Example(5, "Brick house"),
     Example(71, "Cattle by a lake"),

@@ -92,7 +92,9 @@ def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
     """
     shelf.refresh()
     page: gr.Blocks
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS)) as page:
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS)
+    ) as page:
         controls = _lay_out(shelf, limits)
         _connect(page, controls, Actions(shelf, limits), shelf, limits)
     return page

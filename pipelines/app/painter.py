@@ -15,9 +15,10 @@ _TOOLS = """
   <button type="button" data-tool="box" aria-pressed="false">Box</button>
   <button type="button" data-tool="eraser" aria-pressed="false">Eraser</button>
   <label>Size <input type="range" data-role="size" min="1" max="30" value="9" aria-label="Brush size"></label>
-  <span class="sge-gap"></span>
-  <button type="button" data-act="undo">Undo</button>
-  <button type="button" data-act="clear">Clear</button>
+  <span class="sge-history">
+    <button type="button" data-act="undo">Undo</button>
+    <button type="button" data-act="clear">Clear</button>
+  </span>
 </div>
 """
 

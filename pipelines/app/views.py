@@ -92,8 +92,8 @@ def _legend(label: Layer, inpainted: Inpainted, label_space: LabelSpace) -> str:
     filled = np.bincount(in_hole, minlength=label_space.num_classes) / max(1, in_hole.size)
     rows = "".join(
         f'<li>{swatch(label_space, number)}<span class="sge-name">{escape(label_space.names[number])}</span>'
-        f'<span class="sge-share">{_percent(filled[number])} of the hole, '
-        f"{_percent(everywhere[number])} of the picture</span></li>"
+        f'<span class="sge-share">{_percent(filled[number])} of the hole · '
+        f"{_percent(everywhere[number])} of all</span></li>"
         for number in np.lexsort((-everywhere, -filled)).tolist()
         if everywhere[number]
     )

@@ -31,7 +31,7 @@ def marked(value: int = 1, nothing: int = 0) -> dict[str, object]:
 def test_opening_an_example_shows_it_with_nothing_filled(actions):
     shown = actions.open_example(0)
     assert (shown.hole["width"], shown.hole["height"]) == (320, 240)
-    assert shown.session.name == "Sheep on a meadow"
+    assert shown.session.name == "Grazing sheep"
     assert shown.session.fillings == shown.downloads == ()
     assert "Nothing is filled yet" in shown.classes["sentence"]
 
@@ -53,9 +53,9 @@ def test_a_filled_picture_can_be_downloaded_exactly(actions):
     assert "Filled 3.1% of the picture in" in shown.notice
     (name, title, filled), (label_name, _, label) = shown.downloads
     assert (name, title, label_name) == (
-        "sheep-on-a-meadow-filled.png",
+        "grazing-sheep-filled.png",
         "Download",
-        "sheep-on-a-meadow-segmentation.png",
+        "grazing-sheep-segmentation.png",
     )
     inpainted = shown.session.fillings[0].inpainted
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(filled))), inpainted.image)

@@ -91,7 +91,7 @@ def test_the_legend_names_each_class_with_its_share_of_the_hole(filled):
     text = Page(views.segmentation([dataclasses.replace(session.fillings[0], inpainted=inpainted)])).text
     order = [text.index(f"{name}{share} of the hole") for name, share in (("water", "75%"), ("plant", "25%"))]
     assert order == sorted(order)
-    assert "background0% of the hole, 93% of the picture" in text
+    assert "background0% of the hole · 93% of all" in text
     assert "sky" not in text
 
 
