@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -82,7 +83,8 @@ def address(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     )
     try:
         assert process.stdout is not None
-        line = process.stdout.readline()
+        ready, _, _ = select.select([process.stdout], [], [], STARTS_WITHIN)
+        line = process.stdout.readline() if ready else ""
         assert f"127.0.0.1:{port}" in line, (folder / "errors").read_text()
         yield f"http://127.0.0.1:{port}"
         errors = (folder / "errors").read_text()
