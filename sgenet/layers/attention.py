@@ -65,12 +65,11 @@ def fuse(similarity: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size
     pairs = similarity.view(-1, height, width, height, width)
-    along_rows = pairs.clone()
-    along_rows[:, :, 1:, :, 1:] += pairs[:, :, :-1, :, :-1]
-    along_rows[:, :, :-1, :, :-1] += pairs[:, :, 1:, :, 1:]
-    fused = along_rows.clone()
-    fused[:, 1:, :, 1:] += along_rows[:, :-1, :, :-1]
-    fused[:, :-1, :, :-1] += along_rows[:, 1:, :, 1:]
+    # Padding of (u, v, x, y), before and after each.
+    along_rows = pairs + F.pad(pairs[:, :, :-1, :, :-1], (1, 0, 0, 0, 1, 0))
+    along_rows += F.pad(pairs[:, :, 1:, :, 1:], (0, 1, 0, 0, 0, 1))
+    fused = along_rows + F.pad(along_rows[:, :-1, :, :-1], (0, 0, 1, 0, 0, 0, 1, 0))
+    fused += F.pad(along_rows[:, 1:, :, 1:], (0, 0, 0, 1, 0, 0, 0, 1))
     return fused.view_as(similarity)
 
 

@@ -17,12 +17,18 @@ class SpectralTransform(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), any H and W; the transforms run in float32."""
-        size = x.shape[-2:]
-        spectrum = torch.fft.rfft2(x.float(), norm="ortho")
-        mixed = activate(self.mix(torch.cat((spectrum.real, spectrum.imag), dim=1))).float()
-        real, imaginary = mixed.chunk(2, dim=1)
-        filtered = torch.fft.irfft2(torch.complex(real.contiguous(), imaginary.contiguous()), s=size, norm="ortho")
-        return filtered.to(x.dtype)
+        mixed = activate(self.mix(self.to_spectrum(x.float()))).float()
+        return self.from_spectrum(mixed, (x.shape[2], x.shape[3])).to(x.dtype)
+
+    def to_spectrum(self, x: Tensor) -> Tensor:
+        """Real parts, then imaginary parts, of the orthonormal transform: (B, C, H, W) → (B, 2 · C, H, ⌊W/2⌋ + 1)."""
+        spectrum = torch.fft.rfft2(x, norm="ortho")
+        return torch.cat((spectrum.real, spectrum.imag), dim=1)
+
+    def from_spectrum(self, spectrum: Tensor, size: tuple[int, int]) -> Tensor:
+        """Back to a map of ``size``; see :meth:`to_spectrum`."""
+        real, imaginary = spectrum.chunk(2, dim=1)
+        return torch.fft.irfft2(torch.complex(real.contiguous(), imaginary.contiguous()), s=size, norm="ortho")
 
 
 class FourierBlock(nn.Module):

@@ -47,9 +47,13 @@ class EdgeConnectGenerator(nn.Module):
         check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
+        gray = to_gray(torch.where(hole_mask > 0.5, 0.0, image))
+        return self.fill(image, hole_mask, canny_edges(gray, self.sigma, hole_mask))
+
+    def fill(self, image: Tensor, hole_mask: Tensor, known_edges: Tensor) -> Prediction:
+        """Fill the hole from edges that are drawn already, (B, 1, H, W) of 0 and 1; see :meth:`forward`."""
         corrupted = torch.where(hole_mask > 0.5, 0.0, image)
         gray = to_gray(corrupted)
-        known_edges = canny_edges(gray, self.sigma, hole_mask)
         edges = torch.sigmoid(self.edge_stage(torch.cat((gray, known_edges, hole_mask), dim=1)).float())
         guide = torch.where(hole_mask > 0.5, edges.detach(), known_edges)
         picture = torch.tanh(self.picture_stage(torch.cat((corrupted, guide), dim=1)).float())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Rule = Literal["quantile", "fraction_of_max"]
+
+_LARGEST_DENOMINATOR = 1_000_000
+"""r^l is taken as a fraction with no larger denominator: 0.3 is 3/10."""
 
 
 def confidence_map(probabilities: Tensor) -> Tensor:
@@ -27,11 +30,16 @@ def threshold(confidence: Tensor, rule: Rule, ratio: float) -> Tensor:
         ratio: r^l in [0, 1]; 0 makes every pixel reliable.
     """
     flat = confidence.detach().flatten(1).float()
+    # Integers: in an exported graph the size is a symbol, and no rounding may shift the rank.
+    numerator, denominator = Fraction(ratio).limit_denominator(_LARGEST_DENOMINATOR).as_integer_ratio()
     if rule == "fraction_of_max":
         tau = flat.amax(dim=1) * ratio
+    elif numerator > 0:
+        rank = (numerator * flat.shape[1] + denominator - 1) // denominator
+        # The largest of the ``rank`` smallest; ``kthvalue`` would be slower, and fix an exported graph's size.
+        tau = flat.topk(rank, dim=1, largest=False, sorted=False).values.amax(dim=1)
     else:
-        rank = math.ceil(ratio * flat.shape[1])
-        tau = flat.kthvalue(rank, dim=1).values if rank > 0 else torch.zeros_like(flat[:, 0])
+        tau = torch.zeros_like(flat[:, 0])
     return tau.view(-1, 1, 1, 1)
 
 
@@ -48,13 +56,13 @@ def reliability_mask(probabilities: Tensor, rule: Rule, ratio: float) -> Tensor:
     return (confidence > threshold(confidence, rule, ratio)).to(probabilities.dtype)
 
 
-def input_reliability(hole_mask: Tensor, size: tuple[int, int]) -> Tensor:
+def input_reliability(hole_mask: Tensor, stride: int) -> Tensor:
     """M^4: at the coarsest scale exactly the known pixels are reliable (Fig. 7).
 
     A coarse pixel is reliable when all of the picture under it is known.
 
     Args:
-        hole_mask: (B, 1, H, W), 1 = missing.
-        size: height and width of scale 4.
+        hole_mask: (B, 1, H, W), 1 = missing; H and W divisible by ``stride``.
+        stride: pixels of the picture under each pixel of scale 4.
     """
-    return 1 - F.adaptive_max_pool2d(hole_mask, size)
+    return 1 - F.max_pool2d(hole_mask, stride)

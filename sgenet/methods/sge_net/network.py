@@ -106,7 +106,7 @@ class SGEGenerator(nn.Module):
 
     def _reliability(self, scale: int, probabilities: Tensor, hole_mask: Tensor) -> Tensor:
         if scale == NUM_SCALES - 1:
-            return input_reliability(hole_mask, (probabilities.shape[2], probabilities.shape[3]))
+            return input_reliability(hole_mask, STRIDE)
         return reliability_mask(probabilities, self.tau.rule, self.tau.ratios[scale])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -96,9 +98,19 @@ def test_no_gradient_passes_through_the_mask(rule: Rule) -> None:
 def test_at_the_coarsest_scale_one_missing_pixel_makes_its_whole_cell_unreliable() -> None:
     hole_mask = torch.zeros(1, 1, 32, 48)
     hole_mask[0, 0, 15, 16] = 1  # the last row of the first cells, the first column of the second
-    assert input_reliability(hole_mask, (2, 3))[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert input_reliability(hole_mask, 16)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
 def test_at_the_coarsest_scale_everything_known_is_reliable_and_nothing_missing_is() -> None:
-    assert bool((input_reliability(torch.zeros(1, 1, 32, 32), (2, 2)) == 1).all())
-    assert bool((input_reliability(torch.ones(1, 1, 32, 32), (2, 2)) == 0).all())
+    assert bool((input_reliability(torch.zeros(1, 1, 32, 32), 16) == 1).all())
+    assert bool((input_reliability(torch.ones(1, 1, 32, 32), 16) == 0).all())
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.3, 0.4, 0.5])
+def test_the_threshold_is_the_kth_smallest_confidence(ratio: float) -> None:
+    """Also where many are equal, and where ratio × pixels is a whole number."""
+    for pixels in (10, 64, 77, 900):
+        confidence = torch.rand(2, 1, 1, pixels, generator=torch.Generator().manual_seed(pixels))
+        confidence[1] = (confidence[1] * 5).round() / 5
+        expected = confidence.flatten(1).kthvalue(math.ceil(ratio * pixels), dim=1).values
+        assert torch.equal(threshold(confidence, "quantile", ratio).flatten(), expected)

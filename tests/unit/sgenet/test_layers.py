@@ -11,6 +11,7 @@ from small import NUM_CLASSES
 from torch import Tensor, nn
 
 from sgenet.layers.convolution import ResidualBlock, group_norm
+from sgenet.layers.dft import MatrixSpectralTransform
 from sgenet.layers.fourier import FourierBlock, SpectralTransform
 from sgenet.layers.spade import SpatiallyAdaptiveNorm, normalise, upsample
 
@@ -141,6 +142,15 @@ def test_the_spectral_transform_is_a_slow_fourier_transform(size: tuple[int, int
     layer = SpectralTransform(2)
     x = _features(2, 2, *size)
     assert torch.allclose(layer(x).double(), _slow_spectral_transform(layer, x), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (4, 6), (5, 7), (3, 8), (24, 33), (64, 48)])
+def test_the_spectral_transform_by_matrices_is_the_one_by_fft(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = SpectralTransform(2)
+    x = _features(2, 2, *size)
+    with torch.no_grad():
+        assert torch.allclose(MatrixSpectralTransform(layer)(x), layer(x), atol=2e-5)
 
 
 def test_every_output_pixel_of_a_fourier_block_sees_the_whole_map() -> None:
