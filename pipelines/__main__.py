@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipelines.commands import app, check, history, inpaint, promote, rollback, serve, ship, ui
+from pipelines.commands import app, check, export, history, inpaint, promote, rollback, serve, ship, ui
 from pipelines.commands.common import Command, add_params
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
@@ -114,6 +114,7 @@ TOOLS: dict[str, Command] = {
     "promote": promote,
     "rollback": rollback,
     "history": history,
+    "export": export,
     "ship": ship,
     "ui": ui,
 }
