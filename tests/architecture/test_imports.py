@@ -31,7 +31,7 @@ TIERS = (
     {"errors", "checks", "label_space", "settings", "batch"},
     {"layers", "mask_files", "masks", "transforms", "losses"},
     {"methods", "segmenters", "evaluation"},
-    {"training", "inpainter", "figures"},
+    {"training", "inpainter", "export", "figures"},
 )
 """The parts of ``sgenet``; each may import itself and the tiers before its own."""
 
