@@ -16,7 +16,6 @@ def to_gray(image: Tensor) -> Tensor:
     return (image * weights).sum(dim=1, keepdim=True)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def canny_edges(gray: Tensor, sigma: float, hole_mask: Tensor | None = None) -> Tensor:
     """Edges of pictures, or of what is known of them; one picture after the other on the CPU.

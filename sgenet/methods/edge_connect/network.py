@@ -27,6 +27,9 @@ class EdgeConnectGenerator(nn.Module):
         self.sigma = settings.sigma
         self.edge_stage = Stage(3, 1, settings.width, settings.num_blocks, spectral=True)
         self.picture_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
+        # What is done outside PyTorch cannot be compiled. Said here, not where the function is defined: saying so
+        # loads the compiler, which takes as long as PyTorch itself, and every method imports this module.
+        self._canny_edges = torch.compiler.disable(canny_edges)
 
     def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
         """Fill the hole.
@@ -48,7 +51,7 @@ class EdgeConnectGenerator(nn.Module):
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         gray = to_gray(torch.where(hole_mask > 0.5, 0.0, image))
-        return self.fill(image, hole_mask, canny_edges(gray, self.sigma, hole_mask))
+        return self.fill(image, hole_mask, self._canny_edges(gray, self.sigma, hole_mask))
 
     def fill(self, image: Tensor, hole_mask: Tensor, known_edges: Tensor) -> Prediction:
         """Fill the hole from edges that are drawn already, (B, 1, H, W) of 0 and 1; see :meth:`forward`."""

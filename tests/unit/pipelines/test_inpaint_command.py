@@ -19,7 +19,19 @@ from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.label_space import OUTDOOR_SCENES
 
 ROOT = Path(__file__).resolve().parents[3]
-PLATFORM = ("ray", "mlflow", "boto3", "botocore", "pyarrow", "cv2", "matplotlib", "dvc", "gradio", "onnx")
+PLATFORM = (
+    "torch._dynamo",
+    "ray",
+    "mlflow",
+    "boto3",
+    "botocore",
+    "pyarrow",
+    "cv2",
+    "matplotlib",
+    "dvc",
+    "gradio",
+    "onnx",
+)
 
 
 @pytest.fixture(scope="module")
