@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from pipelines.distributed.parallel import cluster_is_addressed, num_usable_cores, parallel_map
 from pipelines.files import writing
-from pipelines.inpainting.manifest import FOLDER, Known, ManifestWriter
+from pipelines.inpainting.manifest import FOLDER, Known, ManifestWriter, name_bits
 from pipelines.inpainting.places import CONFIDENCE, SEGMENTATION, Place, is_picture, output_name, stem
 from pipelines.inpainting.work import BESIDE, Job, Row, Work, fill_chunk
 from pipelines.storage import open_storage
@@ -86,8 +88,8 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
             worker, a full disk.
     """
     start = time.monotonic()
-    # One list of names is all that is kept of the pictures; sorted by what their results are called.
-    names = sorted((entry.path for entry in photos.storage.list() if is_picture(entry.path)), key=_by_stem)
+    # One list of names is all that is kept of the pictures.
+    names = [entry.path for entry in photos.storage.list() if is_picture(entry.path)]
     if not names:
         raise UserError(f"{photos.shown} holds no pictures; give a picture, or a folder with some")
     output = open_storage(work.output)
@@ -119,24 +121,25 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
 
 
 def _jobs(names: list[str], known: Known, work: Work) -> Iterator[Job]:
-    beside = [kind for kind, place in _sidecars(work) if place == BESIDE]
-    previous = ""
+    beside = [
+        kind for kind, place in ((SEGMENTATION, work.segmentation), (CONFIDENCE, work.confidence)) if place == BESIDE
+    ]
+    shared = _shared_stems(names)
+    first: dict[str, str] = {}
     for name in names:
         refusal = None
-        if previous and stem(previous) == stem(name):
-            refusal = f"{name} and {previous} would both become {output_name(name)}; rename one of them"
+        if name_bits(stem(name)) in shared and first.setdefault(stem(name), name) != name:
+            refusal = f"{name} and {first[stem(name)]} would both become {output_name(name)}; rename one of them"
         elif any(stem(name).endswith(f".{kind}") for kind in beside):
             refusal = f"{name} is named like the results of another picture; rename it, or give them a folder"
         yield Job(name, output_name(name), known.key_of(name), refusal)
-        previous = name
 
 
-def _sidecars(work: Work) -> tuple[tuple[str, str | None], ...]:
-    return (SEGMENTATION, work.segmentation), (CONFIDENCE, work.confidence)
-
-
-def _by_stem(name: str) -> tuple[str, str]:
-    return stem(name), name
+def _shared_stems(names: list[str]) -> set[int]:
+    """The hashes of what several names would become; those of the others take 8 bytes each, and only here."""
+    bits = np.fromiter((name_bits(stem(name)) for name in names), np.uint64, len(names))
+    unique, counts = np.unique(bits, return_counts=True)
+    return set(unique[counts > 1].tolist())
 
 
 def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:

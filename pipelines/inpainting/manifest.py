@@ -44,7 +44,7 @@ class Known:
         keys: list[npt.NDArray[np.uint64]] = []
         for path in part_paths(storage):
             rows = [row for row in _rows(storage.read(path)) if row is not None]
-            names.append(np.array([_name_bits(row["picture"]) for row in rows], np.uint64))
+            names.append(np.array([name_bits(row["picture"]) for row in rows], np.uint64))
             keys.append(np.array([key_bits(row["key"]) if row["status"] == "done" else 0 for row in rows], np.uint64))
         if not names:
             return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
@@ -55,7 +55,7 @@ class Known:
 
     def key_of(self, picture: str) -> int | None:
         """:func:`key_bits` of the recorded result; None where there is none, or the picture failed."""
-        name = np.uint64(_name_bits(picture))
+        name = np.uint64(name_bits(picture))
         position = int(np.searchsorted(self._names, name))
         if position == len(self._names) or self._names[position] != name:
             return None
@@ -79,7 +79,7 @@ class ManifestWriter:
         """Add a row."""
         self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
         if self._superseding is not None:
-            self._superseding.add(_name_bits(row.picture))
+            self._superseding.add(name_bits(row.picture))
         self._unwritten = True
         full = len(self._lines) >= _ROWS_A_PART
         if full or time.monotonic() - self._written_at >= _SECONDS_BETWEEN_WRITES:
@@ -136,8 +136,9 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _is_of(line: bytes, pictures: set[int]) -> bool:
     row = _row(line)
-    return row is None or _name_bits(row["picture"]) in pictures
+    return row is None or name_bits(row["picture"]) in pictures
 
 
-def _name_bits(picture: str) -> int:
-    return int.from_bytes(hashlib.blake2b(picture.encode(), digest_size=8).digest(), "big")
+def name_bits(name: str) -> int:
+    """64 bits of a name's hash."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
