@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
 
+if TYPE_CHECKING:
+    from sgenet.inpainter import Inpainted
+
+_PNG_MODES = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "I;16"})
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
 
@@ -73,6 +78,17 @@ def decode_picture(
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """(H, W, 3) RGB or (H, W) grey uint8 as PNG."""
     return _png(Image.fromarray(pixels))
+
+
+def encode_inpainted(inpainted: Inpainted) -> bytes:
+    """The filled picture as PNG, in the depth of the photo and with its alpha channel and colour profile.
+
+    What PNG does not know, such as CMYK, becomes RGB.
+    """
+    picture = inpainted.picture
+    if isinstance(picture, np.ndarray):
+        picture = Image.fromarray(picture)
+    return _png(picture if picture.mode in _PNG_MODES else Image.fromarray(inpainted.image))
 
 
 def encode_label(label: npt.NDArray[np.uint8], label_space: LabelSpace) -> bytes:

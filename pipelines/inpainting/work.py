@@ -252,7 +252,7 @@ def _inpaint(photo: bytes, hole: bytes, job: Job, work: Work, inpainter: Inpaint
 
 
 def _write(inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> None:
-    from pipelines.pictures import encode_label, encode_png
+    from pipelines.pictures import encode_inpainted, encode_label, encode_png
 
     outputs = _outputs(job, work)
     if len(outputs) > 1 and (inpainted.label is None or inpainted.confidence is None):
@@ -268,7 +268,7 @@ def _write(inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> 
             assert inpainted.confidence is not None
             content = encode_png(np.rint(inpainted.confidence * 255).astype(np.uint8))
         else:
-            content = encode_png(inpainted.image)
+            content = encode_inpainted(inpainted)
         open_storage(folder).write(name, content)
 
 

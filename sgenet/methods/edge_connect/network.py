@@ -29,7 +29,7 @@ class EdgeConnectGenerator(nn.Module):
         self.picture_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
         # What is done outside PyTorch cannot be compiled. Said here, not where the function is defined: saying so
         # loads the compiler, which takes as long as PyTorch itself, and every method imports this module.
-        self._canny_edges = torch.compiler.disable(canny_edges)
+        self._canny_edges = torch.compiler.disable(canny_edges)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
         """Fill the hole.

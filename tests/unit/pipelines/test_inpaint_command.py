@@ -60,6 +60,25 @@ def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_clas
     assert "out/filled.png: filled 11.7% of the picture, mean confidence in the hole 0." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("mode", "suffix", "written"),
+    [("RGBA", "png", "RGBA"), ("LA", "png", "LA"), ("I;16", "tiff", "I;16"), ("L", "jpg", "L"), ("CMYK", "jpg", "RGB")],
+)
+def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, model, tmp_path, mode, suffix, written):
+    pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    if mode == "I;16":
+        picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257 // 2)
+    elif mode != "RGBA":
+        picture = picture.convert("RGB" if mode == "CMYK" else mode).convert(mode)
+    picture.save(f"given.{suffix}")
+    inpaint.run(f"given.{suffix}", "hole.png", "out.png", model=str(model))
+    given, filled, hole = Image.open(f"given.{suffix}"), Image.open("out.png"), pixels_of(tmp_path / "hole.png") > 0
+    assert filled.mode == written
+    known = np.asarray(given if mode == written else given.convert(written))[~hole]
+    np.testing.assert_array_equal(np.asarray(filled)[~hole], known)
+
+
 def test_an_existing_folder_gets_a_picture_of_the_photos_name(files, model, tmp_path):
     photo, hole, _ = files
     (tmp_path / "out").mkdir()
