@@ -94,9 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(options: argparse.Namespace) -> None:
+def execute(options: argparse.Namespace) -> int:
     """See :func:`run`."""
-    run(
+    return run(
         options.photo,
         options.hole,
         options.output,
@@ -122,7 +122,7 @@ def run(
     black_is_hole: bool = False,
     device: str = "cpu",
     workers: int | None = None,
-) -> None:
+) -> int:
     """Fill one photo or a folder of them and say what became of it.
 
     Args:
@@ -133,9 +133,11 @@ def run(
         device: of PyTorch.
         workers: processes, for a folder; None takes every core or the whole cluster.
 
+    Returns:
+        The exit status: 1 where some pictures of a folder failed by a fault of this program, else 0.
+
     Raises:
         UserError: a file cannot be used; or, after all were tried, some pictures of a folder failed.
-        SystemExit: with status 1, after all were tried, where one failed by a fault of this program.
     """
     from pipelines.distributed.parallel import cluster_is_addressed, num_usable_cores
     from pipelines.inpainting.folder import fill_folder
@@ -170,9 +172,9 @@ def run(
     )
     if photos.name is not None and outputs.name is not None:
         _say_one(fill(Job(photos.name, outputs.name), work), outputs)
-    else:
-        print(f"model: {source.name}", file=sys.stderr)
-        _say_all(fill_folder(photos, work, workers), outputs)
+        return 0
+    print(f"model: {source.name}", file=sys.stderr)
+    return _say_all(fill_folder(photos, work, workers), outputs)
 
 
 def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
@@ -199,7 +201,7 @@ def _say_one(row: Row, output: Place) -> None:
     print(f"{output.shown}: filled {row.hole_ratio:.1%} of the picture{sure}")
 
 
-def _say_all(summary: Summary, output: Place) -> None:
+def _say_all(summary: Summary, output: Place) -> int:
     from pipelines.inpainting.manifest import FOLDER
 
     for failure in summary.failures:
@@ -213,9 +215,10 @@ def _say_all(summary: Summary, output: Place) -> None:
     print(f"{output.shown}: {', '.join(parts)}, in {summary.seconds:.1f} s{sure}; a row for each in {manifest}")
     if summary.ours:
         print(f"error: {summary.ours} of them failed by a fault of this program; please report it", file=sys.stderr)
-        raise SystemExit(1)
+        return 1
     if summary.failed:
         raise DataError(
             f"{summary.failed:,} of {summary.pictures:,} pictures failed, each with its reason in {manifest}; correct "
             "them and run the same command again, which does only these"
         )
+    return 0

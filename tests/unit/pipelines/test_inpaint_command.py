@@ -13,7 +13,7 @@ from inpainting_files import HEIGHT, WIDTH, files_below, make_hole, make_model, 
 from PIL import Image
 
 from pipelines.__main__ import main
-from pipelines.commands import inpaint, ui
+from pipelines.commands import inpaint
 from pipelines.pictures import decode_picture, encode_label, encode_png
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.label_space import OUTDOOR_SCENES
@@ -190,29 +190,3 @@ def test_a_label_picture_keeps_ids_and_shows_the_class_colours():
     picture = decode_picture(encode_label(label, OUTDOOR_SCENES), "x")
     np.testing.assert_array_equal(np.asarray(picture), label)
     np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), OUTDOOR_SCENES.colourise(label))
-
-
-def test_the_ui_starts_mlflow_on_loopback_over_the_tracking_store(monkeypatch, tmp_path):
-    started: list[list[str]] = []
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(ui.os, "execv", lambda program, arguments: started.append(arguments))
-    monkeypatch.setattr(ui, "_check_free", lambda port: None)
-    ui.run(5001)
-    options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
-    assert started[0][1:4] == ["-m", "mlflow", "server"]
-    assert options["--host"] == "127.0.0.1"
-    assert options["--port"] == "5001"
-    assert options["--backend-store-uri"] == f"sqlite:///{tmp_path}/mlflow.db"
-
-
-def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    with ui.socket.socket() as taken:
-        taken.bind((ui.HOST, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port} cannot be used"):
-            ui.run(port)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
-    with pytest.raises(UserError, match=r"open https://mlflow\.example$"):
-        ui.run()

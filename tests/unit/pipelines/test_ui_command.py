@@ -1,0 +1,36 @@
+"""``ui``: MLflow's own pages, on this machine alone."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pipelines.commands import ui
+from sgenet.errors import UserError
+
+
+def test_the_ui_starts_mlflow_on_loopback_over_the_tracking_store(monkeypatch, tmp_path):
+    started: list[list[str]] = []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(ui.os, "execv", lambda program, arguments: started.append(arguments))
+    monkeypatch.setattr(ui, "check_free", lambda port: None)
+    ui.run(5001)
+    options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
+    assert started[0][1:4] == ["-m", "mlflow", "server"]
+    assert options["--host"] == "127.0.0.1"
+    assert options["--port"] == "5001"
+    assert options["--backend-store-uri"] == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with socket.socket() as taken:
+        taken.bind((ui.HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} cannot be used"):
+            ui.run(port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
+    with pytest.raises(UserError, match=r"open https://mlflow\.example$"):
+        ui.run()
