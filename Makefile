@@ -61,4 +61,4 @@ shipped-model: install  ## train the model that ships with the package (half an 
 	done
 
 clean:           ## remove everything the pipeline made (not .venv)
-	rm -rf data runs report storage mlflow dvc.lock .dvc/cache .dvc/tmp
+	rm -rf data runs search report storage mlflow dvc.lock .dvc/cache .dvc/tmp

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipelines.commands import app, check, export, history, inpaint, promote, rollback, serve, ship, ui
+from pipelines.commands import app, check, export, history, inpaint, promote, rollback, serve, ship, tune, ui
 from pipelines.commands.common import Command, add_params
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
@@ -111,6 +111,7 @@ TOOLS: dict[str, Command] = {
     "inpaint": inpaint,
     "app": app,
     "serve": serve,
+    "tune": tune,
     "promote": promote,
     "rollback": rollback,
     "history": history,

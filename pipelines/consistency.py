@@ -44,6 +44,7 @@ def contradictions(settings: Settings) -> list[str]:
     for dataset, masks in settings.masks.items():
         if dataset in settings.data:
             problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
+    problems += _search_problems(settings)
     for dataset, recipe in settings.recipes.items():
         crop = settings.data[dataset].crop if dataset in settings.data else None
         found = recipe_problems(recipe) + (_crop_problems(recipe, crop) if crop else [])
@@ -121,6 +122,38 @@ def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
     bins = masks.ratio_bins
     if len(bins) < 2 or any(low >= high for low, high in pairwise(bins)):
         problems.append(f"{where}.ratio_bins must be two or more rising numbers, found {list(bins)}")
+    return problems
+
+
+def _search_problems(settings: Settings) -> list[str]:
+    search = settings.search
+    problems = []
+    for key, (low, high) in (
+        ("lambda_p", search.lambda_p),
+        ("lambda_alpha", search.lambda_alpha),
+        ("lambda_s", search.lambda_s),
+    ):
+        if not 0 < low < high:
+            problems.append(f"search.{key} ([{low}, {high}]) must be two rising numbers above 0")
+    low, high = search.tau
+    if not 0 <= low < high <= 1:
+        problems.append(f"search.tau ([{low}, {high}]) must be two rising numbers between 0 and 1")
+    if search.grace_steps > search.steps:
+        problems.append(f"search.grace_steps ({search.grace_steps}) must not exceed search.steps ({search.steps})")
+    if search.steps % search.report_every or search.grace_steps % search.report_every:
+        problems.append(
+            f"search.report_every ({search.report_every}) must divide search.grace_steps ({search.grace_steps}) and "
+            f"search.steps ({search.steps}), or trials are not judged there"
+        )
+    for pair in search.run:
+        for key, known in (("dataset", settings.datasets), ("method", settings.methods)):
+            name = getattr(pair, key)
+            if name not in known:
+                problems.append(
+                    f"search.run: {key} '{name}' is not in {key}s ({', '.join(known)}); add it or correct it"
+                )
+    repeated = [pair for pair, count in Counter(search.run).items() if count > 1]
+    problems += [f"search.run names {pair.dataset}/{pair.method} more than once; remove one" for pair in repeated]
     return problems
 
 

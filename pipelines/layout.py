@@ -67,3 +67,16 @@ class RunPaths:
     def registered(self) -> Path:
         """``registered.json``: name, version, alias and address of the model (stage ``register``)."""
         return self.root / "registered.json"
+
+
+@dataclass(frozen=True)
+class SearchPaths:
+    """The files of a search for one method on one dataset."""
+
+    dataset: str
+    method: str
+
+    @property
+    def root(self) -> Path:
+        """``search/<dataset>/<method>``: ``best.yaml``, ``trials.csv``, ``importance.png``, ``search.json``."""
+        return Path("search") / self.dataset / self.method

@@ -203,6 +203,44 @@ class RunSettings(_Strict):
         return self.workers.max if isinstance(self.workers, ElasticWorkers) else self.workers
 
 
+class SearchPair(_Strict):
+    """A method on a dataset, to be searched for in ``dvc repro``."""
+
+    dataset: str
+    method: str
+
+
+class SearchSettings(_Strict):
+    """How the weights of the losses and the thresholds τ are searched for.
+
+    Attributes:
+        run: what ``dvc repro`` searches for; nothing by default, as a search takes many trainings.
+        trials: how many are tried; the first one is the recipe as it stands.
+        steps: of a trial that is not stopped; schedules of the recipe are stretched over them.
+        report_every: steps between two judgements of a trial, each on the validation pictures.
+        grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
+        reduction_factor: one in so many trials goes on past each rung.
+        metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and
+            adversarial losses cost PSNR.
+        seed: of the search.
+        lambda_p, lambda_alpha, lambda_s: bounds, drawn logarithmically.
+        tau: bounds of each scale's ratio, for ``sge_net``.
+    """
+
+    run: tuple[SearchPair, ...] = ()
+    trials: int = Field(default=20, gt=0)
+    steps: int = Field(default=2000, gt=0)
+    report_every: int = Field(default=250, gt=0)
+    grace_steps: int = Field(default=500, gt=0)
+    reduction_factor: int = Field(default=3, gt=1)
+    metric: Literal["psnr_hole", "ssim_hole", "l1_hole"] = "psnr_hole"
+    seed: int = 1
+    lambda_p: tuple[float, float] = (0.01, 1.0)
+    lambda_alpha: tuple[float, float] = (0.001, 0.1)
+    lambda_s: tuple[float, float] = (0.01, 1.0)
+    tau: tuple[float, float] = (0.05, 0.95)
+
+
 class RegistrySettings(_Strict):
     """Which model is registered after evaluation, and as what."""
 
@@ -254,6 +292,7 @@ class Settings(_Strict):
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
     registry: RegistrySettings = RegistrySettings()
+    search: SearchSettings = SearchSettings()
     promotion: PromotionSettings = PromotionSettings()
 
 

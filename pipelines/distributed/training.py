@@ -35,7 +35,7 @@ from pipelines.distributed.cluster import Cluster, joined_cluster, leaving_nodes
 from pipelines.distributed.mailbox import Mailbox, News, RemoteSupervisor, open_mailbox, stop_on_sigterm
 from pipelines.params import RunSettings
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, TrainingDisplay
+from pipelines.training.display import Display, LoggedStep
 from pipelines.training.interruption import stop_requests
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.sharing import num_workers
@@ -47,7 +47,7 @@ _SECONDS_BETWEEN_COUNTS = 2.0
 _SECONDS_BEFORE_GROWING = 60.0
 
 
-def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -> int:
+def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> int:
     """Train on ``run.workers`` Ray workers and show their progress here; see :func:`pipelines.training.worker.train`.
 
     SIGTERM and Ctrl-C make the workers store their state and stop.
@@ -79,7 +79,7 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -
 
 
 def _wait_for_room(
-    job: TrainingJob, run: RunSettings, cluster: Cluster, display: TrainingDisplay, stop: threading.Event
+    job: TrainingJob, run: RunSettings, cluster: Cluster, display: Display, stop: threading.Event
 ) -> int | None:
     """The number of workers to go on with, once the cluster has room for them; None when asked to stop before."""
     batch_size = job.recipe.training.batch_size
@@ -117,7 +117,7 @@ class _Attempt:
     settings: RunSettings
     cluster: Cluster
     workers: int
-    display: TrainingDisplay
+    display: Display
     stop: threading.Event
 
     def run(self) -> int:

@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.training.history import ValidationRow
+
 
 @dataclass(frozen=True)
 class LoggedStep:
@@ -34,6 +36,27 @@ class LoggedStep:
         return f"{losses}  {self.pictures_per_second:.1f} pictures/s  {left} left"
 
 
+class ValidationSentence(str):
+    """What the user is told of a validation, and the scores themselves for whoever compares trainings by them.
+
+    Attributes:
+        row: the scores.
+    """
+
+    row: ValidationRow
+
+    def __new__(cls, row: ValidationRow) -> ValidationSentence:
+        """Word the scores."""
+        shown = "  ".join(f"{name} {row.scores[name]:.4g}" for name in ("psnr_hole", "ssim_hole", "l1_hole"))
+        sentence = super().__new__(cls, f"validation at step {row.step}: {shown}")
+        sentence.row = row
+        return sentence
+
+    def __reduce__(self) -> tuple[type[ValidationSentence], tuple[ValidationRow]]:
+        # It travels from a worker to the driver.
+        return type(self), (self.row,)
+
+
 class Supervisor(Protocol):
     """Whoever launched the training: told what happens, and asked whether to go on."""
 
@@ -45,6 +68,16 @@ class Supervisor(Protocol):
 
     def stop_requested(self) -> bool:
         """Whether training should store its state and stop after this step."""
+
+
+class Display(Protocol):
+    """What becomes of the messages where the training was launched."""
+
+    def show(self, logged: LoggedStep) -> None:
+        """Show a logged step."""
+
+    def say(self, text: str) -> None:
+        """Tell the user a sentence; see also :class:`ValidationSentence`."""
 
 
 class TrainingDisplay:

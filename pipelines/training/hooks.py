@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, Supervisor
+from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
 from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.validation import Validator
 from sgenet.settings import TrainingSettings
@@ -56,13 +56,13 @@ class Recorder:
         The state is stored where it is the best so far, whether or not a checkpoint is due.
         """
         result = validator.validate(state.ema.network, state.device)
-        self.history.add_validation(ValidationRow(state.step, result.scores))
+        row = ValidationRow(state.step, result.scores)
+        self.history.add_validation(row)
         if self.logger is not None:
             self.logger.metrics({f"val/{name}": value for name, value in result.scores.items()}, state.step)
             if result.sheet is not None:
                 self.logger.image(result.sheet, "samples", state.step)
-        shown = "  ".join(f"{name} {result.scores[name]:.4g}" for name in ("psnr_hole", "ssim_hole", "l1_hole"))
-        self.supervisor.say(f"validation at step {state.step}: {shown}")
+        self.supervisor.say(ValidationSentence(row))
         if self.history.best is not None and self.history.best.step == state.step:
             self.store_state(state)
 

@@ -9,7 +9,7 @@ import torch
 
 from pipelines.distributed.loopback import keep_to_loopback
 from pipelines.params import RunSettings
-from pipelines.training.display import LoggedStep, TrainingDisplay
+from pipelines.training.display import Display, LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
 from pipelines.training.job import Place, TrainingJob, usable_cpus
 from pipelines.training.sharing import batch_problem
@@ -31,7 +31,7 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         raise SettingsError([undivided])
     with TrainingDisplay(f"{job.dataset}/{job.method}", training.steps) as display:
         if run.workers == 0:
-            step = _train_here(job, run, display)
+            step = train_here(job, run, display)
         else:
             keep_to_loopback()
             # Ray takes seconds to import, is not needed above, and must not be imported earlier.
@@ -45,7 +45,7 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
 
 @dataclass(frozen=True)
 class _LocalSupervisor:
-    display: TrainingDisplay
+    display: Display
     stop: threading.Event
 
     def show(self, logged: LoggedStep) -> None:
@@ -58,7 +58,13 @@ class _LocalSupervisor:
         return self.stop.is_set()
 
 
-def _train_here(job: TrainingJob, run: RunSettings, display: TrainingDisplay) -> int:
+def train_here(job: TrainingJob, run: RunSettings, display: Display) -> int:
+    """Train in this process; give the step reached.
+
+    Raises:
+        SettingsError: there is no GPU.
+        UserError: see :func:`pipelines.training.worker.train`.
+    """
     if run.use_gpu and not torch.cuda.is_available():
         raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
     place = Place(device="cuda:0" if run.use_gpu else "cpu", threads=run.cpus_per_worker or usable_cpus())

@@ -1,0 +1,185 @@
+"""``python -m pipelines tune``: search for the weights of the losses and the thresholds τ."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands.common import add_params
+from pipelines.layout import DatasetPaths, SearchPaths
+from pipelines.params import Settings, load
+from sgenet.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.search.outcome import Outcome
+    from pipelines.search.plan import SearchPlan
+    from pipelines.search.trials import Trial
+    from pipelines.tracking.logger import RunLogger
+    from pipelines.tracking.runs import DataInput, Scalar
+    from pipelines.training.job import TrainingJob
+
+HELP = "Search for the loss weights and thresholds of a method; goes on where an earlier, interrupted call stopped."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The dataset, the method and the number of trials."""
+    add_params(parser)
+    parser.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
+    parser.add_argument("--method", default="sge_net", help="base_net, sg_net or sge_net (default)")
+    parser.add_argument("--trials", type=int, metavar="N", help="in place of search.trials")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Read the settings and search.
+
+    Raises:
+        UserError: something the user can fix.
+    """
+    settings = load(options.params)
+    if options.dataset not in settings.datasets:
+        raise UserError(
+            f"'{options.dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml"
+        )
+    if options.trials is not None:
+        if options.trials < 1:
+            raise UserError(f"--trials must be 1 or more, found {options.trials}")
+        search = settings.search.model_copy(update={"trials": options.trials})
+        settings = settings.model_copy(update={"search": search})
+    run(settings, options.dataset, options.method, options.params)
+
+
+def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
+    """Search, and write what was found to ``search/<dataset>/<method>/``.
+
+    Args:
+        params: the settings file; the best settings are written as a whole one.
+
+    Raises:
+        UserError: the settings or the data do not allow it, or no trial was judged.
+        KeyboardInterrupt: asked to stop; the state is stored.
+    """
+    from pipelines.distributed.loopback import keep_to_loopback
+    from pipelines.search.outcome import judge, write_outcome
+    from pipelines.tracking.runs import logical_run
+
+    paths, output = DatasetPaths(dataset), SearchPaths(dataset, method).root
+    plan, no_perceptual = _plan(settings, dataset, method, paths)
+    if no_perceptual is not None:
+        print(no_perceptual)
+    keep_to_loopback()
+    with logical_run(
+        dataset,
+        plan.key,
+        name=f"search {dataset}/{method}",
+        params=_parameters(plan),
+        tags={"sgenet.search": plan.storage},
+        inputs=_inputs(dataset, paths),
+    ) as logger:
+        trials = _search(plan, logger)
+        outcome = judge(plan, trials, perceptual=no_perceptual is None)
+        write_outcome(output, plan, trials, outcome, params)
+        shares = {f"importance/{name}": share for name, share in outcome.shares.items()}
+        logger.results({f"search/{plan.settings.metric}": outcome.best.curve[-1][1], **shares}, outcome.best.step)
+        logger.artifact(output)
+    _show(plan, outcome, output, params)
+
+
+def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) -> tuple[SearchPlan, str | None]:
+    """What is searched, and why λ_p is not, where it is not."""
+    from pipelines.search.plan import plan_search, search_recipe
+    from pipelines.search.space import dimensions, without_perceptual
+    from pipelines.stages import train as stage
+    from pipelines.storage import join
+    from pipelines.training.inputs import publish_inputs
+
+    searched = dimensions(settings.search, method)
+    recipe = search_recipe(settings.recipes[dataset], settings.search)
+    no_perceptual = without_perceptual(recipe)
+    if no_perceptual is not None:
+        searched = tuple(dimension for dimension in searched if dimension.name != "lambda_p")
+        recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
+    trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
+    digests = stage.read_digests(paths.shards, paths.masks)
+    job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests)
+    remote = "://" in settings.storage
+    storage = settings.storage if remote else str(Path(settings.storage).resolve())
+    if remote:
+        job = publish_inputs(job, settings.storage)
+    plan = plan_search(job, searched, settings.search, settings.run, join(storage, "searches"))
+    return plan, no_perceptual
+
+
+def _search(plan: SearchPlan, logger: RunLogger) -> list[Trial]:
+    """Run the trials, and close their runs on every way out."""
+    from pipelines.distributed.search import search_on_ray
+    from pipelines.tracking.search import TrialResult, close_trials, interrupt_trials
+
+    try:
+        trials = search_on_ray(plan, partial(_open_trial, logger.run_id, logger.address))
+    except BaseException:
+        interrupt_trials(logger.run_id)
+        raise
+    results = {
+        trial.trial_id: TrialResult("FAILED" if trial.error else "FINISHED", trial.step, trial.score)
+        for trial in trials
+    }
+    close_trials(logger.run_id, results, plan.settings.metric)
+    return trials
+
+
+def _open_trial(
+    parent_run_id: str, address: str, job: TrainingJob, trial_id: str, values: Mapping[str, float]
+) -> TrainingJob:
+    """The trial's training, logging to its child run. Called in the trial's process, which may be elsewhere."""
+    from pipelines.tracking.runs import flat_parameters
+    from pipelines.tracking.search import open_trial
+
+    os.environ["MLFLOW_TRACKING_URI"] = address
+    tried = {"lambda_p": job.recipe.losses.perceptual, **values}
+    params = {**tried, **flat_parameters(asdict(job.recipe))}
+    logger = open_trial(job.dataset, parent_run_id, job.run_key, trial_id, f"trial {trial_id}", params)
+    return replace(job, run_id=logger.run_id, tracking_address=logger.address)
+
+
+def _parameters(plan: SearchPlan) -> dict[str, Scalar]:
+    from pipelines.tracking.runs import flat_parameters
+
+    search = plan.settings.model_dump(mode="json", exclude={"run"})
+    searched = ", ".join(dimension.name for dimension in plan.searched)
+    return flat_parameters(
+        {"dataset": plan.job.dataset, "method": plan.job.method, "searched": searched, "search": search}
+    )
+
+
+def _inputs(dataset: str, paths: DatasetPaths) -> list[DataInput]:
+    from pipelines.stages.train import read_digests
+    from pipelines.tracking.runs import DataInput
+
+    digests = read_digests(paths.shards, paths.masks)
+    return [
+        DataInput(name=f"{dataset}/shards", source=str(paths.shards), digest=digests.shards),
+        DataInput(name=f"{dataset}/masks", source=str(paths.masks), digest=digests.masks),
+    ]
+
+
+def _show(plan: SearchPlan, outcome: Outcome, output: Path, params: Path) -> None:
+    import yaml
+
+    from pipelines.search.outcome import BEST, IMPORTANCE, overrides
+
+    best = outcome.best
+    print(f"best of the search {plan.key}: {plan.settings.metric} {best.score:.5g} after {best.step} steps")
+    for key, value in outcome.changed.items():
+        print(f"  recipes.{plan.job.dataset}.{key}: {value}")
+    for name, share in outcome.shares.items():
+        print(f"  {name} explains {share:.0%} of the variance")
+    raw = yaml.safe_load(params.read_text(encoding="utf-8"))
+    changes = " ".join(f"-S '{change}'" for change in overrides(raw, plan.job.dataset, outcome.changed))
+    print(f"{output / BEST} is {params} with these; {output / IMPORTANCE} shows what mattered. To train with them:")
+    print(f"  cp {output / BEST} {params} && dvc repro")
+    print(f"  dvc exp run {changes}")

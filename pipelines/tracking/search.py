@@ -1,0 +1,84 @@
+"""A search in MLflow: one parent run, a child for each trial, found again by the trial's id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from pipelines.tracking.address import tracking_uri
+from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.runs import Scalar, Status, open_run
+
+PARENT_TAG = "mlflow.parentRunId"
+TRIAL_TAG = "sgenet.trial"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended.
+
+    Attributes:
+        status: of its run.
+        step: of its last score.
+        score: None where it was never judged.
+    """
+
+    status: Status
+    step: int
+    score: float | None
+
+
+def open_trial(
+    experiment: str, parent_run_id: str, run_key: str, trial_id: str, name: str, params: Mapping[str, Scalar]
+) -> RunLogger:
+    """The child run of a trial: the one it had before it was interrupted, or a new one.
+
+    Args:
+        run_key: of the trial's training.
+        params: what is tried comes first, under names of its own, for the views that compare runs.
+    """
+    tags = {PARENT_TAG: parent_run_id, TRIAL_TAG: trial_id}
+    return RunLogger(open_run(experiment, run_key, name=name, params=params, tags=tags))
+
+
+def trial_runs(parent_run_id: str) -> dict[str, Run]:
+    """The child runs of a search by their trial's id."""
+    client = MlflowClient(tracking_uri())
+    experiment = client.get_run(parent_run_id).info.experiment_id
+    token: str | None = None
+    found: dict[str, Run] = {}
+    while True:
+        page = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{parent_run_id}'", page_token=token)
+        found |= {run.data.tags[TRIAL_TAG]: run for run in page if TRIAL_TAG in run.data.tags}
+        token = page.token
+        if not token:
+            return found
+
+
+def close_trials(parent_run_id: str, results: Mapping[str, TrialResult], metric: str) -> None:
+    """Close every child run with its trial's result, its last score as ``search/<metric>``.
+
+    A run whose trial the search does not know is removed: the search was killed after the trial had begun and
+    before it was written down, and tried again under another id.
+    """
+    client = MlflowClient(tracking_uri())
+    for trial_id, run in trial_runs(parent_run_id).items():
+        result = results.get(trial_id)
+        if result is None:
+            client.set_terminated(run.info.run_id, "KILLED")
+            client.delete_run(run.info.run_id)
+            continue
+        if result.score is not None:
+            RunLogger(run.info.run_id).metrics({f"search/{metric}": result.score}, result.step)
+        client.set_terminated(run.info.run_id, result.status)
+
+
+def interrupt_trials(parent_run_id: str) -> None:
+    """Close the child runs of trials that an interrupted search leaves in the middle; they are opened again with it."""
+    client = MlflowClient(tracking_uri())
+    for run in trial_runs(parent_run_id).values():
+        if run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
