@@ -38,9 +38,6 @@ _BESIDE_THE_DRIVER = {"node:__internal_head__": 0.001}
 _QUIET = {
     # Tables of results beside ours, which nobody reads.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # What has begun or ended is written down within about so many seconds. What was not, when the driver is killed,
-    # begins again under another id, or is told again from its checkpoint.
-    "TUNE_GLOBAL_CHECKPOINT_S": "2",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
 }
@@ -52,12 +49,18 @@ OpenTrial = Callable[[TrainingJob, str, Mapping[str, float]], TrainingJob]
 def search_on_ray(plan: SearchPlan, open_trial: OpenTrial) -> list[Trial]:
     """Run the trials that are left of a search: all of it, or what an earlier, interrupted call has left.
 
+    Returns:
+        All trials of the search, those that were trained longest first, and of these the best.
+
     Raises:
         KeyboardInterrupt: asked to stop by Ctrl-C; the state is stored.
         UserError: the cluster does not answer or cannot be started.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    # What has begun or ended is written down within about so many seconds. What was not, when the driver is killed,
+    # begins again under another id, or is told again from its checkpoint.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "10" if "://" in plan.storage else "0.5")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # All of this machine, where it is one: what a trial asks for is less.
     with joined_cluster(plan.run.model_copy(update={"cpus_per_worker": 0})):
@@ -67,7 +70,10 @@ def search_on_ray(plan: SearchPlan, open_trial: OpenTrial) -> list[Trial]:
     trials: Sequence[TuneTrial] = grid._experiment_analysis.trials
     if any(trial.status not in (TuneTrial.TERMINATED, TuneTrial.ERROR) for trial in trials):
         raise KeyboardInterrupt
-    return [_finished(trial) for trial in trials]
+    # A restored search has them in another order: the one that got furthest, then the best, comes first.
+    sign = 1 if plan.maximises else -1
+    found = [_finished(trial) for trial in trials]
+    return sorted(found, key=lambda trial: (-trial.step, -sign * (trial.score or 0.0), trial.trial_id))
 
 
 def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tuner:

@@ -72,7 +72,9 @@ def test_links_and_paths_of_the_guide_lead_somewhere() -> None:
 
 def test_settings_that_the_guide_names_exist() -> None:
     settings = load(ROOT / "params.yaml").model_dump(mode="json")
-    for key in re.findall(r"`((?:run|storage|registry|search|recipes)\.(?!json\b)[\w.]+)`", GUIDE.read_text(encoding="utf-8")):
+    for key in re.findall(
+        r"`((?:run|storage|registry|search|recipes)\.(?!json\b)[\w.]+)`", GUIDE.read_text(encoding="utf-8")
+    ):
         inside: Any = settings
         for part in key.split("."):
             assert isinstance(inside, dict), key
