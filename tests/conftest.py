@@ -1,4 +1,4 @@
-"""An S3-compatible store on the loopback device, for whoever asks for it."""
+"""For all tests: Ray keeps to this machine; an S3-compatible store on the loopback device for whoever asks for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipelines.distributed.loopback import keep_to_loopback
+
 _bucket_numbers = itertools.count()
+
+
+def pytest_configure() -> None:
+    # Ray reads it while it is imported, which whichever test comes first may do.
+    keep_to_loopback()
 
 
 @pytest.fixture(scope="session")

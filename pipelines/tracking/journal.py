@@ -96,8 +96,17 @@ class Journal:
         if self._run_id != made:
             with suppress(MlflowException):  # deleted already, by another that lost
                 self._client.delete_run(made)
-        self._client.set_registered_model_tag(self.name, JOURNAL_TAG, self._run_id)
+        self._tag(self._run_id)
         return self._run_id
+
+    def _tag(self, run_id: str) -> None:
+        """Repeat the journal's run in a tag of the model."""
+        try:
+            self._client.set_registered_model_tag(self.name, JOURNAL_TAG, run_id)
+        except MlflowException:
+            # Two processes that write a new tag at the same moment collide in the store; both write the same.
+            if self._client.get_registered_model(self.name).tags.get(JOURNAL_TAG) != run_id:
+                raise
 
     def _pointer(self) -> tuple[str, str]:
         """The run of the model's first version, and the parameter there that names the journal."""

@@ -37,7 +37,8 @@ STARTS_WITHIN = 120
 """Seconds; importing PyTorch and Gradio on a busy machine takes a while."""
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running as long as it is open: no longer than this folder's tests.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     if not CHROMIUM:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")

@@ -87,6 +87,15 @@ def test_the_run_is_closed_when_the_training_does_not_end_well(client, error, st
     assert client.get_run(logger.run_id).info.status == status
 
 
+@pytest.fixture
+def no_sigterm_handler():
+    """As in a fresh process: Ray leaves a handler of its own in one that has used it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("no_sigterm_handler")
 def test_sigterm_closes_the_run_as_killed_and_exits_with_143(client):
     with (
         pytest.raises(SystemExit) as caught,
