@@ -20,7 +20,8 @@ from pipelines.inpainting.manifest import read_manifest
 from pipelines.storage import open_storage
 
 pytestmark = pytest.mark.slow
-NAMES = [f"{number % 7}/{number:03d}.png" for number in range(150)]
+# So many that the manifest, written every two seconds, has its first part long before the last picture.
+NAMES = [f"{number % 7}/{number:04d}.png" for number in range(1200)]
 SECONDS = 300
 
 
