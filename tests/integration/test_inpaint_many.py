@@ -100,7 +100,7 @@ def test_killed_half_way_the_next_call_repeats_nothing_recorded_and_misses_nothi
     assert 0 < len(done) < len(NAMES)
     written = {name: (output / name).stat().st_mtime_ns for name in done}
     printed = go_on(tree, "killed")
-    assert f"filled {len(NAMES) - len(done)} of {len(NAMES)} pictures, {len(done)} were done already" in printed
+    assert f"filled {len(NAMES) - len(done):,} of {len(NAMES):,} pictures, {len(done):,} were done already" in printed
     assert {name: (output / name).stat().st_mtime_ns for name in done} == written
     assert results(output) == undisturbed
     assert recorded(output) == undisturbed.keys()
