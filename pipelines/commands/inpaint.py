@@ -139,7 +139,7 @@ def run(
     Raises:
         UserError: a file cannot be used; or, after all were tried, some pictures of a folder failed.
     """
-    from pipelines.distributed.parallel import cluster_is_addressed, num_usable_cores
+    from pipelines.distributed.parallel import cluster_is_addressed
     from pipelines.inpainting.folder import fill_folder
     from pipelines.inpainting.places import check_apart, find_place, output_place
     from pipelines.inpainting.work import Job, Model, Work, fill
@@ -153,7 +153,6 @@ def run(
     if segmentation and segmentation == confidence:
         raise UserError(f"segmentation and confidence cannot both be {save_confidence}; give two names")
     source = find_model(model, method)
-    cores = num_usable_cores()
     if workers is None and device.startswith("cuda") and not cluster_is_addressed():
         workers = 1
     in_processes = photos.name is None and workers != 1
@@ -168,7 +167,8 @@ def run(
         confidence=confidence,
         white_is_hole=not black_is_hole,
         device=device,
-        threads=max(1, cores // (workers or cores)) if in_processes else None,
+        # One thread each, whatever the workers: PyTorch rounds differently when threads share a convolution.
+        threads=1 if photos.name is None else None,
     )
     if photos.name is not None and outputs.name is not None:
         _say_one(fill(Job(photos.name, outputs.name), work), outputs)
