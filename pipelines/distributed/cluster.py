@@ -14,6 +14,7 @@ from typing import Any
 import ray
 import ray._private.state
 import torch
+from ray import ObjectRef
 from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -164,22 +165,25 @@ def _resources(node: dict[str, Any]) -> tuple[int, int]:
 
 
 def _answering(nodes: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    ask = ray.remote(_answer).options(num_cpus=0, max_retries=0)
-    asked = {
-        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
-        for node in nodes
-    }
+    asked = {_ask(node["NodeID"]): node for node in nodes}
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
     for reference in silent:
         ray.cancel(reference)
     return [_resources(asked[reference]) for reference in answered if _is_answer(reference)]
 
 
+def _ask(node: str) -> ObjectRef[float]:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    question = ray.remote(_answer).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    reference: ObjectRef[float] = question.remote()
+    return reference
+
+
 def _answer() -> float:
     return time.time()
 
 
-def _is_answer(reference: Any) -> bool:
+def _is_answer(reference: ObjectRef[float]) -> bool:
     try:
         ray.get(reference)
     # Of many classes: the node died, it is leaving, its worker could not be started.

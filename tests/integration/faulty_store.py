@@ -20,6 +20,7 @@ class FaultyStore(ThreadingHTTPServer):
     Attributes:
         failing_share: of the requests that are answered 503, or the answer cut off in the middle, by turns.
         stalls: how many of the next requests whose path ends with ``stalling`` are never answered.
+        stalled: set once a request has stalled.
         counts: what was done: ``passed``, ``failed``, ``cut``, ``stalled``.
     """
 
@@ -31,7 +32,7 @@ class FaultyStore(ThreadingHTTPServer):
         self.failing_share = 0.0
         self.stalls, self.stalling = 0, ""
         self.counts: Counter[str] = Counter()
-        self.closing = threading.Event()
+        self.closing, self.stalled = threading.Event(), threading.Event()
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -79,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         fate = self.server.decide(self.path.partition("?")[0])
         if fate == "stalled":
+            # Half of an upload has arrived, as far as its client knows.
+            self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
+            self.server.stalled.set()
             self.server.closing.wait(120)
             self.close_connection = True
             return

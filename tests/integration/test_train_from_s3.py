@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from faulty_store import faulty_store
 from tiny import tiny_job
+from training_process import make_workspace, result_of, start_training
 
 from pipelines.params import CacheSettings, RunSettings
 from pipelines.shards.manifest import read_manifest
+from pipelines.storage import open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
@@ -119,3 +121,41 @@ def test_failing_requests_and_a_stalled_connection_change_nothing(
         assert store.counts["stalled"] == 1
         assert store.counts["failed"] > 0
         assert store.counts["cut"] > 0
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_its_steps_repeated(
+    job: TrainingJob, expected: object, s3_bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(job) == expected
+    newest = f"checkpoints/tiny/step-{STEPS:08d}.pt"
+    storage = open_storage(f"s3://{s3_bucket}/store")
+    content = bytearray(storage.read(newest))
+    content[len(content) // 2] ^= 1
+    storage.write(newest, bytes(content))
+    capsys.readouterr()
+    assert _train(job) == expected
+    said = capsys.readouterr().out
+    assert f"passed over the checkpoint of step {STEPS}" in said
+    assert f"continuing after step {STEPS - 2}" in said
+
+
+def test_a_checkpoint_upload_that_is_cut_half_way_never_counts(
+    tiny_dataset: Path, tmp_path: Path, s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"run": {"workers": 0}, "steps": STEPS}
+    whole = make_workspace(tmp_path / "whole", tiny_dataset, str(tmp_path / "storage"), **settings)
+    start_training(whole, {}).finish()
+
+    workspace = make_workspace(tmp_path / "cut", tiny_dataset, f"s3://{s3_bucket}/store", **settings)
+    with faulty_store(s3_endpoint) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
+        store.stalls, store.stalling = 1, "step-00000004.pt"
+        training = start_training(workspace, os.environ)
+        store.stalled.wait(120)
+        training.kill()
+        assert store.counts["stalled"] == 1
+
+        resumed = start_training(workspace, os.environ)
+        assert "continuing after step 2" in resumed.wait_for("continuing after step")
+        resumed.finish()
+    assert result_of(workspace) == result_of(whole)

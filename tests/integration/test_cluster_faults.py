@@ -1,0 +1,101 @@
+"""Two nodes, data and state on S3: whatever is killed, the same command goes on and learns the same, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from training_process import Training, make_workspace, result_of, start_training
+from two_nodes import TwoNodes, training_workers, two_nodes
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+LONG = {"steps": 100, "checkpoint_every": 10, "validate_every": 50}
+
+
+@pytest.fixture(scope="module")
+def store(s3_endpoint: str) -> dict[str, str]:
+    """The environment that finds the store, where there is a bucket."""
+    import boto3
+
+    environment = {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    session = boto3.Session("test", "test", region_name="us-east-1")
+    session.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="cluster")
+    return environment
+
+
+@pytest.fixture(scope="module")
+def cluster(store: dict[str, str]) -> Iterator[TwoNodes]:
+    with two_nodes(store) as cluster:
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a training learns that nothing happens to, and how many workers each node had."""
+
+    result: dict[str, bytes]
+    workers: list[int]
+    cached_shards: int
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: TwoNodes, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    workspace = _workspace(tmp_path_factory.mktemp("undisturbed"), tiny_dataset)
+    training = start_training(workspace, cluster.environment)
+    training.wait_for("step 1/")
+    workers = [len(node.processes("RayTrainWorker")) for node in cluster.nodes]
+    training.finish()
+    return Undisturbed(result_of(workspace), workers, len(list((workspace / "cache" / "shards").iterdir())))
+
+
+def _workspace(folder: Path, dataset: Path) -> Path:
+    return make_workspace(folder, dataset, f"s3://cluster/{folder.name}", {"workers": 2, "max_failures": 1}, **LONG)
+
+
+def _goes_on(training: Training) -> None:
+    step = int(training.wait_for("continuing after step").split()[-1])
+    assert 0 < step < LONG["steps"]
+
+
+def test_both_nodes_train_from_published_shards(undisturbed: Undisturbed) -> None:
+    assert undisturbed.workers == [1, 1]
+    # One for training, one for validation.
+    assert undisturbed.cached_shards == 2
+
+
+def test_a_killed_worker_changes_nothing(
+    cluster: TwoNodes, undisturbed: Undisturbed, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    workspace = _workspace(tmp_path, tiny_dataset)
+    training = start_training(workspace, cluster.environment)
+    training.wait_for("step 12/")
+    training_workers(cluster)[-1].kill()
+    training.wait_for("a worker was lost")
+    _goes_on(training)
+    training.finish()
+    assert result_of(workspace) == undisturbed.result
+
+
+def test_after_the_end_of_everything_the_same_command_goes_on(
+    cluster: TwoNodes, undisturbed: Undisturbed, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    workspace = _workspace(tmp_path, tiny_dataset)
+    training = start_training(workspace, cluster.environment)
+    training.wait_for("step 12/")
+    training.kill()
+    cluster.kill_all()
+    assert not (workspace / "runs").exists()
+
+    cluster.start()
+    resumed = start_training(workspace, cluster.environment)
+    _goes_on(resumed)
+    resumed.finish()
+    assert result_of(workspace) == undisturbed.result
