@@ -1,4 +1,4 @@
-"""For all tests: Ray keeps to this machine; an S3-compatible store on the loopback device for whoever asks for it."""
+"""For all tests: nothing is left on the machine or reached from outside; an S3 store on loopback for whoever asks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ _bucket_numbers = itertools.count()
 def pytest_configure() -> None:
     # Ray reads it while it is imported, which whichever test comes first may do.
     keep_to_loopback()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Records for tracking stores wait in a folder of the tests, also those of the processes they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,9 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     _check_same_weights(model, evaluation, summary["weights_sha256"])
     metrics = _flat(scores)
     run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{dataset}/{method}")
-    logger = RunLogger(run_id)
-    logger.results({f"evaluation/{key}": value for key, value in metrics.items()}, training["steps"])
-    logger.dict(scores, "evaluation/metrics.json")
+    with RunLogger(run_id) as logger:
+        logger.results({f"evaluation/{key}": value for key, value in metrics.items()}, training["steps"])
+        logger.dict(scores, "evaluation/metrics.json")
     version = register(
         model,
         f"{settings.registry.name}-{dataset}",

@@ -23,6 +23,7 @@ from pipelines.tracking.commit import current_commit
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.history import History
+from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
@@ -64,7 +65,15 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         launch(_where_workers_read(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
+        if settings.run.workers:
+            # What a worker could not send waits on its machine, which may be gone before it is sent.
+            track_history(logger, _history(job), job.recipe.training.batch_size)
         logger.artifact(output)
+
+
+def _history(job: TrainingJob) -> History:
+    training = job.recipe.training
+    return CheckpointStore(job.checkpoints, training.keep_checkpoints).load_history(training.steps)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities import DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from pipelines.tracking.address import (
     TrackingError,
@@ -27,7 +28,11 @@ from pipelines.tracking.address import (
     without_secrets,
 )
 from pipelines.tracking.commit import current_commit
+from pipelines.tracking.driver import driver_tags, signs_of_life
 from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.machine import system_metrics
+from pipelines.tracking.patience import PATIENCE_SECONDS, passes, patiently
+from pipelines.tracking.upkeep import look_after
 
 RUN_KEY_TAG = "sgenet.run_key"
 ELSEWHERE_TAG = "sgenet.trained_elsewhere"
@@ -46,6 +51,9 @@ __all__ = [
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Scalar = str | int | float | bool | None
 
+SECONDS_FOR_A_RESTART = 10.0
+_PAUSE = 2.0
+_SECONDS_WHEN_KILLED = 10.0
 _PARAMETERS_PER_REQUEST = 100
 _DIGEST_LENGTH = 36  # what an MLflow store keeps of a dataset's digest; the whole one is in a tag
 
@@ -77,6 +85,9 @@ def logical_run(
 ) -> Iterator[RunLogger]:
     """Open (or resume) the run of a training, watch the machine, and close the run on every way out.
 
+    The server may be away meanwhile: see :class:`~pipelines.tracking.logger.RunLogger`. A run that could not be
+    closed, or whose driver was killed, is closed by the next command that opens a run in the same store.
+
     An exception closes it as FAILED; Ctrl-C, ``sys.exit`` and SIGTERM close it as KILLED. SIGTERM
     raises ``SystemExit(143)`` in the main thread, unless a handler is installed already.
 
@@ -91,17 +102,22 @@ def logical_run(
     Yields:
         A logger; workers make their own from its ``run_id`` and ``address``.
     """
-    run_id = open_run(experiment, run_key, name=name, params=params, tags=tags, inputs=inputs)
+    run_id = open_run(
+        experiment, run_key, name=name, params=params, tags={**(tags or {}), **driver_tags()}, inputs=inputs
+    )
+    logger = RunLogger(run_id)
     status: Status = "FAILED"
     try:
-        with _sigterm_as_exit(), _system_metrics(run_id):
-            yield RunLogger(run_id)
+        with _sigterm_as_exit(), signs_of_life(MlflowClient(logger.address), run_id), system_metrics(logger):
+            yield logger
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:
-        close_run(run_id, status)
+        logger.end(status)
+        # Whoever asked for the end will not wait long for it.
+        logger.close(_SECONDS_WHEN_KILLED if status == "KILLED" else PATIENCE_SECONDS)
 
 
 def open_run(
@@ -124,20 +140,54 @@ def open_run(
         TrackingError: when the store cannot be used.
     """
     address = tracking_uri()
-    check_reachable(address)
+    _wait_until_reachable(address)
+    all_tags = {**_origin_tags(inputs), **(tags or {})}
     try:
-        with one_at_a_time(address):
-            client = MlflowClient(address)
-            experiment_id = _experiment_id(client, experiment, address)
-            run = _find_run(client, experiment_id, run_key)
-            if run is None:
-                run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
-            else:
-                client.update_run(run.info.run_id, status="RUNNING", name=name)
-        _describe(client, run, params, {**_origin_tags(inputs), **(tags or {})}, inputs)
+        _look_after(address)
+        run_id = patiently(address, lambda: _opened(address, experiment, run_key, name))
+        patiently(address, lambda: _describe(MlflowClient(address), run_id, params, all_tags, inputs))
     except MlflowException as error:
         raise TrackingError(_unusable(address, error)) from error
+    return run_id
+
+
+def _opened(address: str, experiment: str, run_key: str, name: str) -> str:
+    with one_at_a_time(address):
+        client = MlflowClient(address)
+        experiment_id = _experiment_id(client, experiment, address)
+        run = _find_run(client, experiment_id, run_key)
+        if run is None:
+            run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
+        else:
+            client.update_run(run.info.run_id, status="RUNNING", name=name)
     return str(run.info.run_id)
+
+
+def _wait_until_reachable(address: str) -> None:
+    """Give a server that is being restarted a moment.
+
+    Raises:
+        TrackingError: it does not answer.
+    """
+    until = time.monotonic() + SECONDS_FOR_A_RESTART
+    while True:
+        try:
+            return check_reachable(address)
+        except TrackingError as error:
+            if time.monotonic() + _PAUSE > until:
+                raise
+            print(f"{error} (trying again for {until - time.monotonic():.0f} s)", file=sys.stderr, flush=True)
+        time.sleep(_PAUSE)
+
+
+def _look_after(address: str) -> None:
+    """Catch up with what earlier commands left undone; a server that goes away meanwhile is met by what follows."""
+    try:
+        with one_at_a_time(address):
+            look_after(address)
+    except MlflowException as error:
+        if not passes(error):
+            raise
 
 
 def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
@@ -163,7 +213,8 @@ def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
 
 def close_run(run_id: str, status: Status) -> None:
     """Set the run's status and end time; the same run can be opened again later."""
-    MlflowClient(tracking_uri()).set_terminated(run_id, status)
+    address = tracking_uri()
+    patiently(address, lambda: MlflowClient(address).set_terminated(run_id, status))
 
 
 def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
@@ -214,10 +265,14 @@ def _find_run(client: MlflowClient, experiment_id: str, run_key: str) -> Run | N
 
 
 def _describe(
-    client: MlflowClient, run: Run, params: Mapping[str, Scalar], tags: Mapping[str, str], inputs: Sequence[DataInput]
+    client: MlflowClient,
+    run_id: str,
+    params: Mapping[str, Scalar],
+    tags: Mapping[str, str],
+    inputs: Sequence[DataInput],
 ) -> None:
     """Log what the run does not hold yet: after a restart that is nothing, or what a lost driver left undone."""
-    run_id = run.info.run_id
+    run = client.get_run(run_id)
     missing = [Param(key, str(value)) for key, value in params.items() if key not in run.data.params]
     for start in range(0, len(missing), _PARAMETERS_PER_REQUEST):
         client.log_batch(run_id, params=missing[start : start + _PARAMETERS_PER_REQUEST], synchronous=True)
@@ -241,17 +296,6 @@ def _origin_tags(inputs: Sequence[DataInput]) -> dict[str, str]:
     if commit:
         tags["mlflow.source.git.commit"] = commit
     return tags
-
-
-@contextmanager
-def _system_metrics(run_id: str) -> Iterator[None]:
-    # resume_logging: a resumed run continues its system metrics where they ended.
-    monitor = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=tracking_uri())  # type: ignore[no-untyped-call]
-    monitor.start()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        monitor.finish()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pipelines.tracking.logger import RunLogger
 
 
+_SECONDS_TO_TRACK = 20.0
+
+
 class TrainingStopped(Exception):
     """Raised on every rank after the step at which a requested stop took effect, the state stored."""
 
@@ -44,10 +47,7 @@ class Recorder:
         speed = row.timed_steps * settings.batch_size / row.seconds
         left = (settings.steps - row.step) * settings.batch_size / speed
         if self.logger is not None:
-            metrics = {f"loss/{name}": value for name, value in row.terms.items()}
-            metrics["speed/pictures_per_second"] = speed
-            metrics["speed/data_wait_share"] = row.data_wait_seconds / row.seconds
-            self.logger.metrics(metrics, row.step)
+            self.logger.metrics(tracked_losses(row, settings.batch_size), row.step)
         self.supervisor.show(LoggedStep(row.step, row.terms, speed, left))
 
     def record_validation(self, validator: Validator, state: TrainingState) -> None:
@@ -59,7 +59,7 @@ class Recorder:
         row = ValidationRow(state.step, result.scores)
         self.history.add_validation(row)
         if self.logger is not None:
-            self.logger.metrics({f"val/{name}": value for name, value in result.scores.items()}, state.step)
+            self.logger.metrics(tracked_scores(self.history.validations[-1]), state.step)
             if result.sheet is not None:
                 self.logger.image(result.sheet, "samples", state.step)
         self.supervisor.say(ValidationSentence(row))
@@ -73,6 +73,47 @@ class Recorder:
             best = self.history.best
             self.store.save(state, best.step if best is not None else None)
             self._stored_step = state.step
+
+    def close(self) -> None:
+        """Give what was logged a moment to reach the tracked run; what does not is kept and sent later."""
+        if self.logger is not None:
+            self.logger.close(_SECONDS_TO_TRACK)
+
+
+def track_history(logger: RunLogger, history: History, batch_size: int) -> None:
+    """Log what a run lacks of a history: what was waiting on a machine that was lost."""
+    for row in history.losses:
+        logger.metrics(tracked_losses(row, batch_size), row.step)
+    for validation in history.validations:
+        logger.metrics(tracked_scores(validation), validation.step)
+
+
+def tracked_losses(row: LossRow, batch_size: int) -> dict[str, float]:
+    """The losses and the speed of a step under the names that the tracked run gives them."""
+    return {f"loss/{name}": value for name, value in row.terms.items()} | {
+        "speed/pictures_per_second": row.timed_steps * batch_size / row.seconds,
+        "speed/data_wait_share": row.data_wait_seconds / row.seconds,
+    }
+
+
+def tracked_scores(row: ValidationRow) -> dict[str, float]:
+    """The validation scores under the names that the tracked run gives them."""
+    return {f"val/{name}": value for name, value in row.scores.items()}
+
+
+class CatchUpHook:
+    """Logs once, after the first step, what the tracked run lacks of the history before it. For rank 0."""
+
+    def __init__(self, settings: TrainingSettings, recorder: Recorder) -> None:
+        self._batch_size = settings.batch_size
+        self._recorder = recorder
+        self._caught_up = False
+
+    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
+        """Not before the first step: until then no thread may be at work, and logging starts one."""
+        if not self._caught_up and self._recorder.logger is not None:
+            track_history(self._recorder.logger, self._recorder.history, self._batch_size)
+        self._caught_up = True
 
 
 class LossHook:

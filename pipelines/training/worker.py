@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ from pipelines.shards.sampler import GlobalBatchSampler
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
 from pipelines.training.hooks import (
+    CatchUpHook,
     CheckpointHook,
     LossHook,
     Recorder,
@@ -59,8 +60,8 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
     last = job.recipe.training.steps
     if state.step >= last:
         return state.step
-    with closing(open_inputs(job)) as inputs:
-        hooks = _hooks(job, inputs, place, state, store, supervisor)
+    with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
+        hooks = _hooks(job, inputs, supervisor, recorder)
         with suppress(TrainingStopped):
             fit(state, _batches(job, inputs, place, state.step, supervisor), hooks, until_step=last)
     return state.step
@@ -120,13 +121,22 @@ def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervi
     yield from batches
 
 
-def _hooks(
-    job: TrainingJob, inputs: Inputs, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
-) -> list[Hook]:
-    training = job.recipe.training
+@contextmanager
+def _recorder(
+    job: TrainingJob, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
+) -> Iterator[Recorder | None]:
+    """What rank 0 keeps, closed at the end; None for the other ranks."""
     if place.rank != 0:
+        yield None
+        return
+    with closing(Recorder(store.load_history(state.step), store, supervisor, _open_logger(job))) as recorder:
+        yield recorder
+
+
+def _hooks(job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None) -> list[Hook]:
+    training = job.recipe.training
+    if recorder is None:
         return [LossHook(training, None), StopHook(supervisor, None)]
-    recorder = Recorder(store.load_history(state.step), store, supervisor, _open_logger(job))
     validator = Validator(
         inputs.table.of_split(job.validation_split),
         inputs.masks,
@@ -136,6 +146,7 @@ def _hooks(
         inputs.shards,
     )
     return [
+        CatchUpHook(training, recorder),
         LossHook(training, recorder),
         ValidationHook(training, recorder, validator),
         CheckpointHook(training, recorder),

@@ -54,7 +54,8 @@ class Store:
         os.environ["MLFLOW_TRACKING_URI"] = self.address
         self.released = {method: make_model(folder / method / "model", method) for method in ("sge_net", "base_net")}
         self.run_id = open_run("tests", "model source", name="tiny", params={})
-        RunLogger(self.run_id).artifact(self.released["base_net"])
+        with RunLogger(self.run_id) as logger:
+            logger.artifact(self.released["base_net"])
         close_run(self.run_id, "FINISHED")
         self.empty_run_id = open_run("tests", "no model", name="tiny", params={})
         for name, method in (

@@ -14,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
+from pipelines.tracking import runs
 from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
 from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
 
@@ -109,13 +110,13 @@ def test_sigterm_closes_the_run_as_killed_and_exits_with_143(client):
 
 def test_a_resumed_training_logs_each_step_once(client):
     run_id = open_tiny("resume")
-    before = RunLogger(run_id)
-    for step in (10, 20, 30):
-        before.metrics({"loss": step / 10, "psnr": 20.0}, step)
+    with RunLogger(run_id) as before:
+        for step in (10, 20, 30):
+            before.metrics({"loss": step / 10, "psnr": 20.0}, step)
     # The last checkpoint was at step 10, so 20 and 30 come again; validation comes for the first time.
-    after = RunLogger(run_id)
-    for step in (20, 30, 40):
-        after.metrics({"loss": step / 10, "ssim": 0.5}, step)
+    with RunLogger(run_id) as after:
+        for step in (20, 30, 40):
+            after.metrics({"loss": step / 10, "ssim": 0.5}, step)
     points = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in ("loss", "ssim")}
     assert points["loss"] == [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]
     assert [step for step, _ in points["ssim"]] == [20, 30, 40]
@@ -124,10 +125,11 @@ def test_a_resumed_training_logs_each_step_once(client):
 def test_a_resumed_training_logs_each_picture_once_and_unchanged(client):
     run_id = open_tiny("pictures")
     picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
-    RunLogger(run_id).image(picture, "samples/a", 10)
-    resumed = RunLogger(run_id)
-    resumed.image(picture, "samples/a", 10)
-    resumed.image(picture, "samples/a", 20)
+    with RunLogger(run_id) as logger:
+        logger.image(picture, "samples/a", 10)
+    with RunLogger(run_id) as resumed:
+        resumed.image(picture, "samples/a", 10)
+        resumed.image(picture, "samples/a", 20)
     full_size = [file.path for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
     assert sorted(path.split("+")[2] for path in full_size) == ["10", "20"]
     stored = Image.open(client.download_artifacts(run_id, full_size[0]))
@@ -137,7 +139,8 @@ def test_a_resumed_training_logs_each_picture_once_and_unchanged(client):
 def test_artifacts_lie_beside_the_store(client, store, tmp_path):
     run_id = open_tiny("artifacts")
     (tmp_path / "losses.csv").write_text("step,loss\n")
-    RunLogger(run_id).artifact(tmp_path / "losses.csv")
+    with RunLogger(run_id) as logger:
+        logger.artifact(tmp_path / "losses.csv")
     stored = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://")) / "losses.csv"
     assert stored.read_text() == "step,loss\n"
     assert stored.is_relative_to(artifact_root(store))
@@ -156,6 +159,7 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch):
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
+        monkeypatch.setattr(runs, "SECONDS_FOR_A_RESTART", 0.0)
         with pytest.raises(TrackingError, match=f"no tracking server answers at http://127.0.0.1:{port}"):
             open_tiny("nobody there")
 

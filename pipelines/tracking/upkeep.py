@@ -1,0 +1,28 @@
+"""What commands that ended before their time left undone: records not sent, runs not closed."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+
+from pipelines.tracking.delivery import Delivery
+from pipelines.tracking.driver import close_abandoned_runs
+from pipelines.tracking.spool import left_behind, runs_left_behind
+
+_SECONDS_A_RUN = 30.0
+
+
+def look_after(address: str) -> None:
+    """Send what waits on this machine for a store, and close the runs whose drivers are gone.
+
+    Args:
+        address: of a store that can be reached.
+    """
+    client = MlflowClient(address)
+    for run_id in runs_left_behind(address):
+        spools = list(left_behind(address, run_id))
+        if spools:
+            delivery = Delivery(client, run_id, spools)
+            delivery.wake()
+            delivery.wait(_SECONDS_A_RUN)
+            delivery.close()
+    close_abandoned_runs(client)
