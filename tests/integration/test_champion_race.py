@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow_server import TrackingServer
 
 from pipelines.tracking.champions import Champions, OvertakenError
 from sgenet.errors import UserError
@@ -29,39 +27,17 @@ MODELS, ROUNDS = 3, 3
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a tracking store: a file, and a server with two processes."""
     root = tmp_path_factory.mktemp(request.param)
-    file = f"sqlite:///{root / 'mlflow.db'}"
-    MlflowClient(file).search_experiments()  # makes the tables
     if request.param == "sqlite":
+        file = f"sqlite:///{root / 'mlflow.db'}"
+        MlflowClient(file).search_experiments()  # makes the tables
         yield file
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", file, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "2", "--artifacts-destination", str(root / "artifacts")]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    log_path = root / "server.log"
-    with log_path.open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=root)
-    address = f"http://127.0.0.1:{port}"
+    server = TrackingServer(root, workers=2)
     try:
-        _wait_for(address, server, log_path)
-        yield address
+        server.start()
+        yield server.address
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"the server did not answer in five minutes: {log.read_text()}")
+        server.kill()
 
 
 @pytest.fixture
