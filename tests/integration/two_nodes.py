@@ -156,7 +156,9 @@ def two_nodes(environment: dict[str, str], dashboard: bool = False) -> Iterator[
             "GLOO_SOCKET_IFNAME": "lo",
             "OMP_NUM_THREADS": "1",
         }
-        | environment,
+        | environment
+        # A cluster of several nodes is what this setting of one that keeps to itself forbids.
+        | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"},
         dashboard,
     )
     try:
