@@ -31,6 +31,9 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@echo
 	@echo "Report:            $(abspath report/index.html)"
 	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
+	@echo "Make it champion:  python -m pipelines promote (after: source .venv/bin/activate)"
+	@echo "Fill a hole:       python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png"
+	@echo "Or on a web page:  make app"
 	@echo "Compare the runs:  make ui"
 
 # One thread a test process: threads of two processes on two cores would wait for each other.
