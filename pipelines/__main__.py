@@ -10,8 +10,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from pipelines.commands import app, check, export, history, inpaint, promote, rollback, serve, ship, tune, ui
-from pipelines.commands.common import Command, add_params
+from pipelines.commands import app, check, export, history, inpaint, promote, publish, rollback, serve, ship, tune, ui
+from pipelines.commands.common import Command, add_params, check_dataset
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
 from sgenet.errors import UserError
@@ -56,6 +56,7 @@ def train(settings: Settings, dataset: str, method: str) -> None:
     from pipelines.stages import train as stage
 
     paths = DatasetPaths(dataset)
+    _bring_data(settings, paths)
     stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model)
 
 
@@ -63,11 +64,19 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     """Do everything a training does before its first step, print what it would take, and stop."""
     from pipelines.stages import train as stage
     from pipelines.training.dry_run import dry_run as lines
+    from pipelines.training.inputs import read_published
 
     paths = DatasetPaths(dataset)
+    _bring_data(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks)
     job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests)
-    print("\n".join(lines(job, settings.run)))
+    print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))
+
+
+def _bring_data(settings: Settings, paths: DatasetPaths) -> None:
+    from pipelines.training.inputs import bring_data
+
+    bring_data(settings.storage, paths.published, paths.shards, paths.masks)
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:
@@ -111,6 +120,7 @@ TOOLS: dict[str, Command] = {
     "inpaint": inpaint,
     "app": app,
     "serve": serve,
+    "publish": publish,
     "tune": tune,
     "promote": promote,
     "rollback": rollback,
@@ -143,21 +153,16 @@ def _dispatch(options: argparse.Namespace) -> int:
     if command == "report":
         report(settings)
     elif command in DATASET_STAGES:
-        _known(settings, options.dataset)
+        check_dataset(settings, options.dataset)
         DATASET_STAGES[command](settings, options.dataset)
     else:
-        _known(settings, options.dataset)
+        check_dataset(settings, options.dataset)
         method = options.method or settings.registry.method
         if method not in settings.methods:
             raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
         function = dry_run if command == "train" and options.dry_run else METHOD_STAGES[command]
         function(settings, options.dataset, method)
     return 0
-
-
-def _known(settings: Settings, dataset: str) -> None:
-    if dataset not in settings.datasets:
-        raise UserError(f"'{dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,6 +36,11 @@ class DatasetPaths:
         return self.root / "masks"
 
     @property
+    def published(self) -> Path:
+        """Where shards and masks lie in the storage (command ``publish``); travels with a job, as data do not."""
+        return Path("published") / f"{self.dataset}.json"
+
+    @property
     def floors(self) -> Path:
         """Evaluation of the floor methods, which need no training (stage ``floors``)."""
         return Path("runs") / self.dataset / "floors"

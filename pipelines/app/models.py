@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.report.collect import TITLES
+from pipelines.torch_thread import in_torch_thread
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainter
 
@@ -74,7 +75,7 @@ class ModelShelf:
         # Loading inside the lock: two visitors who choose the same model wait for one load.
         with self._lock:
             if source.folder not in self._loaded:
-                self._loaded[source.folder] = self._load(source.folder)
+                self._loaded[source.folder] = in_torch_thread(self._load, source.folder)
             self._loaded.move_to_end(source.folder)
             while len(self._loaded) > self._most_loaded:
                 self._loaded.popitem(last=False)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipelines.app.layers import Layer, decode_guide, decode_hole
 from pipelines.app.models import ModelShelf, method_title
 from pipelines.app.pictures import Pixels, display_size
+from pipelines.torch_thread import in_torch_thread
 from sgenet.errors import UserError
 from sgenet.label_space import IGNORE_ID, LabelSpace
 
@@ -134,7 +135,7 @@ def _fill(
     with warnings.catch_warnings():
         # A large hole is a choice here: whoever painted it sees which part is the hole.
         warnings.simplefilter("ignore", UserWarning)
-        inpainted = inpainter(picture, hole, details=True, guide=guide)
+        inpainted = in_torch_thread(inpainter, picture, hole, details=True, guide=guide)
     return Filling(
         model=title,
         method=method_title(inpainter.method_name or "this model"),

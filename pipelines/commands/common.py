@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.layout import PARAMS
+from pipelines.params import Settings
 from sgenet.errors import UserError
 
 
@@ -54,3 +55,9 @@ def check_free(port: int, host: str = "127.0.0.1") -> None:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
             raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error
+
+
+def check_dataset(settings: Settings, dataset: str) -> None:
+    """Raise a UserError where a dataset is none of the settings'."""
+    if dataset not in settings.datasets:
+        raise UserError(f"'{dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import add_params
+from pipelines.commands.common import add_params, check_dataset
 from pipelines.layout import DatasetPaths, SearchPaths
 from pipelines.params import Settings, load
 from sgenet.errors import UserError
@@ -41,10 +41,7 @@ def execute(options: argparse.Namespace) -> None:
         UserError: something the user can fix.
     """
     settings = load(options.params)
-    if options.dataset not in settings.datasets:
-        raise UserError(
-            f"'{options.dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml"
-        )
+    check_dataset(settings, options.dataset)
     if options.trials is not None:
         if options.trials < 1:
             raise UserError(f"--trials must be 1 or more, found {options.trials}")

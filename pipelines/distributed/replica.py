@@ -15,6 +15,7 @@ from pipelines.serving.application import serving_application
 from pipelines.serving.door import Application
 from pipelines.serving.limits import Limits
 from pipelines.serving.pairs import Pair
+from pipelines.torch_thread import in_torch_thread, submit
 from sgenet.inpainter import Inpainted, Inpainter
 
 LARGEST_BATCH = 8
@@ -36,7 +37,7 @@ class Replica:
     """
 
     def __init__(self, model: str, description: dict[str, Any], limits: Limits, device: str) -> None:
-        self._inpainter = Inpainter.load(find_model(model).folder, device)
+        self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device)
         self._description = description
         self._limits = limits
 
@@ -47,8 +48,8 @@ class Replica:
             batch_size_fn=partial(shares, most_pixels=self._limits.pixels),
         )
         async def fill_together(pairs: list[Pair]) -> list[Inpainted | Exception]:
-            # In a thread, so that requests are read and refused meanwhile.
-            return await asyncio.to_thread(self._fill_together, pairs)
+            # Not in this thread, so that requests are read and refused meanwhile.
+            return await asyncio.wrap_future(submit(self._fill_together, pairs))
 
         async def fill(pair: Pair) -> Inpainted:
             filled = await fill_together(pair)

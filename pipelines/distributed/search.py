@@ -22,6 +22,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from pipelines.distributed.cluster import joined_cluster
+from pipelines.distributed.search_state import disk_for_search_state
 from pipelines.distributed.training import train_on_ray
 from pipelines.params import RunSettings
 from pipelines.search.plan import SearchPlan
@@ -82,9 +83,10 @@ def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tu
 
     trainable = tune.with_resources(trial, PlacementGroupFactory([_resources_of_a_trial(plan.run)]))
     path = f"{plan.storage}/{plan.key}/tune"
-    if tune.Tuner.can_restore(path):
+    disk = None if "://" in path else disk_for_search_state()
+    if tune.Tuner.can_restore(path, disk):
         # Trials that failed stay so: what fails once with the same state and settings fails again.
-        return tune.Tuner.restore(path, trainable, resume_unfinished=True)
+        return tune.Tuner.restore(path, trainable, resume_unfinished=True, storage_filesystem=disk)
     search, mode = plan.settings, "max" if plan.maximises else "min"
     now = current_values(plan.job.recipe, plan.searched)
     return tune.Tuner(
@@ -113,6 +115,7 @@ def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tu
         run_config=tune.RunConfig(
             name="tune",
             storage_path=f"{plan.storage}/{plan.key}",
+            storage_filesystem=disk,
             callbacks=[_Progress(search.trials, search.metric)],
             verbose=0,
         ),

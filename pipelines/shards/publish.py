@@ -18,7 +18,7 @@ from pipelines.files import sha256_of_file
 from pipelines.published import fetch_files, publish_files
 from pipelines.shards.cache import Fetched, ShardCache
 from pipelines.shards.index import read_index
-from pipelines.shards.manifest import ShardEntry, check_index, read_manifest
+from pipelines.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
 from pipelines.storage import Storage
 from sgenet.errors import DataError
@@ -47,9 +47,14 @@ def publish_shards(folder: Path, storage: Storage) -> str:
         if sha256_of_file(folder / entry.name) != entry.sha256:
             raise DataError(f"{folder / entry.name} does not match {MANIFEST_NAME}; run the shards stage again")
         storage.upload(folder / entry.name, _object(entry))
-    path = f"{_DATASETS}/{manifest.digest}"
+    path = published_shards(manifest)
     publish_files(folder, (INDEX_NAME, MANIFEST_NAME), storage, path)
     return path
+
+
+def published_shards(manifest: Manifest) -> str:
+    """The path in a storage of the shards that a manifest lists."""
+    return f"{_DATASETS}/{manifest.digest}"
 
 
 def open_published(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from mlflow.types import ColSpec, Schema
 
 from pipelines.serving.answers import Answer, answer, to_base64
 from pipelines.serving.limits import Limits
-from pipelines.serving.pairs import decode_rows
+from pipelines.serving.pairs import Pair, decode_rows
 from pipelines.serving.refusal import Refusal
 from pipelines.serving.rows import read_rows
+from pipelines.torch_thread import in_torch_thread
 from pipelines.tracking.scoring import guard_scoring_server
-from sgenet.inpainter import Inpainter
+from sgenet.inpainter import Inpainted, Inpainter
 
 NO_LIMITS = Limits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
 """For rows that a program has at hand. Pillow's own limit for a picture remains."""
@@ -62,11 +62,9 @@ class SGEModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights: called by MLflow once, before the first prediction."""
         device = (MODEL_CONFIG | (context.model_config or {}))["device"]
-        self._inpainter = Inpainter.load(Path(context.artifacts[ARTIFACT]), device)
+        self._inpainter = in_torch_thread(Inpainter.load, Path(context.artifacts[ARTIFACT]), device)
         # Rows that a program gives are its own; what comes over the network is bounded.
         self._limits = guard_scoring_server() or NO_LIMITS
-        # One picture uses every core; several at once would only use more memory.
-        self._one_at_a_time = threading.Lock()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -78,17 +76,20 @@ class SGEModel(PythonModel):
         """
         records = model_input.to_dict("records")
         answers: list[Answer] = []
-        with self._one_at_a_time:
-            for start in range(0, len(records), _ROWS_AT_ONCE):
-                try:
-                    rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
-                    pairs = decode_rows(rows, self._limits, start)
-                except Refusal as refusal:
-                    raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
-                filled = self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])
-                answers += map(answer, filled)
+        for start in range(0, len(records), _ROWS_AT_ONCE):
+            try:
+                rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
+                pairs = decode_rows(rows, self._limits, start)
+            except Refusal as refusal:
+                raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
+            # Of several requests one at a time: a picture uses every core.
+            filled = in_torch_thread(self._fill, pairs)
+            answers += map(answer, filled)
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.
         return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
+
+    def _fill(self, pairs: Sequence[Pair]) -> list[Inpainted]:
+        return self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])
 
 
 def read_row(row: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pipelines.params import RunSettings
 from pipelines.shards.manifest import read_manifest
 from pipelines.shards.reader import RawBatch
+from pipelines.storage import join
 from pipelines.tracking.address import check_reachable, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import open_inputs
@@ -118,7 +118,8 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
     batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
-    manifest = read_manifest(Path(job.shards))
+    manifest = read_manifest(inputs.table.folder)
+    inputs.close()
     return DataSize(
         pictures={split: count.written for split, count in manifest.splits.items()},
         shard_bytes=sum(shard.size for shard in manifest.shards),
@@ -155,13 +156,18 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
 
 def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
     pictures = ", ".join(f"{count} {split}" for split, count in data.pictures.items())
+    size, where = _bytes(data.shard_bytes), _where(job, job.shards)
     num, _, height, width = data.batch.image.shape
     hole = float(data.batch.hole_mask.float().mean())
     return [
-        f"data            {pictures} pictures in {data.num_shards} shards, {_bytes(data.shard_bytes)}, in {job.shards}",
-        f"masks           {', '.join(data.mask_sets)} in {job.masks}",
+        f"data            {pictures} pictures in {data.num_shards} shards, {size}, in {where}",
+        f"masks           {', '.join(data.mask_sets)} in {_where(job, job.masks)}",
         f"first batch     {num} × {width}×{height} px read in {data.seconds:.2f} s, {hole:.0%} missing",
     ]
+
+
+def _where(job: TrainingJob, path: str) -> str:
+    return join(job.published, path) if job.published else path
 
 
 def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> list[str]:

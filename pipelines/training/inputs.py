@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.files import digest_files
+from pipelines.files import digest_files, write_atomically
 from pipelines.published import fetch_files, publish_files
 from pipelines.shards.index import open_index
-from pipelines.shards.publish import PublishedShards, open_published, publish_shards
+from pipelines.shards.manifest import read_manifest
+from pipelines.shards.publish import PublishedShards, open_published, publish_shards, published_shards
 from pipelines.shards.schema import SampleTable
 from pipelines.storage import Storage, open_storage
 from pipelines.training.job import TrainingJob
+from sgenet.errors import DataError
 from sgenet.settings import HoleSettings
 
 _MASKS = "masks"
@@ -29,14 +32,78 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
     storage = open_storage(root)
-    masks = load_evaluation_masks(Path(job.masks))
+    data = publish_data(storage, Path(job.shards), Path(job.masks))
     return replace(
         job,
         published=root,
-        shards=publish_shards(Path(job.shards), storage),
-        masks=_publish_masks(masks.folder, masks.digest, storage),
+        shards=data.shards,
+        masks=data.masks,
         holes=tuple(_publish_hole(hole, storage) for hole in job.holes),
     )
+
+
+@dataclass(frozen=True)
+class PublishedData:
+    """Where the shards and evaluation masks of a dataset lie in a storage: paths that hold their hashes."""
+
+    shards: str
+    masks: str
+
+    def write(self, path: Path) -> None:
+        """Keep it in a small file, which a job can take along in place of the data."""
+        write_atomically(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> PublishedData:
+        """Read such a file.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"{path} is damaged ({error}); run the command publish again") from error
+
+
+def publish_data(storage: Storage, shards: Path, masks: Path) -> PublishedData:
+    """Publish a dataset's shards and evaluation masks; what is there already is not sent again.
+
+    Raises:
+        DataError: the data are not what was prepared, or the storage cannot be used.
+    """
+    loaded = load_evaluation_masks(masks)
+    return PublishedData(publish_shards(shards, storage), _publish_masks(loaded.folder, loaded.digest, storage))
+
+
+def bring_data(root: str, note: Path, shards: Path, masks: Path) -> None:
+    """Where the data were published and are not on this machine, bring what a training's driver needs of them.
+
+    That is the index, the manifests and the masks; workers read the shards themselves.
+
+    Args:
+        root: the storage.
+        note: what :meth:`PublishedData.write` wrote.
+        shards, masks: folders that the stages of these names would have written.
+
+    Raises:
+        DataError: what was published is gone, or the storage or the disk cannot be used.
+    """
+    if "://" not in root or shards.exists() or not note.exists():
+        return
+    data, storage = PublishedData.read(note), open_storage(root)
+    fetch_files(storage, data.masks, masks)
+    fetch_files(storage, data.shards, shards)
+
+
+def read_published(job: TrainingJob, root: str, note: Path) -> TrainingJob:
+    """The training with its data read from the storage, as on a cluster, where the same data were published."""
+    if "://" not in root or not note.exists() or any(hole.path is not None for hole in job.holes):
+        return job
+    data = PublishedData.read(note)
+    if data.shards != published_shards(read_manifest(Path(job.shards))):
+        return job
+    return replace(job, published=root, shards=data.shards, masks=data.masks)
 
 
 @dataclass

@@ -88,14 +88,14 @@ class TwoNodes:
             self.environment |= {"RAY_ADDRESS": f"{_HEAD_ADDRESS}:{port}", "TEST_DASHBOARD_PORT": str(dashboard)}
             where = ["--head", f"--node-ip-address={_HEAD_ADDRESS}", f"--port={port}"]
             ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
-            self.head = self._start_node(*where, *ports, f"--include-dashboard={self.dashboard}")
+            self.head = self._start_node("head", *where, *ports, f"--include-dashboard={self.dashboard}")
         self.start_other()
 
     def start_other(self) -> None:
         """Start the second node, unless it runs."""
         if self.other is None or self.other.process.poll() is not None:
             where = [f"--node-ip-address={_OTHER_ADDRESS}", f"--address={self.environment['RAY_ADDRESS']}"]
-            self.other = self._start_node(*where)
+            self.other = self._start_node("other", *where)
         self.wait_for_nodes(2)
 
     def wait_for_nodes(self, count: int) -> None:
@@ -108,7 +108,9 @@ class TwoNodes:
         for node in self.nodes:
             node.kill()
 
-    def _start_node(self, *options: str) -> Node:
+    def _start_node(self, name: str, *options: str) -> Node:
+        # As on two machines: each would unpack the code of a job over the other's copy, under which the job runs.
+        (self.folder / name).mkdir(exist_ok=True)
         command = [
             str(Path(sys.executable).with_name("ray")),
             "start",
@@ -122,7 +124,7 @@ class TwoNodes:
             f"--metrics-export-port={_free_port()}",
             "--disable-usage-stats",
             "--include-log-monitor=false",
-            f"--temp-dir={self.folder}",
+            f"--temp-dir={self.folder / name}",
             *options,
         ]
         # A node that does not come up within Ray's 30 seconds, which cannot be set, gives up.

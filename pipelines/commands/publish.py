@@ -1,0 +1,36 @@
+"""``python -m pipelines publish``: put prepared data where the machines of a cluster can read them."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipelines.commands.common import add_params, check_dataset
+from sgenet.errors import UserError
+
+HELP = "Publish a dataset's shards and masks in the storage, for jobs on a cluster."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The settings and the dataset."""
+    add_params(parser)
+    parser.add_argument("--dataset", required=True, help="a name in datasets of the settings file")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Publish what the stages ``shards`` and ``masks`` wrote, and note where in ``published/<dataset>.json``.
+
+    Raises:
+        UserError: the storage is a folder of this machine, or the data are not prepared.
+    """
+    from pipelines.layout import DatasetPaths
+    from pipelines.params import load
+    from pipelines.storage import open_storage
+    from pipelines.training.inputs import publish_data
+
+    settings = load(options.params)
+    check_dataset(settings, options.dataset)
+    if "://" not in settings.storage:
+        raise UserError(f"storage is the folder {settings.storage}; set it to s3://bucket/prefix in {options.params}")
+    paths = DatasetPaths(options.dataset)
+    publish_data(open_storage(settings.storage), paths.shards, paths.masks).write(paths.published)
+    print(f"{options.dataset} is in {settings.storage}; {paths.published} says where, and travels with a job")
