@@ -5,7 +5,8 @@ S3, all processes of this machine on its loopback device. The same training of a
 then once for each fault. Each must end with the undisturbed run's weights, losses and scores, to the bit, and with
 the same metrics in the tracking server; the table says how much longer it took and how many steps were done twice.
 
-Needs PostgreSQL's ``initdb`` and ``postgres`` (Debian: ``postgresql``; ``--postgres`` says where). Ends with status 1
+Needs PostgreSQL's ``initdb`` and ``postgres`` (Debian: ``postgresql``; ``--postgres`` says where) and its driver for
+Python, the extra ``server`` of this package. Ends with status 1
 where a training learned something else.
 """
 
@@ -77,9 +78,14 @@ class Soak:
         return self.steps // 5
 
     def workspace(self, name: str) -> Path:
-        training = {"steps": self.steps, "checkpoint_every": self.checkpoint_every, "validate_every": self.steps // 2}
+        # A validation also stores a checkpoint: at a step that has one anyway.
+        training = {
+            "steps": self.steps,
+            "checkpoint_every": self.checkpoint_every,
+            "validate_every": 2 * self.checkpoint_every,
+        }
         run = {"workers": 2, "max_failures": 2}
-        # Nothing but its seed's history may tell the runs apart, and each is a run of its own in the server.
+        # A storage of its own each, so that none goes on from another's state.
         return make_workspace(self.folder / name, self.folder / "dataset", f"s3://{BUCKET}/{name}", run, **training)
 
     def start(self, workspace: Path) -> Training:
@@ -162,27 +168,28 @@ def soak(soak: Soak, faults: list[str]) -> int:
         title, disturb = FAULTS[name]
         workspace, started = soak.workspace(name), time.perf_counter()
         trainings = disturb(soak, workspace)
-        output = trainings[-1].finish(1200)
+        trainings[-1].finish(1200)
         lost = time.perf_counter() - started - usual
         equal = result_of(workspace) == expected
         tracked = _recorded(soak, name) == recorded
         same = same and equal and tracked
         print(
-            f"| {title} | {lost:.0f} s | {_repeated(soak, trainings, output)} | {'equal' if equal else 'DIFFERENT'} | "
+            f"| {title} | {lost:.0f} s | {_repeated(soak, trainings)} | {'equal' if equal else 'DIFFERENT'} | "
             f"{'equal' if tracked else 'DIFFERENT'} |",
             flush=True,
         )
     return 0 if same else 1
 
 
-def _repeated(soak: Soak, trainings: list[Training], output: str) -> int:
-    """Steps between the checkpoint that the training went on from and the last step that it had shown."""
-    found = re.findall(r"continuing after step (\d+)", output)
-    if not found:
-        return 0
-    shown = [int(step) for training in trainings for step in re.findall(rf"step (\d+)/{soak.steps}", training.output)]
-    before = [step for step in shown if step >= soak.fault_step][:1]
-    return max(before, default=0) - int(found[-1]) if before else 0
+def _repeated(soak: Soak, trainings: list[Training]) -> int:
+    """Steps that had been shown before a training went on from a checkpoint of fewer."""
+    shown = repeated = 0
+    for line in "".join(training.output for training in trainings).splitlines():
+        if step := re.search(rf"step (\d+)/{soak.steps}", line):
+            shown = int(step[1])
+        elif resumed := re.search(r"continuing after step (\d+)", line):
+            repeated += max(shown - int(resumed[1]), 0)
+    return repeated
 
 
 def _recorded(soak: Soak, name: str) -> dict[str, list[tuple[int, float]]]:
@@ -270,7 +277,7 @@ def postgres(folder: Path, programs: Path) -> Iterator[str]:
                     break
             time.sleep(0.2)
         # The database of every PostgreSQL; this one is thrown away.
-        yield f"postgresql://mlflow:{password}@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://mlflow:{password}@127.0.0.1:{port}/postgres"
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,10 +162,13 @@ class ElasticWorkers(_Strict):
     Attributes:
         min: with fewer, training waits.
         max: more are not started.
+        look_every: seconds after which a training with fewer looks whether there is room for more. Growing costs
+            a new start of all workers.
     """
 
     min: int = Field(ge=1)
     max: int = Field(ge=1)
+    look_every: float = Field(default=60.0, gt=0)
 
 
 def _kind_of_workers(given: object) -> str:
@@ -201,6 +205,11 @@ class RunSettings(_Strict):
     def max_workers(self) -> int:
         """No more train at a time."""
         return self.workers.max if isinstance(self.workers, ElasticWorkers) else self.workers
+
+    @property
+    def seconds_before_growing(self) -> float:
+        """So long a training goes on before it takes more workers; for ever where their number is fixed."""
+        return self.workers.look_every if isinstance(self.workers, ElasticWorkers) else math.inf
 
 
 class SearchPair(_Strict):

@@ -44,7 +44,6 @@ from sgenet.errors import UserError
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 2.0
-_SECONDS_BEFORE_GROWING = 60.0
 
 
 def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> int:
@@ -159,7 +158,7 @@ class _Attempt:
     def _follow(self, fitted: Future[None], mailbox: ActorHandle[Mailbox]) -> News:
         """Pass on messages and the wish to stop until the attempt has ended."""
         reason: str | None = None
-        grow_at = time.monotonic() + _SECONDS_BEFORE_GROWING
+        grow_at = time.monotonic() + self.settings.seconds_before_growing
         while True:
             ended = bool(wait([fitted], timeout=_SECONDS_BETWEEN_LOOKS).done)
             collected: ObjectRef[News] = mailbox.collect.remote()
@@ -177,7 +176,7 @@ class _Attempt:
                 may_grow = time.monotonic() > grow_at
                 reason = self._reason_to_move(news.nodes, may_grow)
                 if may_grow:
-                    grow_at = time.monotonic() + _SECONDS_BEFORE_GROWING
+                    grow_at = time.monotonic() + self.settings.seconds_before_growing
                 if reason is not None:
                     self.display.say(f"{reason}; storing the state to go on from there")
                     mailbox.request_stop.remote()

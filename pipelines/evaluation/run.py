@@ -1,28 +1,32 @@
-"""Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and pictures."""
+"""Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and pictures.
+
+The split is scored in blocks, by :func:`~pipelines.distributed.parallel.parallel_map`: on the cores of this machine or
+on a Ray cluster. A block is the same pictures and one thread whoever scores it, so the scores are the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
-from rich.progress import track
 
+from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
+from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.pictures import write_examples
-from pipelines.evaluation.walk import Fill, choose_examples, model_fill, score_split
+from pipelines.evaluation.walk import choose_examples
 from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.files import sha256_of_file
 from pipelines.params import Settings
 from pipelines.shards.index import open_index
-from pipelines.shards.loader import evaluation_batches
-from pipelines.shards.reader import RawBatch, ShardDataset
-from pipelines.shards.schema import SampleTable
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
-from sgenet.transforms import CentreCrop
+
+BLOCK_PICTURES = 64
+"""So many are worth a process: fewer take less time than it takes to start."""
 
 
 def evaluate_model(
@@ -42,13 +46,13 @@ def evaluate_model(
     _check(released, method, settings.data[dataset].labels, model)
     if settings.run.use_gpu and not torch.cuda.is_available():
         raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
-    fill = model_fill(released, torch.device("cuda" if settings.run.use_gpu else "cpu"))
     weights = sha256_of_file(model / "model.safetensors")
-    return evaluate(fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights)
+    make_fill = partial(load_model_fill, model, "cuda" if settings.run.use_gpu else "cpu", weights)
+    return evaluate(make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights)
 
 
 def evaluate(
-    fill: Fill,
+    make_fill: MakeFill,
     settings: Settings,
     dataset: str,
     method: str,
@@ -60,7 +64,7 @@ def evaluate(
     """Score a method with every set of evaluation masks and write what :mod:`pipelines.evaluation.files` lists.
 
     Args:
-        fill: the method.
+        make_fill: gives the method to whoever scores; importable, as :func:`parallel_map` asks.
         method: its name in the tables.
         shards, masks: folders of the stages of these names.
         folder: where to; must exist.
@@ -77,8 +81,30 @@ def evaluate(
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
     examples = choose_examples(keys, evaluation.num_figure_pictures)
-    batches = _batches(table, data.crop, evaluation.batch_size, f"{dataset}: {method}")
-    scores = score_split(fill, batches, holes, holes.sets, data, frozenset(examples))
+    blocks = [
+        Block(
+            shards=shards,
+            masks=masks,
+            digests=(table.digest, holes.digest),
+            split=evaluation.split,
+            first=first,
+            pictures=BLOCK_PICTURES,
+            batch_size=evaluation.batch_size,
+            crop=data.crop,
+            num_classes=data.labels.num_classes,
+            examples=frozenset(examples),
+        )
+        for first in range(0, len(table), BLOCK_PICTURES)
+    ]
+    parts = parallel_map(
+        partial(score_block, make_fill),
+        blocks,
+        # A GPU of this machine is one: its processes would wait for each other. A cluster gives one to each block.
+        workers=1 if settings.run.use_gpu and not cluster_is_addressed() else None,
+        description=f"evaluate {dataset}: {method}",
+        num_gpus=int(settings.run.use_gpu),
+    )
+    scores = joined(parts)
     summary = EvaluationSummary(
         dataset=dataset,
         method=method,
@@ -104,8 +130,3 @@ def _check(released: Released, method: str, labels: LabelSpace, model: Path) -> 
             f"{model} was trained for the classes {', '.join(released.label_space.names)}, the dataset has "
             f"{', '.join(labels.names)}; run its train stage again"
         )
-
-
-def _batches(table: SampleTable, crop: int, batch_size: int, title: str) -> Iterator[RawBatch]:
-    batches = evaluation_batches(ShardDataset(table, CentreCrop(crop)), batch_size)
-    yield from track(batches, f"evaluate {title}", total=-(-len(table) // batch_size), transient=True)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.params import DataSettings
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.evaluator import Evaluator
@@ -91,6 +90,17 @@ class SetScores:
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
+    def extend(self, other: SetScores) -> None:
+        """Add the scores of the pictures that come next."""
+        self.evaluator.extend(other.evaluator)
+        self.keys.extend(other.keys)
+        self.num_classes.extend(other.num_classes)
+        self.confidence.extend(other.confidence)
+        for ours, theirs in ((self.unreliable, other.unreliable), (self.unreliable_hole, other.unreliable_hole)):
+            for scale, shares in theirs.items():
+                ours.setdefault(scale, []).extend(shares)
+        self.examples.extend(other.examples)
+
 
 class HoleSource(Protocol):
     """Fixed evaluation masks by set and picture."""
@@ -104,7 +114,7 @@ def score_split(
     batches: Iterable[EvaluationBatch],
     holes: HoleSource,
     sets: Sequence[str],
-    data: DataSettings,
+    num_classes: int,
     example_keys: frozenset[str] = frozenset(),
 ) -> dict[str, SetScores]:
     """Fill and score every picture once with each set of masks; the batches' sizes change no result.
@@ -114,10 +124,10 @@ def score_split(
         batches: the evaluation split, cropped.
         holes: where the masks come from.
         sets: names of the mask sets.
-        data: for the number of classes.
+        num_classes: of the labels.
         example_keys: pictures to keep.
     """
-    scores = {name: SetScores(Evaluator(data.labels.num_classes)) for name in sets}
+    scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
     for batch in batches:
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]

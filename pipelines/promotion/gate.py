@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.evaluation.run import evaluate, evaluate_model
@@ -200,7 +201,7 @@ def _against_floor(
     ours = _evaluate(challenger, settings, dataset, workspace / "challenger-scores")
     folder = workspace / "floor-scores"
     folder.mkdir()
-    evaluate(floor_fill(FLOORS[floor]), settings, dataset, floor, paths.shards, paths.masks, folder)
+    evaluate(partial(floor_fill, FLOORS[floor]), settings, dataset, floor, paths.shards, paths.masks, folder)
     return ours, read_evidence(folder), anew
 
 

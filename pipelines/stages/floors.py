@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from pipelines.evaluation.files import METRICS
@@ -30,6 +31,6 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, output: Pat
         metrics = {}
         for name in settings.evaluation.floors:
             (folder / name).mkdir()
-            fill = floor_fill(FLOORS[name])
-            metrics[name] = evaluate(fill, settings, dataset, name, shards, masks, folder / name)
+            make_fill = partial(floor_fill, FLOORS[name])
+            metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

@@ -63,6 +63,12 @@ class Evaluator:
             self.confusions.append(confusion_matrix(*pair).cpu())
             self.hole_confusions.append(confusion_matrix(*pair, region=hole).cpu())
 
+    def extend(self, other: Evaluator) -> None:
+        """Add the pictures that another evaluator of the same classes has seen."""
+        self.scores.extend(other.scores)
+        self.confusions.extend(other.confusions)
+        self.hole_confusions.extend(other.hole_confusions)
+
     def summary(self) -> dict[str, float]:
         """Means of the scores; ``miou``, ``miou_hole``, ``pixel_accuracy`` where labels were predicted.
 

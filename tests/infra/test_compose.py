@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 from infra_files import INFRA, ROOT, environment, read_yaml, strings
+from sqlalchemy import make_url
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<rule>:[?-])?(?P<rest>[^}]*)\}")
 _LIST = {"type": "array", "items": {"type": "string"}}
@@ -178,6 +179,13 @@ def test_git_ignores_the_secrets() -> None:
     if answer.returncode == 128:
         pytest.skip("not a git repository")
     assert answer.returncode == 0
+
+
+def test_mlflow_reaches_its_database_by_the_driver_that_is_installed(compose: dict[str, Any]) -> None:
+    address = _VARIABLE.sub("secret", compose["services"]["mlflow"]["environment"]["MLFLOW_BACKEND_STORE_URI"])
+    # Without a name in the address, SQLAlchemy's version decides.
+    driver = make_url(address).get_driver_name()
+    assert f"{driver}-binary" in (INFRA / "Dockerfile").read_text().split()
 
 
 def test_mlflow_answers_the_names_it_is_called_by(compose: dict[str, Any]) -> None:

@@ -86,9 +86,9 @@ def tiny_recipe(**training: Any) -> dict[str, Any]:
     }
 
 
-def make_dataset(root: Path) -> tuple[Path, Path]:
+def make_dataset(root: Path, count: int = 12) -> tuple[Path, Path]:
     """Write raw pictures, shards and masks below ``root``; give the folders of the last two."""
-    for number in range(12):
+    for number in range(count):
         _write_picture(root / "raw", number)
     settings = tiny_settings(root, root / "storage")
     data = settings.data[DATASET]

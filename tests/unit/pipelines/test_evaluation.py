@@ -82,7 +82,9 @@ def _fill() -> Fill:
 
 def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScores]:
     examples = frozenset(choose_examples(KEYS, 2))
-    return score_split(fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA, examples)
+    return score_split(
+        fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA.labels.num_classes, examples
+    )
 
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:

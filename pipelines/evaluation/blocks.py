@@ -1,0 +1,122 @@
+"""Scoring a block of the evaluation split: what the workers of an evaluation do."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipelines.evaluation.walk import Fill, SetScores, model_fill, score_split
+from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
+from pipelines.shards.index import open_index
+from pipelines.shards.loader import evaluation_batches
+from pipelines.shards.reader import ShardDataset
+from pipelines.shards.schema import SampleTable
+from sgenet.errors import DataError
+from sgenet.methods.release import load_released
+from sgenet.transforms import CentreCrop
+
+MakeFill = Callable[[], Fill]
+"""Gives a method; called by whoever scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Some of the evaluation split, and how it is scored.
+
+    Attributes:
+        shards, masks: folders of the stages of these names.
+        digests: of what must be found there.
+        split: its name in the index.
+        first: position of the first picture in the split.
+        pictures: how many; the last block has fewer.
+        batch_size: pictures that are filled together.
+        crop: side of the square that is cut out of each.
+        num_classes: of the labels.
+        examples: keys of the pictures to keep.
+    """
+
+    shards: Path
+    masks: Path
+    digests: tuple[str, str]
+    split: str
+    first: int
+    pictures: int
+    batch_size: int
+    crop: int
+    num_classes: int
+    examples: frozenset[str]
+
+
+def score_block(make_fill: MakeFill, block: Block) -> bytes:
+    """Fill and score the pictures of a block with every set of masks.
+
+    Returns:
+        ``{set: SetScores}`` for :func:`joined`, pickled here: PyTorch's way of handing tensors to another process
+        keeps a file open for each, and there are two for every picture.
+
+    Raises:
+        DataError: shards or masks are unfinished, or are not those of the other blocks.
+    """
+    table, masks = _open(block.shards, block.split, block.masks, block.digests)
+    rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
+    dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
+    batches = evaluation_batches(dataset, block.batch_size)
+    with _one_thread():
+        scores = score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples)
+    return pickle.dumps(scores)
+
+
+def joined(parts: Iterable[bytes]) -> dict[str, SetScores]:
+    """The scores of all blocks, given in their order.
+
+    Args:
+        parts: what our own workers returned from :func:`score_block`.
+    """
+    scores: dict[str, SetScores] = {}
+    for part in parts:
+        for name, block_scores in pickle.loads(part).items():
+            if name in scores:
+                scores[name].extend(block_scores)
+            else:
+                scores[name] = block_scores
+    return scores
+
+
+@lru_cache(maxsize=1)
+def load_model_fill(model: Path, device: str, weights_sha256: str) -> Fill:
+    """The filling of a released model; kept for the next block.
+
+    Args:
+        model: folder of the released model.
+        weights_sha256: of its weights file, so that one does not pass for another.
+
+    Raises:
+        CheckpointError: the folder holds no released model.
+    """
+    return model_fill(load_released(model), torch.device(device))
+
+
+@lru_cache(maxsize=1)
+def _open(shards: Path, split: str, masks: Path, digests: tuple[str, str]) -> tuple[SampleTable, EvaluationMasks]:
+    table, evaluation_masks = open_index(shards), load_evaluation_masks(masks)
+    if (table.digest, evaluation_masks.digest) != digests:
+        raise DataError(f"{shards} or {masks} changed while they were used; evaluate again")
+    return table.of_split(split), evaluation_masks
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: there is a process for every core, and sums do not depend on how they were shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
