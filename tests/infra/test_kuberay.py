@@ -17,6 +17,7 @@ import pytest
 import yaml
 from infra_files import INFRA, read_yaml
 
+from pipelines.layout import DatasetPaths
 from pipelines.params import load
 
 _STRING = {"type": "string"}
@@ -199,6 +200,15 @@ def test_a_lost_cluster_is_made_again() -> None:
     assert spec["backoffLimit"] >= 1
     assert spec["shutdownAfterJobFinishes"] is True
     assert set(yaml.safe_load(spec["runtimeEnvYAML"])) <= {"env_vars", "working_dir", "pip", "excludes"}
+
+
+def test_a_job_is_told_where_its_data_are() -> None:
+    entrypoint = read_yaml(INFRA / "kuberay" / "rayjob.yaml")["spec"]["entrypoint"]
+    dataset = re.search(r"--dataset (\S+)", entrypoint)
+    assert dataset is not None
+    note = DatasetPaths(dataset[1]).published
+    assert f"cp /etc/sgenet/{note.name} {note.parent}/ &&" in entrypoint
+    assert f"--from-file={note}" in (INFRA.parent / "docs" / "cluster-guide.md").read_text()
 
 
 def test_a_job_has_as_many_workers_as_its_batch_can_be_divided_among() -> None:
