@@ -2,9 +2,10 @@
 
 The same training of SGE-Net on drawn landscapes, one core a worker, in four ways: ``fit`` alone with the loader,
 ``python -m pipelines train`` in one process with MLflow, the same on one Ray worker, and on two. Each is a process of
-its own; the time of a step is taken between the first logged step and the last, so that it holds what hooks,
-tracking and relaying cost and leaves out the start. Then the time to store a checkpoint, in a folder and
-on a loopback S3 server, against the steps between two of them.
+its own; the time of a step is taken between two logged steps, so that it holds what hooks, tracking and relaying
+cost and leaves out the start. So is the processors' time of all its processes, Ray's own among them, which hardly
+depends on what else the machine does; the layers cost no more than that. Then the time to store a
+checkpoint, in a folder and on a loopback S3 server, against the steps between two of them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,13 +48,14 @@ def main() -> None:
         write_settings(root, options.steps, 0)
         for stage in ("index", "shards", "masks"):
             run([sys.executable, "-m", "pipelines", stage, "--params", "params.yaml", "--dataset", DATASET], root)
-        times = {way: [] for way in WAYS}
+        times: dict[str, list[Step]] = {way: [] for way in WAYS}
         for number in range(options.rounds):
             for way, workers in WAYS.items():
-                times[way].append(seconds_a_step(root, options.steps, workers, seed=number + 1))
-                print(f"round {number + 1}, {way}: {times[way][-1]:.3f} s a step", file=sys.stderr)
+                times[way].append(step_of(root, options.steps, workers, seed=number + 1))
+                wall, busy = times[way][-1]
+                print(f"round {number + 1}, {way}: {wall:.3f} s a step, processors {busy:.3f} s", file=sys.stderr)
         report(times, options)
-        report_checkpoints(root, statistics.median(times["fit alone"]))
+        report_checkpoints(root, statistics.median(wall for wall, _ in times["fit alone"]))
 
 
 def write_settings(root: Path, steps: int, workers: int, seed: int = 1) -> None:
@@ -73,25 +77,44 @@ def write_settings(root: Path, steps: int, workers: int, seed: int = 1) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
-def seconds_a_step(root: Path, steps: int, workers: int | None, seed: int) -> float:
-    """Wall time between the first logged step and the last, divided by the steps between."""
+class Step(NamedTuple):
+    """What one step takes: wall time, and the time of all processors together, in seconds."""
+
+    wall: float
+    busy: float
+
+
+def step_of(root: Path, steps: int, workers: int | None, seed: int) -> Step:
+    """The time between the first logged step and the last, divided by the steps between."""
     write_settings(root, steps, workers or 0, seed)
     if workers is None:
         command = [sys.executable, str(Path(__file__).resolve()), "--bare", str(root / "params.yaml")]
     else:
         command = [sys.executable, "-m", "pipelines", "train", "--params", "params.yaml"]
         command += ["--dataset", DATASET, "--method", METHOD]
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[int, float, float]] = []
     process = subprocess.Popen(command, cwd=root, env=environment(), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         found = re.search(r"step (\d+)/", line)
         if found:
-            seen.append((int(found[1]), time.perf_counter()))
-    if process.wait() or len(seen) < 2:
+            seen.append((int(found[1]), time.perf_counter(), busy_seconds(process.pid)))
+    if process.wait() or len(seen) < 3:
         raise SystemExit(f"{' '.join(command)} failed")
-    (first, started), (last, ended) = seen[0], seen[-1]
-    return (ended - started) / (last - first)
+    # The last line comes when processes have begun to end.
+    (first, started, before), (last, ended, after) = seen[0], seen[-2]
+    return Step((ended - started) / (last - first), (after - before) / (last - first))
+
+
+def busy_seconds(pid: int) -> float:
+    """Processor time so far of a process and all below it."""
+    root = psutil.Process(pid)
+    total = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def fit_alone(params: Path) -> None:
@@ -131,20 +154,24 @@ def fit_alone(params: Path) -> None:
     fit(state, batches, [Printer()], until_step=steps)
 
 
-def report(times: dict[str, list[float]], options: argparse.Namespace) -> None:
+def report(times: dict[str, list[Step]], options: argparse.Namespace) -> None:
     """A row for each way; ratios are of the same round, so that the machine's drift cancels."""
     import torch
 
     print(f"SGE-Net of the shipped model, batch 8, {options.steps} steps, {options.rounds} rounds, one core a worker;")
     print(f"PyTorch {torch.__version__} on {platform.processor() or platform.machine()}, {os.cpu_count()} cores\n")
-    print("| way | step (median) | against `fit` alone |")
-    print("| --- | --- | --- |")
+    print("| way | step (median) | against `fit` alone | processors' time | against `fit` alone |")
+    print("| --- | --: | --: | --: | --: |")
     base = times["fit alone"]
-    for way, values in times.items():
-        ratios = [value / first for value, first in zip(values, base, strict=True)]
-        print(f"| {way} | {statistics.median(values) * 1000:.0f} ms | × {statistics.median(ratios):.3f} |")
+    for way, steps in times.items():
+        wall, busy = (statistics.median(step[kind] for step in steps) * 1000 for kind in (0, 1))
+        wall_ratio, busy_ratio = (
+            statistics.median(step[kind] / first[kind] for step, first in zip(steps, base, strict=True))
+            for kind in (0, 1)
+        )
+        print(f"| {way} | {wall:.0f} ms | × {wall_ratio:.3f} | {busy:.0f} ms | × {busy_ratio:.3f} |")
     one, two = times["MLflow + Ray, 1 worker"], times["MLflow + Ray, 2 workers"]
-    efficiency = statistics.median(first / second / 2 for first, second in zip(one, two, strict=True))
+    efficiency = statistics.median(first.wall / second.wall / 2 for first, second in zip(one, two, strict=True))
     print(f"\nScaling efficiency from 1 to 2 workers: {efficiency:.0%}\n")
 
 
