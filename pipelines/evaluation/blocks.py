@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,12 +53,8 @@ class Block:
     examples: frozenset[str]
 
 
-def score_block(make_fill: MakeFill, block: Block) -> bytes:
+def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
     """Fill and score the pictures of a block with every set of masks.
-
-    Returns:
-        ``{set: SetScores}`` for :func:`joined`, pickled here: PyTorch's way of handing tensors to another process
-        keeps a file open for each, and there are two for every picture.
 
     Raises:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
@@ -69,19 +64,14 @@ def score_block(make_fill: MakeFill, block: Block) -> bytes:
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
     with _one_thread():
-        scores = score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples)
-    return pickle.dumps(scores)
+        return score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples)
 
 
-def joined(parts: Iterable[bytes]) -> dict[str, SetScores]:
-    """The scores of all blocks, given in their order.
-
-    Args:
-        parts: what our own workers returned from :func:`score_block`.
-    """
+def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
+    """The scores of all blocks, given in their order."""
     scores: dict[str, SetScores] = {}
     for part in parts:
-        for name, block_scores in pickle.loads(part).items():
+        for name, block_scores in part.items():
             if name in scores:
                 scores[name].extend(block_scores)
             else:

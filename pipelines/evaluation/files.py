@@ -132,7 +132,7 @@ def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
         return None
     evaluator = scores.evaluator
     matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
-    return torch.stack(matrices).numpy() if matrices else np.zeros((0, 1, 1), np.int64)
+    return np.stack(matrices) if matrices else np.zeros((0, 1, 1), np.int64)
 
 
 def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -167,7 +167,7 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     return pa.table(columns)
 
 
-def _counts(matrices: Sequence[torch.Tensor], num_rows: int) -> pa.Array:
+def _counts(matrices: Sequence[npt.NDArray[np.int64]], num_rows: int) -> pa.Array:
     """Confusion matrices as lists of integers; nulls for a method without segmentation."""
     kind = pa.list_(pa.int64())
     return pa.array([matrix.flatten().tolist() for matrix in matrices], kind) if matrices else pa.nulls(num_rows, kind)

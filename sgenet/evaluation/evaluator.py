@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,15 +30,16 @@ class Evaluator:
 
     Attributes:
         scores: one entry a picture, in the order they came.
-        confusions, hole_confusions: one (C, C) int64 matrix on the CPU a picture, over the whole
+        confusions, hole_confusions: one (C, C) int64 matrix a picture, over the whole
             picture and over its hole; empty where no segmentation was predicted.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.scores: list[PictureScores] = []
-        self.confusions: list[Tensor] = []
-        self.hole_confusions: list[Tensor] = []
+        # NumPy's: PyTorch hands a tensor to another process as an open file, and these are many.
+        self.confusions: list[npt.NDArray[np.int64]] = []
+        self.hole_confusions: list[npt.NDArray[np.int64]] = []
 
     def update(
         self,
@@ -60,8 +63,8 @@ class Evaluator:
                 continue
             hole = hole_mask[index, 0] > 0
             pair = (predicted_label[index], label[index], self.num_classes)
-            self.confusions.append(confusion_matrix(*pair).cpu())
-            self.hole_confusions.append(confusion_matrix(*pair, region=hole).cpu())
+            self.confusions.append(confusion_matrix(*pair).cpu().numpy())
+            self.hole_confusions.append(confusion_matrix(*pair, region=hole).cpu().numpy())
 
     def extend(self, other: Evaluator) -> None:
         """Add the pictures that another evaluator of the same classes has seen."""
@@ -76,9 +79,9 @@ class Evaluator:
         """
         means = {name: finite_mean([getattr(score, name) for score in self.scores]) for name in SCORE_NAMES}
         if self.confusions:
-            whole = torch.stack(self.confusions).sum(dim=0)
+            whole = torch.from_numpy(np.sum(self.confusions, axis=0))
             means["miou"] = mean_iou(whole)
-            means["miou_hole"] = mean_iou(torch.stack(self.hole_confusions).sum(dim=0))
+            means["miou_hole"] = mean_iou(torch.from_numpy(np.sum(self.hole_confusions, axis=0)))
             means["pixel_accuracy"] = pixel_accuracy(whole)
         return {name: value for name, value in means.items() if not math.isnan(value)}
 
