@@ -266,6 +266,55 @@ class EdgeConnectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SPGNetOptimizer(OptimizerSettings):
+    """The published optimizer of SPG-Net: the critic at four times the rate. The moving average is *ours*."""
+
+    generator_rate: float = 1e-4
+    critic_rate: float = 4e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    clip_norm: float = 0.0
+    decay_from: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SPGNetSettings:
+    """SPG-Net (Song et al., BMVC 2018), as published but for what is marked *ours*; the batch is the recipe's.
+
+    Attributes:
+        width: channels after the first convolution of SP-Net and SG-Net.
+        num_blocks: residual blocks of each.
+        segmenter_width: channels at full size of the network that labels the known part where no label map
+            is given (*ours*; theirs is DeepLab).
+        critic: of label maps and of pictures.
+        label_adversarial: weight of SP-Net's hinge term; positive, as it is what draws label maps.
+        label_feature_matching: weight of SP-Net's feature matching.
+        segmentation: weight of the cross-entropy of SP-Net's label map (*ours*; published: none).
+        adversarial: weight of SG-Net's hinge term; positive.
+        feature_matching: weight of SG-Net's feature matching.
+        perceptual: weight of the VGG-19 activations; 0 leaves VGG-19 out.
+        perceptual_weights: of VGG-19, as :attr:`LossSettings.perceptual_weights`.
+        reconstruction: weight of the L1 term (*ours*; published: none).
+        optimizer: of this method, in place of the recipe's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    width: int = 64
+    num_blocks: int = 9
+    segmenter_width: int = 32
+    critic: CriticSettings = field(default_factory=CriticSettings)
+    label_adversarial: float = 1.0
+    label_feature_matching: float = 1.0
+    segmentation: float = 0.0
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
+    perceptual: float = 10.0
+    perceptual_weights: str = "imagenet"
+    reconstruction: float = 0.0
+    optimizer: SPGNetOptimizer = field(default_factory=SPGNetOptimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How long, how fast and how often.
 
@@ -302,7 +351,7 @@ class Recipe:
 
     Attributes:
         network, critic, losses, optimizer: of Base-Net, SG-Net and SGE-Net.
-        gated_conv, edge_connect: the same of the methods of these names.
+        gated_conv, edge_connect, spg_net: the same of the methods of these names.
         augmentation, training: of all methods.
     """
 
@@ -314,5 +363,6 @@ class Recipe:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     gated_conv: GatedConvSettings = field(default_factory=GatedConvSettings)
     edge_connect: EdgeConnectSettings = field(default_factory=EdgeConnectSettings)
+    spg_net: SPGNetSettings = field(default_factory=SPGNetSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
