@@ -103,8 +103,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         load_checkpoint(state, arguments.checkpoint)
     resumed_after = state.step
     watch = Watch(arguments.warmup_steps, arguments.log_every, arguments.checkpoint_every, arguments.checkpoint)
-    until = min(arguments.until_step or recipe.training.steps, recipe.training.steps)
-    fit(state, _training_batches(arguments, recipe, state.step), [watch], until_step=until)
+    fit(state, _training_batches(arguments, recipe, state.step), [watch], until_step=arguments.until_step or None)
     if arguments.checkpoint is not None:
         save_checkpoint(state, arguments.checkpoint)
     return {
@@ -191,8 +190,7 @@ class Watch:
         self.seconds.append(metrics.seconds)
         self.data_seconds.append(metrics.data_seconds)
         self.num_pictures.append(metrics.num_pictures)
-        last = metrics.step == state.recipe.training.steps
-        if last or (self.log_every and metrics.step % self.log_every == 0):
+        if state.finished or (self.log_every and metrics.step % self.log_every == 0):
             self.losses = metrics.values()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
             print(f"step {metrics.step}: {shown}  ({metrics.seconds:.3f} s)", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from sgenet.settings import (
     OptimizerSettings,
     Recipe,
     SPGNetSettings,
+    TrainingSettings,
 )
 
 Check = tuple[str, object, Callable[..., bool], str]
@@ -57,6 +58,7 @@ def contradictions(settings: Settings) -> list[str]:
         crop = settings.data[dataset].crop if dataset in settings.data else None
         found = recipe_problems(recipe) + (_crop_problems(recipe, settings.methods, crop) if crop else [])
         problems += [f"recipes.{dataset}.{problem}" for problem in found]
+        problems += [f"recipes.{dataset}.{problem}" for problem in _budget_problems(recipe.training)]
         undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
         if undivided and settings.run.min_workers <= settings.run.max_workers:
             problems.append(f"recipes.{dataset}.{undivided}")
@@ -204,6 +206,15 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
     ]
     return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
+
+
+def _budget_problems(training: TrainingSettings) -> list[str]:
+    match training.budget, training.seconds:
+        case "wall_clock", seconds if not 0 < seconds < float("inf"):
+            return [f"training.seconds ({seconds}) must be a positive number for budget: wall_clock"]
+        case "steps", seconds if seconds != 0:
+            return [f"training.seconds ({seconds}) is given, but the budget is steps; set training.budget: wall_clock"]
+    return []
 
 
 def _critic_checks(where: str, critic: CriticSettings) -> list[Check]:

@@ -172,7 +172,7 @@ class OptimizerSettings:
         betas: Adam's β₁ and β₂.
         clip_norm: largest norm of a gradient, per network; 0 means no clipping.
         warmup_steps: the rate rises linearly over these steps.
-        decay_from: share of the steps after which the rate falls linearly to 0; 1 means never.
+        decay_from: share of the training's budget after which the rate falls linearly to 0; 1 means never.
         ema_decay: decay of the generator's moving average, which is what is evaluated and released.
     """
 
@@ -318,8 +318,16 @@ class SPGNetSettings:
 class TrainingSettings:
     """How long, how fast and how often.
 
+    Methods compare fairly at equal budgets, of either kind. With a wall-clock budget the number of steps, and with
+    it every bit of the result, depends on the machine and on what else it does: such a training
+    cannot be repeated to the bit.
+
     Attributes:
-        steps: optimizer steps of the generator.
+        budget: what ends a training: ``steps``, or ``wall_clock``, which ends it with the first step
+            after ``seconds`` are used. The decay of the learning rates follows the same budget.
+        steps: optimizer steps of the generator; not looked at with a wall-clock budget.
+        seconds: of training, waiting for data included, validation and checkpoints not; for a
+            wall-clock budget alone.
         batch_size: the **global** batch; workers only divide it.
         seed: everything random follows from it.
         precision: ``float32`` or ``bfloat16`` (autocast).
@@ -332,7 +340,9 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
+    budget: Literal["steps", "wall_clock"] = "steps"
     steps: int = 100_000
+    seconds: float = 0.0
     batch_size: int = 8
     seed: int = 1
     precision: Literal["float32", "bfloat16"] = "bfloat16"

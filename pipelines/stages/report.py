@@ -13,7 +13,7 @@ from pipelines.files import publish_folder
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, collect
 from pipelines.report.page import render
-from pipelines.report.tables import Cell, Table, ablation, headline, to_markdown
+from pipelines.report.tables import Cell, Table, ablation, costs, headline, to_markdown
 
 PAGE = "index.html"
 
@@ -39,7 +39,10 @@ def run(settings: Settings, output: Path) -> None:
     console = Console()
     for results in datasets:
         for set_name in results.sets:
-            console.print(_for_terminal(results.name, headline(results, set_name)))
+            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False)))
+        # In a table of its own here: beside the scores, it would not fit into 80 characters.
+        if cost_table := costs(results):
+            console.print(_for_terminal(results.name, cost_table))
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
