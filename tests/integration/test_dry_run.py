@@ -119,7 +119,7 @@ def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Pa
 def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
     assert "would           start from the beginning, 8 steps" in _said(job)
-    assert train(job, Place(), _StopAfter(5)) == 5
+    assert train(job, Place(), _StopAfter(5)) == (5, False)
     assert f"run key         {job.run_key}" in _said(job)
     assert "would           continue after step 5 of 8" in _said(job)
 
