@@ -212,14 +212,14 @@ def _world(job: TrainingJob, run: RunSettings) -> int:
 def _outlook(state: TrainingState) -> str:
     training = state.recipe.training
     if training.budget == "wall_clock":
-        whole, budget = f"{training.seconds:g} seconds", f"{training.seconds:g} seconds of training"
-        after = f"step {state.step}, {state.seconds:.0f} of {whole} used"
+        budget, done = f"{training.seconds:g} seconds of training", f"all {training.seconds:g} seconds are used"
+        reached = f"step {state.step}, {state.seconds:.0f} of {training.seconds:g} seconds used"
     else:
-        whole, budget = str(training.steps), f"{training.steps} steps"
-        after = f"step {state.step} of {whole}"
+        budget, done = f"{training.steps} steps", f"all {training.steps} are done"
+        reached = f"step {state.step} of {training.steps}"
     if state.finished:
-        return f"train no step: all {whole} are done, the model would be released from the stored state"
-    return f"continue after {after}" if state.step else f"start from the beginning, {budget}"
+        return f"train no step: {done}, the model would be released from the stored state"
+    return f"continue after {reached}" if state.step else f"start from the beginning, {budget}"
 
 
 def _bytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""What ends a training: steps, or seconds of training. The clock here is made of fixed ticks."""
+"""What ends a training: steps, or seconds of training. The clock here ticks once a step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from small import loader, small_method, small_recipe
+from ticking import TickingClock, set_clock
 
 from sgenet.settings import OptimizerSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -16,22 +17,9 @@ from sgenet.training.schedule import rate_factor
 from sgenet.training.state import TrainingState
 
 
-@dataclasses.dataclass
-class _Clock:
-    """Half a second for the batch, half a second for the step."""
-
-    now: float = 100.0
-
-    def perf_counter(self) -> float:
-        self.now += 0.5
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
-    clock = _Clock()
-    monkeypatch.setattr("sgenet.training.loop.time", clock)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> TickingClock:
+    return set_clock(monkeypatch)
 
 
 def _state(seed: int = 1, **training: object) -> TrainingState:
@@ -43,20 +31,20 @@ def _fit(state: TrainingState, hooks: Sequence[Hook] = (), until_step: int | Non
     return fit(state, loader(state.step), hooks, until_step=until_step)
 
 
-def test_the_clock_ends_a_training_with_the_first_step_after_its_seconds(clock: _Clock) -> None:
+def test_the_clock_ends_a_training_with_the_first_step_after_its_seconds(clock: TickingClock) -> None:
     state = _state(steps=1)
     assert _fit(state).steps == 3
     assert (state.step, state.seconds, state.finished) == (3, 3.0, True)
     assert _fit(state).steps == 0
 
 
-def test_seconds_that_are_used_exactly_are_used_up(clock: _Clock) -> None:
+def test_seconds_that_are_used_exactly_are_used_up(clock: TickingClock) -> None:
     state = _state(seconds=2.0)
     _fit(state)
     assert state.step == 2
 
 
-def test_validating_and_storing_cost_no_budget(clock: _Clock) -> None:
+def test_validating_and_storing_cost_no_budget(clock: TickingClock) -> None:
     @dataclasses.dataclass
     class Slow:
         seen: list[tuple[float, bool]] = dataclasses.field(default_factory=list)
@@ -70,7 +58,7 @@ def test_validating_and_storing_cost_no_budget(clock: _Clock) -> None:
     assert slow.seen == [(1.0, False), (2.0, False), (3.0, True)]
 
 
-def test_a_resumed_training_counts_what_was_used_before(clock: _Clock, tmp_path: Path) -> None:
+def test_a_resumed_training_counts_what_was_used_before(clock: TickingClock, tmp_path: Path) -> None:
     first, second = _state(), _state(seed=77)
     _fit(first, until_step=2)
     assert not first.finished
@@ -81,7 +69,7 @@ def test_a_resumed_training_counts_what_was_used_before(clock: _Clock, tmp_path:
     assert second.finished
 
 
-def test_the_rate_falls_with_the_seconds_that_are_left(clock: _Clock) -> None:
+def test_the_rate_falls_with_the_seconds_that_are_left(clock: TickingClock) -> None:
     recipe = small_recipe(budget="wall_clock", seconds=4.0, steps=1, optimizer={"generator_rate": 1.0})
     state, rates = TrainingState(small_method(recipe=recipe), recipe), []
     for seconds in (0.0, 2.0, 3.0, 3.5):
@@ -97,13 +85,13 @@ def test_the_rate_rises_in_steps_whatever_the_budget() -> None:
     assert rate_factor(3, 45.0, 60.0, settings) == 0.5
 
 
-def test_steps_end_a_training_however_long_they_take(clock: _Clock) -> None:
+def test_steps_end_a_training_however_long_they_take(clock: TickingClock) -> None:
     state = _state(budget="steps", seconds=0.0, steps=4)
     assert _fit(state, until_step=99).steps == 4
     assert state.finished
 
 
-def test_the_time_is_no_part_of_a_state_that_it_does_not_decide(clock: _Clock) -> None:
+def test_the_time_is_no_part_of_a_state_that_it_does_not_decide(clock: TickingClock) -> None:
     """Or two trainings of equal steps would end in different checkpoints."""
     counted, timed = _state(budget="steps", seconds=0.0, steps=1), _state()
     _fit(counted)
