@@ -165,7 +165,8 @@ def _facts(
         "method": job.method,
         "steps": state.step,
         "pictures_seen": state.step * job.recipe.training.batch_size,
-        "seconds": history.seconds,
+        # The history has the time of logged steps; a wall-clock budget counts every step.
+        "seconds": state.seconds if job.recipe.training.budget == "wall_clock" else history.seconds,
         "pictures_per_second": history.steps_per_second * job.recipe.training.batch_size,
         "data_wait_share": history.data_wait_share,
         "best_validation": asdict(history.best) if history.best is not None else {},
