@@ -41,6 +41,7 @@ from sgenet.settings import (
     NetworkSettings,
     OptimizerSettings,
     Recipe,
+    SPGNetSettings,
     TrainingSettings,
 )
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -57,6 +58,7 @@ PRESETS = {
         critic=CriticSettings(width=4, num_layers=1),
         gated_conv=GatedConvSettings(width=8, critic_width=4),
         edge_connect=EdgeConnectSettings(width=8, num_blocks=1, critic_width=4),
+        spg_net=SPGNetSettings(width=8, num_blocks=1, segmenter_width=4, critic=CriticSettings(width=4, num_layers=1)),
     ),
     "small": Recipe(
         network=NetworkSettings(
@@ -65,6 +67,7 @@ PRESETS = {
         critic=CriticSettings(width=32),
         gated_conv=GatedConvSettings(width=24, critic_width=32),
         edge_connect=EdgeConnectSettings(width=32, num_blocks=4, critic_width=32),
+        spg_net=SPGNetSettings(width=32, num_blocks=4, segmenter_width=16, critic=CriticSettings(width=32)),
     ),
     "paper": Recipe(),
 }
@@ -100,8 +103,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
         load_checkpoint(state, arguments.checkpoint)
     resumed_after = state.step
     watch = Watch(arguments.warmup_steps, arguments.log_every, arguments.checkpoint_every, arguments.checkpoint)
-    until = min(arguments.until_step or recipe.training.steps, recipe.training.steps)
-    fit(state, _training_batches(arguments, recipe, state.step), [watch], until_step=until)
+    fit(state, _training_batches(arguments, recipe, state.step), [watch], until_step=arguments.until_step or None)
     if arguments.checkpoint is not None:
         save_checkpoint(state, arguments.checkpoint)
     return {
@@ -141,13 +143,17 @@ def make_recipe(arguments: argparse.Namespace) -> Recipe:
         raise SettingsError(problems)
     weights = arguments.perceptual_weights
     edge_connect = dataclasses.replace(preset.edge_connect, perceptual_weights=weights)
+    spg_net = dataclasses.replace(preset.spg_net, perceptual_weights=weights)
     if not weights:
         edge_connect = dataclasses.replace(edge_connect, perceptual=0.0, style=0.0)
+        # L1 and cross-entropy in the place of VGG-19, as in the recipes of params.yaml.
+        spg_net = dataclasses.replace(spg_net, perceptual=0.0, reconstruction=10.0, segmentation=5.0)
     return dataclasses.replace(
         preset,
         network=dataclasses.replace(preset.network, image_size=arguments.size),
         losses=LossSettings(hole_weight=4.0, perceptual=0.1 if weights else 0.0, perceptual_weights=weights),
         edge_connect=edge_connect,
+        spg_net=spg_net,
         optimizer=OPTIMIZER,
         training=TrainingSettings(
             steps=arguments.steps,
@@ -184,8 +190,7 @@ class Watch:
         self.seconds.append(metrics.seconds)
         self.data_seconds.append(metrics.data_seconds)
         self.num_pictures.append(metrics.num_pictures)
-        last = metrics.step == state.recipe.training.steps
-        if last or (self.log_every and metrics.step % self.log_every == 0):
+        if state.finished or (self.log_every and metrics.step % self.log_every == 0):
             self.losses = metrics.values()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
             print(f"step {metrics.step}: {shown}  ({metrics.seconds:.3f} s)", file=sys.stderr, flush=True)

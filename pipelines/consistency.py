@@ -11,7 +11,16 @@ from pipelines.datasets.build import source_problems
 from pipelines.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
 from pipelines.training.sharing import batch_problem
 from sgenet.masks import hole_problems
-from sgenet.settings import NUM_SCALES, EdgeConnectSettings, GatedConvSettings, OptimizerSettings, Recipe
+from sgenet.settings import (
+    NUM_SCALES,
+    CriticSettings,
+    EdgeConnectSettings,
+    GatedConvSettings,
+    OptimizerSettings,
+    Recipe,
+    SPGNetSettings,
+    TrainingSettings,
+)
 
 Check = tuple[str, object, Callable[..., bool], str]
 """A setting's key, its value, what must hold, and that in words."""
@@ -47,8 +56,9 @@ def contradictions(settings: Settings) -> list[str]:
     problems += _search_problems(settings)
     for dataset, recipe in settings.recipes.items():
         crop = settings.data[dataset].crop if dataset in settings.data else None
-        found = recipe_problems(recipe) + (_crop_problems(recipe, crop) if crop else [])
+        found = recipe_problems(recipe) + (_crop_problems(recipe, settings.methods, crop) if crop else [])
         problems += [f"recipes.{dataset}.{problem}" for problem in found]
+        problems += [f"recipes.{dataset}.{problem}" for problem in _budget_problems(recipe.training)]
         undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
         if undivided and settings.run.min_workers <= settings.run.max_workers:
             problems.append(f"recipes.{dataset}.{undivided}")
@@ -170,9 +180,7 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("network.reliability_width", network.reliability_width, lambda x: x > 0, "be positive"),
         ("network.bias_width_ratio", network.bias_width_ratio, lambda x: x > 0, "be positive"),
         ("network.tau.ratios", network.tau.ratios, _all(lambda x: 0 <= x <= 1), "lie between 0 and 1"),
-        ("critic.width", recipe.critic.width, lambda x: x > 0, "be positive"),
-        ("critic.num_layers", recipe.critic.num_layers, lambda x: x > 0, "be positive"),
-        ("critic.num_scales", recipe.critic.num_scales, lambda x: x > 0, "be positive"),
+        *_critic_checks("critic", recipe.critic),
         ("losses.reconstruction", losses.reconstruction, lambda x: x >= 0, "be 0 or more"),
         ("losses.hole_weight", losses.hole_weight, lambda x: x >= 0, "be 0 or more"),
         ("losses.structural", losses.structural, lambda x: x >= 0, "be 0 or more"),
@@ -186,6 +194,7 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         *_optimizer_checks("optimizer", recipe.optimizer),
         *_gated_conv_checks(recipe.gated_conv),
         *_edge_connect_checks(recipe.edge_connect),
+        *_spg_net_checks(recipe.spg_net),
         ("augmentation.min_scale", augmentation.min_scale, lambda x: 0 < x <= 1, "lie in (0, 1]"),
         ("augmentation.colour_jitter", augmentation.colour_jitter, lambda x: 0 <= x < 1, "lie in [0, 1)"),
         ("training.steps", training.steps, lambda x: x > 0, "be positive"),
@@ -197,6 +206,23 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
     ]
     return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
+
+
+def _budget_problems(training: TrainingSettings) -> list[str]:
+    match training.budget, training.seconds:
+        case "wall_clock", seconds if not 0 < seconds < float("inf"):
+            return [f"training.seconds ({seconds}) must be a positive number for budget: wall_clock"]
+        case "steps", seconds if seconds != 0:
+            return [f"training.seconds ({seconds}) is given, but the budget is steps; set training.budget: wall_clock"]
+    return []
+
+
+def _critic_checks(where: str, critic: CriticSettings) -> list[Check]:
+    return [
+        (f"{where}.width", critic.width, lambda x: x > 0, "be positive"),
+        (f"{where}.num_layers", critic.num_layers, lambda x: x > 0, "be positive"),
+        (f"{where}.num_scales", critic.num_scales, lambda x: x > 0, "be positive"),
+    ]
 
 
 def _optimizer_checks(where: str, optimizer: OptimizerSettings) -> list[Check]:
@@ -234,24 +260,46 @@ def _edge_connect_checks(settings: EdgeConnectSettings) -> list[Check]:
     ]
 
 
-def _crop_problems(recipe: Recipe, crop: int) -> list[str]:
+def _spg_net_checks(settings: SPGNetSettings) -> list[Check]:
+    weights = ("label_feature_matching", "segmentation", "feature_matching", "perceptual", "reconstruction")
+    return [
+        ("spg_net.width", settings.width, lambda x: x > 0, "be positive"),
+        ("spg_net.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("spg_net.segmenter_width", settings.segmenter_width, lambda x: x > 0, "be positive"),
+        *_critic_checks("spg_net.critic", settings.critic),
+        ("spg_net.label_adversarial", settings.label_adversarial, lambda x: x > 0, "be positive"),
+        ("spg_net.adversarial", settings.adversarial, lambda x: x > 0, "be positive"),
+        *((f"spg_net.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
+        *_optimizer_checks("spg_net.optimizer", settings.optimizer),
+    ]
+
+
+def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[str]:
     problems = []
     if recipe.network.context == "channel_fc" and recipe.network.image_size != crop:
         problems.append(
             f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}) for context: channel_fc"
         )
-    smallest = _smallest_crop(recipe)
-    if recipe.losses.adversarial > 0 and crop < smallest:
-        problems.append(
-            f"critic: {recipe.critic.num_layers} layers at {recipe.critic.num_scales} scales need pictures of "
-            f"{smallest} px, but the crop is {crop}; use fewer of either"
-        )
+    if recipe.losses.adversarial > 0:
+        problems += _critic_problems("critic", recipe.critic, crop)
+    if "spg_net" in methods:
+        problems += _critic_problems("spg_net.critic", recipe.spg_net.critic, crop)
     return problems
 
 
-def _smallest_crop(recipe: Recipe) -> int:
+def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]:
+    smallest = _smallest_crop(critic)
+    if crop >= smallest:
+        return []
+    return [
+        f"{where}: {critic.num_layers} layers at {critic.num_scales} scales need pictures of "
+        f"{smallest} px, but the crop is {crop}; use fewer of either"
+    ]
+
+
+def _smallest_crop(critic: CriticSettings) -> int:
     """See :func:`sgenet.layers.critic.smallest_picture`, here without loading PyTorch: three pixels must be left."""
-    return int(3 * 2 ** (recipe.critic.num_layers + recipe.critic.num_scales - 1))
+    return int(3 * 2 ** (critic.num_layers + critic.num_scales - 1))
 
 
 def _all(holds: Callable[..., bool]) -> Callable[[Sequence[float]], bool]:

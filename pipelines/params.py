@@ -293,7 +293,9 @@ class Settings(_Strict):
     """The whole of ``params.yaml``."""
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect"], ...] = Field(min_length=1)
+    methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net"], ...] = Field(
+        min_length=1
+    )
     storage: str = "storage"
     data: dict[str, DataSettings]
     masks: dict[str, MaskSettings]

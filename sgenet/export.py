@@ -12,6 +12,8 @@ from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.layers.dft import MatrixSpectralTransform
 from sgenet.layers.fourier import SpectralTransform
 from sgenet.methods.edge_connect.network import EdgeConnectGenerator
+from sgenet.methods.sge_net.network import SGEGenerator
+from sgenet.methods.spg_net.network import SPGNetGenerator
 
 MULTIPLE = 16
 """Pictures are reflected up to a multiple of this inside the graph, and cut back."""
@@ -47,7 +49,8 @@ class InpaintingGraph(nn.Module):
     @property
     def output_names(self) -> tuple[str, ...]:
         """What :meth:`forward` returns."""
-        return ("inpainted", "label", "confidence") if hasattr(self.generator, "label_heads") else ("inpainted",)
+        segments = isinstance(self.generator, SGEGenerator | SPGNetGenerator)
+        return ("inpainted", "label", "confidence") if segments else ("inpainted",)
 
     def forward(self, image: Tensor, hole_mask: Tensor, known_edges: Tensor | None = None) -> tuple[Tensor, ...]:
         """Fill the holes.

@@ -172,7 +172,7 @@ class OptimizerSettings:
         betas: Adam's β₁ and β₂.
         clip_norm: largest norm of a gradient, per network; 0 means no clipping.
         warmup_steps: the rate rises linearly over these steps.
-        decay_from: share of the steps after which the rate falls linearly to 0; 1 means never.
+        decay_from: share of the training's budget after which the rate falls linearly to 0; 1 means never.
         ema_decay: decay of the generator's moving average, which is what is evaluated and released.
     """
 
@@ -266,11 +266,68 @@ class EdgeConnectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SPGNetOptimizer(OptimizerSettings):
+    """The published optimizer of SPG-Net: the critic at four times the rate. The moving average is *ours*."""
+
+    generator_rate: float = 1e-4
+    critic_rate: float = 4e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    clip_norm: float = 0.0
+    decay_from: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SPGNetSettings:
+    """SPG-Net (Song et al., BMVC 2018), as published but for what is marked *ours*; the batch is the recipe's.
+
+    Attributes:
+        width: channels after the first convolution of SP-Net and SG-Net.
+        num_blocks: residual blocks of each.
+        segmenter_width: channels at full size of the network that labels the known part where no label map
+            is given (*ours*; theirs is DeepLab).
+        critic: of label maps and of pictures.
+        label_adversarial: weight of SP-Net's hinge term; positive, as it is what draws label maps.
+        label_feature_matching: weight of SP-Net's feature matching.
+        segmentation: weight of the cross-entropy of SP-Net's label map (*ours*; published: none).
+        adversarial: weight of SG-Net's hinge term; positive.
+        feature_matching: weight of SG-Net's feature matching.
+        perceptual: weight of the VGG-19 activations; 0 leaves VGG-19 out.
+        perceptual_weights: of VGG-19, as :attr:`LossSettings.perceptual_weights`.
+        reconstruction: weight of the L1 term (*ours*; published: none).
+        optimizer: of this method, in place of the recipe's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    width: int = 64
+    num_blocks: int = 9
+    segmenter_width: int = 32
+    critic: CriticSettings = field(default_factory=CriticSettings)
+    label_adversarial: float = 1.0
+    label_feature_matching: float = 1.0
+    segmentation: float = 0.0
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
+    perceptual: float = 10.0
+    perceptual_weights: str = "imagenet"
+    reconstruction: float = 0.0
+    optimizer: SPGNetOptimizer = field(default_factory=SPGNetOptimizer)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """How long, how fast and how often.
 
+    Methods compare fairly at equal budgets, of either kind. With a wall-clock budget the number of steps, and with
+    it every bit of the result, depends on the machine and on what else it does: such a training
+    cannot be repeated to the bit.
+
     Attributes:
-        steps: optimizer steps of the generator.
+        budget: what ends a training: ``steps``, or ``wall_clock``, which ends it with the first step
+            after ``seconds`` are used. The decay of the learning rates follows the same budget.
+        steps: optimizer steps of the generator; not looked at with a wall-clock budget.
+        seconds: of training, waiting for data included, validation and checkpoints not; for a
+            wall-clock budget alone.
         batch_size: the **global** batch; workers only divide it.
         seed: everything random follows from it.
         precision: ``float32`` or ``bfloat16`` (autocast).
@@ -283,7 +340,9 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
+    budget: Literal["steps", "wall_clock"] = "steps"
     steps: int = 100_000
+    seconds: float = 0.0
     batch_size: int = 8
     seed: int = 1
     precision: Literal["float32", "bfloat16"] = "bfloat16"
@@ -302,7 +361,7 @@ class Recipe:
 
     Attributes:
         network, critic, losses, optimizer: of Base-Net, SG-Net and SGE-Net.
-        gated_conv, edge_connect: the same of the methods of these names.
+        gated_conv, edge_connect, spg_net: the same of the methods of these names.
         augmentation, training: of all methods.
     """
 
@@ -314,5 +373,6 @@ class Recipe:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     gated_conv: GatedConvSettings = field(default_factory=GatedConvSettings)
     edge_connect: EdgeConnectSettings = field(default_factory=EdgeConnectSettings)
+    spg_net: SPGNetSettings = field(default_factory=SPGNetSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)

@@ -14,6 +14,7 @@ from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.training.display import LoggedStep
+from pipelines.training.job import Reached
 from sgenet.errors import UserError
 
 _terminated = threading.Event()
@@ -26,12 +27,12 @@ class News:
     Attributes:
         messages: since the look before.
         nodes: ids of the nodes whose workers have begun.
-        outcome: the step rank 0 ended at, or the error of a worker; None while they are at it.
+        outcome: how far rank 0 came, or the error of a worker; None while they are at it.
     """
 
     messages: tuple[LoggedStep | str, ...]
     nodes: frozenset[str]
-    outcome: int | UserError | None
+    outcome: Reached | UserError | None
 
 
 class Mailbox:
@@ -41,7 +42,7 @@ class Mailbox:
         self._messages: list[LoggedStep | str] = []
         self._nodes: set[str] = set()
         self._stop = False
-        self._outcome: int | UserError | None = None
+        self._outcome: Reached | UserError | None = None
 
     def begin(self, node: str) -> None:
         """A worker on this node has begun."""
@@ -51,7 +52,7 @@ class Mailbox:
         """Leave a message."""
         self._messages.append(message)
 
-    def finish(self, outcome: int | UserError) -> None:
+    def finish(self, outcome: Reached | UserError) -> None:
         """Leave the outcome; an error is not replaced by what its end brings about."""
         if not isinstance(self._outcome, UserError):
             self._outcome = outcome

@@ -37,7 +37,7 @@ from pipelines.params import RunSettings
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Display, LoggedStep
 from pipelines.training.interruption import stop_requests
-from pipelines.training.job import Place, TrainingJob
+from pipelines.training.job import Place, Reached, TrainingJob
 from pipelines.training.sharing import num_workers
 from pipelines.training.worker import train
 from sgenet.errors import UserError
@@ -46,13 +46,10 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 2.0
 
 
-def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> int:
+def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
     """Train on ``run.workers`` Ray workers and show their progress here; see :func:`pipelines.training.worker.train`.
 
     SIGTERM and Ctrl-C make the workers store their state and stop.
-
-    Returns:
-        The step reached.
 
     Raises:
         UserError: what a worker raised; training is not tried again.
@@ -63,18 +60,18 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> int:
         while True:
             workers = _wait_for_room(job, run, cluster, display, stop)
             if workers is None:
-                return _newest_step(job)
+                return _stored(job)
             attempt = _Attempt(job, run, cluster, workers, display, stop)
             try:
-                step = attempt.run()
+                reached = attempt.run()
             except TrainingFailedError as error:
                 failures += not _never_began(error)
                 if failures > run.max_failures:
                     raise
                 display.say("a worker was lost; going on from the newest checkpoint")
                 continue
-            if step >= job.recipe.training.steps or stop.is_set():
-                return step
+            if reached.finished or stop.is_set():
+                return reached
 
 
 def _wait_for_room(
@@ -99,8 +96,11 @@ def _wait_for_room(
     return None
 
 
-def _newest_step(job: TrainingJob) -> int:
-    return max(CheckpointStore(job.checkpoints, keep=1).steps(), default=0)
+def _stored(job: TrainingJob) -> Reached:
+    """How far the stored state is; whether a wall-clock budget is used up, it would say only when it is loaded."""
+    training = job.recipe.training
+    step = max(CheckpointStore(job.checkpoints, keep=1).steps(), default=0)
+    return Reached(step, finished=training.budget == "steps" and step >= training.steps)
 
 
 def _never_began(error: TrainingFailedError) -> bool:
@@ -119,8 +119,8 @@ class _Attempt:
     display: Display
     stop: threading.Event
 
-    def run(self) -> int:
-        """Give the step that was reached.
+    def run(self) -> Reached:
+        """Train.
 
         Raises:
             UserError: what a worker raised.
@@ -212,12 +212,12 @@ def _work(job: TrainingJob, mailbox: ActorHandle[Mailbox], threads: int) -> None
     place = Place(context.get_world_rank(), context.get_world_size(), str(get_device()), threads)
     ray.get(mailbox.begin.remote(ray.get_runtime_context().get_node_id()))
     try:
-        step = train(job, place, RemoteSupervisor(mailbox, asks=place.rank == 0))
+        reached = train(job, place, RemoteSupervisor(mailbox, asks=place.rank == 0))
     except UserError as error:
         ray.get(mailbox.finish.remote(error))
         raise
     if place.rank == 0:
-        ray.get(mailbox.finish.remote(step))
+        ray.get(mailbox.finish.remote(reached))
 
 
 def _in_background(function: Callable[[], object]) -> Future[None]:

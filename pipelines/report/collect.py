@@ -28,6 +28,7 @@ TITLES = {
     "sge_net": "SGE-Net",
     "gated_conv": "GatedConv",
     "edge_connect": "EdgeConnect",
+    "spg_net": "SPG-Net",
 }
 """How the tables call a method."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ SCORES = (
 
 _GROUPINGS = (("stratum", "scene complexity"), ("hole_ratio", "hole ratio"))
 _ABLATION_SCORES = ("psnr", "psnr_hole", "ssim", "l1_hole")
+_COST_COLUMNS = ("parameters", "FLOPs", "training time")
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class Table:
     note: str = ""
 
 
-def headline(results: DatasetResults, set_name: str) -> Table:
-    """Every method with its mean scores and their intervals, as in Tables 1 and 4."""
+def headline(results: DatasetResults, set_name: str, *, with_costs: bool = True) -> Table:
+    """Every method with its mean scores, their intervals and what it costs, as in Tables 1 and 4."""
     shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
     best = {score.name: _best(score, results.methods, set_name) for score in shown}
     rows = []
@@ -93,10 +94,13 @@ def headline(results: DatasetResults, set_name: str) -> Table:
         for score in shown:
             text = score.format(metrics.get(score.name))
             cells.append(Cell(text, _interval(score, method, set_name), text == best[score.name]))
+        if with_costs:
+            cells += _cost_cells(method)
         cells.append(Cell(str(int(metrics["num_pictures"]))))
         rows.append(cells)
     note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
-    return Table(f"Holes: {set_name}", ["method", *(score.title for score in shown), "N"], rows, note)
+    columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ()), "N"]
+    return Table(f"Holes: {set_name}", columns, rows, note)
 
 
 def ablation(results: DatasetResults, set_name: str) -> Table | None:
@@ -113,9 +117,13 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
             difference = paired_difference(first, second)
             low, high = (f"{bound:+z.{score.decimals}f}" for bound in (difference.low, difference.high))
             cells.append(Cell(f"{difference.value:+z.{score.decimals}f}", f"{low} … {high}"))
-        rows.append(cells)
-    note = "Mean difference over the same pictures with its 95 % bootstrap interval."
-    columns = ["method", *(f"Δ {score.title}" for score in scores)]
+        rows.append(cells + _cost_cells(method))
+    costs_of_first = ", ".join(cell.text for cell in _cost_cells(trained[0]))
+    note = (
+        "Mean difference over the same pictures with its 95 % bootstrap interval. "
+        f"{trained[0].title}: {', '.join(_COST_COLUMNS)} {costs_of_first}."
+    )
+    columns = ["method", *(f"Δ {score.title}" for score in scores), *_COST_COLUMNS]
     return Table(f"Against {trained[0].title}, holes: {set_name}", columns, rows, note)
 
 
@@ -129,6 +137,10 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
             groups = [_group(method, set_name, grouping, name) for method in results.methods]
             rows.append([Cell(name), Cell(str(groups[0].num_pictures)), *_breakdown_cells(groups)])
         columns = [title, "N", *(method.title for method in results.methods)]
+        rows += [
+            [Cell(cost), Cell(""), *(Cell(_cost_cells(method)[number].text) for method in results.methods)]
+            for number, cost in enumerate(_COST_COLUMNS)
+        ]
         tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, "PSNR / SSIM of the whole picture."))
     return tables
 
@@ -139,14 +151,15 @@ def costs(results: DatasetResults) -> Table | None:
     for method in results.methods:
         if method.training is None:
             continue
-        facts = method.training.facts
+        facts, (parameters, flops, time) = method.training.facts, _cost_cells(method)
         rows.append(
             [
                 Cell(method.title),
-                Cell(_scaled(facts.get("parameters"), 1e6, "M")),
-                Cell(_scaled(facts.get("macs"), 5e8, "G")),
+                parameters,
+                flops,
                 Cell(_plain(facts.get("steps"))),
-                Cell(_scaled(facts.get("seconds"), 60, "min")),
+                time,
+                Cell(_budget(method.training.recipe.get("training", {}))),
                 Cell(_scaled(facts.get("pictures_per_second"), 1, "")),
                 Cell(_scaled(facts.get("data_wait_share"), 0.01, "%")),
                 Cell(method.training.perceptual_network),
@@ -154,7 +167,17 @@ def costs(results: DatasetResults) -> Table | None:
         )
     if not rows:
         return None
-    columns = ["method", "parameters", "FLOPs", "steps", "time", "pictures/s", "waiting for data", "VGG weights"]
+    columns = [
+        "method",
+        "parameters",
+        "FLOPs",
+        "steps",
+        "time",
+        "budget",
+        "pictures/s",
+        "waiting for data",
+        "VGG weights",
+    ]
     return Table("Size and cost", columns, rows, "FLOPs of one picture: two for each multiply-accumulate.")
 
 
@@ -196,6 +219,24 @@ def to_markdown(table: Table) -> str:
             line(f"{text} ({cell.detail})" if cell.detail else text for text, cell in zip(texts, row, strict=True))
         )
     return "\n".join([f"**{table.title}**", "", *lines, "", *([table.note, ""] if table.note else [])])
+
+
+def _cost_cells(method: MethodResult) -> list[Cell]:
+    """The columns of :data:`_COST_COLUMNS`; dashes for a method without learning."""
+    facts = {} if method.training is None else method.training.facts
+    return [
+        Cell(_scaled(facts.get("parameters"), 1e6, "M")),
+        # Two operations for each multiply-accumulate, in units of 1e9.
+        Cell(_scaled(facts.get("macs"), 5e8, "G")),
+        Cell(_scaled(facts.get("seconds"), 60, "min")),
+    ]
+
+
+def _budget(training: Mapping[str, Any]) -> str:
+    """What ended the training."""
+    if training.get("budget") == "wall_clock":
+        return f"{training['seconds']:,g} s"
+    return f"{training['steps']:,} steps" if "steps" in training else "–"
 
 
 def _best(score: Score, methods: Sequence[MethodResult], set_name: str) -> str | None:

@@ -62,7 +62,10 @@ def search_recipe(recipe: Recipe, search: SearchSettings) -> Recipe:
     """What trials train by: the recipe over the steps of a trial, validated and stored each time it is judged."""
     training = replace(
         recipe.training,
+        # Trials are judged after equal numbers of steps, whatever ends a training by the recipe.
+        budget="steps",
         steps=search.steps,
+        seconds=0.0,
         validate_every=search.report_every,
         checkpoint_every=search.report_every,
         keep_checkpoints=1,

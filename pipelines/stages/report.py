@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -13,9 +14,12 @@ from pipelines.files import publish_folder
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, collect
 from pipelines.report.page import render
-from pipelines.report.tables import Cell, Table, ablation, headline, to_markdown
+from pipelines.report.tables import Cell, Table, ablation, costs, headline, to_markdown
 
 PAGE = "index.html"
+
+# In 80 characters, costs stand in a table below the scores, without how fast the data came.
+_NUM_COSTS = 6
 
 
 def run(settings: Settings, output: Path) -> None:
@@ -39,7 +43,9 @@ def run(settings: Settings, output: Path) -> None:
     console = Console()
     for results in datasets:
         for set_name in results.sets:
-            console.print(_for_terminal(results.name, headline(results, set_name)))
+            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False)))
+        if cost_table := costs(results):
+            console.print(_for_terminal(results.name, _first_columns(cost_table, _NUM_COSTS)))
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
@@ -52,6 +58,10 @@ def _markdown(datasets: list[DatasetResults]) -> str:
             if compared := ablation(results, set_name):
                 parts.append(to_markdown(compared))
     return "\n".join(parts)
+
+
+def _first_columns(table: Table, count: int) -> Table:
+    return replace(table, columns=table.columns[:count], rows=[row[:count] for row in table.rows])
 
 
 def _for_terminal(dataset: str, table: Table) -> TerminalTable:

@@ -72,8 +72,8 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
 
 
 def _history(job: TrainingJob) -> History:
-    training = job.recipe.training
-    return CheckpointStore(job.checkpoints, training.keep_checkpoints).load_history(training.steps)
+    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
+    return store.load_history(max(store.steps(), default=0))
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: P
     state = build_state(job)
     problems: list[str] = []
     step = store.load_newest(state, problems.append)
-    if step != job.recipe.training.steps:
+    if not state.finished:
         raise CheckpointError(
             f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
             "run the same command again to repeat the steps it held"
@@ -165,7 +165,8 @@ def _facts(
         "method": job.method,
         "steps": state.step,
         "pictures_seen": state.step * job.recipe.training.batch_size,
-        "seconds": history.seconds,
+        # The history has the time of logged steps; a wall-clock budget counts every step.
+        "seconds": state.seconds if job.recipe.training.budget == "wall_clock" else history.seconds,
         "pictures_per_second": history.steps_per_second * job.recipe.training.batch_size,
         "data_wait_share": history.data_wait_share,
         "best_validation": asdict(history.best) if history.best is not None else {},

@@ -85,11 +85,11 @@ class TrainingDisplay:
 
     Args:
         title: what is trained.
-        num_steps: how long it takes altogether.
+        num_steps: how long it takes altogether; None where the clock ends it.
         console: where to; the standard output when None.
     """
 
-    def __init__(self, title: str, num_steps: int, console: Console | None = None) -> None:
+    def __init__(self, title: str, num_steps: int | None, console: Console | None = None) -> None:
         self._title = title
         self._num_steps = num_steps
         self._console = console or Console()
@@ -118,7 +118,8 @@ class TrainingDisplay:
         if self._console.is_terminal:
             self._bar.update(self._task, completed=logged.step, losses=str(logged))
         else:
-            self.say(f"step {logged.step}/{self._num_steps}  {logged}")
+            of_all = "" if self._num_steps is None else f"/{self._num_steps}"
+            self.say(f"step {logged.step}{of_all}  {logged}")
 
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""

@@ -89,7 +89,7 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
     data = open_data(job, run)
     state = build_state(job)
     problems: list[str] = []
-    step = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
+    CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
     size = measure(job, run, state, data.batch)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     check_reachable(tracking)
@@ -103,7 +103,7 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
         f"launch          {_launch(run)}",
         f"run key         {job.run_key}",
         *(f"                {problem}" for problem in problems),
-        f"would           {_outlook(step, job.recipe.training.steps)}",
+        f"would           {_outlook(state)}",
     ]
 
 
@@ -209,10 +209,17 @@ def _world(job: TrainingJob, run: RunSettings) -> int:
     return num_workers(job.recipe.training.batch_size, run.min_workers, run.max_workers, run.max_workers) or 1
 
 
-def _outlook(step: int, steps: int) -> str:
-    if step >= steps:
-        return f"train no step: all {steps} are done, the model would be released from the stored state"
-    return f"continue after step {step} of {steps}" if step else f"start from the beginning, {steps} steps"
+def _outlook(state: TrainingState) -> str:
+    training = state.recipe.training
+    if training.budget == "wall_clock":
+        budget, done = f"{training.seconds:g} seconds of training", f"all {training.seconds:g} seconds are used"
+        reached = f"step {state.step}, {state.seconds:.0f} of {training.seconds:g} seconds used"
+    else:
+        budget, done = f"{training.steps} steps", f"all {training.steps} are done"
+        reached = f"step {state.step} of {training.steps}"
+    if state.finished:
+        return f"train no step: {done}, the model would be released from the stored state"
+    return f"continue after {reached}" if state.step else f"start from the beginning, {budget}"
 
 
 def _bytes(count: int) -> str:

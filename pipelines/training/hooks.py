@@ -41,14 +41,13 @@ class Recorder:
     logger: RunLogger | None = None
     _stored_step: int = field(default=-1, init=False)
 
-    def record_losses(self, row: LossRow, settings: TrainingSettings) -> None:
+    def record_losses(self, row: LossRow, batch_size: int, seconds_left: float) -> None:
         """Keep, track and show the losses of a step."""
         self.history.add_losses(row)
-        speed = row.timed_steps * settings.batch_size / row.seconds
-        left = (settings.steps - row.step) * settings.batch_size / speed
+        speed = row.timed_steps * batch_size / row.seconds
         if self.logger is not None:
-            self.logger.metrics(tracked_losses(row, settings.batch_size), row.step)
-        self.supervisor.show(LoggedStep(row.step, row.terms, speed, left))
+            self.logger.metrics(tracked_losses(row, batch_size), row.step)
+        self.supervisor.show(LoggedStep(row.step, row.terms, speed, seconds_left))
 
     def record_validation(self, validator: Validator, state: TrainingState) -> None:
         """Score the averaged generator, keep and track the scores and the sample pictures.
@@ -129,13 +128,18 @@ class LossHook:
         self._timed_steps += 1
         self._seconds += metrics.seconds
         self._data_wait_seconds += metrics.data_seconds
-        if not is_due(metrics.step, self._settings.log_every, self._settings.steps):
+        if not is_due(metrics.step, self._settings.log_every, state.finished):
             return
         terms = metrics.values()
         if self._recorder is not None:
             row = LossRow(metrics.step, terms, self._timed_steps, self._seconds, self._data_wait_seconds)
-            self._recorder.record_losses(row, self._settings)
+            self._recorder.record_losses(row, self._settings.batch_size, self._seconds_left(state, row))
         self._forget()
+
+    def _seconds_left(self, state: TrainingState, row: LossRow) -> float:
+        if self._settings.budget == "wall_clock":
+            return max(0.0, self._settings.seconds - state.seconds)
+        return (self._settings.steps - row.step) * row.seconds / row.timed_steps
 
     def _forget(self) -> None:
         self._timed_steps, self._seconds, self._data_wait_seconds = 0, 0.0, 0.0
@@ -151,7 +155,7 @@ class ValidationHook:
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Validate at due steps."""
-        if is_due(metrics.step, self.settings.validate_every, self.settings.steps):
+        if is_due(metrics.step, self.settings.validate_every, state.finished):
             self.recorder.record_validation(self.validator, state)
 
 
@@ -164,7 +168,7 @@ class CheckpointHook:
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Store at due steps."""
-        if is_due(metrics.step, self.settings.checkpoint_every, self.settings.steps):
+        if is_due(metrics.step, self.settings.checkpoint_every, state.finished):
             self.recorder.store_state(state)
 
 
@@ -206,6 +210,6 @@ def _group_on_cpu() -> dist.ProcessGroup | None:
     return group
 
 
-def is_due(step: int, every: int, last: int) -> bool:
+def is_due(step: int, every: int, finished: bool) -> bool:
     """Whether something that happens every so many steps (0: never) happens now; the last step always counts."""
-    return step == last or (every > 0 and step % every == 0)
+    return finished or (every > 0 and step % every == 0)

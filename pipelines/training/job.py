@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pipelines.params import CacheSettings
 from sgenet.label_space import LabelSpace
@@ -48,6 +49,18 @@ class TrainingJob:
     cache: CacheSettings = field(default_factory=CacheSettings)
     run_id: str | None = None
     tracking_address: str | None = None
+
+
+class Reached(NamedTuple):
+    """How far a training came.
+
+    Attributes:
+        step: optimizer steps done.
+        finished: whether its budget is used up.
+    """
+
+    step: int
+    finished: bool
 
 
 @dataclass(frozen=True)

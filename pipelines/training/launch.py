@@ -11,14 +11,14 @@ from pipelines.distributed.loopback import keep_to_loopback
 from pipelines.params import RunSettings
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
-from pipelines.training.job import Place, TrainingJob, usable_cpus
+from pipelines.training.job import Place, Reached, TrainingJob, usable_cpus
 from pipelines.training.sharing import batch_problem
 from pipelines.training.worker import train
 from sgenet.errors import SettingsError
 
 
 def launch(job: TrainingJob, run: RunSettings) -> None:
-    """Train to the recipe's last step.
+    """Train to the end of the recipe's budget.
 
     Raises:
         SettingsError: the global batch cannot be divided among the workers, or there is no GPU.
@@ -29,17 +29,18 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
     undivided = batch_problem(training.batch_size, run.min_workers, run.max_workers)
     if undivided:
         raise SettingsError([undivided])
-    with TrainingDisplay(f"{job.dataset}/{job.method}", training.steps) as display:
+    num_steps = training.steps if training.budget == "steps" else None
+    with TrainingDisplay(f"{job.dataset}/{job.method}", num_steps) as display:
         if run.workers == 0:
-            step = train_here(job, run, display)
+            reached = train_here(job, run, display)
         else:
             keep_to_loopback()
             # Ray takes seconds to import, is not needed above, and must not be imported earlier.
             from pipelines.distributed.training import train_on_ray
 
-            step = train_on_ray(job, run, display)
-        if step < training.steps:
-            display.say(f"stopped after step {step}, its state is stored; run the same command to continue")
+            reached = train_on_ray(job, run, display)
+        if not reached.finished:
+            display.say(f"stopped after step {reached.step}, its state is stored; run the same command to continue")
             raise TrainingInterrupted
 
 
@@ -58,8 +59,8 @@ class _LocalSupervisor:
         return self.stop.is_set()
 
 
-def train_here(job: TrainingJob, run: RunSettings, display: Display) -> int:
-    """Train in this process; give the step reached.
+def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
+    """Train in this process.
 
     Raises:
         SettingsError: there is no GPU.

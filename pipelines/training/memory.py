@@ -83,7 +83,7 @@ def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
     objective = method.objective
     with autocast:
-        prediction = method.generator(batch.image, batch.hole_mask)
+        prediction = method.generator(*method.training_inputs(batch))
     if objective.trains_critic:
         with autocast:
             terms = objective.critic_terms(batch, prediction, method.critic)

@@ -25,7 +25,7 @@ from pipelines.training.hooks import (
     ValidationHook,
 )
 from pipelines.training.inputs import Inputs, open_inputs
-from pipelines.training.job import Place, TrainingJob
+from pipelines.training.job import Place, Reached, TrainingJob
 from pipelines.validation import Validator
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
@@ -40,14 +40,11 @@ if TYPE_CHECKING:
 TRAINING_SPLIT = "train"
 
 
-def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
-    """Train from the newest stored state to the last step, or until the supervisor asks to stop.
+def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
+    """Train from the newest stored state to the end of the recipe's budget, or until the supervisor asks to stop.
 
     All that is learnt ends in the checkpoint store. Every rank calls this, in a process group
     where there are several.
-
-    Returns:
-        The step reached: the recipe's last one, or an earlier one after a stop.
 
     Raises:
         UserError: the data, the settings or the losses do not allow training to go on.
@@ -57,14 +54,13 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> int:
     state = build_state(job, place.device)
     state.distribute()
     _restore(state, store, supervisor, place)
-    last = job.recipe.training.steps
-    if state.step >= last:
-        return state.step
+    if state.finished:
+        return Reached(state.step, state.finished)
     with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
         hooks = _hooks(job, inputs, supervisor, recorder)
         with suppress(TrainingStopped):
-            fit(state, _batches(job, inputs, place, state.step, supervisor), hooks, until_step=last)
-    return state.step
+            fit(state, _batches(job, inputs, place, state.step, supervisor), hooks)
+    return Reached(state.step, state.finished)
 
 
 def build_state(job: TrainingJob, device: str = "cpu") -> TrainingState:

@@ -19,6 +19,9 @@ from sgenet.methods.gated_conv.objective import GatedConvObjective
 from sgenet.methods.method import Method
 from sgenet.methods.sge_net.network import SGEGenerator
 from sgenet.methods.sge_net.objective import SGEObjective
+from sgenet.methods.spg_net.critic import SPGNetCritic
+from sgenet.methods.spg_net.network import SPGNetGenerator, training_inputs
+from sgenet.methods.spg_net.objective import SPGNetObjective
 from sgenet.settings import Recipe
 
 GeneratorBuilder = Callable[[Recipe, int], nn.Module]
@@ -44,12 +47,17 @@ def _edge_connect(recipe: Recipe, num_classes: int) -> nn.Module:
     return EdgeConnectGenerator(recipe.edge_connect)
 
 
+def _spg_net(recipe: Recipe, num_classes: int) -> nn.Module:
+    return SPGNetGenerator(num_classes, recipe.spg_net)
+
+
 GENERATORS: dict[str, GeneratorBuilder] = {
     "base_net": _base_net,
     "sg_net": _sg_net,
     "sge_net": _sge_net,
     "gated_conv": _gated_conv,
     "edge_connect": _edge_connect,
+    "spg_net": _spg_net,
 }
 """Method name → builder of its generator from (recipe, number of classes)."""
 
@@ -81,6 +89,11 @@ def build_method(name: str, recipe: Recipe, num_classes: int) -> Method:
                 edge_connect = recipe.edge_connect
                 critic = EdgeConnectCritic(edge_connect.critic_width)
                 return Method(name, generator, critic, EdgeConnectObjective(edge_connect), edge_connect.optimizer)
+            case "spg_net":
+                spg_net = recipe.spg_net
+                critic = SPGNetCritic(num_classes, spg_net.critic)
+                objective = SPGNetObjective(spg_net)
+                return Method(name, generator, critic, objective, spg_net.optimizer, training_inputs)
             case _:
                 critic = MultiScaleCritic(3, recipe.critic)
                 return Method(name, generator, critic, SGEObjective(recipe.losses), recipe.optimizer)
@@ -102,6 +115,8 @@ def perceptual_weights(name: str, recipe: Recipe) -> str:
         case "edge_connect":
             settings = recipe.edge_connect
             return settings.perceptual_weights if settings.perceptual > 0 or settings.style > 0 else "none"
+        case "spg_net":
+            return recipe.spg_net.perceptual_weights if recipe.spg_net.perceptual > 0 else "none"
         case _:
             return recipe.losses.perceptual_weights if recipe.losses.perceptual > 0 else "none"
 

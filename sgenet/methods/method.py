@@ -19,6 +19,11 @@ Terms = dict[str, Tensor]
 """Named loss terms, each a weighted scalar; their sum is what is minimised."""
 
 
+def picture_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
+    """What a generator is called with in use, and most of them in training."""
+    return batch.image, batch.hole_mask
+
+
 class Objective(Protocol):
     """Turns (batch, prediction, critic) into named loss terms for each side."""
 
@@ -46,6 +51,8 @@ class Method:
         critic: one module, however many critics it holds.
         objective: what both are trained towards.
         optimizer: how both are trained.
+        training_inputs: what the generator is called with in training; more than picture and hole for
+            a method that is taught with labels beside them.
     """
 
     name: str
@@ -53,3 +60,4 @@ class Method:
     critic: nn.Module
     objective: Objective
     optimizer: OptimizerSettings
+    training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = picture_and_hole

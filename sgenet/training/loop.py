@@ -86,14 +86,18 @@ class FitReport:
 
 
 def fit(
-    state: TrainingState, batches: Iterator[Uint8Batch], hooks: Sequence[Hook] = (), *, until_step: int
+    state: TrainingState, batches: Iterator[Uint8Batch], hooks: Sequence[Hook] = (), *, until_step: int | None = None
 ) -> FitReport:
-    """Train until ``state.step`` is ``until_step``.
+    """Train until the budget of the recipe is used up.
+
+    A wall-clock budget ends with the first step after its seconds; which step that is depends on the
+    machine, so that such a training is not repeated to the bit.
 
     Args:
         state: trained in place.
         batches: this worker's share of the global batches ``state.step``, ``state.step + 1``, …
         hooks: called in this order after every step.
+        until_step: stop when ``state.step`` is this, if there is budget left then.
 
     Raises:
         NonFiniteError: see :func:`training_step`.
@@ -101,13 +105,14 @@ def fit(
     report = FitReport()
     state.method.generator.train()
     state.method.critic.train()
-    while state.step < until_step:
+    while not state.finished and (until_step is None or state.step < until_step):
         started = time.perf_counter()
         loaded = next(batches)
         arrived = time.perf_counter()
         batch = _to_device(loaded, state.device)
         terms = training_step(state, batch)
         finished = time.perf_counter()
+        state.spend(finished - started)
         report.steps += 1
         report.num_pictures += batch.num_pictures
         report.seconds += finished - started

@@ -23,6 +23,7 @@ class TrainingState:
 
     Attributes:
         step: finished optimizer steps.
+        seconds: used of a wall-clock budget, the same on all ranks; 0 for a budget of steps.
         generator, critic: as the training step calls them; wrapped after :meth:`distribute`.
     """
 
@@ -38,6 +39,7 @@ class TrainingState:
         self.critic_optimizer = _adam(method.critic, settings.critic_rate, settings.betas)
         self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
         self.step = 0
+        self.seconds = 0.0
         # The streams belong to the state: they start from the seed, and are saved and restored with it.
         torch.manual_seed(recipe.training.seed)
         self.generator: nn.Module = method.generator
@@ -58,13 +60,43 @@ class TrainingState:
     def set_learning_rates(self) -> None:
         """Set both rates for the next step."""
         settings = self.method.optimizer
-        factor = rate_factor(self.step, self.recipe.training.steps, settings)
+        factor = rate_factor(self.step, *self._used_and_budget, settings)
         for optimizer, rate in (
             (self.generator_optimizer, settings.generator_rate),
             (self.critic_optimizer, settings.critic_rate),
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is used up."""
+        used, budget = self._used_and_budget
+        return used >= budget
+
+    def spend(self, seconds: float) -> None:
+        """Count the time of a step towards a wall-clock budget. Every rank calls this after every step.
+
+        The longest time of all ranks counts, on each of them: they must stop after the same step, and use the
+        same learning rates until then.
+        """
+        if not self._is_timed:
+            return
+        if dist.is_available() and dist.is_initialized():
+            longest = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+            dist.all_reduce(longest, dist.ReduceOp.MAX)
+            seconds = longest.item()
+        self.seconds += seconds
+
+    @property
+    def _is_timed(self) -> bool:
+        return self.recipe.training.budget == "wall_clock"
+
+    @property
+    def _used_and_budget(self) -> tuple[float, float]:
+        """In seconds with a wall-clock budget, else in steps."""
+        training = self.recipe.training
+        return (self.seconds, training.seconds) if self._is_timed else (self.step, training.steps)
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors and plain numbers (readable with ``weights_only=True``)."""
@@ -77,6 +109,9 @@ class TrainingState:
             "ema": self.ema.state_dict(),
             "random": torch.get_rng_state(),
         }
+        if self._is_timed:
+            # Only there: with a budget of steps the time decides nothing, and equal states have equal checkpoints.
+            state["seconds"] = self.seconds
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
         return state
@@ -89,6 +124,7 @@ class TrainingState:
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.ema.load_state_dict(state["ema"])
         self.step = int(state["step"])
+        self.seconds = float(state["seconds"]) if self._is_timed else 0.0
         torch.set_rng_state(state["random"].cpu())
         if self.device.type == "cuda" and "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)

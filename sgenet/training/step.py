@@ -27,7 +27,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     terms: Terms = {}
     precision = state.recipe.training.precision
     with torch.autocast(state.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        prediction = state.generator(batch.image, batch.hole_mask)
+        prediction = state.generator(*state.method.training_inputs(batch))
         if objective.trains_critic:
             terms = objective.critic_terms(batch, prediction, state.critic)
     if objective.trains_critic:

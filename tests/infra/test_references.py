@@ -50,7 +50,7 @@ def test_the_command_line_knows_every_command(arguments: str, capsys: pytest.Cap
         main([*words, "--help"])
     assert left.value.code == 0, capsys.readouterr().err
     settings = load(ROOT / "params.yaml")
-    known = {"dataset": settings.data, "method": (*settings.methods, "gated_conv", "edge_connect")}
+    known = {"dataset": settings.data, "method": (*settings.methods, "gated_conv", "edge_connect", "spg_net")}
     for option, names in known.items():
         if f"--{option}" in words:
             value = words[words.index(f"--{option}") + 1]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from ticking import set_clock
 from tiny import DATASET, METHOD, tiny_job, tiny_recipe, tiny_settings
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
@@ -119,7 +120,7 @@ def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Pa
 def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
     assert "would           start from the beginning, 8 steps" in _said(job)
-    assert train(job, Place(), _StopAfter(5)) == 5
+    assert train(job, Place(), _StopAfter(5)) == (5, False)
     assert f"run key         {job.run_key}" in _said(job)
     assert "would           continue after step 5 of 8" in _said(job)
 
@@ -131,6 +132,19 @@ def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_
 
     train(job, Place(), _StopAfter(99))
     assert "would           train no step: all 8 are done" in _said(job)
+
+
+@pytest.mark.slow
+def test_it_says_how_much_of_a_wall_clock_budget_is_left(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch)
+    job = tiny_job(tiny_dataset, tmp_path / "storage", budget="wall_clock", seconds=3.5)
+    assert "would           start from the beginning, 3.5 seconds of training" in _said(job)
+    assert train(job, Place(), _StopAfter(2)) == (2, False)
+    assert "would           continue after step 2, 2 of 3.5 seconds used" in _said(job)
+    assert train(job, Place(), _StopAfter(99)) == (4, True)
+    assert "would           train no step: all 3.5 seconds are used" in _said(job)
 
 
 def test_the_command_prints_the_key_of_the_training_and_writes_nothing(

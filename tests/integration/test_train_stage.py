@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from ticking import set_clock
 from tiny import DATASET, METHOD, tiny_settings
 
 from pipelines.stages import train
@@ -56,6 +57,18 @@ def test_stage_releases_a_model_and_a_rerun_is_the_same_run(
     steps = [metric.step for metric in tracking.get_metric_history(run_id, "loss/reconstruction")]
     assert steps == [1, 2, 3, 4]
     assert {file.path for file in tracking.list_artifacts(run_id, "model")} >= {"model/model.safetensors"}
+
+
+def test_the_clock_may_end_it_and_a_rerun_trains_no_more(
+    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch)
+    facts = _run(tiny_dataset, tmp_path, budget="wall_clock", seconds=5.5)
+    assert (facts["steps"], facts["seconds"]) == (6, 6.0)
+    assert len((tmp_path / "model" / "losses.csv").read_text().splitlines()) == 1 + 6
+    shutil.rmtree(tmp_path / "model")
+    assert _run(tiny_dataset, tmp_path, budget="wall_clock", seconds=5.5) == facts
+    assert load_released(tmp_path / "model").recipe.training.seconds == 5.5
 
 
 def test_another_seed_is_another_run(tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient) -> None:

@@ -1,7 +1,8 @@
-"""GatedConv and EdgeConnect on two data-parallel ranks: the gradients of one process with the whole batch."""
+"""GatedConv, EdgeConnect and SPG-Net on two data-parallel ranks: the gradients of one process with the whole batch."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
-from sgenet.settings import EdgeConnectSettings, GatedConvSettings, Recipe, TrainingSettings
+from sgenet.settings import (
+    CriticSettings,
+    EdgeConnectSettings,
+    GatedConvSettings,
+    Recipe,
+    SPGNetSettings,
+    TrainingSettings,
+)
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -27,20 +35,29 @@ def _recipe() -> Recipe:
         edge_connect=EdgeConnectSettings(
             width=4, num_blocks=1, critic_width=4, style=10.0, perceptual_weights="random"
         ),
+        spg_net=SPGNetSettings(
+            width=4,
+            num_blocks=1,
+            segmenter_width=4,
+            critic=CriticSettings(width=4, num_layers=1, num_scales=2),
+            perceptual_weights="random",
+            segmentation=1.0,
+            reconstruction=1.0,
+        ),
         training=TrainingSettings(steps=4, batch_size=WORLD, precision="float32"),
     )
 
 
 def _batch(pictures: slice) -> InpaintingBatch:
-    """Pictures whose holes differ in size, so that means over holes differ from rank to rank."""
+    """Pictures that differ in the sizes of hole and labelled part, so that means over them differ from rank to rank."""
     rng = torch.Generator().manual_seed(4)
     image = torch.rand(WORLD, 3, 32, 32, generator=rng) * 2 - 1
     hole_mask = torch.zeros(WORLD, 1, 32, 32)
     hole_mask[0, :, 4:12, 4:12] = 1
     hole_mask[1, :, 2:30, 8:30] = 1
-    return InpaintingBatch(
-        image[pictures], hole_mask[pictures], torch.zeros(WORLD, 32, 32, dtype=torch.int64)[pictures]
-    )
+    label = torch.randint(3, (WORLD, 32, 32), generator=rng)
+    label[0, 20:] = 255
+    return InpaintingBatch(image[pictures], hole_mask[pictures], label[pictures])
 
 
 def _gradients(name: str, pictures: slice) -> dict[str, Tensor]:
@@ -67,7 +84,29 @@ def _rank(rank: int, name: str, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("name", ["gated_conv", "edge_connect"])
+def _spend(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
+    training = TrainingSettings(budget="wall_clock", seconds=4.0, batch_size=WORLD, precision="float32")
+    recipe = dataclasses.replace(_recipe(), training=training)
+    state, rates = TrainingState(build_method("gated_conv", recipe, 3), recipe), []
+    while not state.finished:
+        state.set_learning_rates()
+        rates.append(state.generator_optimizer.param_groups[0]["lr"])
+        state.step += 1
+        # In turn, one rank takes two seconds and the other half a second.
+        state.spend(2.0 if state.step % WORLD == rank else 0.5)
+    torch.save((state.step, state.seconds, rates), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_use_up_a_wall_clock_budget_together(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_spend, (tmp_path,), nprocs=WORLD)
+    one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD))
+    assert one == other
+    assert one[:2] == (2, 4.0)
+
+
+@pytest.mark.parametrize("name", ["gated_conv", "edge_connect", "spg_net"])
 def test_two_ranks_have_the_gradients_of_one(name: str, tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_rank, (name, tmp_path), nprocs=WORLD)
     together = torch.load(tmp_path / "gradients.pt", weights_only=True)

@@ -61,6 +61,15 @@ def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
     assert _distance(state, expected_state) < 0.02 * _distance(start, expected_state)
 
 
+def test_two_workers_stop_together_when_their_time_is_used_up(tiny_dataset: Path, tmp_path: Path) -> None:
+    timed = {"budget": "wall_clock", "seconds": 1.0, "validate_every": 0, "steps": 1}
+    history, state = _train(tiny_job(tiny_dataset, tmp_path, **timed), workers=2)
+    assert state.seconds >= 1.0
+    assert [row.step for row in history.losses] == list(range(1, state.step + 1))
+    # What counts is the longest time of both ranks; the history is rank 0's.
+    assert history.seconds <= state.seconds + 1e-6
+
+
 def test_a_lost_worker_is_replaced_and_nothing_is_lost(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +102,8 @@ def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[Histo
     launch(job, RunSettings(workers=workers, cpus_per_worker=1, max_failures=max_failures))
     store = CheckpointStore(job.checkpoints, keep=1)
     state = build_state(job)
-    assert store.load_newest(state, print) == job.recipe.training.steps
+    store.load_newest(state, print)
+    assert state.finished
     return store.load_history(state.step), state
 
 

@@ -1,4 +1,4 @@
-"""GatedConv and EdgeConnect in the settings file: published unless said otherwise, and checked like the rest."""
+"""The baselines in the settings file: published unless said otherwise, and checked like the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.params import parse
 from pipelines.report.collect import TITLES
 from sgenet.errors import SettingsError
 from sgenet.methods.build import GENERATORS, perceptual_weights
-from sgenet.settings import EdgeConnectSettings, LossSettings, Recipe
+from sgenet.settings import EdgeConnectSettings, LossSettings, Recipe, SPGNetSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,6 +53,12 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
         ("edge_connect", "sigma", 0, "edge_connect.sigma (0.0) must be positive"),
         ("edge_connect", "optimizer", {"betas": [0, 1]}, "edge_connect.optimizer.betas ([0.0, 1.0]) must lie in"),
         ("edge_connect", "smoothing", 1, "smoothing is not a setting"),
+        ("spg_net", "label_adversarial", 0, "spg_net.label_adversarial (0.0) must be positive"),
+        ("spg_net", "segmentation", -1, "spg_net.segmentation (-1.0) must be 0 or more"),
+        ("spg_net", "segmenter_width", 0, "spg_net.segmenter_width (0) must be positive"),
+        ("spg_net", "critic", {"num_scales": 0}, "spg_net.critic.num_scales (0) must be positive"),
+        ("spg_net", "critic", {"num_layers": 5}, "spg_net.critic: 5 layers at 3 scales need pictures of 384 px"),
+        ("spg_net", "optimizer", {"ema_decay": 1}, "spg_net.optimizer.ema_decay (1.0) must lie in"),
     ],
 )
 def test_each_kind_of_mistake_is_named(raw: dict[str, Any], method: str, key: str, value: Any, sentence: str) -> None:
@@ -66,16 +72,21 @@ def test_a_crop_too_small_for_a_critic_is_named_where_the_method_is_used(raw: di
     problems = _problems(raw)
     assert "data.mixed_scenes: crop (16) must be at least 33 for gated_conv" in problems
     assert "data.mixed_scenes: crop (16) must be at least 24 for edge_connect" in problems
+    assert "spg_net.critic: 2 layers at 3 scales need pictures of 48 px, but the crop is 16" in problems
     raw["methods"] = ["sge_net"]
-    assert "for gated_conv" not in _problems(raw)
+    problems = _problems(raw)
+    assert "for gated_conv" not in problems
+    assert "spg_net.critic" not in problems
 
 
 def test_the_report_is_told_which_vgg_was_used() -> None:
     recipe = Recipe(
         losses=LossSettings(perceptual=0.0, perceptual_weights="random"),
         edge_connect=EdgeConnectSettings(perceptual=0.0, style=1.0, perceptual_weights="a.pth"),
+        spg_net=SPGNetSettings(perceptual_weights="b.pth"),
     )
     used = {name: perceptual_weights(name, recipe) for name in GENERATORS}
-    assert used == {**dict.fromkeys(GENERATORS, "none"), "edge_connect": "a.pth"}
+    assert used == {**dict.fromkeys(GENERATORS, "none"), "edge_connect": "a.pth", "spg_net": "b.pth"}
+    assert perceptual_weights("spg_net", Recipe(spg_net=SPGNetSettings(perceptual=0))) == "none"
     assert perceptual_weights("edge_connect", Recipe(edge_connect=EdgeConnectSettings(perceptual=0, style=0))) == "none"
     assert perceptual_weights("gated_conv", Recipe()) == "none"

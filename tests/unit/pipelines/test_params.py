@@ -63,6 +63,22 @@ def test_no_setting_has_two_names() -> None:
         (lambda raw: raw["run"].update(cache={"gigabytes": 0}), "run.cache.gigabytes: input should be greater than 0"),
         (lambda raw: raw["recipes"]["camvid"]["training"].update(steps=0), "recipes.camvid.training.steps (0) must be"),
         (
+            lambda raw: raw["recipes"]["camvid"]["training"].update(budget="wall_clock"),
+            "recipes.camvid.training.seconds (0.0) must be a positive number for budget: wall_clock",
+        ),
+        (
+            lambda raw: raw["recipes"]["camvid"]["training"].update(budget="wall_clock", seconds=float("inf")),
+            "training.seconds (inf) must be a positive number",
+        ),
+        (
+            lambda raw: raw["recipes"]["camvid"]["training"].update(seconds=60),
+            "recipes.camvid.training.seconds (60.0) is given, but the budget is steps; set training.budget: wall_clock",
+        ),
+        (
+            lambda raw: raw["recipes"]["camvid"]["training"].update(budget="patience"),
+            "training.budget: input should be",
+        ),
+        (
             lambda raw: raw["recipes"]["camvid"]["network"].update(context="channel_fc", image_size=64),
             "image_size (64)",
         ),

@@ -86,6 +86,8 @@ def test_the_headline_numbers_are_those_of_the_metrics_file(fabricated: Path, re
         expected = [title, f"{scores['psnr']:.2f}", f"{scores['psnr_hole']:.2f}", f"{scores['ssim']:.3f}"]
         assert page.row(title)[:4] == expected
         assert page.row(title)[-1] == str(COUNT)
+        learnt = name.endswith("net")
+        assert page.row(title)[-4:-1] == (["1.2 M", "5.0 G", "10.0 min"] if learnt else ["–", "–", "–"])
     evaluated = json.loads((fabricated / RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())
     assert metrics["sge_net"] == evaluated
 
@@ -109,15 +111,41 @@ def test_the_ablation_pairs_pictures(reported: Path) -> None:
 def test_what_was_not_made_is_absent_and_named(reported: Path, page: _Page) -> None:
     assert "not shown: SG-Net" in (reported / "index.html").read_text(encoding="utf-8")
     assert not any(row and row[0] == "SG-Net" for row in page.rows)
-    assert page.row("Mean colour")[-2] == "–"  # a floor has no mIoU
+    assert page.row("Mean colour")[-5] == "–"  # a floor has no mIoU
 
 
 def test_costs_and_the_perceptual_network_are_said(page: _Page) -> None:
     rows = [row for row in page.rows if row and row[-1] == "random"]
-    assert [row[:5] for row in rows] == [
-        ["Base-Net", "1.2 M", "5.0 G", "2,000", "10.0 min"],
-        ["SGE-Net", "1.2 M", "5.0 G", "2,000", "10.0 min"],
+    assert [row[:6] for row in rows] == [
+        ["Base-Net", "1.2 M", "5.0 G", "2,000", "10.0 min", "2,000 steps"],
+        ["SGE-Net", "1.2 M", "5.0 G", "2,000", "10.0 min", "2,000 steps"],
     ]
+
+
+def test_size_work_and_time_stand_beside_every_score(page: _Page) -> None:
+    """In the headline and the ablation as columns, in the breakdowns, whose columns are methods, as rows."""
+    costs = ["parameters", "FLOPs", "training time"]
+    with_scores = [row for row in page.rows if any("PSNR" in cell for cell in row)]
+    assert len(with_scores) >= 2
+    for row in with_scores:
+        assert [cell for cell in row if cell in costs] == costs
+    parameters = [row for row in page.rows if row and row[0] == "parameters"]
+    assert parameters == [["parameters", "", "–", "–", "1.2 M", "1.2 M"]] * 2
+
+
+def test_a_wall_clock_budget_is_named_in_seconds(
+    fabricated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(fabricated / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    model = RunPaths(DATASET, "sge_net").model / "model.json"
+    description = json.loads(model.read_text())
+    description["recipe"]["training"] = {"budget": "wall_clock", "steps": 100_000, "seconds": 600.0}
+    model.write_text(json.dumps(description))
+    report.run(load(REPOSITORY / "params.yaml"), Path("report"))
+    rows = _Page(Path("report/index.html").read_text(encoding="utf-8")).rows
+    (row,) = [row for row in rows if row and row[0] == "SGE-Net" and row[-1] == "random"]
+    assert row[5] == "600 s"
 
 
 def test_names_from_the_data_cannot_become_markup(reported: Path) -> None:

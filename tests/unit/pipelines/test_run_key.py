@@ -41,6 +41,7 @@ def test_key_is_the_same_in_another_process() -> None:
         {"recipe": Recipe(losses=LossSettings(adversarial=0.02))},
         {"recipe": Recipe(training=TrainingSettings(steps=99_999))},
         {"recipe": Recipe(training=TrainingSettings(seed=2))},
+        {"recipe": Recipe(training=TrainingSettings(budget="wall_clock", seconds=60.0))},
         {"recipe": Recipe(training=TrainingSettings(log_every=51))},
         {"label_space": CAMVID},
         {"crop": 127},

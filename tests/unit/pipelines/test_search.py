@@ -27,7 +27,7 @@ from pipelines.search.space import (
 )
 from pipelines.search.trials import Trial, best_trial, common_scores, table
 from sgenet.errors import SettingsError
-from sgenet.settings import LossSettings, Recipe
+from sgenet.settings import LossSettings, Recipe, TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 SEARCH = SearchSettings()
@@ -87,6 +87,12 @@ def test_lambda_p_is_searched_only_where_vgg_can_be_had(tmp_path: Path) -> None:
 def test_trials_are_stored_and_judged_at_the_same_steps() -> None:
     training = search_recipe(Recipe(), SearchSettings(steps=600, report_every=200, grace_steps=200)).training
     assert (training.steps, training.validate_every, training.checkpoint_every) == (600, 200, 200)
+
+
+def test_trials_are_as_long_in_steps_whatever_ends_a_training() -> None:
+    timed = Recipe(training=TrainingSettings(budget="wall_clock", seconds=60.0))
+    search = SearchSettings(steps=600, report_every=200, grace_steps=200)
+    assert search_recipe(timed, search) == search_recipe(Recipe(), search)
 
 
 def test_a_trial_that_was_stopped_early_is_never_the_best() -> None:

@@ -20,6 +20,18 @@ def test_a_log_file_gets_one_plain_line_a_logged_step() -> None:
     ]
 
 
+def test_where_the_clock_ends_a_training_no_last_step_is_named() -> None:
+    text = io.StringIO()
+    with TrainingDisplay("camvid/sge_net", None, Console(file=text, width=40)) as display:
+        display.show(LOGGED)
+    assert text.getvalue().startswith("camvid/sge_net: step 20  reconstruction")
+    on_terminal = io.StringIO()
+    console = Console(file=on_terminal, force_terminal=True, width=160, legacy_windows=False)
+    with TrainingDisplay("camvid/sge_net", None, console) as display:
+        display.show(LOGGED)
+    assert "20/?" in on_terminal.getvalue()
+
+
 def test_a_terminal_gets_a_bar() -> None:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=160, legacy_windows=False)

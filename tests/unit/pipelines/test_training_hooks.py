@@ -59,23 +59,25 @@ class _Store:
 @dataclass
 class _State:
     step: int
+    finished: bool = False
+    seconds: float = 0.0
 
 
 def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
     return Recorder(History(), cast(CheckpointStore, store), supervisor)
 
 
-def _after(hook: LossHook | CheckpointHook | StopHook, step: int) -> None:
+def _after(hook: LossHook | CheckpointHook | StopHook, step: int, *, finished: bool = False, used: float = 0.0) -> None:
     metrics = StepMetrics(step, {"l1": torch.tensor(float(step))}, seconds=0.5, data_seconds=0.125, num_pictures=4)
-    hook.after_step(cast(TrainingState, _State(step)), metrics)
+    hook.after_step(cast(TrainingState, _State(step, finished, used)), metrics)
 
 
 @pytest.mark.parametrize(
-    ("step", "every", "last", "due"),
-    [(4, 2, 9, True), (3, 2, 9, False), (9, 2, 9, True), (4, 0, 9, False), (9, 0, 9, True)],
+    ("step", "every", "finished", "due"),
+    [(4, 2, False, True), (3, 2, False, False), (9, 2, True, True), (4, 0, False, False), (9, 0, True, True)],
 )
-def test_things_are_due_every_so_many_steps_and_at_the_end(step: int, every: int, last: int, due: bool) -> None:
-    assert is_due(step, every, last) == due
+def test_things_are_due_every_so_many_steps_and_at_the_end(step: int, every: int, finished: bool, due: bool) -> None:
+    assert is_due(step, every, finished) == due
 
 
 def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_before() -> None:
@@ -83,7 +85,7 @@ def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_be
     recorder = _recorder(supervisor, _Store())
     hook = LossHook(TrainingSettings(steps=5, batch_size=8, log_every=2), recorder)
     for step in range(1, 6):
-        _after(hook, step)
+        _after(hook, step, finished=step == 5)
     rows = recorder.history.losses
     assert [(row.step, row.terms["l1"], row.timed_steps, row.seconds) for row in rows] == [
         (2, 2.0, 2, 1.0),
@@ -96,11 +98,20 @@ def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_be
     assert supervisor.shown[1].seconds_left == 0.5
 
 
+def test_the_end_is_as_near_as_the_clock_says() -> None:
+    supervisor = _Supervisor()
+    settings = TrainingSettings(budget="wall_clock", seconds=60.0, batch_size=8, log_every=2)
+    hook = LossHook(settings, _recorder(supervisor, _Store()))
+    _after(hook, 2, used=42.5)
+    _after(hook, 3, used=61.0, finished=True)
+    assert [logged.seconds_left for logged in supervisor.shown] == [17.5, 0.0]
+
+
 def test_history_is_stored_before_the_state_so_that_no_checkpoint_lacks_a_row() -> None:
     store = _Store()
     hook = CheckpointHook(TrainingSettings(steps=5, checkpoint_every=2), _recorder(_Supervisor(), store))
     for step in range(1, 6):
-        _after(hook, step)
+        _after(hook, step, finished=step == 5)
     assert store.events == ["history 0", "state 2", "history 0", "state 4", "history 0", "state 5"]
 
 
@@ -145,7 +156,10 @@ def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
     validation = ValidationHook(settings, recorder, cast(Validator, validator))
     checkpoint = CheckpointHook(settings, recorder)
     for step in range(1, 7):
-        state = cast(TrainingState, SimpleNamespace(step=step, device=None, ema=SimpleNamespace(network=None)))
+        state = cast(
+            TrainingState,
+            SimpleNamespace(step=step, finished=step == 6, device=None, ema=SimpleNamespace(network=None)),
+        )
         metrics = StepMetrics(step, {}, 0.5, 0.1, 4)
         validation.after_step(state, metrics)
         checkpoint.after_step(state, metrics)

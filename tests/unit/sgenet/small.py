@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
-from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, OptimizerSettings, Recipe, TrainingSettings
+from sgenet.settings import (
+    CriticSettings,
+    LossSettings,
+    NetworkSettings,
+    OptimizerSettings,
+    Recipe,
+    SPGNetSettings,
+    TrainingSettings,
+)
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
 
@@ -55,6 +63,14 @@ def small_recipe(
         critic=CriticSettings(width=4, num_layers=1),
         losses=LossSettings(**terms | (losses or {})),
         optimizer=OptimizerSettings(**optimizer or {}),
+        spg_net=SPGNetSettings(
+            width=4,
+            num_blocks=1,
+            segmenter_width=4,
+            critic=CriticSettings(width=4, num_layers=1, num_scales=2),
+            perceptual=0.0,
+            reconstruction=1.0,
+        ),
         training=TrainingSettings(**length | training),
     )
 

@@ -1,4 +1,4 @@
-"""What GatedConv and EdgeConnect share with the paper's own methods: loop, checkpoint, release, front door."""
+"""What GatedConv, EdgeConnect and SPG-Net share with the paper's own methods: loop, checkpoint, release, front door."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import StepMetrics, fit
 from sgenet.training.state import TrainingState
 
-METHODS = ("gated_conv", "edge_connect")
-STRIDES = {"gated_conv": 8, "edge_connect": 4}
+METHODS = ("gated_conv", "edge_connect", "spg_net")
+STRIDES = {"gated_conv": 8, "edge_connect": 4, "spg_net": 16}
 LABELS = LabelSpace(("one", "two", "three"))
 
 
@@ -109,10 +109,9 @@ def test_sizes_need_only_be_divisible_by_the_stride(name: str) -> None:
 def test_a_picture_without_hole_or_without_anything_known_trains_too(name: str, filled: float) -> None:
     state, batch = _state(name), small_batch()
     hole_mask = torch.full_like(batch.hole_mask, filled)
-    prediction = state.generator(batch.image, hole_mask)
-    terms = state.method.objective.generator_terms(
-        dataclasses.replace(batch, hole_mask=hole_mask), prediction, state.method.critic
-    )
+    batch = dataclasses.replace(batch, hole_mask=hole_mask)
+    prediction = state.generator(*state.method.training_inputs(batch))
+    terms = state.method.objective.generator_terms(batch, prediction, state.method.critic)
     assert all(bool(term.isfinite()) for term in terms.values())
 
 
@@ -151,7 +150,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "rates", "betas"), [("gated_conv", (1e-4, 1e-4), (0.5, 0.999)), ("edge_connect", (1e-4, 1e-5), (0.0, 0.9))]
+    ("name", "rates", "betas"),
+    [
+        ("gated_conv", (1e-4, 1e-4), (0.5, 0.999)),
+        ("edge_connect", (1e-4, 1e-5), (0.0, 0.9)),
+        ("spg_net", (1e-4, 4e-4), (0.0, 0.9)),
+    ],
 )
 def test_each_method_has_its_published_optimizer_and_not_the_recipe_s(
     name: str, rates: tuple[float, float], betas: tuple[float, float]
@@ -190,13 +194,18 @@ def test_a_released_model_draws_what_the_trained_one_drew(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_front_door_fills_a_picture_of_any_size_and_has_no_segmentation(name: str) -> None:
+def test_the_front_door_fills_a_picture_of_any_size_and_segments_it_where_the_method_does(name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
     hole = np.zeros((37, 50), bool)
     hole[10:20, 15:30] = True
     result = Inpainter(_generator(name), LABELS)(image, hole, details=True)
     assert np.array_equal(result.image[~hole], image[~hole])
-    assert result.label is None
+    if name == "spg_net":
+        assert result.label is not None
+        assert result.label.shape == hole.shape
+        assert len(result.scales) == 1
+    else:
+        assert result.label is None
     assert result.reliability == ()
 
 

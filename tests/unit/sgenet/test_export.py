@@ -43,7 +43,7 @@ def _run(graph: InpaintingGraph, image: npt.NDArray, hole_mask: npt.NDArray, *mo
 
 
 @pytest.mark.filterwarnings("ignore:100% of the picture")
-@pytest.mark.parametrize("name", ["base_net", "sg_net", "sge_net", "gated_conv"])
+@pytest.mark.parametrize("name", ["base_net", "sg_net", "sge_net", "gated_conv", "spg_net"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 17), (16, 32), (37, 50)])
 def test_the_graph_fills_what_the_front_door_fills(name: str, size: tuple[int, int]) -> None:
     generator = _generator(name)

@@ -234,7 +234,7 @@ def test_a_full_hole_of_a_large_picture_says_nothing_of_what_it_held():
     np.testing.assert_array_equal(filled[0].label, filled[1].label)
 
 
-@pytest.mark.parametrize("method", ["sge_net", "base_net", "gated_conv", "edge_connect"])
+@pytest.mark.parametrize("method", ["sge_net", "base_net", "gated_conv", "edge_connect", "spg_net"])
 def test_every_method_fills_large_pictures_and_many_as_each_alone(method):
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((70, 50), (20, 33), (70, 50))]

@@ -37,12 +37,12 @@ from sgenet.training.step import training_step
 )
 def test_the_rate_rises_stays_and_falls(step: int, expected: float) -> None:
     settings = OptimizerSettings(warmup_steps=4, decay_from=0.5)
-    assert rate_factor(step, 20, settings) == pytest.approx(expected)
+    assert rate_factor(step, step, 20, settings) == pytest.approx(expected)
 
 
 def test_the_rate_never_falls_where_decay_is_off() -> None:
     settings = OptimizerSettings(warmup_steps=0, decay_from=1.0)
-    assert {rate_factor(step, 7, settings) for step in range(10)} == {1.0}
+    assert {rate_factor(step, step, 7, settings) for step in range(10)} == {1.0}
 
 
 def test_each_step_uses_the_rate_of_the_schedule() -> None:

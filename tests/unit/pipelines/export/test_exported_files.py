@@ -21,7 +21,7 @@ from sgenet.export import InpaintingGraph
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
 from sgenet.methods.release import load_released, save_released
-from sgenet.settings import EdgeConnectSettings, GatedConvSettings, NetworkSettings, Recipe, TauSettings
+from sgenet.settings import EdgeConnectSettings, GatedConvSettings, NetworkSettings, Recipe, SPGNetSettings, TauSettings
 
 LABELS = LabelSpace(("sky", "sea", "meadow"))
 SIDE = 32
@@ -41,6 +41,7 @@ NETWORKS = {
     "sge_net-fraction": dataclasses.replace(SMALL, tau=TauSettings(rule="fraction_of_max")),
     "gated_conv": SMALL,
     "edge_connect": SMALL,
+    "spg_net": SMALL,
 }
 
 
@@ -50,6 +51,7 @@ def _release(folder, variant):
         network=NETWORKS[variant],
         gated_conv=GatedConvSettings(width=8),
         edge_connect=EdgeConnectSettings(width=4, num_blocks=1),
+        spg_net=SPGNetSettings(width=4, num_blocks=1, segmenter_width=4),
     )
     save_released(folder, name, build_generator(name, recipe, LABELS.num_classes), recipe, LABELS)
     return folder

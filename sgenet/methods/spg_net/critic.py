@@ -1,0 +1,46 @@
+"""The two critics of SPG-Net in one module: one of label maps, one of pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.layers.critic import CriticOutput, MultiScaleCritic
+from sgenet.settings import CriticSettings
+
+
+class SPGNetCritic(nn.Module):
+    """A multi-scale patch critic of each kind (Wang et al., CVPR 2018).
+
+    Args:
+        num_classes: K.
+        settings: of both critics.
+    """
+
+    def __init__(self, num_classes: int, settings: CriticSettings) -> None:
+        super().__init__()
+        self.label_critic = MultiScaleCritic(3 + num_classes, settings)
+        self.picture_critic = MultiScaleCritic(3, settings)
+
+    def forward(self, judged: Tensor) -> CriticOutput:
+        """Judge label maps and pictures.
+
+        Args:
+            judged: what :func:`judged` makes.
+
+        Returns:
+            Logits and features of every scale of the label critic, then as many of the picture critic.
+        """
+        labels, pictures = self.label_critic(judged[:, :-3]), self.picture_critic(judged[:, -3:])
+        return CriticOutput((*labels.logits, *pictures.logits), (*labels.features, *pictures.features))
+
+
+def judged(corrupted: Tensor, label: Tensor, picture: Tensor) -> Tensor:
+    """What the critic judges, as one tensor (B, 3 + K + 3, H, W).
+
+    Args:
+        corrupted: (B, 3, H, W) in [-1, 1], 0 in the hole: label maps are judged beside it.
+        label: (B, K, H, W) class probabilities, or 0 and 1; all 0 where the label is to be ignored.
+        picture: (B, 3, H, W) in [-1, 1], judged alone.
+    """
+    return torch.cat((corrupted, label, picture), dim=1)

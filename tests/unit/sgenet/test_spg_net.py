@@ -1,0 +1,364 @@
+"""SPG-Net: its layer tables, what each network sees, who learns from what, its losses by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small import NUM_CLASSES, small_batch
+from torch import Tensor, nn
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.errors import CheckpointError
+from sgenet.layers.critic import CriticOutput
+from sgenet.losses.vgg import VGG
+from sgenet.methods.build import build_method, count_parameters
+from sgenet.methods.spg_net.critic import SPGNetCritic, judged
+from sgenet.methods.spg_net.labels import one_hot
+from sgenet.methods.spg_net.network import SPGNetGenerator, Stage, training_inputs
+from sgenet.methods.spg_net.objective import SPGNetObjective, weighted_perceptual
+from sgenet.methods.spg_net.segmenter import InputSegmenter
+from sgenet.settings import CriticSettings, Recipe, SPGNetSettings
+
+CRITIC = CriticSettings(width=4, num_layers=1, num_scales=2)
+
+
+def _settings(**changes: Any) -> SPGNetSettings:
+    small = {"width": 4, "num_blocks": 1, "segmenter_width": 4, "critic": CRITIC, "perceptual": 0.0}
+    return SPGNetSettings(**{**small, **changes})
+
+
+def _generator(**changes: Any) -> SPGNetGenerator:
+    torch.manual_seed(3)
+    return SPGNetGenerator(NUM_CLASSES, _settings(**changes))
+
+
+def _convolution(kernel: int, in_channels: int, out_channels: int) -> int:
+    """Weights and biases."""
+    return kernel * kernel * in_channels * out_channels + out_channels
+
+
+def _normed(kernel: int, in_channels: int, out_channels: int) -> int:
+    """And a scale and a shift a channel."""
+    return _convolution(kernel, in_channels, out_channels) + 2 * out_channels
+
+
+def _stage_by_hand(in_channels: int, out_channels: int) -> int:
+    """The published layer table at its published width of 64."""
+    down = [_normed(3, 64, 128), _normed(3, 128, 256), _normed(3, 256, 512)]
+    blocks = 9 * 2 * _normed(3, 512, 512)
+    up = [_normed(4, 512, 256), _normed(4, 256, 128), _normed(4, 128, 64), _normed(4, 64, 64)]
+    return _normed(7, in_channels, 64) + sum(down) + blocks + sum(up) + _convolution(7, 64, out_channels)
+
+
+def test_the_networks_have_the_published_layers() -> None:
+    generator = SPGNetGenerator(8, SPGNetSettings())
+    assert count_parameters(generator.label_stage) == _stage_by_hand(3 + 8, 8)
+    assert count_parameters(generator.picture_stage) == _stage_by_hand(3 + 8, 3)
+    assert count_parameters(generator.picture_stage) == pytest.approx(47.0e6, rel=0.01)
+
+
+def test_the_features_of_a_stage_at_each_layer() -> None:
+    stage, seen = Stage(5, 2, 4, 2), []
+    layers = [stage.stem, *stage.down, *stage.blocks, *stage.up, stage.head]
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape[1:])))
+    stage(torch.zeros(1, 5, 48, 80))
+    assert seen == [
+        (4, 24, 40),
+        (8, 12, 20),
+        (16, 6, 10),
+        (32, 3, 5),
+        (32, 3, 5),
+        (32, 3, 5),
+        (16, 6, 10),
+        (8, 12, 20),
+        (4, 24, 40),
+        (4, 48, 80),
+        (2, 48, 80),
+    ]
+
+
+def test_the_input_segmenter_at_each_layer() -> None:
+    segmenter, seen = InputSegmenter(NUM_CLASSES, 4), []
+    for layer in (*segmenter.down, *reversed(segmenter.up), segmenter.head):
+        layer.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape[1:])))
+    segmenter(torch.zeros(1, 3, 32, 48), torch.zeros(1, 1, 32, 48))
+    down = [(4, 32, 48), (8, 16, 24), (16, 8, 12), (32, 4, 6), (32, 2, 3)]
+    assert seen == [*down, *reversed(down[:-1]), (NUM_CLASSES, 32, 48)]
+    by_hand = sum(_normed(3, i, o) for i, o in ((4, 4), (4, 8), (8, 16), (16, 32), (32, 32)))
+    by_hand += sum(_normed(3, i, o) for i, o in ((12, 4), (24, 8), (48, 16), (64, 32)))
+    assert count_parameters(segmenter) == by_hand + _convolution(3, 4, NUM_CLASSES)
+
+
+def test_a_plain_label_map_is_not_forgotten() -> None:
+    """What a normalisation of each channel alone would do: the same features whichever class fills the picture."""
+    stage = Stage(NUM_CLASSES, 3, 16, 1)
+    sky, water = (one_hot(torch.full((1, 32, 32), index, dtype=torch.int64), NUM_CLASSES) for index in range(2))
+    assert not torch.allclose(stage(sky), stage(water), atol=1e-3)
+
+
+def test_one_hot_has_nothing_where_there_is_no_class() -> None:
+    label = torch.tensor([[[2, 0, 255, 7]]])
+    assert one_hot(label, 3)[0, :, 0].T.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def _inputs_of(module: nn.Module) -> list[Tensor]:
+    seen: list[Tensor] = []
+    module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    return seen
+
+
+def test_the_label_stage_starts_from_the_given_labels_with_their_hole_cut_out() -> None:
+    generator, batch = _generator(), small_batch()
+    seen = _inputs_of(generator.label_stage)
+    prediction = generator(*training_inputs(batch))
+    assert torch.equal(seen[0][:, :3], batch.corrupted)
+    given = torch.where(batch.hole_mask > 0.5, 0.0, one_hot(batch.label, NUM_CLASSES))
+    labelled = (batch.label != 255)[:, None].expand_as(given)
+    assert torch.equal(seen[0][:, 3:][labelled], given[labelled])
+    # Where there is no label, what the segmenter says; and no class in the hole.
+    own = one_hot(prediction.auxiliary["input_label_logits"].argmax(dim=1), NUM_CLASSES)
+    unlabelled = ~labelled & (batch.hole_mask <= 0.5)
+    assert bool(unlabelled.any())
+    assert torch.equal(seen[0][:, 3:][unlabelled], own[unlabelled])
+    assert not seen[0].requires_grad
+
+
+def test_without_labels_the_segmenter_decides_as_if_it_had_been_given() -> None:
+    generator, batch = _generator(), small_batch()
+    seen = _inputs_of(generator.label_stage)
+    with torch.no_grad():
+        alone = generator(batch.image, batch.hole_mask)
+        own = alone.auxiliary["input_label_logits"].argmax(dim=1)
+        unknown = torch.full_like(own, 255)
+        given, silent = (generator(batch.image, batch.hole_mask, label) for label in (own, unknown))
+    assert torch.equal(seen[0], seen[1])
+    for other in (given, silent):
+        assert torch.equal(alone.image, other.image)
+        assert torch.equal(alone.label_logits[0], other.label_logits[0])
+    assert bool((seen[0][:, 3:].sum(dim=1, keepdim=True) == 1 - batch.hole_mask).all())
+
+
+def test_labels_in_the_hole_are_never_seen() -> None:
+    generator, batch = _generator().eval(), small_batch()
+    hole = batch.hole_mask[:, 0] > 0.5
+    other = torch.where(hole, (batch.label + 1) % NUM_CLASSES, batch.label)
+    assert not torch.equal(other, batch.label)
+    with torch.no_grad():
+        one, two = (generator(batch.image, batch.hole_mask, label) for label in (batch.label, other))
+        elsewhere = generator(batch.image, batch.hole_mask, torch.where(hole, batch.label, 0))
+    assert torch.equal(one.image, two.image)
+    assert torch.equal(one.label_logits[0], two.label_logits[0])
+    assert not torch.equal(one.image, elsewhere.image)
+
+
+def test_a_label_map_of_another_size_is_refused() -> None:
+    batch = small_batch()
+    with pytest.raises(ValueError, match="known_label must have the shape"):
+        _generator()(batch.image, batch.hole_mask, batch.label[:, 1:])
+
+
+def test_the_picture_stage_is_guided_by_the_completed_label_map() -> None:
+    generator, batch = _generator(), small_batch()
+    seen = _inputs_of(generator.picture_stage)
+    prediction = generator(*training_inputs(batch))
+    expected = torch.cat((batch.corrupted, prediction.label_logits[0].softmax(dim=1)), dim=1)
+    assert torch.equal(seen[0], expected.detach())
+    assert not seen[0].requires_grad
+
+
+def _moves(weight: nn.Parameter) -> bool:
+    return weight.grad is not None and bool(weight.grad.any())
+
+
+def test_each_term_trains_its_own_network_wholly_and_no_other() -> None:
+    settings = _settings(perceptual=10.0, perceptual_weights="random", segmentation=1.0, reconstruction=1.0)
+    torch.manual_seed(3)
+    generator, critic, batch = SPGNetGenerator(NUM_CLASSES, settings), SPGNetCritic(NUM_CLASSES, CRITIC), small_batch()
+    networks = {
+        "segmenter": generator.segmenter,
+        "label": generator.label_stage,
+        "picture": generator.picture_stage,
+    }
+    teaches = {
+        "label_adversarial": "label",
+        "label_feature_matching": "label",
+        "segmentation": "label",
+        "input_segmentation": "segmenter",
+        "adversarial": "picture",
+        "feature_matching": "picture",
+        "perceptual": "picture",
+        "reconstruction": "picture",
+    }
+    terms = SPGNetObjective(settings).generator_terms(batch, generator(*training_inputs(batch)), critic)
+    assert terms.keys() == teaches.keys()
+    for name, term in terms.items():
+        generator.zero_grad(set_to_none=True)
+        term.backward(retain_graph=True)
+        moved = {key: [_moves(weight) for weight in net.parameters()] for key, net in networks.items()}
+        assert {key for key, each in moved.items() if any(each)} == {teaches[name]}, name
+        assert all(moved[teaches[name]]), name
+
+
+def test_in_training_the_method_is_taught_with_labels() -> None:
+    recipe = Recipe(spg_net=_settings())
+    method, batch = build_method("spg_net", recipe, NUM_CLASSES), small_batch()
+    assert method.training_inputs(batch)[2] is batch.label
+    assert len(build_method("gated_conv", recipe, NUM_CLASSES).training_inputs(batch)) == 2
+
+
+def test_each_critic_sees_its_own_part() -> None:
+    torch.manual_seed(0)
+    critic = SPGNetCritic(NUM_CLASSES, CRITIC).eval()
+    parts = torch.rand(1, 3, 32, 32), torch.rand(1, NUM_CLASSES, 32, 32), torch.rand(1, 3, 32, 32)
+    expected = critic(judged(*parts))
+    assert len(expected.logits) == 4  # two scales each
+    assert len(expected.features) == 8  # of two layers each
+    for index, changed in enumerate([{0, 1}, {0, 1}, {2, 3}]):
+        other = critic(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
+        pairs = zip(other.logits, expected.logits, strict=True)
+        assert {number for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)} == changed
+        pairs = zip(other.features, expected.features, strict=True)
+        halves = {number // 4 for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)}
+        assert halves == {min(changed) // 2}
+
+
+class _Means:
+    """Critics of one scale whose verdicts are means; features: two multiples of what is judged."""
+
+    def __init__(self) -> None:
+        self.judged: list[Tensor] = []
+
+    def __call__(self, judged: Tensor) -> CriticOutput:
+        self.judged.append(judged)
+        label, picture = judged[:, 3:-3], judged[:, -3:]
+        verdicts = tuple(part.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1) for part in (label, picture))
+        return CriticOutput(verdicts, (label, 2 * label, picture, 3 * picture))
+
+
+def _constant() -> tuple[InpaintingBatch, Prediction]:
+    """16 × 16 pixels of 0.5, a quarter missing, class 1 but for a last row to ignore; drawn as -0.25.
+
+    The label map is predicted as 0.25, 0.25, 0.5 everywhere; the segmenter gives the classes 0.5, 0.25, 0.25.
+    """
+    hole_mask = torch.zeros(1, 1, 16, 16)
+    hole_mask[..., :8, :8] = 1
+    label = torch.ones(1, 16, 16, dtype=torch.int64)
+    label[:, -1] = 255
+    batch = InpaintingBatch(torch.full((1, 3, 16, 16), 0.5), hole_mask, label)
+
+    def logits(*probabilities: float) -> Tensor:
+        values = torch.tensor(probabilities).log().view(1, 3, 1, 1).expand(1, 3, 16, 16)
+        return values.clone().requires_grad_()
+
+    picture = torch.full((1, 3, 16, 16), -0.25, requires_grad=True)
+    auxiliary = {"input_label_logits": logits(0.5, 0.25, 0.25)}
+    return batch, Prediction((picture,), (logits(0.25, 0.25, 0.5),), auxiliary=auxiliary)
+
+
+LABELLED = 15 / 16
+"""Share of the pixels that count."""
+
+LN4 = 1.3862944
+
+
+def test_the_generator_s_terms_by_hand() -> None:
+    batch, prediction = _constant()
+    settings = _settings(
+        label_adversarial=2.0,
+        label_feature_matching=3.0,
+        segmentation=5.0,
+        adversarial=0.5,
+        feature_matching=7.0,
+        reconstruction=11.0,
+    )
+    terms = SPGNetObjective(settings).generator_terms(batch, prediction, _Means())
+    # Of three channels, one is 1 in truth and 0.25 predicted, the others 0 against 0.25 and 0.5.
+    label_l1 = LABELLED * (0.75 + 0.25 + 0.5) / 3
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(
+        {
+            "label_adversarial": -2 * LABELLED / 3,
+            "label_feature_matching": 3 * (1 + 2) * label_l1,
+            "segmentation": 5 * LN4,
+            "input_segmentation": LN4,
+            "adversarial": -0.5 * -0.25,
+            "feature_matching": 7 * (1 + 3) * 0.75,
+            "reconstruction": 11 * 0.75,
+        },
+        rel=1e-5,
+    )
+
+
+def test_the_critics_terms_by_hand_in_one_forward() -> None:
+    batch, prediction = _constant()
+    critic = _Means()
+    terms = SPGNetObjective(_settings()).critic_terms(batch, prediction, critic)
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+        {
+            "label_critic": (1 - LABELLED / 3) + (1 + LABELLED / 3),
+            "critic": (1 - 0.5) + (1 - 0.25),
+        },
+        rel=1e-5,
+    )
+    assert len(critic.judged) == 1
+    assert torch.equal(critic.judged[0][:, :3], batch.corrupted.repeat(2, 1, 1, 1))
+    assert not critic.judged[0].requires_grad
+
+
+def test_the_published_terms_alone_by_default() -> None:
+    assert (SPGNetSettings().reconstruction, SPGNetSettings().segmentation) == (0, 0)
+    batch, prediction = _constant()
+    terms = SPGNetObjective(_settings()).generator_terms(batch, prediction, _Means())
+    assert "segmentation" not in terms
+    assert float(terms["reconstruction"].detach()) == 0
+
+
+def test_the_segmenter_is_taught_by_known_labelled_pixels_alone() -> None:
+    batch, prediction = _constant()
+    loss = SPGNetObjective(_settings()).generator_terms(batch, prediction, _Means())["input_segmentation"]
+    (gradient,) = torch.autograd.grad(loss, prediction.auxiliary["input_label_logits"])
+    touched = gradient.abs().sum(dim=1)[0] > 0
+    assert torch.equal(touched, (batch.hole_mask[0, 0] < 0.5) & (batch.label[0] != 255))
+
+
+def test_without_any_label_nothing_is_told_of_label_maps() -> None:
+    batch, prediction = _constant()
+    unlabelled = dataclasses.replace(batch, label=torch.full_like(batch.label, 255))
+    terms = SPGNetObjective(_settings(segmentation=1.0)).generator_terms(unlabelled, prediction, _Means())
+    of_labels = ("label_adversarial", "label_feature_matching", "segmentation", "input_segmentation")
+    torch.stack([terms[name] for name in of_labels]).sum().backward()
+    for logits in (prediction.label_logits[0], prediction.auxiliary["input_label_logits"]):
+        assert logits.grad is not None
+        assert not bool(logits.grad.any())
+
+
+def test_the_perceptual_term_weighs_the_activations_as_pix2pixhd() -> None:
+    vgg = VGG(19, "relu5_1", "random", "spg_net.perceptual_weights")
+    rng = torch.Generator().manual_seed(1)
+    target, predicted = (torch.rand(1, 3, 32, 32, generator=rng) * 2 - 1 for _ in range(2))
+    expected = 0.0
+    for name, weight in (("relu1_1", 32), ("relu2_1", 16), ("relu3_1", 8), ("relu4_1", 4), ("relu5_1", 1)):
+        (one,), (other,) = (vgg.activations(image, (name,)) for image in (target, predicted))
+        expected += float((one - other).abs().mean()) / weight
+    assert float(weighted_perceptual(vgg, target, predicted)) == pytest.approx(expected, rel=1e-5)
+    assert float(weighted_perceptual(vgg, target, target)) == 0
+
+
+def test_without_its_term_vgg_is_never_made(tmp_path: Path) -> None:
+    assert SPGNetObjective(_settings(perceptual_weights=str(tmp_path / "absent.pth"))).vgg is None
+    with pytest.raises(CheckpointError, match=r"^spg_net\.perceptual_weights: .*absent"):
+        SPGNetObjective(_settings(perceptual=1.0, perceptual_weights=str(tmp_path / "absent.pth")))
+
+
+def test_the_cross_entropy_term_is_pytorch_s() -> None:
+    batch, generator = small_batch(), _generator()
+    prediction = generator(*training_inputs(batch))
+    critic = SPGNetCritic(NUM_CLASSES, CRITIC)
+    terms = SPGNetObjective(_settings(segmentation=1.0)).generator_terms(batch, prediction, critic)
+    expected = F.cross_entropy(prediction.label_logits[0], batch.label, ignore_index=255)
+    assert float(terms["segmentation"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
