@@ -14,7 +14,8 @@ from pipelines.files import sha256_of_file, write_atomically
 from pipelines.layout import RunPaths
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, MethodResult, collect
-from pipelines.report.tables import headline, to_markdown
+from pipelines.report.formats import to_markdown
+from pipelines.report.tables import headline
 from sgenet.errors import CheckpointError
 
 SHIPPED = Path(__file__).parent / "shipped"

@@ -16,7 +16,8 @@ from rich.text import Text
 from pipelines.promotion.compare import EVERYTHING
 from pipelines.promotion.decision import Check, Decision, Judged, Verdict, interval, signed
 from pipelines.promotion.gate import Judgement
-from pipelines.report.tables import SCORES, Cell, Table, to_markdown
+from pipelines.report.formats import to_markdown
+from pipelines.report.tables import SCORES, Cell, Table
 from pipelines.tracking.champions import Entry
 from pipelines.tracking.decisions import RecordedDecision
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipelines.params import DataSettings, Settings
 from pipelines.report import pictures, plots, tables
 from pipelines.report.collect import TITLES, DatasetResults
+from pipelines.report.paper import published
 from pipelines.report.pictures import FigureImage, Gallery
 from pipelines.report.tables import Table
 
@@ -73,7 +74,10 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
     return DatasetSection(
         name=results.name,
         missing=[TITLES.get(name, name) for name in results.missing],
-        headline=[tables.headline(results, set_name) for set_name in sets],
+        headline=[
+            tables.headline(results, set_name, published=published(settings, results.name, set_name))
+            for set_name in sets
+        ],
         ablation=[table for set_name in sets if (table := tables.ablation(results, set_name))],
         breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
         costs=tables.costs(results),

@@ -1,15 +1,16 @@
-"""The tables of the report as plain text cells, so that page, terminal and Markdown show the same numbers."""
+"""The tables of the report as plain text cells, so that page, terminal and files show the same numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipelines.report.collect import DatasetResults, Group, MethodResult
+from pipelines.report.paper import Published
 from sgenet.evaluation.statistics import paired_difference
 
 
@@ -75,16 +76,31 @@ class Table:
         columns: titles.
         rows: cells, as many as columns.
         note: below it.
+        name: of its files, without ending.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]] = field(default_factory=list)
     note: str = ""
+    name: str = "table"
 
 
-def headline(results: DatasetResults, set_name: str, *, with_costs: bool = True) -> Table:
-    """Every method with its mean scores, their intervals and what it costs, as in Tables 1 and 4."""
+def headline(
+    results: DatasetResults,
+    set_name: str,
+    *,
+    with_costs: bool = True,
+    published: Mapping[str, Published] | None = None,
+) -> Table:
+    """Every method with its mean scores, their intervals and what it costs, as in Tables 1 and 4.
+
+    Args:
+        results: of one dataset.
+        set_name: of the holes.
+        with_costs: whether size, work and time stand beside the scores.
+        published: the paper's numbers by method, for a column of their own.
+    """
     shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
     best = {score.name: _best(score, results.methods, set_name) for score in shown}
     rows = []
@@ -97,10 +113,14 @@ def headline(results: DatasetResults, set_name: str, *, with_costs: bool = True)
         if with_costs:
             cells += _cost_cells(method)
         cells.append(Cell(str(int(metrics["num_pictures"]))))
+        if published:
+            cells.append(Cell(str(published.get(method.name, "–"))))
         rows.append(cells)
     note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ()), "N"]
-    return Table(f"Holes: {set_name}", columns, rows, note)
+    if published:
+        columns.append("paper: PSNR / SSIM / FID")
+    return Table(f"Holes: {set_name}", columns, rows, note, name=f"scores-{set_name}")
 
 
 def ablation(results: DatasetResults, set_name: str) -> Table | None:
@@ -124,7 +144,7 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
         f"{trained[0].title}: {', '.join(_COST_COLUMNS)} {costs_of_first}."
     )
     columns = ["method", *(f"Δ {score.title}" for score in scores), *_COST_COLUMNS]
-    return Table(f"Against {trained[0].title}, holes: {set_name}", columns, rows, note)
+    return Table(f"Against {trained[0].title}, holes: {set_name}", columns, rows, note, name=f"ablation-{set_name}")
 
 
 def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
@@ -141,7 +161,8 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
             [Cell(cost), Cell(""), *(Cell(_cost_cells(method)[number].text) for method in results.methods)]
             for number, cost in enumerate(_COST_COLUMNS)
         ]
-        tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, "PSNR / SSIM of the whole picture."))
+        note = "PSNR / SSIM of the whole picture."
+        tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, note, name=f"by-{grouping}-{set_name}"))
     return tables
 
 
@@ -178,7 +199,8 @@ def costs(results: DatasetResults) -> Table | None:
         "waiting for data",
         "VGG weights",
     ]
-    return Table("Size and cost", columns, rows, "FLOPs of one picture: two for each multiply-accumulate.")
+    note = "FLOPs of one picture: two for each multiply-accumulate."
+    return Table("Size and cost", columns, rows, note, name="costs")
 
 
 def confidence(results: DatasetResults) -> Table | None:
@@ -201,24 +223,8 @@ def confidence(results: DatasetResults) -> Table | None:
     if not rows:
         return None
     columns = ["method, holes", "mean in hole", "Pearson r", "Spearman ρ", "unreliable % in hole, scale 4 → 0"]
-    return Table(
-        "Confidence against hole L1", columns, rows, "Negative correlation: confident holes have small errors."
-    )
-
-
-def to_markdown(table: Table) -> str:
-    """The table as Markdown, the best of each column in bold."""
-
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    lines = [line(table.columns), line(["---"] * len(table.columns))]
-    for row in table.rows:
-        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in row]
-        lines.append(
-            line(f"{text} ({cell.detail})" if cell.detail else text for text, cell in zip(texts, row, strict=True))
-        )
-    return "\n".join([f"**{table.title}**", "", *lines, "", *([table.note, ""] if table.note else [])])
+    note = "Negative correlation: confident holes have small errors."
+    return Table("Confidence against hole L1", columns, rows, note, name="confidence")
 
 
 def _cost_cells(method: MethodResult) -> list[Cell]:

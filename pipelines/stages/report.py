@@ -13,10 +13,13 @@ from rich.table import Table as TerminalTable
 from pipelines.files import publish_folder
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, collect
+from pipelines.report.formats import FORMATS, to_markdown
 from pipelines.report.page import render
-from pipelines.report.tables import Cell, Table, ablation, costs, headline, to_markdown
+from pipelines.report.paper import published
+from pipelines.report.tables import Cell, Table, ablation, breakdowns, confidence, costs, headline
 
 PAGE = "index.html"
+TABLES = "tables"
 
 # In 80 characters, costs stand in a table below the scores, without how fast the data came.
 _NUM_COSTS = 6
@@ -27,8 +30,9 @@ def run(settings: Settings, output: Path) -> None:
 
     Args:
         settings: which datasets and methods, in which order.
-        output: folder to write: ``index.html`` (self-contained), ``table.md`` and ``metrics.json``,
-            ``{dataset: {method: {set: {score: mean}}}}``.
+        output: folder to write: ``index.html`` (self-contained), ``table.md`` with the main tables, ``metrics.json``,
+            ``{dataset: {method: {set: {score: mean}}}}``, and every table of the page by itself as
+            ``tables/<dataset>-<table>.md``, ``.csv`` and ``.tex``.
 
     Raises:
         DataError: nothing was evaluated, an evaluation is damaged, or methods were evaluated on
@@ -38,7 +42,8 @@ def run(settings: Settings, output: Path) -> None:
     metrics = {results.name: {method.name: method.metrics for method in results.methods} for results in datasets}
     with publish_folder(output) as folder:
         (folder / PAGE).write_text(render(settings, datasets), encoding="utf-8")
-        (folder / "table.md").write_text(_markdown(datasets), encoding="utf-8")
+        (folder / "table.md").write_text(_markdown(settings, datasets), encoding="utf-8")
+        _write_tables(settings, datasets, folder / TABLES)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     console = Console()
     for results in datasets:
@@ -49,12 +54,30 @@ def run(settings: Settings, output: Path) -> None:
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
-def _markdown(datasets: list[DatasetResults]) -> str:
+def _write_tables(settings: Settings, datasets: list[DatasetResults], folder: Path) -> None:
+    folder.mkdir()
+    for results in datasets:
+        for table in _all_tables(settings, results):
+            for ending, as_text in FORMATS.items():
+                (folder / f"{results.name}-{table.name}.{ending}").write_text(as_text(table), encoding="utf-8")
+
+
+def _all_tables(settings: Settings, results: DatasetResults) -> list[Table]:
+    tables: list[Table | None] = [costs(results), confidence(results)]
+    for set_name in results.sets:
+        paper = published(settings, results.name, set_name)
+        tables += [headline(results, set_name, published=paper), ablation(results, set_name)]
+        tables += breakdowns(results, set_name)
+    return [table for table in tables if table is not None]
+
+
+def _markdown(settings: Settings, datasets: list[DatasetResults]) -> str:
     parts = []
     for results in datasets:
         parts.append(f"## {results.name}\n")
         for set_name in results.sets:
-            parts.append(to_markdown(headline(results, set_name)))
+            paper = published(settings, results.name, set_name)
+            parts.append(to_markdown(headline(results, set_name, published=paper)))
             if compared := ablation(results, set_name):
                 parts.append(to_markdown(compared))
     return "\n".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -101,6 +102,15 @@ def test_the_best_of_a_column_is_marked_and_no_other(reported: Path) -> None:
     lines = (reported / "table.md").read_text(encoding="utf-8").splitlines()
     marked = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.count("**") > 2]
     assert set(marked) == {"SGE-Net"}
+
+
+def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page) -> None:
+    names = {path.name for path in (reported / "tables").iterdir()}
+    tables = ("scores-centre", "ablation-centre", "by-stratum-centre", "by-hole_ratio-centre", "costs", "confidence")
+    assert names == {f"{DATASET}-{table}.{ending}" for table in tables for ending in ("md", "csv", "tex")}
+    rows = list(csv.DictReader((reported / "tables" / f"{DATASET}-scores-centre.csv").open(encoding="utf-8")))
+    assert [row["method"] for row in rows] == ["Mean colour", "Telea", "Base-Net", "SGE-Net"]
+    assert rows[-1]["PSNR ↑"] == page.row("SGE-Net")[1]
 
 
 def test_the_ablation_pairs_pictures(reported: Path) -> None:
