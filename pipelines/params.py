@@ -135,12 +135,14 @@ class EvaluationSettings(_Strict):
         split: the split whose pictures are used.
         batch_size: pictures at a time; no result depends on it.
         num_figure_pictures: pictures shown in the report's figures.
+        num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
         floors: methods without learning that go through the same evaluator.
     """
 
     split: Literal["train", "val"] = "val"
     batch_size: int = Field(default=8, gt=0)
     num_figure_pictures: int = Field(default=6, gt=0)
+    num_worst_pictures: int = Field(default=4, ge=0)
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
 
 

@@ -39,6 +39,7 @@ class Block:
         crop: side of the square that is cut out of each.
         num_classes: of the labels.
         examples: keys of the pictures to keep.
+        num_worst: pictures to keep because their holes are filled worst.
     """
 
     shards: Path
@@ -51,6 +52,7 @@ class Block:
     crop: int
     num_classes: int
     examples: frozenset[str]
+    num_worst: int
 
 
 def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
@@ -64,7 +66,7 @@ def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
     with _one_thread():
-        return score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples)
+        return score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples, block.num_worst)
 
 
 def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:

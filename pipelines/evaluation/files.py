@@ -5,7 +5,8 @@
 ``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over pictures
 ``pictures.parquet``       a row for every picture and set, with all its scores and confusion counts
 ``strata.csv``             the same scores per scene complexity and per hole-ratio bin
-``pictures/``              original, corrupted, inpainted, labels of the example pictures
+``pictures/``              original, corrupted, inpainted, labels of the example pictures and of the worst
+``worst.json``             ``{set: [{key, psnr_hole}]}``, the pictures whose holes are filled worst
 ``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.evaluation.walk import Example
+from pipelines.evaluation.walk import Example, Failure
 from sgenet.figures import (
     Sample,
     confidence_figure,
@@ -22,6 +24,7 @@ from sgenet.label_space import LabelSpace
 
 PICTURES_FOLDER = "pictures"
 FIGURES_FOLDER = "figures"
+WORST = "worst.json"
 
 Picture = npt.NDArray[np.uint8]
 
@@ -47,6 +50,31 @@ def write_examples(folder: Path, set_name: str, examples: list[Example], label_s
     if overview:
         titles = [kind.replace("_", " ") for kind in _overview_kinds(examples)]
         _save(grid(overview, titles), folder / FIGURES_FOLDER / f"{set_name}-overview.png")
+
+
+def write_failures(folder: Path, worst: Mapping[str, Sequence[Failure]], label_space: LabelSpace) -> None:
+    """Write the pictures that were filled worst, as examples are written, and ``worst.json``: which they are.
+
+    Args:
+        folder: of the evaluation; must exist.
+        worst: by mask set, the worst first.
+        label_space: for the colours of the classes.
+    """
+    (folder / PICTURES_FOLDER).mkdir(exist_ok=True)
+    for set_name, failures in worst.items():
+        for number, failure in enumerate(failures):
+            for kind, picture in example_pictures(failure.example, label_space).items():
+                _save(picture, failure_path(folder, set_name, number, kind))
+    listed = {
+        set_name: [{"key": failure.key, "psnr_hole": round(failure.psnr_hole, 4)} for failure in failures]
+        for set_name, failures in worst.items()
+    }
+    (folder / WORST).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def failure_path(folder: Path, set_name: str, number: int, kind: str) -> Path:
+    """Where a picture of the ``number``-th worst filling lies; kinds as for :func:`picture_path`."""
+    return folder / PICTURES_FOLDER / f"{set_name}-worst-{number:02d}-{kind}.png"
 
 
 def picture_path(folder: Path, set_name: str, number: int, kind: str) -> Path:

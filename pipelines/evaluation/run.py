@@ -15,7 +15,7 @@ from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
-from pipelines.evaluation.pictures import write_examples
+from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import choose_examples
 from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.files import sha256_of_file
@@ -80,7 +80,7 @@ def evaluate(
     table = open_index(shards).of_split(evaluation.split)
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
-    examples = choose_examples(keys, evaluation.num_figure_pictures)
+    examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_pictures)
     blocks = [
         Block(
             shards=shards,
@@ -93,6 +93,7 @@ def evaluate(
             crop=data.crop,
             num_classes=data.labels.num_classes,
             examples=frozenset(examples),
+            num_worst=evaluation.num_worst_pictures,
         )
         for first in range(0, len(table), BLOCK_PICTURES)
     ]
@@ -118,7 +119,10 @@ def evaluate(
     )
     metrics = write_scores(folder, scores, holes.ratio_bins, summary)
     for set_name, result in scores.items():
-        write_examples(folder, set_name, result.examples, data.labels)
+        # In the order they were chosen in, which is that of their numbers.
+        chosen = {example.key: example for example in result.examples}
+        write_examples(folder, set_name, [chosen[key] for key in examples], data.labels)
+    write_failures(folder, {name: result.worst for name, result in scores.items()}, data.labels)
     return metrics
 
 

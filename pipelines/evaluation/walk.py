@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.evaluation.strata import count_classes
+from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
 from sgenet.methods.release import Released
 
 
@@ -69,6 +70,15 @@ class Example:
     prediction: Prediction | None
 
 
+@dataclass(frozen=True, order=True)
+class Failure:
+    """A picture that was filled badly. Ordered by how badly, then by key."""
+
+    psnr_hole: float
+    key: str
+    example: Example = field(compare=False)
+
+
 @dataclass
 class SetScores:
     """Everything measured with one set of evaluation masks; lists have one entry a picture.
@@ -80,6 +90,7 @@ class SetScores:
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
         examples: the pictures kept for the report.
+        worst: the pictures whose holes are filled worst (lowest PSNR in the hole), the worst first.
     """
 
     evaluator: Evaluator
@@ -89,9 +100,10 @@ class SetScores:
     unreliable: dict[int, list[float]] = field(default_factory=dict)
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    worst: list[Failure] = field(default_factory=list)
 
     def extend(self, other: SetScores) -> None:
-        """Add the scores of the pictures that come next."""
+        """Add the scores of the pictures that come next; of the worst of both, as many stay as either has."""
         self.evaluator.extend(other.evaluator)
         self.keys.extend(other.keys)
         self.num_classes.extend(other.num_classes)
@@ -100,6 +112,8 @@ class SetScores:
             for scale, shares in theirs.items():
                 ours.setdefault(scale, []).extend(shares)
         self.examples.extend(other.examples)
+        # Each has as many as are kept, where it has seen that many pictures.
+        self.worst = sorted([*self.worst, *other.worst])[: max(len(self.worst), len(other.worst))]
 
 
 class HoleSource(Protocol):
@@ -116,6 +130,7 @@ def score_split(
     sets: Sequence[str],
     num_classes: int,
     example_keys: frozenset[str] = frozenset(),
+    num_worst: int = 0,
 ) -> dict[str, SetScores]:
     """Fill and score every picture once with each set of masks; the batches' sizes change no result.
 
@@ -126,12 +141,15 @@ def score_split(
         sets: names of the mask sets.
         num_classes: of the labels.
         example_keys: pictures to keep.
+        num_worst: pictures to keep because their holes are filled worst.
     """
     scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
     for batch in batches:
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
-            _add(scores[name], batch, hole_mask, fill(batch.image, hole_mask), example_keys)
+            filled = fill(batch.image, hole_mask)
+            _add(scores[name], batch, hole_mask, filled, example_keys)
+            _add_worst(scores[name], batch, hole_mask, filled, num_worst)
     return scores
 
 
@@ -163,10 +181,31 @@ def floor_fill(function: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
     return fill
 
 
-def choose_examples(keys: Sequence[str], count: int) -> list[str]:
-    """Spread ``count`` pictures evenly over the split: the same ones for every method."""
-    positions = np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)
-    return [keys[position] for position in positions]
+def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int) -> list[str]:
+    """Choose the pictures to show, the same ones for every method: of every stratum as many, if it has them.
+
+    Args:
+        keys: of the split.
+        num_classes: semantic classes of each picture.
+        count: how many.
+
+    Returns:
+        Keys from simple to complex scenes, and evenly spread over the split within a stratum.
+    """
+    strata = [
+        [key for key, number in zip(keys, num_classes, strict=True) if stratum(number) == name]
+        for name in (*STRATA, UNLABELLED)
+    ]
+    shares = [0] * len(strata)
+    for _ in range(min(count, len(keys))):
+        # One more for the stratum that has fewest so far, of those with pictures left.
+        open_strata = [index for index, members in enumerate(strata) if shares[index] < len(members)]
+        shares[min(open_strata, key=lambda index: shares[index])] += 1
+    chosen = []
+    for members, share in zip(strata, shares, strict=True):
+        positions = np.linspace(0, max(len(members) - 1, 0), share).round().astype(int)
+        chosen += [members[position] for position in positions]
+    return chosen
 
 
 def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, kept: frozenset[str]) -> None:
@@ -182,6 +221,20 @@ def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: F
             scores.examples.append(_example(batch, hole_mask, filled, index))
 
 
+def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, count: int) -> None:
+    if not count:
+        return
+    # The maps of every scale are large, and no figure of failures shows them.
+    shown = replace(filled, prediction=None)
+    for index, score in enumerate(scores.evaluator.scores[-len(batch.keys) :]):
+        if math.isnan(score.psnr_hole):
+            continue
+        bound = (scores.worst[-1].psnr_hole, scores.worst[-1].key) if len(scores.worst) == count else None
+        if bound is None or (score.psnr_hole, batch.keys[index]) < bound:
+            failure = Failure(score.psnr_hole, batch.keys[index], _example(batch, hole_mask, shown, index))
+            scores.worst = sorted([*scores.worst, failure])[:count]
+
+
 def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:
     for scale, reliability in enumerate(prediction.reliability):
         on_cpu = reliability.cpu()
@@ -193,12 +246,13 @@ def _example(batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: i
     prediction = filled.prediction
     return Example(
         key=batch.keys[index],
-        image=batch.image[index],
-        hole_mask=hole_mask[index],
-        label=batch.label[index],
-        inpainted=filled.image[index],
-        predicted_label=None if filled.label is None else filled.label[index],
-        confidence=None if filled.confidence is None else filled.confidence[index],
+        # Copies, so that the batch can be freed.
+        image=batch.image[index].clone(),
+        hole_mask=hole_mask[index].clone(),
+        label=batch.label[index].clone(),
+        inpainted=filled.image[index].clone(),
+        predicted_label=None if filled.label is None else filled.label[index].clone(),
+        confidence=None if filled.confidence is None else filled.confidence[index].clone(),
         prediction=None if prediction is None else _alone(prediction, index),
     )
 

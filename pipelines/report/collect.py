@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY
+from pipelines.evaluation.pictures import WORST
 from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import Settings
 from sgenet.errors import DataError
@@ -84,6 +85,7 @@ class MethodResult:
         summary: ``evaluation.json``.
         pictures: ``pictures.parquet``.
         training: None for a floor.
+        worst: ``worst.json``.
     """
 
     name: str
@@ -95,6 +97,7 @@ class MethodResult:
     summary: Mapping[str, Any]
     pictures: pa.Table
     training: Training | None
+    worst: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,11 @@ class DatasetResults:
     def summary(self) -> Mapping[str, Any]:
         """What every method was evaluated on."""
         return self.methods[0].summary
+
+    def strata(self) -> list[str]:
+        """The scene complexity of each row of ``pictures``."""
+        strata: list[str] = self.methods[0].pictures["stratum"].to_pylist()
+        return strata
 
     def method(self, name: str) -> MethodResult | None:
         """One of the methods, or None where it was not evaluated."""
@@ -172,6 +180,7 @@ def _read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
             summary=_read_json(folder / SUMMARY),
             pictures=pq.read_table(folder / PICTURES),
             training=None if model is None else _read_training(model),
+            worst=_read_json(folder / WORST),
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the evaluation in {folder} is damaged ({error}); run its stage again") from None

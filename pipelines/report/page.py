@@ -33,6 +33,7 @@ class DatasetSection:
         classes: class names with their colours as CSS.
         loss_curves, scatter: plots as data addresses.
         refinement, confidence_maps: Figures 6 and 7.
+        failures: Figure 11.
         provenance: names and digests of what was evaluated.
         settings: as YAML, by title: the recipes of the methods; data, holes and evaluation.
     """
@@ -50,6 +51,7 @@ class DatasetSection:
     scatter: str | None
     refinement: Sequence[FigureImage]
     confidence_maps: Sequence[FigureImage]
+    failures: Sequence[Gallery]
     provenance: Mapping[str, str]
     settings: Mapping[str, str]
 
@@ -88,6 +90,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         scatter=_embedded(plots.confidence_scatter(results)),
         refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),
         confidence_maps=pictures.method_figures(shown, 7, _NUM_FIGURES),
+        failures=[gallery for set_name in sets if (gallery := pictures.failures(shown, set_name))],
         provenance=_provenance(results),
         settings=_recipes(results) | {"Data, holes and evaluation": _data_settings(settings, results.name)},
     )

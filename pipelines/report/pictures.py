@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.evaluation.pictures import figure_path, picture_path
+from pipelines.evaluation.pictures import failure_path, figure_path, picture_path
 from pipelines.report.collect import DatasetResults, MethodResult
 
 _WEBP_QUALITY = 90
@@ -25,12 +25,14 @@ class Gallery:
         columns: what the pictures of a column are.
         rows: data addresses, as many as columns; None where a method has no such picture.
         keys: of the examples, one a row.
+        labels: what stands before each row.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | None]]
     keys: Sequence[str]
+    labels: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,22 @@ def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
     first = results.methods[0]
     columns = [(first, "corrupted", "Input"), *columns, (first, "labels", "True labels")]
     return _gallery(results, set_name, "Segmentations", columns)
+
+
+def failures(method: MethodResult, set_name: str) -> Gallery | None:
+    """The holes that a method filled worst, as Figure 11; chosen by PSNR in the hole, not by hand."""
+    listed = method.worst.get(set_name, ())
+    if not listed:
+        return None
+    kinds = {"corrupted": "Input", "inpainted": method.title, "original": "Original"}
+    if failure_path(method.folder, set_name, 0, "segmentation").exists():
+        kinds |= {"segmentation": "Segmentation", "labels": "True labels"}
+    rows = [
+        [embed_picture(failure_path(method.folder, set_name, number, kind)) for kind in kinds]
+        for number in range(len(listed))
+    ]
+    keys, labels = zip(*((failure["key"], f"{failure['psnr_hole']:.1f} dB") for failure in listed), strict=True)
+    return Gallery(f"{method.title}, holes: {set_name}", list(kinds.values()), rows, keys, labels)
 
 
 def method_figures(method: MethodResult, figure: int, num_examples: int) -> list[FigureImage]:
@@ -96,4 +114,6 @@ def _gallery(
     for number in range(len(keys)):
         paths = [picture_path(method.folder, set_name, number, kind) for method, kind, _ in columns]
         rows.append([embed_picture(path) if path.exists() else None for path in paths])
-    return Gallery(f"{title}, holes: {set_name}", [name for _, _, name in columns], rows, keys)
+    strata = dict(zip(results.methods[0].pictures["key"].to_pylist(), results.strata(), strict=True))
+    labels = [strata.get(key, "") for key in keys]
+    return Gallery(f"{title}, holes: {set_name}", [name for _, _, name in columns], rows, keys, labels)

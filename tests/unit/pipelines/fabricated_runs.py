@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from pipelines.evaluation.files import EvaluationSummary, write_scores
-from pipelines.evaluation.pictures import write_examples
-from pipelines.evaluation.walk import Example, SetScores
+from pipelines.evaluation.pictures import write_examples, write_failures
+from pipelines.evaluation.walk import Example, Failure, SetScores
 from pipelines.layout import DatasetPaths, RunPaths
 from sgenet.batch import Prediction
 from sgenet.evaluation.evaluator import Evaluator
@@ -41,6 +41,7 @@ def fabricate_evaluation(folder: Path, method: str) -> None:
     )
     write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
     write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
+    write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
 def _fabricate_scores(method: str) -> SetScores:
@@ -72,6 +73,7 @@ def _fabricate_scores(method: str) -> SetScores:
             prediction=prediction,
         )
     ]
+    scores.worst = [Failure(score, KEYS[0], scores.examples[0]) for score in (12.34, 15.6)]
     return scores
 
 

@@ -34,7 +34,7 @@ from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.release import Released
 from sgenet.settings import Recipe
 
-SIZE, COUNT = 32, 7
+SIZE, COUNT, WORST = 32, 7, 2
 EDGES = (0.01, 0.1, 0.2, 0.3)
 KEYS = tuple(f"picture-{number}" for number in range(COUNT))
 DATA = DataSettings(
@@ -81,10 +81,14 @@ def _fill() -> Fill:
 
 
 def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScores]:
-    examples = frozenset(choose_examples(KEYS, 2))
+    examples = frozenset((KEYS[0], KEYS[-1]))
     return score_split(
-        fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA.labels.num_classes, examples
+        fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA.labels.num_classes, examples, WORST
     )
+
+
+def _scores_of(batch: RawBatch) -> SetScores:
+    return score_split(_fill(), [batch], Holes(), ("wide",), DATA.labels.num_classes, num_worst=WORST)["wide"]
 
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
@@ -186,8 +190,35 @@ def test_a_mean_lies_in_its_interval(written: Path) -> None:
         assert low <= metrics["wide"][name] <= high
 
 
+def test_every_stratum_is_shown_from_simple_to_complex_scenes() -> None:
+    keys = [str(number) for number in range(12)]
+    # One simple scene, seven moderate ones, three complex ones, and one without labels.
+    num_classes = [3, 3, 6, 1, 4, 3, 9, 3, 3, 0, 5, 4]
+    assert choose_examples(keys, num_classes, 4) == ["3", "0", "2", "9"]
+    assert choose_examples(keys, num_classes, 8) == ["3", "0", "5", "11", "2", "6", "10", "9"]
+    assert sorted(choose_examples(keys, num_classes, 99), key=int) == keys
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, COUNT])
+def test_the_worst_are_those_with_the_lowest_psnr_in_the_hole(batch_size: int) -> None:
+    for scores in _scores(batch_size).values():
+        measured = {key: score.psnr_hole for key, score in zip(scores.keys, scores.evaluator.scores, strict=True)}
+        assert [failure.key for failure in scores.worst] == sorted(measured, key=lambda key: measured[key])[:WORST]
+        for failure in scores.worst:
+            assert failure.example.key == failure.key
+            assert failure.psnr_hole == measured[failure.key]
+
+
+def test_of_two_parts_the_worst_of_both_stay() -> None:
+    whole, (first, *others) = _scores()["wide"], (_scores_of(batch) for batch in _batches(2))
+    for part in others:
+        first.extend(part)
+    assert [failure.key for failure in first.worst] == [failure.key for failure in whole.worst]
+    assert first.keys == whole.keys
+
+
 def test_examples_are_spread_over_the_split_and_the_same_every_time() -> None:
     keys = [str(number) for number in range(100)]
-    assert choose_examples(keys, 4) == ["0", "33", "66", "99"]
-    assert choose_examples(keys[:2], 6) == ["0", "1"]
+    assert choose_examples(keys, [4] * 100, 4) == ["0", "33", "66", "99"]
+    assert choose_examples(keys[:2], [4, 4], 6) == ["0", "1"]
     assert [example.key for example in _scores()["small"].examples] == [KEYS[0], KEYS[-1]]

@@ -113,6 +113,15 @@ def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page)
     assert rows[-1]["PSNR ↑"] == page.row("SGE-Net")[1]
 
 
+def test_the_worst_fillings_of_the_released_method_are_shown_with_their_scores(page: _Page) -> None:
+    labels = [row[0] for row in page.rows if row and row[0].endswith(" dB")]
+    assert labels == ["12.3 dB", "15.6 dB"]
+
+
+def test_examples_say_how_complex_their_scene_is(page: _Page) -> None:
+    assert [row[0] for row in page.rows if row and row[0] == "low" and not any(row[1:])] == ["low"] * 2
+
+
 def test_the_ablation_pairs_pictures(reported: Path) -> None:
     """Every picture's hole is wrong by exactly 10 levels less: the interval has no width."""
     assert "-0.0392 (-0.0392 … -0.0392)" in (reported / "table.md").read_text(encoding="utf-8")
