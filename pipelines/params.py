@@ -136,6 +136,7 @@ class EvaluationSettings(_Strict):
         batch_size: pictures at a time; no result depends on it.
         num_figure_pictures: pictures shown in the report's figures.
         num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
+        upper_bound: score SG-Net and SGE-Net also as guided by the true labels (Fig. 1(e)).
         floors: methods without learning that go through the same evaluator.
     """
 
@@ -143,6 +144,7 @@ class EvaluationSettings(_Strict):
     batch_size: int = Field(default=8, gt=0)
     num_figure_pictures: int = Field(default=6, gt=0)
     num_worst_pictures: int = Field(default=4, ge=0)
+    upper_bound: bool = True
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
 
 

@@ -82,17 +82,18 @@ def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
 
 
 @lru_cache(maxsize=1)
-def load_model_fill(model: Path, device: str, weights_sha256: str) -> Fill:
+def load_model_fill(model: Path, device: str, weights_sha256: str, guided_by_truth: bool = False) -> Fill:
     """The filling of a released model; kept for the next block.
 
     Args:
         model: folder of the released model.
         weights_sha256: of its weights file, so that one does not pass for another.
+        guided_by_truth: as of :func:`~pipelines.evaluation.walk.model_fill`.
 
     Raises:
         CheckpointError: the folder holds no released model.
     """
-    return model_fill(load_released(model), torch.device(device))
+    return model_fill(load_released(model), torch.device(device), guided_by_truth)
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@
 ``pictures/``              original, corrupted, inpainted, labels of the example pictures and of the worst
 ``worst.json``             ``{set: [{key, psnr_hole}]}``, the pictures whose holes are filled worst
 ``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
+``upper_bound/``           the same for SG-Net and SGE-Net guided by the true labels (Fig. 1(e))
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================
 """
@@ -40,6 +41,7 @@ INTERVALS = "intervals.json"
 PICTURES = "pictures.parquet"
 BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
+UPPER_BOUND = "upper_bound"
 
 _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole")

@@ -30,12 +30,21 @@ BLOCK_PICTURES = 64
 
 
 def evaluate_model(
-    model: Path, settings: Settings, dataset: str, method: str, shards: Path, masks: Path, folder: Path
+    model: Path,
+    settings: Settings,
+    dataset: str,
+    method: str,
+    shards: Path,
+    masks: Path,
+    folder: Path,
+    *,
+    guided_by_truth: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Score a released model; see :func:`evaluate`.
 
     Args:
         model: folder of the released model.
+        guided_by_truth: score the upper bound: SG-Net or SGE-Net guided by the true labels.
 
     Raises:
         CheckpointError: the folder holds no released model, or one of another method or of other classes.
@@ -47,7 +56,7 @@ def evaluate_model(
     if settings.run.use_gpu and not torch.cuda.is_available():
         raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
     weights = sha256_of_file(model / "model.safetensors")
-    make_fill = partial(load_model_fill, model, "cuda" if settings.run.use_gpu else "cpu", weights)
+    make_fill = partial(load_model_fill, model, "cuda" if settings.run.use_gpu else "cpu", weights, guided_by_truth)
     return evaluate(make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights)
 
 

@@ -36,8 +36,9 @@ class Filled:
     prediction: Prediction | None = None
 
 
-Fill = Callable[[Tensor, Tensor], Filled]
-"""From image (B, 3, H, W) uint8 and hole mask (B, 1, H, W) uint8, 1 = missing, to :class:`Filled`."""
+Fill = Callable[[Tensor, Tensor, Tensor], Filled]
+"""From image (B, 3, H, W), hole mask (B, 1, H, W), 1 = missing, and true label (B, H, W), all uint8, to
+:class:`Filled`. Only an upper bound looks at the label."""
 
 
 class EvaluationBatch(Protocol):
@@ -147,20 +148,28 @@ def score_split(
     for batch in batches:
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
-            filled = fill(batch.image, hole_mask)
+            filled = fill(batch.image, hole_mask, batch.label)
             _add(scores[name], batch, hole_mask, filled, example_keys)
             _add_worst(scores[name], batch, hole_mask, filled, num_worst)
     return scores
 
 
-def model_fill(released: Released, device: torch.device) -> Fill:
-    """Fill holes with a trained generator, in float32 whatever it was trained in."""
+def model_fill(released: Released, device: torch.device, guided_by_truth: bool = False) -> Fill:
+    """Fill holes with a trained generator, in float32 whatever it was trained in.
+
+    Args:
+        released: the model.
+        device: where it computes.
+        guided_by_truth: guide SG-Net or SGE-Net by the true labels in place of their own: the upper bound of
+            Fig. 1(e), what a perfect segmentation would give.
+    """
     generator = released.generator.to(device)
 
     @torch.inference_mode()
-    def fill(image: Tensor, hole_mask: Tensor) -> Filled:
+    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
         normalised = image.to(device, torch.float32).div(127.5).sub(1.0)
-        prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32))
+        guide = (label.to(device, torch.int64),) if guided_by_truth else ()
+        prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
             return Filled(inpainted, prediction=prediction)
@@ -173,7 +182,7 @@ def model_fill(released: Released, device: torch.device) -> Fill:
 def floor_fill(function: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Fill:
     """Fill holes with a function of one picture from :mod:`pipelines.floors`."""
 
-    def fill(image: Tensor, hole_mask: Tensor) -> Filled:
+    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
         pictures = [np.ascontiguousarray(picture.permute(1, 2, 0).numpy()) for picture in image]
         filled = [function(picture, hole[0].numpy()) for picture, hole in zip(pictures, hole_mask, strict=True)]
         return Filled(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in filled]))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY
+from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
 from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import Settings
@@ -106,11 +106,13 @@ class DatasetResults:
 
     Attributes:
         missing: methods of the settings that have not been evaluated.
+        upper_bounds: of these methods, those guided by the true labels.
     """
 
     name: str
     methods: Sequence[MethodResult]
     missing: Sequence[str]
+    upper_bounds: Sequence[MethodResult]
 
     @property
     def sets(self) -> list[str]:
@@ -154,14 +156,16 @@ def _collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
     methods = [
         _read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
     ]
-    missing = []
+    missing, upper_bounds = [], []
     for name in settings.methods:
         paths = RunPaths(dataset, name)
         if _is_complete(paths.evaluation):
             methods.append(_read_method(name, paths.evaluation, paths.model))
+            if _is_complete(paths.evaluation / UPPER_BOUND):
+                upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, paths.model))
         else:
             missing.append(name)
-    return DatasetResults(dataset, methods, missing)
+    return DatasetResults(dataset, methods, missing, upper_bounds)
 
 
 def _is_complete(folder: Path) -> bool:
@@ -222,7 +226,7 @@ def _read_json(path: Path) -> Any:
 
 def _check_comparable(results: DatasetResults) -> None:
     """Scores may only stand in one table when they were taken on the same pictures with the same holes."""
-    for method in results.methods:
+    for method in (*results.methods, *results.upper_bounds):
         for key, what in (("shards_digest", "pictures"), ("masks_digest", "holes"), ("split", "splits")):
             if method.summary[key] != results.summary[key]:
                 raise DataError(

@@ -32,6 +32,7 @@ class DatasetSection:
         galleries: side-by-side pictures.
         classes: class names with their colours as CSS.
         loss_curves, scatter: plots as data addresses.
+        headroom: what true labels would give, a table a mask set.
         refinement, confidence_maps: Figures 6 and 7.
         failures: Figure 11.
         provenance: names and digests of what was evaluated.
@@ -42,6 +43,7 @@ class DatasetSection:
     missing: Sequence[str]
     headline: Sequence[Table]
     ablation: Sequence[Table]
+    headroom: Sequence[Table]
     breakdowns: Sequence[Table]
     costs: Table | None
     confidence: Table | None
@@ -81,6 +83,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
             for set_name in sets
         ],
         ablation=[table for set_name in sets if (table := tables.ablation(results, set_name))],
+        headroom=[table for set_name in sets if (table := tables.headroom(results, set_name))],
         breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
         costs=tables.costs(results),
         confidence=tables.confidence(results),

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipelines.report.collect import DatasetResults, Group, MethodResult
 from pipelines.report.paper import Published
+from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.statistics import paired_difference
 
 
@@ -116,11 +117,43 @@ def headline(
         if published:
             cells.append(Cell(str(published.get(method.name, "–"))))
         rows.append(cells)
+    rows += [_upper_bound_row(method, set_name, shown, with_costs, bool(published)) for method in results.upper_bounds]
     note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
+    if results.upper_bounds:
+        note += " A method guided by the true labels sees what is to be predicted: an upper bound, not a result."
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ()), "N"]
     if published:
         columns.append("paper: PSNR / SSIM / FID")
     return Table(f"Holes: {set_name}", columns, rows, note, name=f"scores-{set_name}")
+
+
+def headroom(results: DatasetResults, set_name: str) -> Table | None:
+    """What true labels in place of the predicted ones would give, and whether better segmentation is nearer to it."""
+    rows = []
+    for bound in results.upper_bounds:
+        method = results.method(bound.name)
+        assert method is not None, "an upper bound stands beside its method"
+        own, guided = (_per_picture(each, set_name, "psnr_hole") for each in (method, bound))
+        difference = paired_difference(guided, own)
+        accuracy = _hole_accuracy(method, set_name)
+        known = ~np.isnan(accuracy) & ~np.isnan(guided - own)
+        correlation = correlate(accuracy[known].tolist(), (guided - own)[known].tolist())
+        cells = [
+            Cell(method.title),
+            Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"),
+        ]
+        for estimate in (correlation.pearson, correlation.spearman):
+            detail = "" if math.isnan(estimate.low) else f"{estimate.low:z.2f} … {estimate.high:z.2f}"
+            cells.append(Cell("–" if math.isnan(estimate.value) else f"{estimate.value:z.2f}", detail))
+        rows.append([*cells, Cell(str(int(known.sum())))])
+    if not rows:
+        return None
+    columns = ["method", "Δ PSNR hole with true labels ↑", "Pearson r", "Spearman ρ", "N"]
+    note = (
+        "Gain of true labels over the predicted ones, and its correlation over pictures with the accuracy of the "
+        "segmentation in the hole. Negative: where the segmentation is right, true labels add little."
+    )
+    return Table(f"Headroom of the guidance, holes: {set_name}", columns, rows, note, name=f"headroom-{set_name}")
 
 
 def ablation(results: DatasetResults, set_name: str) -> Table | None:
@@ -225,6 +258,33 @@ def confidence(results: DatasetResults) -> Table | None:
     columns = ["method, holes", "mean in hole", "Pearson r", "Spearman ρ", "unreliable % in hole, scale 4 → 0"]
     note = "Negative correlation: confident holes have small errors."
     return Table("Confidence against hole L1", columns, rows, note, name="confidence")
+
+
+def _upper_bound_row(
+    method: MethodResult, set_name: str, shown: Sequence[Score], with_costs: bool, with_paper: bool
+) -> list[Cell]:
+    metrics = method.metrics[set_name]
+    cells = [Cell(f"{method.title}, true labels")]
+    for score in shown:
+        # The scores of a segmentation that was given say nothing.
+        given = score.name.startswith("miou")
+        cells.append(
+            Cell("–") if given else Cell(score.format(metrics.get(score.name)), _interval(score, method, set_name))
+        )
+    cells += _cost_cells(method) if with_costs else []
+    return [*cells, Cell(str(int(metrics["num_pictures"]))), *([Cell("–")] if with_paper else [])]
+
+
+def _hole_accuracy(method: MethodResult, set_name: str) -> np.ndarray:
+    """Share of each hole's labelled pixels whose class was predicted; NaN where there is none."""
+    table = method.pictures
+    rows = np.asarray(table["set"].to_pylist()) == set_name
+    counts = [np.asarray(row) for row, of_set in zip(table["confusion_hole"].to_pylist(), rows, strict=True) if of_set]
+    classes = math.isqrt(len(counts[0]))
+    right = np.array([row.reshape(classes, classes).trace() for row in counts], np.float64)
+    total = np.array([row.sum() for row in counts], np.float64)
+    shares: np.ndarray = np.divide(right, total, out=np.full(len(counts), np.nan), where=total > 0)
+    return shares
 
 
 def _cost_cells(method: MethodResult) -> list[Cell]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.evaluation.files import UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.files import publish_folder
 from pipelines.params import Settings
+from sgenet.methods.build import GUIDED_METHODS
 
 
 def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, model: Path, output: Path) -> None:
@@ -25,3 +27,7 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
     """
     with publish_folder(output) as folder:
         evaluate_model(model, settings, dataset, method, shards, masks, folder)
+        if settings.evaluation.upper_bound and method in GUIDED_METHODS:
+            bound = folder / UPPER_BOUND
+            bound.mkdir()
+            evaluate_model(model, settings, dataset, method, shards, masks, bound, guided_by_truth=True)

@@ -16,7 +16,7 @@ from pipelines.report.collect import DatasetResults, collect
 from pipelines.report.formats import FORMATS, to_markdown
 from pipelines.report.page import render
 from pipelines.report.paper import published
-from pipelines.report.tables import Cell, Table, ablation, breakdowns, confidence, costs, headline
+from pipelines.report.tables import Cell, Table, ablation, breakdowns, confidence, costs, headline, headroom
 
 PAGE = "index.html"
 TABLES = "tables"
@@ -66,7 +66,11 @@ def _all_tables(settings: Settings, results: DatasetResults) -> list[Table]:
     tables: list[Table | None] = [costs(results), confidence(results)]
     for set_name in results.sets:
         paper = published(settings, results.name, set_name)
-        tables += [headline(results, set_name, published=paper), ablation(results, set_name)]
+        tables += [
+            headline(results, set_name, published=paper),
+            ablation(results, set_name),
+            headroom(results, set_name),
+        ]
         tables += breakdowns(results, set_name)
     return [table for table in tables if table is not None]
 

@@ -18,13 +18,8 @@ from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bi
 from sgenet.inpainter.pyramid import Floats, Level
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
+from sgenet.methods.build import GUIDED_METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released
-
-GUIDED_METHODS = frozenset({"sg_net", "sge_net"})
-"""The methods whose segmentation guides the filling, so that a given one can take its place."""
-
-UNSEGMENTED_METHODS = frozenset({"gated_conv", "edge_connect"})
-"""The methods that predict no segmentation."""
 
 WORKING_SIDE = 256
 """The crop of the published trainings."""

@@ -26,6 +26,12 @@ from sgenet.settings import Recipe
 
 GeneratorBuilder = Callable[[Recipe, int], nn.Module]
 
+GUIDED_METHODS = frozenset({"sg_net", "sge_net"})
+"""The methods whose segmentation guides the filling, so that a given one can take its place."""
+
+UNSEGMENTED_METHODS = frozenset({"gated_conv", "edge_connect"})
+"""The methods that predict no segmentation."""
+
 
 def _base_net(recipe: Recipe, num_classes: int) -> nn.Module:
     return SGEGenerator(num_classes, recipe.network, guided=False, evaluated=False)

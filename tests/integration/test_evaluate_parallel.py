@@ -14,6 +14,7 @@ from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 
 from pipelines.distributed import parallel
 from pipelines.evaluation import run
+from pipelines.stages import evaluate
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
 
@@ -60,6 +61,11 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     monkeypatch.setattr(parallel, "num_usable_cores", lambda: 1)
     settings = tiny_settings(workspace / "data" / DATASET, workspace / "storage")
     data, model, here = workspace / "data" / DATASET, workspace / "runs" / DATASET / METHOD / "model", tmp_path / "here"
-    here.mkdir()
-    run.evaluate_model(model, settings, DATASET, METHOD, data / "shards", data / "masks", here)
+    evaluate.run(settings, DATASET, METHOD, data / "shards", data / "masks", model, here)
     assert _files(here) == over_processes
+
+    bound = json.loads(over_processes["upper_bound/metrics.json"])["centre"]
+    own = json.loads(over_processes["metrics.json"])["centre"]
+    # True labels stand where predicted ones would, also in the hole.
+    assert own["miou_hole"] < 0.9 < bound["miou_hole"]
+    assert own["psnr_hole"] != bound["psnr_hole"]

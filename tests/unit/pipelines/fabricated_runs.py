@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.files import UPPER_BOUND, EvaluationSummary, write_scores
 from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import Example, Failure, SetScores
 from pipelines.layout import DatasetPaths, RunPaths
@@ -21,6 +21,7 @@ SIZE, COUNT = 32, 6
 KEYS = [f"picture <{number}>" for number in range(COUNT)]
 ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 """By how much each method is wrong in the hole: SG-Net is missing on purpose."""
+ERROR_WITH_TRUE_LABELS = 5
 
 
 def fabricate_runs(root: Path) -> None:
@@ -30,12 +31,14 @@ def fabricate_runs(root: Path) -> None:
     for name in ("base_net", "sge_net"):
         paths = RunPaths(DATASET, name)
         fabricate_evaluation(root / paths.evaluation, name)
+        if name == "sge_net":
+            fabricate_evaluation(root / paths.evaluation / UPPER_BOUND, name, ERROR_WITH_TRUE_LABELS)
         fabricate_training(root / paths.model)
 
 
-def fabricate_evaluation(folder: Path, method: str) -> None:
+def fabricate_evaluation(folder: Path, method: str, error: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {"centre": _fabricate_scores(method)}
+    scores = {"centre": _fabricate_scores(method, ERRORS[method] if error is None else error)}
     summary = EvaluationSummary(
         DATASET, method, "val", "shards", "masks", "code", OUTDOOR_SCENES.names, tuple(KEYS[:1])
     )
@@ -44,13 +47,13 @@ def fabricate_evaluation(folder: Path, method: str) -> None:
     write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
-def _fabricate_scores(method: str) -> SetScores:
+def _fabricate_scores(method: str, error: int) -> SetScores:
     rng = np.random.default_rng(1)
     image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
     hole_mask = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
     hole_mask[:, :, 8:24, 8:24] = 1
-    wrong = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1) + ERRORS[method]
+    wrong = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1) + error
     inpainted = torch.where(hole_mask > 0, image + wrong, image)
     predicted = (label.long() + 1) % 8 if method.endswith("net") else None
     if predicted is not None and method == "sge_net":

@@ -144,7 +144,7 @@ def test_groups_partition_the_pictures(written: Path) -> None:
 def test_the_released_model_paints_only_the_hole() -> None:
     batch = _batches(COUNT)[0]
     hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
-    filled = _fill()(batch.image, hole_mask)
+    filled = _fill()(batch.image, hole_mask, batch.label)
     inside = hole_mask.expand_as(batch.image) > 0
     assert (filled.image[inside] == 128).all()
     assert (filled.image[~inside] == batch.image[~inside]).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -106,16 +107,35 @@ def test_the_best_of_a_column_is_marked_and_no_other(reported: Path) -> None:
 
 def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page) -> None:
     names = {path.name for path in (reported / "tables").iterdir()}
-    tables = ("scores-centre", "ablation-centre", "by-stratum-centre", "by-hole_ratio-centre", "costs", "confidence")
+    of_holes = ("scores", "ablation", "by-stratum", "by-hole_ratio", "headroom")
+    tables = ["costs", "confidence", *(f"{table}-centre" for table in of_holes)]
     assert names == {f"{DATASET}-{table}.{ending}" for table in tables for ending in ("md", "csv", "tex")}
     rows = list(csv.DictReader((reported / "tables" / f"{DATASET}-scores-centre.csv").open(encoding="utf-8")))
-    assert [row["method"] for row in rows] == ["Mean colour", "Telea", "Base-Net", "SGE-Net"]
-    assert rows[-1]["PSNR ↑"] == page.row("SGE-Net")[1]
+    methods = ["Mean colour", "Telea", "Base-Net", "SGE-Net", "SGE-Net, true labels"]
+    assert [row["method"] for row in rows] == methods
+    assert rows[3]["PSNR ↑"] == page.row("SGE-Net")[1]
 
 
 def test_the_worst_fillings_of_the_released_method_are_shown_with_their_scores(page: _Page) -> None:
     labels = [row[0] for row in page.rows if row and row[0].endswith(" dB")]
     assert labels == ["12.3 dB", "15.6 dB"]
+
+
+def test_the_upper_bound_is_a_row_that_is_never_the_best_and_names_the_headroom(
+    reported: Path, page: _Page, fabricated: Path
+) -> None:
+    row = page.row("SGE-Net, true labels")
+    bound = json.loads((fabricated / RunPaths(DATASET, "sge_net").evaluation / "upper_bound/metrics.json").read_text())
+    assert row[1] == f"{bound['centre']['psnr']:.2f}"
+    assert float(row[1]) > float(page.row("SGE-Net")[1])
+    assert row[7:9] == ["–", "–"]  # its segmentation was given
+    lines = (reported / "tables" / f"{DATASET}-scores-centre.md").read_text(encoding="utf-8").splitlines()
+    assert not any("**" in line for line in lines if "true labels |" in line)
+    (headroom,) = csv.DictReader((reported / "tables" / f"{DATASET}-headroom-centre.csv").open(encoding="utf-8"))
+    # Wrong by 10 … 15 levels without true labels, by 5 … 10 with them.
+    gains = [20 * math.log10((10 + number) / (5 + number)) for number in range(COUNT)]
+    assert headroom["Δ PSNR hole with true labels ↑"] == f"{sum(gains) / COUNT:+.2f}"
+    assert headroom["N"] == str(COUNT)
 
 
 def test_examples_say_how_complex_their_scene_is(page: _Page) -> None:
@@ -144,7 +164,7 @@ def test_costs_and_the_perceptual_network_are_said(page: _Page) -> None:
 def test_size_work_and_time_stand_beside_every_score(page: _Page) -> None:
     """In the headline and the ablation as columns, in the breakdowns, whose columns are methods, as rows."""
     costs = ["parameters", "FLOPs", "training time"]
-    with_scores = [row for row in page.rows if any("PSNR" in cell for cell in row)]
+    with_scores = [row for row in page.rows if any("PSNR" in cell for cell in row) and "Pearson r" not in row]
     assert len(with_scores) >= 2
     for row in with_scores:
         assert [cell for cell in row if cell in costs] == costs
