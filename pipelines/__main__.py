@@ -43,6 +43,14 @@ def masks(settings: Settings, dataset: str) -> None:
     stage.run(settings.masks[dataset], settings.evaluation, settings.data[dataset], paths.shards, paths.masks)
 
 
+def fit_segmenter(settings: Settings, dataset: str) -> None:
+    """Fit the segmenter that makes automatic labels; nothing to do where people labelled the dataset."""
+    from pipelines.stages import fit_segmenter as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings, dataset, paths.shards, paths.segmenter)
+
+
 def floors(settings: Settings, dataset: str) -> None:
     """Score the methods that need no training."""
     from pipelines.stages import floors as stage
@@ -106,6 +114,7 @@ DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
     "index": index,
     "shards": shards,
     "masks": masks,
+    "fit_segmenter": fit_segmenter,
     "floors": floors,
 }
 METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {

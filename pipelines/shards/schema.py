@@ -92,6 +92,21 @@ class SampleTable:
             raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
         return self.rows(rows)
 
+    def labelled(self) -> SampleTable:
+        """The samples that have a label, in the same order.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = np.flatnonzero(self.label_spans[:, 1] > 0)
+        if len(rows) == 0:
+            splits = ", ".join(sorted({str(split) for split in self.splits}))
+            raise DataError(
+                f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
+                "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
+            )
+        return self.rows(rows)
+
     def rows(self, rows: npt.NDArray[np.integer]) -> SampleTable:
         """The samples at the given positions."""
         return replace(

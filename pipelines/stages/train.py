@@ -22,14 +22,13 @@ from pipelines.storage import join
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import digest_code, run_key
-from pipelines.training.worker import build_state
-from sgenet.errors import CheckpointError
 from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
 from sgenet.methods.release import save_released
 from sgenet.training.state import TrainingState
@@ -137,16 +136,7 @@ def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: P
     Raises:
         CheckpointError: the last checkpoint is damaged.
     """
-    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
-    state = build_state(job)
-    problems: list[str] = []
-    step = store.load_newest(state, problems.append)
-    if step != job.recipe.training.steps:
-        raise CheckpointError(
-            f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
-            "run the same command again to repeat the steps it held"
-        )
-    history = store.load_history(step)
+    state, history = finished_state(job)
     facts = _facts(job, launched, digests, state, history)
     with publish_folder(output) as folder:
         save_released(folder, job.method, state.ema.network, job.recipe, job.label_space)

@@ -32,12 +32,11 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
     storage = open_storage(root)
-    data = publish_data(storage, Path(job.shards), Path(job.masks))
     return replace(
         job,
         published=root,
-        shards=data.shards,
-        masks=data.masks,
+        shards=publish_shards(Path(job.shards), storage),
+        masks=None if job.masks is None else _publish_evaluation_masks(Path(job.masks), storage),
         holes=tuple(_publish_hole(hole, storage) for hole in job.holes),
     )
 
@@ -72,8 +71,7 @@ def publish_data(storage: Storage, shards: Path, masks: Path) -> PublishedData:
     Raises:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
-    loaded = load_evaluation_masks(masks)
-    return PublishedData(publish_shards(shards, storage), _publish_masks(loaded.folder, loaded.digest, storage))
+    return PublishedData(publish_shards(shards, storage), _publish_evaluation_masks(masks, storage))
 
 
 def bring_data(root: str, note: Path, shards: Path, masks: Path) -> None:
@@ -112,13 +110,13 @@ class Inputs:
 
     Attributes:
         table: the samples of all splits.
-        masks: the fixed evaluation masks.
+        masks: the fixed evaluation masks; None for a segmenter.
         holes: how training holes are drawn, with local paths.
         shards: reads published shards; None where the shards lie in the table's folder.
     """
 
     table: SampleTable
-    masks: EvaluationMasks
+    masks: EvaluationMasks | None
     holes: tuple[HoleSettings, ...]
     shards: PublishedShards | None = None
 
@@ -140,14 +138,15 @@ def open_inputs(job: TrainingJob) -> Inputs:
         DataError: something is missing or damaged, or the storage or the disk cannot be used.
     """
     if job.published is None:
-        return Inputs(open_index(Path(job.shards)), load_evaluation_masks(Path(job.masks)), job.holes)
+        masks = None if job.masks is None else load_evaluation_masks(Path(job.masks))
+        return Inputs(open_index(Path(job.shards)), masks, job.holes)
     storage, cache = open_storage(job.published), Path(job.cache.folder).expanduser()
 
     def local(path: str) -> Path:
         fetch_files(storage, path, cache / path)
         return cache / path
 
-    masks = load_evaluation_masks(local(job.masks))
+    masks = None if job.masks is None else load_evaluation_masks(local(job.masks))
     holes = tuple(hole if hole.path is None else replace(hole, path=str(local(hole.path))) for hole in job.holes)
     table, shards = open_published(storage, job.shards, cache, int(job.cache.gigabytes * 1e9))
     return Inputs(table, masks, holes, shards)
@@ -159,6 +158,11 @@ def _publish_hole(hole: HoleSettings, storage: Storage) -> HoleSettings:
     folder = Path(hole.path)
     digest = digest_files((path for path in folder.rglob("*") if path.is_file()), folder)
     return replace(hole, path=_publish_masks(folder, digest, storage))
+
+
+def _publish_evaluation_masks(folder: Path, storage: Storage) -> str:
+    loaded = load_evaluation_masks(folder)
+    return _publish_masks(loaded.folder, loaded.digest, storage)
 
 
 def _publish_masks(folder: Path, digest: str, storage: Storage) -> str:
