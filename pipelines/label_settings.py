@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,6 +46,10 @@ class LabelSettings(BaseModel):
     batch_size: int = Field(default=4, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     recipe: SegmenterRecipe = SegmenterRecipe()
+
+    def automatic(self, folder: Path) -> Path | None:
+        """The folder of the stage ``label`` where training reads it; None where people labelled."""
+        return None if self.source == "human" else folder
 
 
 def training_recipe(recipe: SegmenterRecipe) -> Recipe:

@@ -112,8 +112,8 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
         "split": split,
         "pictures": scores.num_pictures,
         "threshold": place.settings.threshold,
-        "scores": _finite(scores.summary()),
-        "class_iou": _finite(dict(zip(names, scores.class_ious(), strict=True))),
+        "scores": finite(scores.summary()),
+        "class_iou": finite(dict(zip(names, scores.class_ious(), strict=True))),
         "calibration": scores.calibration.rows(),
     }
     (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -121,7 +121,7 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
     Image.fromarray(_sheet(place, spread(held_out(shards, split), NUM_SHOWN))).save(folder / SHEET)
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
+def finite(values: dict[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: what was measured on no pixel is null."""
     return {name: None if math.isnan(value) else value for name, value in values.items()}
 

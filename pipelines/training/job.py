@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from pipelines.label_settings import LabelSource
 from pipelines.params import CacheSettings
 from sgenet.label_space import LabelSpace
 from sgenet.segmenters.settings import SegmenterRecipe
@@ -45,6 +46,8 @@ class TrainingJob:
         checkpoints: folder or ``s3://`` address of the resumable state, of this run key alone.
         run_id: MLflow run that is logged to; None logs nowhere.
         tracking_address: of the store that has the run.
+        labels: folder of automatic labels, absolute or published as the shards are; None where people's are used.
+        label_source: which samples have them.
         segmenter: what is trained, where it is a segmenter and no inpainting method.
     """
 
@@ -63,6 +66,8 @@ class TrainingJob:
     cache: CacheSettings = field(default_factory=CacheSettings)
     run_id: str | None = None
     tracking_address: str | None = None
+    labels: str | None = None
+    label_source: LabelSource = "human"
     segmenter: SegmenterFit | None = None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -59,6 +62,29 @@ class SegmenterScores:
         self.calibration.extend(other.calibration)
         self.num_labelled += other.num_labelled
         self.num_pictures += other.num_pictures
+
+    def to_numbers(self) -> dict[str, Any]:
+        """All that was gathered, as plain numbers for a file."""
+        calibration = self.calibration
+        return {
+            "confusion": self.confusion.tolist(),
+            "trusted": self.trusted.tolist(),
+            "pixels": calibration.pixels.tolist(),
+            "correct": calibration.correct.tolist(),
+            "confidence": calibration.confidence.tolist(),
+            "num_labelled": self.num_labelled,
+            "num_pictures": self.num_pictures,
+        }
+
+    def add_numbers(self, numbers: Mapping[str, Any]) -> None:
+        """Add what :meth:`to_numbers` gave, of the same classes and threshold."""
+        self.confusion += torch.tensor(numbers["confusion"])
+        self.trusted += torch.tensor(numbers["trusted"])
+        self.calibration.pixels += torch.tensor(numbers["pixels"], dtype=torch.float64)
+        self.calibration.correct += torch.tensor(numbers["correct"], dtype=torch.float64)
+        self.calibration.confidence += torch.tensor(numbers["confidence"], dtype=torch.float64)
+        self.num_labelled += numbers["num_labelled"]
+        self.num_pictures += numbers["num_pictures"]
 
     def summary(self) -> dict[str, float]:
         """``miou``, ``pixel_accuracy``, ``calibration_error``; ``trusted_share`` of the labelled pixels, and the first
