@@ -20,7 +20,9 @@ from pipelines.segmentation.report import REPORT, score_segmenter, write_report
 from pipelines.shards.index import class_pixels, open_index
 from pipelines.shards.manifest import read_manifest
 from pipelines.storage import join
+from pipelines.tracking.address import TrackingError
 from pipelines.tracking.runs import DataInput, flat_parameters, logical_run
+from pipelines.tracking.segmenters import register_segmenter
 from pipelines.training.finished import finished_state
 from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
@@ -68,6 +70,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
             track_history(logger, history, job.recipe.training.batch_size)
         logger.results({f"segmenter/{name}": value for name, value in scores.items()}, state.step)
         logger.artifact(output)
+    _register(settings, dataset, SegmenterManifest.read(output), output.name)
 
 
 def take_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
@@ -149,6 +152,20 @@ def segmenter_folder(settings: Settings, dataset: str, folder: Path) -> Path:
     """Where the weights lie: a checkpoint of ``transformers`` stays where it is, as it may be large."""
     labels = settings.labels_of(dataset)
     return Path(labels.checkpoint or "") if labels.segmenter == "transformers" else folder
+
+
+def _register(settings: Settings, dataset: str, manifest: SegmenterManifest, path: str) -> None:
+    """Register a fitted segmenter for other datasets and machines; that the store is away costs nothing else."""
+    assert manifest.segmenter is not None, "there is one"
+    assert manifest.run_id is not None, "it was fitted in a run"
+    assert manifest.sha256 is not None, "it has weights"
+    name = f"{settings.registry.name}-segmenter-{dataset}"
+    try:
+        address = register_segmenter(name, manifest.segmenter, manifest.run_id, path, manifest.sha256)
+    except TrackingError as error:
+        print(f"the segmenter is not registered: {error}")
+    else:
+        print(f"the segmenter is registered as {address}")
 
 
 def _settle(

@@ -200,7 +200,7 @@ def _facts(
         "torch": torch.__version__,
         "git_commit": current_commit(),
         "labels": job.label_source,
-        "digests": asdict(digests),
+        "digests": {name: digest for name, digest in asdict(digests).items() if digest is not None},
     }
 
 

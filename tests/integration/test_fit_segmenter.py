@@ -20,6 +20,8 @@ from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.report import held_out
 from pipelines.shards.reader import ShardDataset
 from pipelines.stages import fit_segmenter
+from pipelines.storage import open_storage
+from pipelines.tracking.address import TrackingError
 from pipelines.training.checkpoints import CheckpointStore
 from sgenet.errors import CheckpointError
 from sgenet.segmenters.release import load_segmenter
@@ -34,6 +36,7 @@ DEEP_PARSING = {"width": 4, "context_width": 8, "local_window": 5, "context_wind
 def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return MlflowClient(address)
 
 
@@ -127,6 +130,26 @@ def test_a_fitted_segmenter_is_taken_as_it_is(tiny_dataset: Path, tmp_path: Path
     assert (after / "report.json").read_bytes() == (before / "report.json").read_bytes()
     assert SegmenterManifest.read(after).checkpoint == str(before)
     assert not (tmp_path / "second" / "storage").exists()
+
+
+def test_a_fitted_segmenter_is_found_by_its_name_its_run_and_in_s3(
+    tiny_dataset: Path, tmp_path: Path, s3_bucket: str
+) -> None:
+    fitted(tiny_dataset, tmp_path / "first")
+    folder = tmp_path / "first" / "segmenter"
+    fitted(tiny_dataset, tmp_path / "first")  # which registers nothing a second time
+    storage = open_storage(f"s3://{s3_bucket}/segmenter")
+    for name in ("model.safetensors", "model.json"):
+        storage.upload(folder / name, name)
+    run_id = SegmenterManifest.read(folder).run_id
+    for number, checkpoint in enumerate(
+        (f"models:/sge-net-segmenter-{DATASET}/1", f"runs:/{run_id}/segmenter", f"s3://{s3_bucket}/segmenter")
+    ):
+        fitted(tiny_dataset, tmp_path / str(number), checkpoint=checkpoint)
+        weights = tmp_path / str(number) / "segmenter" / "model.safetensors"
+        assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
+    with pytest.raises(TrackingError, match="has no version 2"):
+        fitted(tiny_dataset, tmp_path / "none", checkpoint=f"models:/sge-net-segmenter-{DATASET}/2")
 
 
 def test_a_segmenter_of_other_classes_is_not_taken(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from small import SIDE, Diary, all_tensors, loader, same_tensors
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
 from sgenet.evaluation.calibration import Calibration
-from sgenet.segmenters.build import build_segmenter
+from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.method import balanced_cross_entropy, class_weights, segmenter_method
-from sgenet.segmenters.settings import DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
+from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
 from sgenet.settings import Recipe, TrainingSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import fit
@@ -25,13 +25,11 @@ NUM_CLASSES = 3
 SMALL = DeepParsingSettings(width=4, context_width=6, local_window=5, context_window=3, num_contexts=2)
 
 
-def segmenter_state(steps: int = 8, seed: int = 1, rate: float = 3e-4) -> TrainingState:
+def segmenter_state(name: str = "deep_parsing", steps: int = 8, seed: int = 1, rate: float = 3e-4) -> TrainingState:
     training = TrainingSettings(steps=steps, batch_size=2, precision="float32", seed=seed)
-    recipe = SegmenterRecipe(deep_parsing=SMALL, training=training)
-    network = build_segmenter("deep_parsing", recipe, NUM_CLASSES)
-    method = segmenter_method(
-        "deep_parsing", network, (1.0, 1.0, 1.0), SegmenterOptimizer(generator_rate=rate, warmup_steps=0)
-    )
+    recipe = SegmenterRecipe(deep_parsing=SMALL, deeplab=DeepLabSettings(encoder="resnet18"), training=training)
+    network = build_segmenter(name, recipe, NUM_CLASSES)
+    method = segmenter_method(name, network, (1.0, 1.0, 1.0), SegmenterOptimizer(generator_rate=rate, warmup_steps=0))
     return TrainingState(method, Recipe(training=training))
 
 
@@ -78,12 +76,13 @@ def test_a_segmenter_learns_in_the_training_loop() -> None:
     assert after < 0.5 * before
 
 
-def test_interrupted_or_not_a_segmenter_is_the_same_to_the_bit(tmp_path: Path) -> None:
-    whole, first = segmenter_state(), segmenter_state()
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_interrupted_or_not_a_segmenter_is_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
+    whole, first = segmenter_state(name), segmenter_state(name)
     fit(whole, loader(), until_step=6)
     fit(first, loader(), until_step=3)
     save_checkpoint(first, tmp_path / "half.pt")
-    second = segmenter_state(seed=2)
+    second = segmenter_state(name, seed=2)
     load_checkpoint(second, tmp_path / "half.pt")
     diary = Diary()
     fit(second, loader(3), [diary], until_step=6)
