@@ -106,13 +106,14 @@ class MeanFieldStep(nn.Module):
             image: (B, 3, H, W) in [0, 1].
 
         Returns:
-            (B, C, H, W) logits, float32 also under autocast: sums over windows need the digits.
+            (B, C, H, W) logits, not of fewer digits than float32 under autocast either: sums over windows need them.
         """
         with torch.autocast(unary.device.type, enabled=False):
-            log_probability = F.log_softmax(unary.float(), dim=1)
+            exact = torch.promote_types(unary.dtype, torch.float32)
+            log_probability = F.log_softmax(unary.to(exact), dim=1)
             # Penalties grow with a distance: weights below 0 would turn them into rewards.
             colour, place = self.colour.clamp(min=0), self.place.clamp(min=0)
-            context = local_context(log_probability.exp(), image.float(), self.local_window, colour, place)
+            context = local_context(log_probability.exp(), image.to(exact), self.local_window, colour, place)
             return log_probability - block_minimum(self.contexts(context), self.num_contexts)
 
 

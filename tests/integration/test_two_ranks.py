@@ -61,11 +61,12 @@ def _batch(pictures: slice) -> InpaintingBatch:
 def _gradients(name: str, pictures: slice) -> dict[str, Tensor]:
     """Of both networks after the first step."""
     recipe = _recipe()
-    state, batch = TrainingState(_method(name, recipe), recipe), _batch(pictures)
+    method, batch = _method(name, recipe), _batch(pictures)
     if name in SEGMENTERS:
         # A unit of a deep network may be so close to 0 that rounding decides whether it learns: rounding less, not one.
-        state.method.generator.double()
+        method.generator.double()
         batch = replace(batch, image=batch.image.double())
+    state = TrainingState(method, recipe)
     state.distribute()
     training_step(state, batch)
     networks = {"generator": state.method.generator, "critic": state.method.critic}
