@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 from tiny import DATASET, tiny_settings
 
 from pipelines.label_settings import LabelSettings
@@ -119,6 +120,18 @@ def test_interrupted_or_not_the_weights_are_the_same(tiny_dataset: Path, tmp_pat
     fit_segmenter.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "parts" / "segmenter")
     whole, parts = (tmp_path / name / "segmenter" / "model.safetensors" for name in ("whole", "parts"))
     assert whole.read_bytes() == parts.read_bytes()
+
+
+def test_ray_workers_fit_what_one_process_does(tiny_dataset: Path, tmp_path: Path) -> None:
+    fitted(tiny_dataset, tmp_path / "here")
+    settings = labelled_by(tiny_settings(tiny_dataset, tmp_path / "there" / "storage"))
+    run = settings.run.model_copy(update={"workers": 2})
+    settings = settings.model_copy(update={"run": run})
+    fit_segmenter.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "there" / "segmenter")
+    here, there = (load_file(tmp_path / name / "segmenter" / "model.safetensors") for name in ("here", "there"))
+    assert here.keys() == there.keys()
+    for name in here:
+        assert torch.allclose(here[name], there[name], atol=1e-3), name
 
 
 def test_a_fitted_segmenter_is_taken_as_it_is(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -183,6 +183,16 @@ def test_large_pictures_are_labelled_through_windows(prepared: Path, done: Path,
     assert [sum(row["class_histogram"]) + row["num_ignored"] for row in rows] == sizes.prod(axis=1).tolist()
 
 
+def test_half_precision_labels_nearly_alike(prepared: Path, done: Path, tmp_path: Path) -> None:
+    again = labelled(prepared, tmp_path, precision="bfloat16")
+    exact, rounded = (
+        np.array([row["class_histogram"] for row in pq.read_table(folder / "labels.parquet").to_pylist()])
+        for folder in (done, again)
+    )
+    assert not np.array_equal(exact, rounded)
+    assert np.abs(exact - rounded).sum() < 0.1 * exact.sum()
+
+
 def test_people_label_by_default_and_nothing_is_looked_at(prepared: Path, tmp_path: Path) -> None:
     settings = partly_settings(prepared, tmp_path / "storage")
     label.run(settings, DATASET, tmp_path / "no shards", tmp_path / "no segmenter", tmp_path / "labels")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -171,6 +172,15 @@ def test_deeplab_says_what_it_cannot_be_built_from(
         DeepLabV3Plus(NUM_CLASSES, settings)
 
 
+def test_imagenet_weights_that_cannot_be_downloaded_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*arguments: object, **options: object) -> nn.Module:
+        raise ConnectionError("the network is unreachable")
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", no_network)
+    with pytest.raises(CheckpointError, match=r"of resnet18 cannot be downloaded .* give the path of a file"):
+        DeepLabV3Plus(NUM_CLASSES, DeepLabSettings(encoder="resnet18", weights="imagenet"))
+
+
 def test_weights_of_another_encoder_are_refused(encoder_file: Path) -> None:
     with pytest.raises(CheckpointError, match="does not hold the encoder resnet34"):
         DeepLabV3Plus(NUM_CLASSES, DeepLabSettings(encoder="resnet34", weights=str(encoder_file)))
@@ -251,8 +261,51 @@ def test_classes_of_the_same_name_map_to_one_another() -> None:
     assert same_names({0: "Sky", 5: "car", 9: "water"}, OUTDOOR_SCENES) == {0: 1, 9: 2}
 
 
+def stub_transformers(monkeypatch: pytest.MonkeyPatch, network: nn.Module, names: dict[int, str]) -> dict[str, object]:
+    """The package, as far as we use it; gives what it was asked for."""
+    asked: dict[str, object] = {}
+
+    class AutoModelForSemanticSegmentation:
+        @staticmethod
+        def from_pretrained(folder: str, **options: object) -> nn.Module:
+            if not (Path(folder) / "config.json").exists():
+                raise OSError("no config.json")
+            asked.update(options, folder=folder)
+            network.config = SimpleNamespace(id2label=names)
+            return network
+
+    package = ModuleType("transformers")
+    package.AutoModelForSemanticSegmentation = AutoModelForSemanticSegmentation  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "transformers", package)
+    return asked
+
+
+def test_a_checkpoint_of_transformers_is_read_from_its_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = FixedLogits([0.0, 5.0, 0.0])
+    asked = stub_transformers(monkeypatch, network, {0: "ship", 1: "Right", 2: "left"})
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "image_std": [2, 2, 2]}')
+    segmenter = load_transformers(tmp_path, None, SPACE)
+    assert asked == {"folder": str(tmp_path), "local_files_only": True, "use_safetensors": True}
+    probability = segmenter(torch.ones(1, 3, 8, 8)).softmax(dim=1)
+    assert int(probability[0, :, 0, 0].argmax()) == SPACE.names.index("right")
+    assert float(probability[0, SPACE.num_classes, 0, 0]) > 0  # the ship is none of them
+    assert network.seen is not None
+    assert float(network.seen.max()) == 0.5
+
+
+def test_a_folder_without_a_checkpoint_of_transformers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_transformers(monkeypatch, FixedLogits([0.0]), {0: "left"})
+    with pytest.raises(CheckpointError, match="does not hold a semantic-segmentation checkpoint"):
+        load_transformers(tmp_path, None, SPACE)
+
+
 def test_the_optional_package_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(SettingsError, match=r"pip install sgenet\[transformers\]"):
         load_transformers(tmp_path, None, SPACE)
 
