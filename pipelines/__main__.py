@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pipelines.commands import app, check, export, history, inpaint, promote, publish, rollback, serve, ship, tune, ui
 from pipelines.commands.common import Command, add_params, check_dataset
@@ -43,6 +44,22 @@ def masks(settings: Settings, dataset: str) -> None:
     stage.run(settings.masks[dataset], settings.evaluation, settings.data[dataset], paths.shards, paths.masks)
 
 
+def fit_segmenter(settings: Settings, dataset: str) -> None:
+    """Fit the segmenter that makes automatic labels; nothing to do where people labelled the dataset."""
+    from pipelines.stages import fit_segmenter as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings, dataset, paths.shards, paths.segmenter)
+
+
+def label(settings: Settings, dataset: str) -> None:
+    """Label all shards with that segmenter; nothing to do where people labelled the dataset."""
+    from pipelines.stages import label as stage
+
+    paths = DatasetPaths(dataset)
+    stage.run(settings, dataset, paths.shards, paths.segmenter, paths.labels)
+
+
 def floors(settings: Settings, dataset: str) -> None:
     """Score the methods that need no training."""
     from pipelines.stages import floors as stage
@@ -56,8 +73,8 @@ def train(settings: Settings, dataset: str, method: str) -> None:
     from pipelines.stages import train as stage
 
     paths = DatasetPaths(dataset)
-    _bring_data(settings, paths)
-    stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model)
+    labels = _bring_data(settings, paths)
+    stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model, labels)
 
 
 def dry_run(settings: Settings, dataset: str, method: str) -> None:
@@ -67,16 +84,19 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     from pipelines.training.inputs import read_published
 
     paths = DatasetPaths(dataset)
-    _bring_data(settings, paths)
-    digests = stage.read_digests(paths.shards, paths.masks)
-    job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests)
+    labels = _bring_data(settings, paths)
+    digests = stage.read_digests(paths.shards, paths.masks, labels)
+    job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
     print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))
 
 
-def _bring_data(settings: Settings, paths: DatasetPaths) -> None:
+def _bring_data(settings: Settings, paths: DatasetPaths) -> Path | None:
+    """Bring what was published and is not here; give the folder of automatic labels, where they are trained with."""
     from pipelines.training.inputs import bring_data
 
-    bring_data(settings.storage, paths.published, paths.shards, paths.masks)
+    labels = settings.labels_of(paths.dataset).automatic(paths.labels)
+    bring_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
+    return labels
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:
@@ -106,6 +126,8 @@ DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
     "index": index,
     "shards": shards,
     "masks": masks,
+    "fit_segmenter": fit_segmenter,
+    "label": label,
     "floors": floors,
 }
 METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from pipelines.datasets.build import source_problems
+from pipelines.label_settings import LabelSettings, training_recipe
 from pipelines.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
 from pipelines.training.sharing import batch_problem
 from sgenet.masks import hole_problems
@@ -22,7 +23,7 @@ from sgenet.settings import (
     TrainingSettings,
 )
 
-Check = tuple[str, object, Callable[..., bool], str]
+Check = tuple[str, object, Callable[..., object], str]
 """A setting's key, its value, what must hold, and that in words."""
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
@@ -54,6 +55,10 @@ def contradictions(settings: Settings) -> list[str]:
         if dataset in settings.data:
             problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
     problems += _search_problems(settings)
+    for dataset, labels in settings.labels.items():
+        if dataset not in settings.data:
+            problems.append(f"labels names '{dataset}', but data.{dataset} does not exist; add it or correct the name")
+        problems += [f"labels.{dataset}.{problem}" for problem in _label_problems(labels, settings)]
     for dataset, recipe in settings.recipes.items():
         crop = settings.data[dataset].crop if dataset in settings.data else None
         found = recipe_problems(recipe) + (_crop_problems(recipe, settings.methods, crop) if crop else [])
@@ -167,6 +172,28 @@ def _search_problems(settings: Settings) -> list[str]:
     return problems
 
 
+def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
+    problems = []
+    if labels.source != "human" and labels.segmenter == "transformers" and labels.checkpoint is None:
+        problems.append("checkpoint is missing; name the folder of a checkpoint of transformers")
+    if labels.class_map is not None and labels.segmenter != "transformers":
+        problems.append(f"class_map is for transformers; {labels.segmenter} has the dataset's own classes, remove it")
+    recipe, deep_parsing = labels.recipe, labels.recipe.deep_parsing
+    checks: list[Check] = [
+        ("deep_parsing.width", deep_parsing.width, lambda x: x > 0, "be positive"),
+        ("deep_parsing.context_width", deep_parsing.context_width, lambda x: x > 0, "be positive"),
+        ("deep_parsing.local_window", deep_parsing.local_window, lambda x: x > 1 and x % 2, "be odd and above 1"),
+        ("deep_parsing.context_window", deep_parsing.context_window, lambda x: x > 0 and x % 2, "be odd"),
+        ("deep_parsing.num_contexts", deep_parsing.num_contexts, lambda x: x > 0, "be positive"),
+        ("class_balance", recipe.class_balance, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+    ]
+    problems += [f"recipe.{problem}" for problem in (*_broken(checks), *recipe_problems(training_recipe(recipe)))]
+    undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
+    if undivided and settings.run.min_workers <= settings.run.max_workers:
+        problems.append(f"recipe.{undivided}")
+    return problems
+
+
 def recipe_problems(recipe: Recipe) -> list[str]:
     """Values of a recipe that are out of range, each as ``key (value) must …``."""
     network, losses, training = recipe.network, recipe.losses, recipe.training
@@ -205,6 +232,10 @@ def recipe_problems(recipe: Recipe) -> list[str]:
         ("training.validate_every", training.validate_every, lambda x: x >= 0, "be 0 or more"),
         ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
     ]
+    return _broken(checks)
+
+
+def _broken(checks: Sequence[Check]) -> list[str]:
     return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
 
 

@@ -36,6 +36,16 @@ class DatasetPaths:
         return self.root / "masks"
 
     @property
+    def segmenter(self) -> Path:
+        """Folder of the segmenter that makes automatic labels, and its report (stage ``fit_segmenter``)."""
+        return self.root / "segmenter"
+
+    @property
+    def labels(self) -> Path:
+        """Folder of automatic labels, beside the shards (stage ``label``)."""
+        return self.root / "labels"
+
+    @property
     def published(self) -> Path:
         """Where shards and masks lie in the storage (command ``publish``); travels with a job, as data do not."""
         return Path("published") / f"{self.dataset}.json"

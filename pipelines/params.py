@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from pipelines.label_settings import LabelSettings
 from sgenet import label_space
 from sgenet.errors import SettingsError
 from sgenet.label_space import LabelSpace
@@ -304,11 +305,16 @@ class Settings(_Strict):
     data: dict[str, DataSettings]
     masks: dict[str, MaskSettings]
     recipes: dict[str, Recipe]
+    labels: dict[str, LabelSettings] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
     registry: RegistrySettings = RegistrySettings()
     search: SearchSettings = SearchSettings()
     promotion: PromotionSettings = PromotionSettings()
+
+    def labels_of(self, dataset: str) -> LabelSettings:
+        """Where a dataset's labels come from; from people, unless the settings say otherwise."""
+        return self.labels.get(dataset, LabelSettings())
 
 
 def load(path: Path) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,13 @@ class Validation:
     sheet: Picture | None
 
 
+class Validates(Protocol):
+    """What takes a look at a network during training."""
+
+    def validate(self, generator: nn.Module, device: torch.device) -> Validation:
+        """Score a network that is in evaluation mode, in float32. No random stream is touched."""
+
+
 class Validator:
     """Scores generators on the pictures of a split under the first set of fixed masks.
 
@@ -63,11 +71,11 @@ class Validator:
         num_samples: int,
         shards: Shards | None = None,
     ) -> None:
-        table = _spread(table, MAX_PICTURES)
+        table = spread(table, MAX_PICTURES)
         self._dataset = ShardDataset(table, CentreCrop(crop), shards=shards)
         self._masks = masks
         self._label_space = label_space
-        self._shown = {str(key) for key in _spread(table, num_samples).keys} if num_samples else set()
+        self._shown = {str(key) for key in spread(table, num_samples).keys} if num_samples else set()
 
     def validate(self, generator: nn.Module, device: torch.device) -> Validation:
         """Score a generator that is in evaluation mode, in float32. No random stream is touched.
@@ -115,7 +123,7 @@ def _label_of(prediction: Prediction) -> Tensor | None:
     return prediction.label_logits[0].argmax(dim=1).cpu() if prediction.label_logits else None
 
 
-def _spread(table: SampleTable, most: int) -> SampleTable:
+def spread(table: SampleTable, most: int) -> SampleTable:
     """At most ``most`` samples, evenly spread over the table."""
     if len(table) <= most:
         return table

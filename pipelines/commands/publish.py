@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Publish what the stages ``shards`` and ``masks`` wrote, and note where in ``published/<dataset>.json``.
+    """Publish what the stages ``shards``, ``masks`` and, where labels are automatic, ``label`` wrote, and note where in
+    ``published/<dataset>.json``.
 
     Raises:
         UserError: the storage is a folder of this machine, or the data are not prepared.
@@ -32,5 +33,6 @@ def execute(options: argparse.Namespace) -> None:
     if "://" not in settings.storage:
         raise UserError(f"storage is the folder {settings.storage}; set it to s3://bucket/prefix in {options.params}")
     paths = DatasetPaths(options.dataset)
-    publish_data(open_storage(settings.storage), paths.shards, paths.masks).write(paths.published)
+    labels = settings.labels_of(options.dataset).automatic(paths.labels)
+    publish_data(open_storage(settings.storage), paths.shards, paths.masks, labels).write(paths.published)
     print(f"{options.dataset} is in {settings.storage}; {paths.published} says where, and travels with a job")

@@ -75,7 +75,7 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
         name=f"search {dataset}/{method}",
         params=_parameters(plan),
         tags={"sgenet.search": plan.storage},
-        inputs=_inputs(dataset, paths),
+        inputs=_inputs(settings, paths),
     ) as logger:
         trials = _search(plan, logger)
         outcome = judge(plan, trials, perceptual=no_perceptual is None)
@@ -101,8 +101,9 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
         searched = tuple(dimension for dimension in searched if dimension.name != "lambda_p")
         recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
     trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
-    digests = stage.read_digests(paths.shards, paths.masks)
-    job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests)
+    labels = settings.labels_of(dataset).automatic(paths.labels)
+    digests = stage.read_digests(paths.shards, paths.masks, labels)
+    job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests, labels)
     remote = "://" in settings.storage
     storage = settings.storage if remote else str(Path(settings.storage).resolve())
     if remote:
@@ -153,15 +154,12 @@ def _parameters(plan: SearchPlan) -> dict[str, Scalar]:
     )
 
 
-def _inputs(dataset: str, paths: DatasetPaths) -> list[DataInput]:
-    from pipelines.stages.train import read_digests
-    from pipelines.tracking.runs import DataInput
+def _inputs(settings: Settings, paths: DatasetPaths) -> list[DataInput]:
+    from pipelines.stages.train import data_inputs, read_digests
 
-    digests = read_digests(paths.shards, paths.masks)
-    return [
-        DataInput(name=f"{dataset}/shards", source=str(paths.shards), digest=digests.shards),
-        DataInput(name=f"{dataset}/masks", source=str(paths.masks), digest=digests.masks),
-    ]
+    labels = settings.labels_of(paths.dataset).automatic(paths.labels)
+    digests = read_digests(paths.shards, paths.masks, labels)
+    return data_inputs(paths.dataset, paths.shards, paths.masks, labels, digests)
 
 
 def _show(plan: SearchPlan, outcome: Outcome, output: Path, params: Path) -> None:

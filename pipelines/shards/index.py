@@ -119,6 +119,13 @@ def read_index(folder: Path, manifest: Manifest) -> SampleTable:
     )
 
 
+def class_pixels(folder: Path, split: str) -> tuple[int, ...]:
+    """How many pixels of each class people labelled in a split of a folder of shards, checked already."""
+    table = pq.read_table(folder / INDEX_NAME, columns=["class_histogram"], filters=[("split", "=", split)])
+    histograms = table["class_histogram"].to_pylist()
+    return tuple(int(count) for count in np.sum(histograms, axis=0)) if histograms else ()
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file atomically, with the same bytes for the same table.
 

@@ -3,13 +3,14 @@
 =============================  ===============================================================
 ``shards/<sha256>.tar``        a shard; datasets that hold the same one share it
 ``datasets/<digest>/``         index and manifest of a folder of shards
+``labels/<digest>/``           the same of a folder of automatic labels
 =============================  ===============================================================
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.files import sha256_of_file
 from pipelines.published import fetch_files, publish_files
 from pipelines.shards.cache import Fetched, ShardCache
 from pipelines.shards.index import read_index
+from pipelines.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest
 from pipelines.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
 from pipelines.storage import Storage
@@ -27,6 +29,7 @@ Say = Callable[[str], None]
 
 _SHARDS = "shards"
 _DATASETS = "datasets"
+_LABELS = "labels"
 _SECONDS_BETWEEN_LOOKS = 30.0
 
 
@@ -40,21 +43,46 @@ def publish_shards(folder: Path, storage: Storage) -> str:
         DataError: a shard is not what the manifest says, or the storage cannot be used.
     """
     manifest = read_manifest(folder)
-    there = {entry.path: entry.size for entry in storage.list(_SHARDS)}
-    for entry in manifest.shards:
-        if there.get(_object(entry)) == entry.size:
-            continue
-        if sha256_of_file(folder / entry.name) != entry.sha256:
-            raise DataError(f"{folder / entry.name} does not match {MANIFEST_NAME}; run the shards stage again")
-        storage.upload(folder / entry.name, _object(entry))
+    _publish_entries(folder, manifest.shards, storage, "shards")
     path = published_shards(manifest)
     publish_files(folder, (INDEX_NAME, MANIFEST_NAME), storage, path)
     return path
 
 
+def publish_labels(folder: Path, storage: Storage) -> str:
+    """Publish a folder of automatic labels, as :func:`publish_shards` does the pictures.
+
+    Returns:
+        The path of the labels in the storage, for :meth:`PublishedShards.add_labels`.
+
+    Raises:
+        DataError: a sidecar shard is not what the manifest says, or the storage cannot be used.
+    """
+    manifest = read_label_manifest(folder)
+    _publish_entries(folder, manifest.shards, storage, "label")
+    path = published_labels(manifest)
+    publish_files(folder, (LABELS_INDEX_NAME, MANIFEST_NAME), storage, path)
+    return path
+
+
+def _publish_entries(folder: Path, entries: Sequence[ShardEntry], storage: Storage, stage: str) -> None:
+    there = {entry.path: entry.size for entry in storage.list(_SHARDS)}
+    for entry in entries:
+        if there.get(_object(entry)) == entry.size:
+            continue
+        if sha256_of_file(folder / entry.name) != entry.sha256:
+            raise DataError(f"{folder / entry.name} does not match {MANIFEST_NAME}; run the {stage} stage again")
+        storage.upload(folder / entry.name, _object(entry))
+
+
 def published_shards(manifest: Manifest) -> str:
     """The path in a storage of the shards that a manifest lists."""
     return f"{_DATASETS}/{manifest.digest}"
+
+
+def published_labels(manifest: LabelManifest) -> str:
+    """The path in a storage of the automatic labels that a manifest lists."""
+    return f"{_LABELS}/{manifest.digest}"
 
 
 def open_published(
@@ -101,6 +129,24 @@ class PublishedShards:
 
     def __reduce__(self) -> tuple[type[PublishedShards], tuple[Storage, dict[str, ShardEntry], ShardCache]]:
         return type(self), (self.storage, self.entries, self.cache)
+
+    def add_labels(self, path: str) -> Path:
+        """Read the sidecar shards of published labels as well; before the first read.
+
+        Args:
+            path: from :func:`publish_labels`.
+
+        Returns:
+            A local folder with their index and manifest.
+
+        Raises:
+            DataError: nothing was published there, or the storage or the disk cannot be used.
+        """
+        folder = self.cache.folder / path
+        fetch_files(self.storage, path, folder)
+        self.entries |= {entry.name: entry for entry in read_label_manifest(folder).shards}
+        self._were_here = self._names_here()
+        return folder
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
         """Bytes of the shard of this name, as they were published.

@@ -70,7 +70,7 @@ class Shards(Protocol):
     """Where the bytes of shards are read."""
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        """Exactly ``size`` bytes from ``offset`` on of the shard that :meth:`SampleTable.shard_path` gave."""
+        """Exactly ``size`` bytes from ``offset`` on of a shard that the :class:`SampleTable` named."""
 
 
 class ShardDataset(Dataset[RawSample]):
@@ -133,7 +133,10 @@ class ShardDataset(Dataset[RawSample]):
             image = decode_stored_image(self._shards.read(path, *image_span))
             if label_span[1] == 0:
                 return image, np.full(image.shape[:2], IGNORE_ID, np.uint8)
-            return image, decode_stored_label(self._shards.read(path, *label_span))
+            label = decode_stored_label(self._shards.read(self.table.label_path(row), *label_span))
+            if label.shape != image.shape[:2]:
+                raise ValueError(f"the label is {label.shape} and the picture {image.shape[:2]}")
+            return image, label
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(
                 f"{self._where(row)} cannot be read ({error}); check the disk, then run the shards stage again"

@@ -63,6 +63,10 @@ class SampleTable:
         image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
         sizes: (N, 2) int32 width and height in pixels.
         num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
+        label_folder: where sidecar shards with automatic labels lie, if any are used.
+        label_shard_names: their file names.
+        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the picture, as all do
+            where this is None.
     """
 
     folder: Path
@@ -76,6 +80,9 @@ class SampleTable:
     label_spans: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int32]
     num_classes: npt.NDArray[np.int32]
+    label_folder: Path | None = None
+    label_shard_names: tuple[str, ...] = ()
+    label_shard_ids: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -92,6 +99,21 @@ class SampleTable:
             raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
         return self.rows(rows)
 
+    def labelled(self) -> SampleTable:
+        """The samples that have a label, in the same order.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = np.flatnonzero(self.label_spans[:, 1] > 0)
+        if len(rows) == 0:
+            splits = ", ".join(sorted({str(split) for split in self.splits}))
+            raise DataError(
+                f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
+                "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
+            )
+        return self.rows(rows)
+
     def rows(self, rows: npt.NDArray[np.integer]) -> SampleTable:
         """The samples at the given positions."""
         return replace(
@@ -104,11 +126,18 @@ class SampleTable:
             label_spans=self.label_spans[rows],
             sizes=self.sizes[rows],
             num_classes=self.num_classes[rows],
+            label_shard_ids=None if self.label_shard_ids is None else self.label_shard_ids[rows],
         )
 
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
         return self.folder / self.shard_names[int(self.shard_ids[row])]
+
+    def label_path(self, row: int) -> Path:
+        """The shard that holds a sample's label: the sample's own, or a sidecar."""
+        if self.label_folder is None or self.label_shard_ids is None or self.label_shard_ids[row] < 0:
+            return self.shard_path(row)
+        return self.label_folder / self.label_shard_names[int(self.label_shard_ids[row])]
 
 
 def shard_name(split: str, number: int) -> str:

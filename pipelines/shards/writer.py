@@ -140,7 +140,9 @@ def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -
         return StoredSample(image, None, resized.size, (0,) * num_classes, 0)
     label = resize_label(adapter.map_label(decode_label(files.label, picture)), resized.size)
     counts = _count_ids(label, num_classes)
-    return StoredSample(image, _png(Image.fromarray(label)), resized.size, counts, int((label == IGNORE_ID).sum()))
+    return StoredSample(
+        image, encode_png(Image.fromarray(label)), resized.size, counts, int((label == IGNORE_ID).sum())
+    )
 
 
 def _prepared(
@@ -205,13 +207,14 @@ def _count_ids(label: npt.NDArray[np.uint8], num_classes: int) -> tuple[int, ...
 
 def _encoded_image(image: Image.Image, split: str, jpeg_quality: int) -> bytes:
     if image_suffix(split) == "png":
-        return _png(image)
+        return encode_png(image)
     content = io.BytesIO()
     image.save(content, "JPEG", quality=jpeg_quality, subsampling="4:4:4")
     return content.getvalue()
 
 
-def _png(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
+    """A lossless picture or label map, with the same bytes everywhere."""
     content = io.BytesIO()
     image.save(content, "PNG", compress_type=_ZLIB_RLE)
     return content.getvalue()

@@ -17,25 +17,34 @@ import torch
 from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.files import publish_folder
 from pipelines.params import RunSettings, Settings
+from pipelines.shards.labels import read_label_manifest
 from pipelines.shards.manifest import read_manifest
 from pipelines.storage import join
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import digest_code, run_key
-from pipelines.training.worker import build_state
-from sgenet.errors import CheckpointError
+from sgenet.errors import DataError
 from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
 from sgenet.methods.release import save_released
 from sgenet.training.state import TrainingState
 
 
-def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, output: Path) -> None:
+def run(
+    settings: Settings,
+    dataset: str,
+    method: str,
+    shards: Path,
+    masks: Path,
+    output: Path,
+    labels: Path | None = None,
+) -> None:
     """Train, and write the released model with everything known about its making.
 
     Args:
@@ -44,13 +53,14 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         shards, masks: folders of the stages ``shards`` and ``masks``.
         output: folder for ``model.safetensors``, ``model.json`` (the averaged generator),
             ``losses.csv``, ``validation.csv`` and ``training.json``.
+        labels: folder of the stage ``label``; None where the settings say that people labelled.
 
     Raises:
         UserError: something the user can fix keeps the training from starting or going on.
         pipelines.training.interruption.TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
     """
-    digests = read_digests(shards, masks)
-    job = plan(settings, dataset, method, shards, masks, digests)
+    digests = read_digests(shards, masks, labels)
+    job = plan(settings, dataset, method, shards, masks, digests, labels)
     with logical_run(
         dataset,
         job.run_key,
@@ -59,8 +69,9 @@ def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path
         tags={
             "sgenet.checkpoints": _address(settings, job.run_key),
             "sgenet.perceptual_weights": perceptual_weights(job.method, job.recipe),
+            "sgenet.labels": job.label_source,
         },
-        inputs=_inputs(dataset, shards, masks, digests),
+        inputs=data_inputs(dataset, shards, masks, labels, digests),
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         launch(_where_workers_read(job, settings.storage), settings.run)
@@ -78,28 +89,43 @@ def _history(job: TrainingJob) -> History:
 
 @dataclass(frozen=True)
 class Digests:
-    """Hashes of what a training is made from: the shards, the evaluation masks, the code."""
+    """Hashes of what a training is made from: the shards, the evaluation masks, the code, automatic labels."""
 
     shards: str
     masks: str
     code: str
+    labels: str | None = None
 
 
-def read_digests(shards: Path, masks: Path) -> Digests:
+def read_digests(shards: Path, masks: Path, labels: Path | None = None) -> Digests:
     """Read the hashes of the data from their folders, and take that of the code that runs.
 
     Raises:
         DataError: one of the folders is unfinished.
     """
-    return Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code())
+    labelled = None if labels is None else read_label_manifest(labels).digest
+    return Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code(), labelled)
 
 
-def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, digests: Digests) -> TrainingJob:
+def plan(
+    settings: Settings,
+    dataset: str,
+    method: str,
+    shards: Path,
+    masks: Path,
+    digests: Digests,
+    labels: Path | None = None,
+) -> TrainingJob:
     """Describe the training that the settings ask for; nothing is written.
 
     Raises:
-        DataError: a folder of mask files does not exist.
+        DataError: a folder of mask files does not exist, or the settings ask for automatic labels and there are none.
     """
+    source = settings.labels_of(dataset).source
+    if source != "human" and (labels is None or digests.labels is None):
+        raise DataError(
+            f"labels.{dataset}.source is '{source}', but there are no automatic labels; run the label stage"
+        )
     data, recipe, holes = settings.data[dataset], settings.recipes[dataset], settings.masks[dataset].training
     key = run_key(
         method=method,
@@ -110,6 +136,7 @@ def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Pat
         data_digest=digests.shards,
         masks_digest=digests.masks,
         code_digest=digests.code,
+        labels_digest=None if source == "human" else digests.labels,
     )
     return TrainingJob(
         run_key=key,
@@ -124,6 +151,8 @@ def plan(settings: Settings, dataset: str, method: str, shards: Path, masks: Pat
         validation_split=settings.evaluation.split,
         checkpoints=_absolute(_address(settings, key)),
         cache=settings.run.cache,
+        labels=None if labels is None or source == "human" else str(labels.resolve()),
+        label_source=source,
     )
 
 
@@ -137,16 +166,7 @@ def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: P
     Raises:
         CheckpointError: the last checkpoint is damaged.
     """
-    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
-    state = build_state(job)
-    problems: list[str] = []
-    step = store.load_newest(state, problems.append)
-    if not state.finished:
-        raise CheckpointError(
-            f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
-            "run the same command again to repeat the steps it held"
-        )
-    history = store.load_history(step)
+    state, history = finished_state(job)
     facts = _facts(job, launched, digests, state, history)
     with publish_folder(output) as folder:
         save_released(folder, job.method, state.ema.network, job.recipe, job.label_space)
@@ -180,7 +200,8 @@ def _facts(
         "machine": platform.machine(),
         "torch": torch.__version__,
         "git_commit": current_commit(),
-        "digests": asdict(digests),
+        "labels": job.label_source,
+        "digests": {name: digest for name, digest in asdict(digests).items() if digest is not None},
     }
 
 
@@ -191,11 +212,12 @@ def _parameters(job: TrainingJob) -> dict[str, Scalar]:
     )
 
 
-def _inputs(dataset: str, shards: Path, masks: Path, digests: Digests) -> list[DataInput]:
-    return [
-        DataInput(name=f"{dataset}/shards", source=str(shards), digest=digests.shards),
-        DataInput(name=f"{dataset}/masks", source=str(masks), digest=digests.masks),
-    ]
+def data_inputs(dataset: str, shards: Path, masks: Path, labels: Path | None, digests: Digests) -> list[DataInput]:
+    """What a run records of the data that it was made from."""
+    found = [("shards", shards, digests.shards), ("masks", masks, digests.masks)]
+    if labels is not None and digests.labels is not None:
+        found.append(("labels", labels, digests.labels))
+    return [DataInput(name=f"{dataset}/{name}", source=str(path), digest=digest) for name, path, digest in found]
 
 
 def _address(settings: Settings, key: str) -> str:

@@ -16,6 +16,7 @@ from pipelines.tracking.address import TrackingError, check_reachable, tracking_
 from pipelines.tracking.registry import WEIGHTS_TAG
 
 METHOD_TAG = "sgenet.method"
+SEGMENTER_TAG = "sgenet.segmenter"
 
 _RUN_FOLDER = "model"  # where the stage `train` puts the released model among a run's artifacts
 _VERSION_FOLDER = "artifacts"  # where a pyfunc keeps what it was made from
@@ -126,7 +127,8 @@ class ReleasedModels:
             The folder that holds ``model.json`` and ``model.safetensors``.
         """
         uri = f"models:/{version.name}/{version.version}"
-        return self._copy(uri, f"{uri}/{_VERSION_FOLDER}", folder)
+        # A segmenter's version is its files themselves.
+        return self._copy(uri, uri if SEGMENTER_TAG in version.tags else f"{uri}/{_VERSION_FOLDER}", folder)
 
     def copy_run(self, run_id: str, path: str | None, folder: Path) -> Path:
         """Copy the released model that a run logged below ``folder``.

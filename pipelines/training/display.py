@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.training.history import ValidationRow
 
+_INPAINTING_SCORES = ("psnr_hole", "ssim_hole", "l1_hole")
+
 
 @dataclass(frozen=True)
 class LoggedStep:
@@ -47,7 +49,8 @@ class ValidationSentence(str):
 
     def __new__(cls, row: ValidationRow) -> ValidationSentence:
         """Word the scores."""
-        shown = "  ".join(f"{name} {row.scores[name]:.4g}" for name in ("psnr_hole", "ssim_hole", "l1_hole"))
+        names = _INPAINTING_SCORES if _INPAINTING_SCORES[0] in row.scores else tuple(row.scores)
+        shown = "  ".join(f"{name} {row.scores[name]:.4g}" for name in names)
         sentence = super().__new__(cls, f"validation at step {row.step}: {shown}")
         sentence.row = row
         return sentence

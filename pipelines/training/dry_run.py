@@ -120,6 +120,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
     manifest = read_manifest(inputs.table.folder)
     inputs.close()
+    assert inputs.masks is not None, "only inpainting methods have dry runs"
     return DataSize(
         pictures={split: count.written for split, count in manifest.splits.items()},
         shard_bytes=sum(shard.size for shard in manifest.shards),
@@ -161,7 +162,7 @@ def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
     hole = float(data.batch.hole_mask.float().mean())
     return [
         f"data            {pictures} pictures in {data.num_shards} shards, {size}, in {where}",
-        f"masks           {', '.join(data.mask_sets)} in {_where(job, job.masks)}",
+        f"masks           {', '.join(data.mask_sets)} in {_where(job, job.masks or '')}",
         f"first batch     {num} × {width}×{height} px read in {data.seconds:.2f} s, {hole:.0%} missing",
     ]
 

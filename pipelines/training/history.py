@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 
 from sgenet.errors import CheckpointError
 
-BEST_BY = "psnr_hole"
-"""The validation score, the higher the better, by which the best checkpoint is told."""
+BEST_BY = ("psnr_hole", "miou")
+"""The validation scores, the higher the better, by the first of which that was taken the best checkpoint is told: of
+an inpainting method, of a segmenter."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,12 @@ class History:
 
     @property
     def best(self) -> ValidationRow | None:
-        """The validation with the highest :data:`BEST_BY`, the earliest of several; None before the first."""
-        scored = [row for row in self.validations if row.scores.get(BEST_BY, math.nan) >= -math.inf]
-        return max(scored, key=lambda row: row.scores[BEST_BY], default=None)
+        """The validation that is highest by :data:`BEST_BY`, the earliest of several; None before the first."""
+        for name in BEST_BY:
+            if any(name in row.scores for row in self.validations):
+                scored = [row for row in self.validations if row.scores.get(name, math.nan) >= -math.inf]
+                return max(scored, key=lambda row: row.scores[name], default=None)
+        return None
 
     @property
     def seconds(self) -> float:

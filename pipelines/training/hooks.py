@@ -11,7 +11,7 @@ import torch.distributed as dist
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
 from pipelines.training.history import History, LossRow, ValidationRow
-from pipelines.validation import Validator
+from pipelines.validation import Validates
 from sgenet.settings import TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
@@ -49,7 +49,7 @@ class Recorder:
             self.logger.metrics(tracked_losses(row, batch_size), row.step)
         self.supervisor.show(LoggedStep(row.step, row.terms, speed, seconds_left))
 
-    def record_validation(self, validator: Validator, state: TrainingState) -> None:
+    def record_validation(self, validator: Validates, state: TrainingState) -> None:
         """Score the averaged generator, keep and track the scores and the sample pictures.
 
         The state is stored where it is the best so far, whether or not a checkpoint is due.
@@ -151,7 +151,7 @@ class ValidationHook:
 
     settings: TrainingSettings
     recorder: Recorder
-    validator: Validator
+    validator: Validates
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Validate at due steps."""

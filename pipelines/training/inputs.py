@@ -11,8 +11,16 @@ from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
 from pipelines.files import digest_files, write_atomically
 from pipelines.published import fetch_files, publish_files
 from pipelines.shards.index import open_index
+from pipelines.shards.labels import read_label_manifest, with_automatic_labels
 from pipelines.shards.manifest import read_manifest
-from pipelines.shards.publish import PublishedShards, open_published, publish_shards, published_shards
+from pipelines.shards.publish import (
+    PublishedShards,
+    open_published,
+    publish_labels,
+    publish_shards,
+    published_labels,
+    published_shards,
+)
 from pipelines.shards.schema import SampleTable
 from pipelines.storage import Storage, open_storage
 from pipelines.training.job import TrainingJob
@@ -32,22 +40,27 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
     storage = open_storage(root)
-    data = publish_data(storage, Path(job.shards), Path(job.masks))
     return replace(
         job,
         published=root,
-        shards=data.shards,
-        masks=data.masks,
+        shards=publish_shards(Path(job.shards), storage),
+        masks=None if job.masks is None else _publish_evaluation_masks(Path(job.masks), storage),
+        labels=None if job.labels is None else publish_labels(Path(job.labels), storage),
         holes=tuple(_publish_hole(hole, storage) for hole in job.holes),
     )
 
 
 @dataclass(frozen=True)
 class PublishedData:
-    """Where the shards and evaluation masks of a dataset lie in a storage: paths that hold their hashes."""
+    """Where the shards and evaluation masks of a dataset lie in a storage: paths that hold their hashes.
+
+    Attributes:
+        labels: automatic ones, where inpainting is trained with such.
+    """
 
     shards: str
     masks: str
+    labels: str | None = None
 
     def write(self, path: Path) -> None:
         """Keep it in a small file, which a job can take along in place of the data."""
@@ -66,17 +79,20 @@ class PublishedData:
             raise DataError(f"{path} is damaged ({error}); run the command publish again") from error
 
 
-def publish_data(storage: Storage, shards: Path, masks: Path) -> PublishedData:
-    """Publish a dataset's shards and evaluation masks; what is there already is not sent again.
+def publish_data(storage: Storage, shards: Path, masks: Path, labels: Path | None = None) -> PublishedData:
+    """Publish a dataset's shards, evaluation masks and automatic labels; what is there already is not sent again.
 
     Raises:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
-    loaded = load_evaluation_masks(masks)
-    return PublishedData(publish_shards(shards, storage), _publish_masks(loaded.folder, loaded.digest, storage))
+    return PublishedData(
+        publish_shards(shards, storage),
+        _publish_evaluation_masks(masks, storage),
+        None if labels is None else publish_labels(labels, storage),
+    )
 
 
-def bring_data(root: str, note: Path, shards: Path, masks: Path) -> None:
+def bring_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | None = None) -> None:
     """Where the data were published and are not on this machine, bring what a training's driver needs of them.
 
     That is the index, the manifests and the masks; workers read the shards themselves.
@@ -85,6 +101,7 @@ def bring_data(root: str, note: Path, shards: Path, masks: Path) -> None:
         root: the storage.
         note: what :meth:`PublishedData.write` wrote.
         shards, masks: folders that the stages of these names would have written.
+        labels: the same of the stage ``label``; None where inpainting is trained with people's labels.
 
     Raises:
         DataError: what was published is gone, or the storage or the disk cannot be used.
@@ -92,6 +109,10 @@ def bring_data(root: str, note: Path, shards: Path, masks: Path) -> None:
     if "://" not in root or shards.exists() or not note.exists():
         return
     data, storage = PublishedData.read(note), open_storage(root)
+    if labels is not None:
+        if data.labels is None:
+            raise DataError(f"{note} names no automatic labels; run the command publish again where they were made")
+        fetch_files(storage, data.labels, labels)
     fetch_files(storage, data.masks, masks)
     fetch_files(storage, data.shards, shards)
 
@@ -103,7 +124,12 @@ def read_published(job: TrainingJob, root: str, note: Path) -> TrainingJob:
     data = PublishedData.read(note)
     if data.shards != published_shards(read_manifest(Path(job.shards))):
         return job
-    return replace(job, published=root, shards=data.shards, masks=data.masks)
+    labels = job.labels
+    if labels is not None:
+        if data.labels != published_labels(read_label_manifest(Path(labels))):
+            return job
+        labels = data.labels
+    return replace(job, published=root, shards=data.shards, masks=data.masks, labels=labels)
 
 
 @dataclass
@@ -112,13 +138,13 @@ class Inputs:
 
     Attributes:
         table: the samples of all splits.
-        masks: the fixed evaluation masks.
+        masks: the fixed evaluation masks; None for a segmenter.
         holes: how training holes are drawn, with local paths.
         shards: reads published shards; None where the shards lie in the table's folder.
     """
 
     table: SampleTable
-    masks: EvaluationMasks
+    masks: EvaluationMasks | None
     holes: tuple[HoleSettings, ...]
     shards: PublishedShards | None = None
 
@@ -140,16 +166,22 @@ def open_inputs(job: TrainingJob) -> Inputs:
         DataError: something is missing or damaged, or the storage or the disk cannot be used.
     """
     if job.published is None:
-        return Inputs(open_index(Path(job.shards)), load_evaluation_masks(Path(job.masks)), job.holes)
+        masks = None if job.masks is None else load_evaluation_masks(Path(job.masks))
+        table = open_index(Path(job.shards))
+        if job.labels is not None:
+            table = with_automatic_labels(table, Path(job.labels), job.label_source)
+        return Inputs(table, masks, job.holes)
     storage, cache = open_storage(job.published), Path(job.cache.folder).expanduser()
 
     def local(path: str) -> Path:
         fetch_files(storage, path, cache / path)
         return cache / path
 
-    masks = load_evaluation_masks(local(job.masks))
+    masks = None if job.masks is None else load_evaluation_masks(local(job.masks))
     holes = tuple(hole if hole.path is None else replace(hole, path=str(local(hole.path))) for hole in job.holes)
     table, shards = open_published(storage, job.shards, cache, int(job.cache.gigabytes * 1e9))
+    if job.labels is not None:
+        table = with_automatic_labels(table, shards.add_labels(job.labels), job.label_source, check_shards=False)
     return Inputs(table, masks, holes, shards)
 
 
@@ -159,6 +191,11 @@ def _publish_hole(hole: HoleSettings, storage: Storage) -> HoleSettings:
     folder = Path(hole.path)
     digest = digest_files((path for path in folder.rglob("*") if path.is_file()), folder)
     return replace(hole, path=_publish_masks(folder, digest, storage))
+
+
+def _publish_evaluation_masks(folder: Path, storage: Storage) -> str:
+    loaded = load_evaluation_masks(folder)
+    return _publish_masks(loaded.folder, loaded.digest, storage)
 
 
 def _publish_masks(folder: Path, digest: str, storage: Storage) -> str:

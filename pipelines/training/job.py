@@ -6,9 +6,24 @@ import os
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipelines.label_settings import LabelSource
 from pipelines.params import CacheSettings
 from sgenet.label_space import LabelSpace
+from sgenet.segmenters.settings import SegmenterRecipe
 from sgenet.settings import HoleSettings, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterFit:
+    """What a segmenter is fitted by.
+
+    Attributes:
+        recipe: its network; the training's recipe holds the rest of it.
+        class_weights: how much a pixel of each class counts.
+    """
+
+    recipe: SegmenterRecipe
+    class_weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +33,13 @@ class TrainingJob:
     Attributes:
         run_key: names it; see :func:`pipelines.training.run_key.run_key`.
         dataset: what it is called in ``params.yaml``.
-        method: a name in :data:`sgenet.methods.build.GENERATORS`.
+        method: a name in :data:`sgenet.methods.build.GENERATORS`, or of a segmenter.
         recipe: how it is trained.
         label_space: of the labels.
         crop: side in pixels of the square the networks see.
-        holes: the holes of training samples.
+        holes: the holes of training samples; a segmenter sees whole pictures.
         shards: folder of shards, absolute.
-        masks: folder of the fixed evaluation masks, absolute.
+        masks: folder of the fixed evaluation masks, absolute; None for a segmenter.
         validation_split: whose pictures the training is validated on.
         published: where workers on other nodes find shards, masks and the mask files of holes; their paths
             are relative to this address then. None: at the local paths.
@@ -32,6 +47,9 @@ class TrainingJob:
         checkpoints: folder or ``s3://`` address of the resumable state, of this run key alone.
         run_id: MLflow run that is logged to; None logs nowhere.
         tracking_address: of the store that has the run.
+        labels: folder of automatic labels, absolute or published as the shards are; None where people's are used.
+        label_source: which samples have them.
+        segmenter: what is trained, where it is a segmenter and no inpainting method.
     """
 
     run_key: str
@@ -42,13 +60,16 @@ class TrainingJob:
     crop: int
     holes: tuple[HoleSettings, ...]
     shards: str
-    masks: str
+    masks: str | None
     validation_split: str
     checkpoints: str
     published: str | None = None
     cache: CacheSettings = field(default_factory=CacheSettings)
     run_id: str | None = None
     tracking_address: str | None = None
+    labels: str | None = None
+    label_source: LabelSource = "human"
+    segmenter: SegmenterFit | None = None
 
 
 class Reached(NamedTuple):

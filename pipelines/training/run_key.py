@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pipelines
 import sgenet
-from pipelines.files import digest_files
+from pipelines.files import digest_files, sha256_of_file
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
+from sgenet.segmenters.settings import SegmenterRecipe
 from sgenet.settings import HoleSettings, Recipe
 
 _LENGTH = 16
@@ -20,8 +22,9 @@ _LENGTH = 16
 # Change neither the weights nor the recorded history, so a run continues when they are edited.
 _OPERATIONAL = ("loader_processes", "checkpoint_every", "keep_checkpoints")
 
-# Parts of sgenet that training never imports.
-_NOT_TRAINED_WITH = ("figures.py", "inpainter", "segmenters")
+# Parts of sgenet that training an inpainting method never imports.
+_SEGMENTERS = "segmenters"
+_NOT_TRAINED_WITH = ("figures.py", "inpainter", _SEGMENTERS)
 
 # Parts of pipelines that decide which pixels a step sees, and in what order.
 _DATA_PATH = ("shards/decode.py", "shards/loader.py", "shards/reader.py", "shards/sampler.py")
@@ -37,6 +40,7 @@ def run_key(
     data_digest: str,
     masks_digest: str,
     code_digest: str,
+    labels_digest: str | None = None,
 ) -> str:
     """Name a logical training: equal names may continue each other's checkpoints.
 
@@ -44,6 +48,7 @@ def run_key(
         data_digest: of the shards' index, which holds the hash of every sample.
         masks_digest: of the evaluation masks, which the recorded validation scores depend on.
         code_digest: see :func:`digest_code`.
+        labels_digest: of automatic labels; None where labels are those of the data.
 
     Returns:
         16 hexadecimal digits.
@@ -51,12 +56,9 @@ def run_key(
     Raises:
         DataError: when a folder of mask files that a hole names does not exist.
     """
-    settings = asdict(recipe)
-    for name in _OPERATIONAL:
-        del settings["training"][name]
-    identity = {
+    identity: dict[str, object] = {
         "method": method,
-        "recipe": settings,
+        "recipe": _without_operation(recipe),
         "label_space": asdict(label_space),
         "crop": crop,
         "holes": [_describe_hole(hole) for hole in holes],
@@ -64,15 +66,52 @@ def run_key(
         "masks": masks_digest,
         "code": code_digest,
     }
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+    if labels_digest is not None:
+        identity["labels"] = labels_digest
+    return _hashed(identity)
 
 
-def digest_code() -> str:
-    """Hash the sources that training runs: the method's package and the data path."""
+def segmenter_key(
+    *,
+    segmenter: str,
+    recipe: SegmenterRecipe,
+    label_space: LabelSpace,
+    crop: int,
+    validation_split: str,
+    data_digest: str,
+    code_digest: str,
+) -> str:
+    """Name the fitting of a segmenter, as :func:`run_key` names a training.
+
+    Raises:
+        DataError: when a file of weights that the recipe names does not exist.
+    """
+    settings = _without_operation(recipe)
+    for network in ("deep_parsing", "deeplab"):
+        settings[network]["weights"] = _describe_weights(settings[network]["weights"], f"{network}.weights")
+    identity = {
+        "segmenter": segmenter,
+        "recipe": settings,
+        "label_space": asdict(label_space),
+        "crop": crop,
+        "validation": validation_split,
+        "data": data_digest,
+        "code": code_digest,
+    }
+    return _hashed(identity)
+
+
+def digest_code(*, segmenters: bool = False) -> str:
+    """Hash the sources that training runs: the method's package and the data path.
+
+    Args:
+        segmenters: of the fitting of one.
+    """
     library, platform = _package_folder(sgenet.__file__), _package_folder(pipelines.__file__)
     trained_with = [
-        path for path in library.rglob("*.py") if path.relative_to(library).parts[0] not in _NOT_TRAINED_WITH
+        path
+        for path in library.rglob("*.py")
+        if (part := path.relative_to(library).parts[0]) not in _NOT_TRAINED_WITH or (segmenters and part == _SEGMENTERS)
     ]
     data_path = [path for name in _DATA_PATH if (path := platform / name).exists()]
     return digest_files([*trained_with, *data_path], library.parent)
@@ -87,6 +126,28 @@ def _describe_hole(hole: HoleSettings) -> dict[str, object]:
             raise DataError(f"the folder of mask files {folder} does not exist; correct masks.….path or put it there")
         described["path"] = digest_files((path for path in folder.rglob("*") if path.is_file()), folder)
     return described
+
+
+def _describe_weights(weights: str, setting: str) -> str:
+    if weights in ("none", "imagenet"):
+        return weights
+    # The file counts, not where it lies.
+    path = Path(weights)
+    if not path.is_file():
+        raise DataError(f"the weights file {path} does not exist; correct labels.….recipe.{setting} or put it there")
+    return sha256_of_file(path)
+
+
+def _without_operation(recipe: Recipe | SegmenterRecipe) -> dict[str, Any]:
+    settings = asdict(recipe)
+    for name in _OPERATIONAL:
+        del settings["training"][name]
+    return settings
+
+
+def _hashed(identity: Mapping[str, object]) -> str:
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
 def _package_folder(init: str | None) -> Path:

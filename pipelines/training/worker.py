@@ -26,9 +26,11 @@ from pipelines.training.hooks import (
 )
 from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, Reached, TrainingJob
-from pipelines.validation import Validator
+from pipelines.training.segmenter_validation import SegmenterValidator
+from pipelines.validation import Validates, Validator
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
+from sgenet.methods.method import Method
 from sgenet.training.determinism import make_deterministic
 from sgenet.training.loop import Hook, fit
 from sgenet.training.state import TrainingState
@@ -65,7 +67,19 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
 
 def build_state(job: TrainingJob, device: str = "cpu") -> TrainingState:
     """The state before the first step."""
-    return TrainingState(build_method(job.method, job.recipe, job.label_space.num_classes), job.recipe, device)
+    return TrainingState(_method(job), job.recipe, device)
+
+
+def _method(job: TrainingJob) -> Method:
+    num_classes = job.label_space.num_classes
+    if job.segmenter is None:
+        return build_method(job.method, job.recipe, num_classes)
+    # Nothing of it decides what an inpainting method learns, as the run key promises.
+    from sgenet.segmenters.build import build_segmenter
+    from sgenet.segmenters.method import segmenter_method
+
+    network = build_segmenter(job.method, job.segmenter.recipe, num_classes)
+    return segmenter_method(job.method, network, job.segmenter.class_weights, job.segmenter.recipe.optimizer)
 
 
 def _prepare_process(place: Place) -> None:
@@ -92,12 +106,15 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> 
     """This worker's part of every global batch from number ``start`` on.
 
     Raises:
-        DataError: the training split is empty.
+        DataError: the training split is empty, or nothing in it is labelled and a segmenter is fitted.
     """
     training = job.recipe.training
     table = inputs.table.of_split(TRAINING_SPLIT)
+    draw_hole = None if job.segmenter else HoleDrawer(inputs.holes, job.crop, job.crop)
+    if job.segmenter is not None:
+        table = table.labelled()
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
-    dataset = ShardDataset(table, transform, HoleDrawer(inputs.holes, job.crop, job.crop), inputs.shards)
+    dataset = ShardDataset(table, transform, draw_hole, inputs.shards)
     sampler = GlobalBatchSampler(len(table), training.batch_size, training.seed)
     return training_batches(
         dataset,
@@ -133,21 +150,22 @@ def _hooks(job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: R
     training = job.recipe.training
     if recorder is None:
         return [LossHook(training, None), StopHook(supervisor, None)]
-    validator = Validator(
-        inputs.table.of_split(job.validation_split),
-        inputs.masks,
-        job.crop,
-        job.label_space,
-        training.num_sample_pictures,
-        inputs.shards,
-    )
     return [
         CatchUpHook(training, recorder),
         LossHook(training, recorder),
-        ValidationHook(training, recorder, validator),
+        ValidationHook(training, recorder, _validator(job, inputs)),
         CheckpointHook(training, recorder),
         StopHook(supervisor, recorder),
     ]
+
+
+def _validator(job: TrainingJob, inputs: Inputs) -> Validates:
+    table = inputs.table.of_split(job.validation_split)
+    num_samples = job.recipe.training.num_sample_pictures
+    if job.segmenter is not None:
+        return SegmenterValidator(table.labelled(), job.crop, job.label_space, num_samples, inputs.shards)
+    assert inputs.masks is not None, "inpainting is validated with fixed holes"
+    return Validator(table, inputs.masks, job.crop, job.label_space, num_samples, inputs.shards)
 
 
 def _open_logger(job: TrainingJob) -> RunLogger | None:

@@ -69,7 +69,7 @@ class VGG(nn.Module):
         if weights == "random":
             self._initialise()
             return
-        state = _imagenet_state(depth, setting) if weights == "imagenet" else _read_state(Path(weights), setting)
+        state = read_vgg_state(depth, weights, setting)
         wanted = {key: value for key, value in state.items() if key in self.state_dict()}
         try:
             self.load_state_dict(wanted)
@@ -84,6 +84,19 @@ class VGG(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def read_vgg_state(depth: Depth, weights: str, setting: str) -> dict[str, Tensor]:
+    """The state of torchvision's VGG (``features.0.weight`` …, ``classifier.0.weight`` …).
+
+    Args:
+        weights: ``imagenet`` (torchvision's weights, downloaded by it where allowed), or the path of a state file.
+        setting: the key that ``weights`` comes from, for messages.
+
+    Raises:
+        CheckpointError: they cannot be had.
+    """
+    return _imagenet_state(depth, setting) if weights == "imagenet" else _read_state(Path(weights), setting)
 
 
 def _imagenet_state(depth: Depth, setting: str) -> dict[str, Tensor]:

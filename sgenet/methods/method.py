@@ -48,7 +48,8 @@ class Method:
         name: as in ``params.yaml`` and in the tables.
         generator: called as ``generator(image, hole_mask) -> Prediction``; multi-stage systems
             keep all their stages inside and detach between them.
-        critic: one module, however many critics it holds.
+        critic: one module, however many critics it holds; an empty one where ``objective.trains_critic`` is false
+            for good.
         objective: what both are trained towards.
         optimizer: how both are trained.
         training_inputs: what the generator is called with in training; more than picture and hole for

@@ -70,7 +70,7 @@ def load_released(folder: Path) -> Released:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in GENERATORS:
             raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
-        recipe = _from_dict(Recipe, content["recipe"])
+        recipe = from_dict(Recipe, content["recipe"])
         names, colours = content["label_space"]["names"], content["label_space"]["colours"]
         label_space = LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
         generator = build_generator(content["method"], recipe, label_space.num_classes)
@@ -85,14 +85,14 @@ def load_released(folder: Path) -> Released:
     return Released(content["method"], generator.eval(), recipe, label_space)
 
 
-def _from_dict(kind: type[_T], values: dict[str, Any]) -> _T:
+def from_dict(kind: type[_T], values: dict[str, Any]) -> _T:
     """Rebuild a settings dataclass from ``dataclasses.asdict`` after a trip through JSON."""
     hints = get_type_hints(kind)
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         hint = hints[key]
         if dataclasses.is_dataclass(hint):
-            arguments[key] = _from_dict(hint, value)  # type: ignore[arg-type]
+            arguments[key] = from_dict(hint, value)  # type: ignore[arg-type]
         else:
             arguments[key] = tuple(value) if isinstance(value, list) else value
     return kind(**arguments)

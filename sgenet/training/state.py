@@ -55,7 +55,8 @@ class TrainingState:
         # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
         # between two forwards of one step would break autograd.
         self.generator = DistributedDataParallel(self.generator, device_ids=devices, broadcast_buffers=False)
-        self.critic = DistributedDataParallel(self.method.critic, device_ids=devices, broadcast_buffers=False)
+        if any(weight.requires_grad for weight in self.method.critic.parameters()):
+            self.critic = DistributedDataParallel(self.method.critic, device_ids=devices, broadcast_buffers=False)
 
     def set_learning_rates(self) -> None:
         """Set both rates for the next step."""
@@ -131,4 +132,5 @@ class TrainingState:
 
 
 def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=1e-8)
+    # As a group, since a critic that is empty has no parameters, and a bare empty list is refused.
+    return torch.optim.Adam([{"params": list(network.parameters())}], lr=rate, betas=betas, eps=1e-8)

@@ -9,7 +9,17 @@ import pytest
 from source_tree import ROOT, is_within, modules
 
 LIBRARY_PACKAGES = frozenset(
-    {"torch", "torchvision", "torchmetrics", "numpy", "PIL", "segmentation_models_pytorch", "safetensors", "skimage"}
+    {
+        "torch",
+        "torchvision",
+        "torchmetrics",
+        "numpy",
+        "PIL",
+        "segmentation_models_pytorch",
+        "safetensors",
+        "skimage",
+        "transformers",
+    }
 )
 """What ``sgenet`` may import beside the standard library."""
 
@@ -38,6 +48,8 @@ TIERS = (
 NEIGHBOURS = {
     ("masks", "mask_files"),
     ("losses", "layers"),
+    # A segmenter is fitted as a method is.
+    ("segmenters", "methods"),
     *((part, other) for part in TIERS[0] for other in TIERS[0]),
 }
 """Imports that are allowed within a tier."""
@@ -136,8 +148,9 @@ def import_without(packages: tuple[str, ...], names: list[str]) -> str:
 
 
 def test_sgenet_imports_without_the_platform_and_says_nothing() -> None:
-    """Nor scikit-image: EdgeConnect imports it when it draws its first edges, and no other method does."""
-    assert import_without((*PLATFORM_PACKAGES, "skimage"), [module.name for module in modules("sgenet")]) == ""
+    """Nor what only some methods and segmenters import, when they are built or draw their first edges."""
+    optional = ("skimage", "segmentation_models_pytorch", "transformers")
+    assert import_without((*PLATFORM_PACKAGES, *optional), [module.name for module in modules("sgenet")]) == ""
 
 
 def test_shards_are_read_without_the_platform() -> None:

@@ -83,6 +83,15 @@ def test_code_digest_is_the_same_every_time() -> None:
     assert digest_code() == digest_code()
 
 
+def test_segmenters_count_where_one_is_fitted_alone() -> None:
+    assert digest_code(segmenters=True) != digest_code()
+
+
+def test_automatic_labels_are_another_training_and_peoples_are_as_ever() -> None:
+    assert run_key(**IDENTITY, labels_digest=None) == run_key(**IDENTITY)
+    assert len({run_key(**IDENTITY, labels_digest=digest) for digest in (None, "one", "other")}) == 3
+
+
 def test_recipe_defaults_and_the_same_values_spelled_out_are_one_training() -> None:
     spelled_out = replace(Recipe(), losses=LossSettings(reconstruction=1.0, perceptual=0.1))
     assert run_key(**{**IDENTITY, "recipe": spelled_out}) == run_key(**IDENTITY)

@@ -1,0 +1,156 @@
+"""How good a segmenter is on held-out pictures: scored as it labels, on whole pictures, and written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
+from pipelines.segmentation.opened import SegmenterPlace, one_thread, open_segmenter
+from pipelines.segmentation.pictures import whole_pictures
+from pipelines.shards.index import open_index
+from pipelines.shards.schema import SampleTable
+from pipelines.validation import spread
+from sgenet.errors import DataError
+from sgenet.evaluation.segmenter_scores import SegmenterScores
+from sgenet.figures import Picture, grid, to_picture
+from sgenet.segmenters.segmenter import label_pixels
+
+REPORT, CONFUSION, SHEET = "report.json", "confusion.csv", "pictures.png"
+
+BLOCK_PICTURES = 32
+NUM_SHOWN = 6
+_TITLES = ("picture", "label", "automatic", "confidence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredBlock:
+    """Some of the held-out pictures.
+
+    Attributes:
+        shards: folder of the stage of this name.
+        digest: of what must be found there.
+        split: whose labelled pictures are held out.
+        first, pictures: their position among these, and how many; the last block has fewer.
+    """
+
+    shards: Path
+    digest: str
+    split: str
+    first: int
+    pictures: int
+
+
+def held_out(shards: Path, split: str) -> SampleTable:
+    """The labelled pictures of a split.
+
+    Raises:
+        DataError: there are none.
+    """
+    return open_index(shards).of_split(split).labelled()
+
+
+def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> SegmenterScores:
+    """Score a segmenter on the held-out pictures, on the cores of this machine or on a cluster.
+
+    Raises:
+        DataError: no held-out picture is labelled, or the shards are unfinished.
+        CheckpointError: see :func:`~pipelines.segmentation.opened.open_segmenter`.
+    """
+    table = held_out(shards, split)
+    blocks = [
+        ScoredBlock(shards=shards, digest=table.digest, split=split, first=first, pictures=BLOCK_PICTURES)
+        for first in range(0, len(table), BLOCK_PICTURES)
+    ]
+    scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
+    for part in parallel_map(
+        partial(score_block, place),
+        blocks,
+        workers=workers_for(place.device),
+        description="scoring the segmenter",
+        num_gpus=int(place.device == "cuda"),
+    ):
+        scores.extend(part)
+    return scores
+
+
+def workers_for(device: str) -> int | None:
+    """One process for the GPU of this machine; every core, or a cluster's GPUs, otherwise."""
+    return 1 if device == "cuda" and not cluster_is_addressed() else None
+
+
+def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
+    """Score the pictures of a block.
+
+    Raises:
+        DataError: the shards are not those of the other blocks.
+    """
+    table = held_out(block.shards, block.split)
+    if table.digest != block.digest:
+        raise DataError(f"{block.shards} changed while it was used; run the stage again")
+    rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
+    scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
+    with one_thread(place.device):
+        segmenter = open_segmenter(place)
+        for batch in whole_pictures(table.rows(rows), place.settings.batch_size):
+            scores.update(segmenter.probabilities(batch.image), batch.label)
+    return scores
+
+
+def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, shards: Path, split: str) -> None:
+    """Write ``report.json``, ``confusion.csv`` (rows: true classes) and ``pictures.png``."""
+    names = place.label_space.names
+    content = {
+        "split": split,
+        "pictures": scores.num_pictures,
+        "threshold": place.settings.threshold,
+        "scores": finite(scores.summary()),
+        "class_iou": finite(dict(zip(names, scores.class_ious(), strict=True))),
+        "calibration": scores.calibration.rows(),
+    }
+    (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFUSION).write_text(_confusion(names, scores), encoding="utf-8")
+    Image.fromarray(_sheet(place, spread(held_out(shards, split), NUM_SHOWN))).save(folder / SHEET)
+
+
+def finite(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what was measured on no pixel is null."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", *names])
+    for name, row in zip(names, scores.confusion.tolist(), strict=True):
+        writer.writerow([name, *row])
+    return text.getvalue()
+
+
+def _sheet(place: SegmenterPlace, table: SampleTable) -> Picture:
+    colourise = place.label_space.colourise
+    rows: list[list[Picture | None]] = []
+    with one_thread(place.device):
+        segmenter = open_segmenter(place)
+        for batch in whole_pictures(table, batch_size=1):
+            labelled = label_pixels(
+                segmenter.probabilities(batch.image), place.label_space.num_classes, place.settings.threshold
+            )
+            confidence = np.repeat(labelled.confidence[0].numpy()[..., None], 3, axis=2)
+            rows.append(
+                [
+                    to_picture(batch.image[0]),
+                    colourise(batch.label[0].numpy()),
+                    colourise(labelled.label[0].numpy()),
+                    confidence,
+                ]
+            )
+    return grid(rows, _TITLES)

@@ -1,0 +1,72 @@
+"""A quick look at a segmenter while it is fitted: scores and sample pictures on held-out pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.shards.loader import evaluation_batches
+from pipelines.shards.reader import ShardDataset, Shards
+from pipelines.shards.schema import SampleTable
+from pipelines.validation import MAX_PICTURES, Picture, Validation, spread
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.evaluation.segmenter_scores import SegmenterScores
+from sgenet.figures import grid, to_picture
+from sgenet.label_space import LabelSpace
+from sgenet.transforms import CentreCrop
+
+TITLES = ("picture", "label", "predicted")
+_BATCH_SIZE = 8
+
+
+class SegmenterValidator:
+    """Scores segmenters on the middle squares of labelled pictures.
+
+    Args:
+        table: the samples that are used; all have labels.
+        crop: side of the middle square.
+        label_space: of the labels.
+        num_samples: how many pictures the sheet shows.
+        shards: reads the samples; None where the shards lie in the table's folder.
+    """
+
+    def __init__(
+        self,
+        table: SampleTable,
+        crop: int,
+        label_space: LabelSpace,
+        num_samples: int,
+        shards: Shards | None = None,
+    ) -> None:
+        table = spread(table, MAX_PICTURES)
+        self._dataset = ShardDataset(table, CentreCrop(crop), shards=shards)
+        self._label_space = label_space
+        self._shown = {str(key) for key in spread(table, num_samples).keys} if num_samples else set()
+
+    def validate(self, generator: nn.Module, device: torch.device) -> Validation:
+        """Score a network that is called as a generator: ``miou``, ``pixel_accuracy``, ``calibration_error``.
+
+        Raises:
+            DataError: a sample cannot be read.
+        """
+        found = SegmenterScores(self._label_space.num_classes)
+        rows: list[list[Picture | None]] = []
+        with torch.inference_mode():
+            for loaded in evaluation_batches(self._dataset, _BATCH_SIZE):
+                batch = InpaintingBatch.from_uint8(
+                    loaded.image.to(device), loaded.hole_mask.to(device), loaded.label.to(device)
+                )
+                prediction: Prediction = generator(batch.image, batch.hole_mask)
+                probabilities = prediction.label_logits[0].float().softmax(dim=1)
+                found.update(probabilities, batch.label)
+                predicted = probabilities.argmax(dim=1)
+                for index, key in enumerate(loaded.keys):
+                    if key in self._shown:
+                        rows.append(self._row(loaded.image[index], loaded.label[index], predicted[index]))
+        summary = found.summary()
+        scores = {name: summary[name] for name in ("miou", "pixel_accuracy", "calibration_error")}
+        return Validation(scores, grid(rows, TITLES) if rows else None)
+
+    def _row(self, image: Tensor, label: Tensor, predicted: Tensor) -> list[Picture | None]:
+        colourise = self._label_space.colourise
+        return [to_picture(image), colourise(label.numpy()), colourise(predicted.cpu().numpy())]

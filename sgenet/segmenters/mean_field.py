@@ -1,0 +1,137 @@
+"""The layers of a Deep Parsing Network after its unary part: one step of mean field inference in a Markov random field.
+
+Liu et al., ICCV 2015 and TPAMI 2018. With q_i^u the unary probability that pixel i has label u, a step computes
+(their Eq. 8, the mixture of label contexts decided by its cheapest component)::
+
+    q_i^u ∝ exp( ln q_i^u  −  min_k Σ_v Σ_j μ_k(i, u, j, v) · q_j^v Σ_z d(j, z) q_z^v )
+                              └ b14 ┘ └──────── b13 ───────┘  └──────── b12 ───────┘
+
+    d(j, z) = ω₁ ‖I_j − I_z‖² + ω₂ ‖p_j − p_z‖²        (colour and place)
+
+The inner sum is the *triple penalty*: a label v at j is dear where the pixels z around it that have the label too look
+different or are far. Sums over z and j are means here, so that no weight depends on the size of a window.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_FIRST_PENALTIES = 0.01
+
+
+def local_context(probability: Tensor, image: Tensor, window: int, colour: Tensor, place: Tensor) -> Tensor:
+    """The local convolution (b12): how badly the pixels around each pixel support its label.
+
+    A filter of its own for each pixel would take ``window``² products a pixel and label. But a squared distance is a
+    polynomial, ‖I_j‖² − 2 I_j·I_z + ‖I_z‖², so the sum over a window is made of sums that do not know j: nine
+    separable ones, whatever the window. Memory is a few times that of ``probability``.
+
+    Args:
+        probability: q, (B, C, H, W) in 0–1.
+        image: I, (B, 3, H, W) in [0, 1].
+        window: side of the neighbourhood in pixels, odd. At the border it is what lies in the picture.
+        colour, place: ω₁ and ω₂, scalars. Places are measured in half windows, so that both distances have the same
+            order of magnitude.
+
+    Returns:
+        (B, C, H, W): q_j^v times the mean of d(j, z) q_z^v over the window around j.
+    """
+    colours = image - image.mean(dim=(2, 3), keepdim=True)  # distances are the same, and fewer digits cancel
+    squares = colours.square().sum(dim=1, keepdim=True)
+    of_colour = squares * _box(probability, window) + _box(squares * probability, window)
+    for channel in colours.chunk(3, dim=1):
+        of_colour = of_colour - 2 * channel * _box(channel * probability, window)
+    count = _box(torch.ones_like(probability[:1, :1]), window)
+    return probability * (colour * of_colour + place * _place_distance(probability, window)) / count
+
+
+class LabelContexts(nn.Module):
+    """The mixture of label contexts (b13): μ_k(i, u, j, v) as a convolution, for it depends on where j lies from i.
+
+    Args:
+        num_classes: C, of u and v.
+        num_contexts: K components of the mixture.
+        window: side of the neighbourhood in pixels, odd.
+    """
+
+    def __init__(self, num_classes: int, num_contexts: int, window: int) -> None:
+        super().__init__()
+        self.penalty = nn.Conv2d(num_classes, num_classes * num_contexts, window, padding=window // 2, bias=False)
+        # Small, so that training starts from the unary part; not 0, or all components would stay alike.
+        nn.init.normal_(self.penalty.weight, std=_FIRST_PENALTIES)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """From (B, C, H, W) to (B, C·K, H, W): the K components of label u are channels u·K … u·K + K − 1."""
+        return self.penalty(context)
+
+
+def block_minimum(penalties: Tensor, num_contexts: int) -> Tensor:
+    """Block minimum pooling (b14): the cheapest of each label's K contexts.
+
+    Args:
+        penalties: (B, C·K, H, W), the contexts of a label together.
+
+    Returns:
+        (B, C, H, W).
+    """
+    pictures, _, height, width = penalties.shape
+    return penalties.reshape(pictures, -1, num_contexts, height, width).amin(dim=2)
+
+
+class MeanFieldStep(nn.Module):
+    """All of it (b12 to b15): from unary logits to the logits of one mean field step.
+
+    Args:
+        num_classes: C.
+        local_window: side of the window of z around j.
+        context_window: side of the window of j around i.
+        num_contexts: K.
+    """
+
+    def __init__(self, num_classes: int, local_window: int, context_window: int, num_contexts: int) -> None:
+        super().__init__()
+        self.local_window = local_window
+        self.num_contexts = num_contexts
+        self.colour = nn.Parameter(torch.ones(()))
+        self.place = nn.Parameter(torch.ones(()))
+        self.contexts = LabelContexts(num_classes, num_contexts, context_window)
+
+    def forward(self, unary: Tensor, image: Tensor) -> Tensor:
+        """The sum (b15) before its softmax.
+
+        Args:
+            unary: (B, C, H, W) logits.
+            image: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B, C, H, W) logits, not of fewer digits than float32 under autocast either: sums over windows need them.
+        """
+        with torch.autocast(unary.device.type, enabled=False):
+            exact = torch.promote_types(unary.dtype, torch.float32)
+            log_probability = F.log_softmax(unary.to(exact), dim=1)
+            # Penalties grow with a distance: weights below 0 would turn them into rewards.
+            colour, place = self.colour.clamp(min=0), self.place.clamp(min=0)
+            context = local_context(log_probability.exp(), image.to(exact), self.local_window, colour, place)
+            return log_probability - block_minimum(self.contexts(context), self.num_contexts)
+
+
+def _box(values: Tensor, window: int) -> Tensor:
+    """The sum over a window around each pixel, of what lies in the picture; one axis after the other."""
+    half = window // 2
+    rows = F.avg_pool2d(values, (window, 1), 1, (half, 0), divisor_override=1)
+    return F.avg_pool2d(rows, (1, window), 1, (0, half), divisor_override=1)
+
+
+def _place_distance(probability: Tensor, window: int) -> Tensor:
+    """Σ_z ‖p_j − p_z‖² q_z over the window around j, places in half windows."""
+    half = window // 2
+    offsets = torch.arange(-half, half + 1, dtype=probability.dtype, device=probability.device)
+    squares = (offsets / max(half, 1)).square().view(1, 1, -1)
+    planes = probability.flatten(0, 1)[:, None]
+    rows = F.conv2d(planes, squares[..., None], padding=(half, 0))
+    columns = F.conv2d(planes, squares[:, :, None], padding=(0, half))
+    down = F.avg_pool2d(rows, (1, window), 1, (0, half), divisor_override=1)
+    across = F.avg_pool2d(columns, (window, 1), 1, (half, 0), divisor_override=1)
+    return (down + across).view_as(probability)

@@ -1,0 +1,104 @@
+"""A segmenter as a method, so that the one training loop fits it: it draws no picture, and no critic judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.errors import DataError
+from sgenet.label_space import IGNORE_ID
+from sgenet.losses.reduction import mean_over_ranks
+from sgenet.methods.method import Critic, Method, Terms
+from sgenet.segmenters.settings import SegmenterOptimizer
+
+
+class SegmentingGenerator(nn.Module):
+    """A segmenter called as the training loop calls a generator.
+
+    Args:
+        segmenter: a module that is a :class:`~sgenet.segmenters.segmenter.Segmenter`.
+    """
+
+    def __init__(self, segmenter: nn.Module) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+        """Segment whole pictures (B, 3, H, W) in [-1, 1]; the hole mask is not looked at."""
+        return Prediction(images=(image,), label_logits=(self.segmenter(image),))
+
+
+class SegmenterObjective:
+    """Class-balanced cross-entropy.
+
+    Args:
+        class_weights: (C,) how much a pixel of each class counts.
+    """
+
+    trains_critic = False
+
+    def __init__(self, class_weights: Sequence[float]) -> None:
+        self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
+
+    def to(self, device: str) -> SegmenterObjective:
+        """Move the weights to a device."""
+        self.class_weights = self.class_weights.to(device)
+        return self
+
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """``segmentation``: see :func:`balanced_cross_entropy`."""
+        return {"segmentation": balanced_cross_entropy(prediction.label_logits[0], batch.label, self.class_weights)}
+
+    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+        """None: there is no critic."""
+        return {}
+
+
+def balanced_cross_entropy(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
+    """The mean of the pixels' cross-entropies, each counted by the weight of its class.
+
+    Args:
+        logits: (B, C, H, W).
+        label: (B, H, W) int64 class ids, 255 = ignore.
+        class_weights: (C,).
+
+    Returns:
+        A scalar; 0 with a gradient of 0 where every pixel is ignored. As of the global batch, on any number of ranks.
+    """
+    entropy = F.cross_entropy(logits.float(), label, ignore_index=IGNORE_ID, reduction="none")
+    counts = label != IGNORE_ID
+    weight = torch.where(counts, class_weights[torch.where(counts, label, 0)], 0.0)
+    return mean_over_ranks((entropy * weight).sum(), weight.sum())
+
+
+def class_weights(pixels: Sequence[int], balance: float) -> tuple[float, ...]:
+    """How much a pixel of each class counts, so that an average labelled pixel counts 1.
+
+    Args:
+        pixels: (C,) labelled pixels of each class.
+        balance: the exponent: 0 counts every pixel alike, 1 every class. A class without a pixel weighs 0.
+
+    Raises:
+        DataError: nothing is labelled.
+    """
+    total = sum(pixels)
+    if total == 0:
+        raise DataError(
+            "no training picture is labelled, so there is nothing to fit a segmenter to; label some, or name a fitted "
+            "one in labels.<dataset>.checkpoint"
+        )
+    shares = [count / total for count in pixels]
+    raw = [share**-balance if share else 0.0 for share in shares]
+    mean = sum(weight * share for weight, share in zip(raw, shares, strict=True))
+    return tuple(weight / mean for weight in raw)
+
+
+def segmenter_method(
+    name: str, segmenter: nn.Module, weights: Sequence[float], optimizer: SegmenterOptimizer
+) -> Method:
+    """A segmenter ready to be fitted. Its critic is empty."""
+    return Method(name, SegmentingGenerator(segmenter), nn.Identity(), SegmenterObjective(weights), optimizer)

@@ -1,0 +1,181 @@
+"""The stage ``fit_segmenter``: what it writes, what it refuses, that it goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+from tiny import DATASET, tiny_settings
+
+from pipelines.label_settings import LabelSettings
+from pipelines.params import Settings
+from pipelines.segmentation.manifest import SegmenterManifest
+from pipelines.segmentation.report import held_out
+from pipelines.shards.reader import ShardDataset
+from pipelines.stages import fit_segmenter
+from pipelines.storage import open_storage
+from pipelines.tracking.address import TrackingError
+from pipelines.training.checkpoints import CheckpointStore
+from sgenet.errors import CheckpointError
+from sgenet.segmenters.release import load_segmenter
+
+pytestmark = pytest.mark.slow
+
+STEPS = 6
+DEEP_PARSING = {"width": 4, "context_width": 8, "local_window": 5, "context_window": 3, "num_contexts": 2}
+
+
+@pytest.fixture(autouse=True)
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return MlflowClient(address)
+
+
+def labelled_by(settings: Settings, **changes: Any) -> Settings:
+    """The settings with automatic labels by a tiny Deep Parsing Network."""
+    training = {
+        "steps": STEPS,
+        "batch_size": 4,
+        "precision": "float32",
+        "loader_processes": 0,
+        "log_every": 2,
+        "checkpoint_every": 2,
+        "validate_every": 3,
+        "num_sample_pictures": 2,
+        **changes.pop("training", {}),
+    }
+    recipe = {"deep_parsing": DEEP_PARSING, "training": training, **changes.pop("recipe", {})}
+    labels = {"source": "auto", "segmenter": "deep_parsing", "threshold": 0.4, "recipe": recipe, **changes}
+    return settings.model_copy(update={"labels": {DATASET: LabelSettings.model_validate(labels)}})
+
+
+def fitted(dataset: Path, root: Path, **changes: Any) -> Settings:
+    settings = labelled_by(tiny_settings(dataset, root / "storage"), **changes)
+    fit_segmenter.run(settings, DATASET, dataset / "shards", root / "segmenter")
+    return settings
+
+
+def test_a_segmenter_is_released_with_its_report_and_a_rerun_is_the_same(
+    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient
+) -> None:
+    fitted(tiny_dataset, tmp_path)
+    folder = tmp_path / "segmenter"
+    manifest, released = SegmenterManifest.read(folder), load_segmenter(folder)
+    assert (manifest.source, manifest.segmenter, manifest.sha256) == ("auto", "deep_parsing", released.sha256)
+    assert released.label_space.names == ("left", "right", "square")
+
+    table = held_out(tiny_dataset / "shards", "val")
+    report = json.loads((folder / "report.json").read_text())
+    assert report["pictures"] == len(table)
+    assert set(report["class_iou"]) == {"left", "right", "square"}
+    assert sum(row["share"] for row in report["calibration"]) == pytest.approx(1.0)
+    assert (folder / "pictures.png").exists()
+
+    # The report scores whole pictures as they are stored; here with the released network, by hand.
+    right = total = 0
+    dataset = ShardDataset(table, lambda image, label, rng: (image, label))
+    for row in range(len(table)):
+        image, label = dataset.picture(row)
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+        predicted = released.network(pixels).argmax(dim=1)[0].numpy()
+        right += int(((predicted == label) & (label != 255)).sum())
+        total += int((label != 255).sum())
+    assert report["scores"]["pixel_accuracy"] == pytest.approx(right / total, abs=1e-3)
+    with (folder / "confusion.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["label", "left", "right", "square"]
+    assert np.trace(np.array([row[1:] for row in rows[1:]], int)) == pytest.approx(right, abs=0.001 * total)
+
+    run = tracking.get_run(manifest.run_id or "")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["segmenter/miou"] == pytest.approx(report["scores"]["miou"])
+    assert [metric.step for metric in tracking.get_metric_history(run.info.run_id, "loss/segmentation")] == [2, 4, 6]
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    fitted(tiny_dataset, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_interrupted_or_not_the_weights_are_the_same(tiny_dataset: Path, tmp_path: Path) -> None:
+    fitted(tiny_dataset, tmp_path / "whole")
+    settings = fitted(tiny_dataset, tmp_path / "parts")
+    (key,) = (tmp_path / "parts" / "storage" / "checkpoints").iterdir()
+    store = CheckpointStore(str(key), keep=3)
+    newest = store.steps()[-1]
+    assert newest == STEPS
+    for path in key.glob(f"step-{newest:08d}*"):
+        path.unlink()
+    assert 0 < store.steps()[-1] < STEPS
+    fit_segmenter.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "parts" / "segmenter")
+    whole, parts = (tmp_path / name / "segmenter" / "model.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+
+
+def test_ray_workers_fit_what_one_process_does(tiny_dataset: Path, tmp_path: Path) -> None:
+    fitted(tiny_dataset, tmp_path / "here")
+    settings = labelled_by(tiny_settings(tiny_dataset, tmp_path / "there" / "storage"))
+    run = settings.run.model_copy(update={"workers": 2})
+    settings = settings.model_copy(update={"run": run})
+    fit_segmenter.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "there" / "segmenter")
+    here, there = (load_file(tmp_path / name / "segmenter" / "model.safetensors") for name in ("here", "there"))
+    assert here.keys() == there.keys()
+    for name in here:
+        assert torch.allclose(here[name], there[name], atol=1e-3), name
+
+
+def test_a_fitted_segmenter_is_taken_as_it_is(tiny_dataset: Path, tmp_path: Path) -> None:
+    fitted(tiny_dataset, tmp_path / "first")
+    before = tmp_path / "first" / "segmenter"
+    fitted(tiny_dataset, tmp_path / "second", checkpoint=str(before))
+    after = tmp_path / "second" / "segmenter"
+    assert (after / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
+    assert (after / "report.json").read_bytes() == (before / "report.json").read_bytes()
+    assert SegmenterManifest.read(after).checkpoint == str(before)
+    assert not (tmp_path / "second" / "storage").exists()
+
+
+def test_a_fitted_segmenter_is_found_by_its_name_its_run_and_in_s3(
+    tiny_dataset: Path, tmp_path: Path, s3_bucket: str
+) -> None:
+    fitted(tiny_dataset, tmp_path / "first")
+    folder = tmp_path / "first" / "segmenter"
+    fitted(tiny_dataset, tmp_path / "first")  # which registers nothing a second time
+    storage = open_storage(f"s3://{s3_bucket}/segmenter")
+    for name in ("model.safetensors", "model.json"):
+        storage.upload(folder / name, name)
+    run_id = SegmenterManifest.read(folder).run_id
+    for number, checkpoint in enumerate(
+        (f"models:/sge-net-segmenter-{DATASET}/1", f"runs:/{run_id}/segmenter", f"s3://{s3_bucket}/segmenter")
+    ):
+        fitted(tiny_dataset, tmp_path / str(number), checkpoint=checkpoint)
+        weights = tmp_path / str(number) / "segmenter" / "model.safetensors"
+        assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
+    with pytest.raises(TrackingError, match="has no version 2"):
+        fitted(tiny_dataset, tmp_path / "none", checkpoint=f"models:/sge-net-segmenter-{DATASET}/2")
+
+
+def test_a_segmenter_of_other_classes_is_not_taken(tiny_dataset: Path, tmp_path: Path) -> None:
+    fitted(tiny_dataset, tmp_path / "first")
+    description = tmp_path / "first" / "segmenter" / "model.json"
+    description.write_text(description.read_text().replace('"square"', '"round"'))
+    with pytest.raises(CheckpointError, match="knows the classes left, right, round, the dataset"):
+        fitted(tiny_dataset, tmp_path / "second", checkpoint=str(description.parent))
+    assert not (tmp_path / "second" / "segmenter").exists()
+
+
+def test_people_label_by_default_and_nothing_is_fitted(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(tiny_dataset, tmp_path / "storage")
+    fit_segmenter.run(settings, DATASET, tmp_path / "no shards are looked at", tmp_path / "segmenter")
+    assert [path.name for path in (tmp_path / "segmenter").iterdir()] == ["manifest.json"]
+    assert SegmenterManifest.read(tmp_path / "segmenter") == SegmenterManifest(source="human")
