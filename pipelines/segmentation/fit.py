@@ -16,7 +16,7 @@ from pipelines.model_source import find_model
 from pipelines.params import Settings
 from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.opened import SegmenterPlace, open_segmenter, weights_digest
-from pipelines.segmentation.report import REPORT, score_segmenter, write_report
+from pipelines.segmentation.report import REPORT, score_segmenter, told, write_report
 from pipelines.shards.index import class_pixels, open_index
 from pipelines.shards.manifest import read_manifest
 from pipelines.storage import join
@@ -180,6 +180,7 @@ def _settle(
     if bool((open_index(shards).of_split(split).label_spans[:, 1] > 0).any()):
         scored = score_segmenter(place, shards, split)
         write_report(folder, scored, place, shards, split)
+        print(f"on {scored.num_pictures} held-out pictures: {told(scored)}")
         scores = {name: value for name, value in scored.summary().items() if not math.isnan(value)}
     else:
         nothing = {"split": split, "pictures": 0, "reason": f"no picture of the split {split} is labelled"}

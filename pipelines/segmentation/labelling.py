@@ -23,7 +23,7 @@ from pipelines.segmentation.fit import segmenter_place
 from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.opened import SegmenterPlace, one_thread, open_segmenter
 from pipelines.segmentation.pictures import whole_pictures
-from pipelines.segmentation.report import finite, workers_for
+from pipelines.segmentation.report import finite, told, workers_for
 from pipelines.shards.index import open_index
 from pipelines.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.shards.manifest import ShardEntry
@@ -123,6 +123,10 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
             },
         )
         write_labels(folder, rows, described, entries)
+    print(f"labelled {len(rows)} pictures")
+    for split, scores in agreement.items():
+        if scores.num_labelled:
+            print(f"{split}, against people's labels of {scores.num_pictures} pictures: {told(scores)}")
 
 
 def plan_labelling(

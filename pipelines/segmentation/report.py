@@ -121,6 +121,16 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
     Image.fromarray(_sheet(place, spread(held_out(shards, split), NUM_SHOWN))).save(folder / SHEET)
 
 
+def told(scores: SegmenterScores) -> str:
+    """What a person is told of scores: how good labels are, and how many pixels are sure enough to have one."""
+    summary = scores.summary()
+    return (
+        f"mIoU {summary['miou']:.3f}, pixel accuracy {summary['pixel_accuracy']:.3f}; "
+        f"{summary['trusted_share']:.1%} of the labelled pixels reach the threshold of {scores.threshold:g}, of which "
+        f"{summary['trusted_pixel_accuracy']:.1%} are right"
+    )
+
+
 def finite(values: dict[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: what was measured on no pixel is null."""
     return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -107,6 +107,20 @@ def test_the_index_says_where_and_what_the_labels_are(prepared: Path, done: Path
         assert values["mean_confidence"] == pytest.approx(found["confidence"].mean() / 255)
 
 
+def test_the_user_is_told_how_good_the_labels_are(
+    prepared: Path, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(done.parent / "storage", tmp_path / "storage")
+    labelled(prepared, tmp_path)
+    printed = capsys.readouterr().out
+    agreement = read_label_manifest(done).agreement["train"]
+    assert f"labelled {len(open_index(prepared / 'shards'))} pictures" in printed
+    assert (
+        f"train, against people's labels of {agreement['pictures']} pictures: mIoU {agreement['miou']:.3f}" in printed
+    )
+    assert f"{agreement['trusted_share']:.1%} of the labelled pixels reach the threshold of {THRESHOLD}" in printed
+
+
 def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prepared: Path, done: Path) -> None:
     manifest = read_label_manifest(done)
     assert manifest.source == "auto"
