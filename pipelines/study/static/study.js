@@ -92,7 +92,7 @@ async function load_into(image, address) {
 }
 
 function thank(total) {
-  study.hidden = true;
+  study.hidden = element("task").hidden = true;
   element("number").textContent = total === 1 ? "1 pair" : `${total} pairs`;
   element("thanks").hidden = false;
   element("thanked").focus();
