@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from pipelines.files import publish_folder
+from pipelines.layout import StudyPaths
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, collect
 from pipelines.report.page import render
 from pipelines.report.tables import Cell, Table, ablation, costs, headline, to_markdown
+from pipelines.study.results import report_tables
 
 PAGE = "index.html"
 
@@ -57,6 +59,8 @@ def _markdown(datasets: list[DatasetResults]) -> str:
             parts.append(to_markdown(headline(results, set_name)))
             if compared := ablation(results, set_name):
                 parts.append(to_markdown(compared))
+        study, note = report_tables(results, StudyPaths(results.name).results)
+        parts += [*map(to_markdown, study), *([f"{note}\n"] if note else [])]
     return "\n".join(parts)
 
 

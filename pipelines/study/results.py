@@ -115,9 +115,25 @@ def read_results(folder: Path) -> StudyResults | None:
         raise DataError(f"{path} is damaged ({error}); run `python -m pipelines study --results` again") from None
 
 
-def is_of(found: StudyResults, results: DatasetResults) -> bool:
-    """Whether votes are on the fillings that the evaluations hold."""
-    return all(_identity(results, name) == identity for name, identity in found.evaluated.items())
+def report_tables(results: DatasetResults, folder: Path) -> tuple[list[Table], str]:
+    """The matrices and the sentences on them for the report; nothing and an empty text where nobody voted.
+
+    Args:
+        results: what else the report shows; votes on other fillings are not put beside it.
+        folder: that :func:`write_results` wrote.
+
+    Raises:
+        DataError: as :func:`read_results`.
+    """
+    found = read_results(folder)
+    if found is None:
+        return [], ""
+    if any(_identity(results, name) != identity for name, identity in found.evaluated.items()):
+        return [], (
+            "The votes are on fillings that have since been made anew, and are not shown; "
+            f"`python -m pipelines study --dataset {results.name}` asks again."
+        )
+    return matrices(found, titles_of(results)), describe(found)
 
 
 def titles_of(results: DatasetResults) -> dict[str, str]:
