@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,9 +89,7 @@ class VoteBox:
             self._prepare()
             self.secret: bytes = self._connection.execute("SELECT secret FROM study").fetchone()[0]
         except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"the votes in {path} cannot be opened ({error}); choose another file with --votes"
-            ) from None
+            raise DataError(f"votes cannot be kept in {path} ({error}); choose another file with --votes") from None
 
     def close(self) -> None:
         """Close the file."""
@@ -144,7 +143,7 @@ class VoteBox:
         if version not in (0, _VERSION) or (version == 0 and execute("SELECT 1 FROM sqlite_master").fetchone()):
             raise sqlite3.DatabaseError("it is a database of something else")
         # Readers and the writer do not wait for each other; every commit is flushed, to outlive a power cut.
-        execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA foreign_keys = ON")
         with self._transaction():
@@ -152,6 +151,19 @@ class VoteBox:
                 execute(statement)
             execute("INSERT OR IGNORE INTO study VALUES (1, ?)", (secrets.token_bytes(32),))
             execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _write_ahead(self) -> None:
+        """Turn WAL on. SQLite does not wait here for another process that does the same, so this does."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
