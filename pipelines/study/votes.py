@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.study.plan import Pair
 from sgenet.errors import DataError
+
+if TYPE_CHECKING:
+    from pipelines.study.plan import Pair
 
 _VERSION = 1
 _PATIENCE = 30

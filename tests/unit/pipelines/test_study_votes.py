@@ -20,15 +20,20 @@ PAIRS = [Pair(f"pair {n}", "centre", f"picture {n}", "low", "sge_net", "telea", 
 VOTES_FROM_A_PROCESS = """
 import sys
 from pathlib import Path
-from test_study_votes import PAIRS, vote
-from pipelines.study.votes import Choice, VoteBox
+from types import SimpleNamespace
+from pipelines.study.votes import Choice, Vote, VoteBox
+# No Pair: what defines it imports PyTorch, and four processes of that would be slow.
+PAIRS = [
+    SimpleNamespace(key=f"pair {n}", mask_set="centre", picture="p", stratum="low", first="a", second="b")
+    for n in range(20)
+]
 box = VoteBox(Path(sys.argv[1]))
 box.know(PAIRS)
 print("ready", flush=True)
 sys.stdin.readline()
 for voter in ("everybody", sys.argv[2]):
     for pair in PAIRS:
-        box.record(vote(voter, pair.key, Choice.FIRST))
+        box.record(Vote(voter, pair.key, Choice.FIRST, Choice.FIRST))
 """
 
 
@@ -98,11 +103,9 @@ def test_threads_that_vote_at_once_lose_nothing(box: VoteBox) -> None:
 
 def test_processes_that_make_one_file_and_vote_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "votes.sqlite"
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r})" + VOTES_FROM_A_PROCESS
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(path), f"voter {number}"],
+            [sys.executable, "-c", VOTES_FROM_A_PROCESS, str(path), f"voter {number}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
