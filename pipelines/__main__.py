@@ -11,7 +11,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.commands import app, check, export, history, inpaint, promote, publish, rollback, serve, ship, tune, ui
+from pipelines.commands import (
+    app,
+    check,
+    export,
+    history,
+    inpaint,
+    promote,
+    publish,
+    rollback,
+    serve,
+    ship,
+    study,
+    tune,
+    ui,
+)
 from pipelines.commands.common import Command, add_params, check_dataset
 from pipelines.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.params import Settings, load
@@ -149,6 +163,7 @@ TOOLS: dict[str, Command] = {
     "history": history,
     "export": export,
     "ship": ship,
+    "study": study,
     "ui": ui,
 }
 """Commands that are no stage of ``dvc.yaml``, each a module of :mod:`pipelines.commands`."""

@@ -95,3 +95,20 @@ class SearchPaths:
     def root(self) -> Path:
         """``search/<dataset>/<method>``: ``best.yaml``, ``trials.csv``, ``importance.png``, ``search.json``."""
         return Path("search") / self.dataset / self.method
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of a user study on one dataset."""
+
+    dataset: str
+
+    @property
+    def votes(self) -> Path:
+        """``study/<dataset>/votes.sqlite``, apart from all outputs: what people said cannot be made again."""
+        return Path("study") / self.dataset / "votes.sqlite"
+
+    @property
+    def results(self) -> Path:
+        """What the votes say, below ``runs`` where the report looks: ``preferences.json``, ``.csv``, ``table.md``."""
+        return Path("runs") / self.dataset / "study"

@@ -142,16 +142,20 @@ def collect(settings: Settings) -> list[DatasetResults]:
     """
     datasets = []
     for name in settings.datasets:
-        results = _collect_dataset(settings, name)
+        results = collect_dataset(settings, name)
         if results.methods:
-            _check_comparable(results)
             datasets.append(results)
     if not datasets:
         raise DataError(f"no method has been evaluated on {', '.join(settings.datasets)}; run the evaluate stage first")
     return datasets
 
 
-def _collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
+def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
+    """Read the results of one dataset, which may have none.
+
+    Raises:
+        DataError: methods were evaluated on different data.
+    """
     floors = DatasetPaths(dataset).floors
     methods = [
         _read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
@@ -165,7 +169,10 @@ def _collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
                 upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, paths.model))
         else:
             missing.append(name)
-    return DatasetResults(dataset, methods, missing, upper_bounds)
+    results = DatasetResults(dataset, methods, missing, upper_bounds)
+    if methods:
+        _check_comparable(results)
+    return results
 
 
 def _is_complete(folder: Path) -> bool:

@@ -9,12 +9,14 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipelines.layout import StudyPaths
 from pipelines.params import DataSettings, Settings
 from pipelines.report import pictures, plots, tables
 from pipelines.report.collect import TITLES, DatasetResults
 from pipelines.report.paper import published
 from pipelines.report.pictures import FigureImage, Gallery
 from pipelines.report.tables import Table
+from pipelines.study.results import report_tables
 
 _NUM_FIGURES = 2  # examples a mask set shown as Figures 6 and 7
 
@@ -28,6 +30,8 @@ class DatasetSection:
         missing: titles of methods that have not been evaluated.
         headline: a table a mask set.
         ablation, breakdowns: the same.
+        study: preference matrices of the user study.
+        study_note: who voted, and how to read them; empty without a study.
         costs, confidence: one table each.
         galleries: side-by-side pictures.
         classes: class names with their colours as CSS.
@@ -45,6 +49,8 @@ class DatasetSection:
     ablation: Sequence[Table]
     headroom: Sequence[Table]
     breakdowns: Sequence[Table]
+    study: Sequence[Table]
+    study_note: str
     costs: Table | None
     confidence: Table | None
     galleries: Sequence[Gallery]
@@ -75,6 +81,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
     sets = results.sets
     # The method that is released is the one to look into; where it is missing, the last one trained.
     shown = results.method(settings.registry.method) or results.methods[-1]
+    study, study_note = report_tables(results, StudyPaths(results.name).results)
     return DatasetSection(
         name=results.name,
         missing=[TITLES.get(name, name) for name in results.missing],
@@ -85,6 +92,8 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         ablation=[table for set_name in sets if (table := tables.ablation(results, set_name))],
         headroom=[table for set_name in sets if (table := tables.headroom(results, set_name))],
         breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
+        study=study,
+        study_note=study_note,
         costs=tables.costs(results),
         confidence=tables.confidence(results),
         galleries=_galleries(results),

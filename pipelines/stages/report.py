@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from pipelines.files import publish_folder
+from pipelines.layout import StudyPaths
 from pipelines.params import Settings
 from pipelines.report.collect import DatasetResults, collect
 from pipelines.report.formats import FORMATS, to_markdown
 from pipelines.report.page import render
 from pipelines.report.paper import published
 from pipelines.report.tables import Cell, Table, ablation, breakdowns, confidence, costs, headline, headroom
+from pipelines.study.results import report_tables
 
 PAGE = "index.html"
 TABLES = "tables"
@@ -84,6 +86,8 @@ def _markdown(settings: Settings, datasets: list[DatasetResults]) -> str:
             parts.append(to_markdown(headline(results, set_name, published=paper)))
             if compared := ablation(results, set_name):
                 parts.append(to_markdown(compared))
+        study, note = report_tables(results, StudyPaths(results.name).results)
+        parts += [*map(to_markdown, study), *([f"{note}\n"] if note else [])]
     return "\n".join(parts)
 
 

@@ -24,30 +24,31 @@ ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 ERROR_WITH_TRUE_LABELS = 5
 
 
-def fabricate_runs(root: Path) -> None:
-    """The runs of two floors and two methods below a working folder."""
+def fabricate_runs(root: Path, num_examples: int = 1) -> None:
+    """The runs of two floors and two methods below a working folder, with the pictures of the first examples."""
     for name in ("mean_colour", "telea"):
-        fabricate_evaluation(root / DatasetPaths(DATASET).floors / name, name)
+        fabricate_evaluation(root / DatasetPaths(DATASET).floors / name, name, num_examples)
     for name in ("base_net", "sge_net"):
         paths = RunPaths(DATASET, name)
-        fabricate_evaluation(root / paths.evaluation, name)
+        fabricate_evaluation(root / paths.evaluation, name, num_examples)
         if name == "sge_net":
-            fabricate_evaluation(root / paths.evaluation / UPPER_BOUND, name, ERROR_WITH_TRUE_LABELS)
+            bound = root / paths.evaluation / UPPER_BOUND
+            fabricate_evaluation(bound, name, num_examples, ERROR_WITH_TRUE_LABELS)
         fabricate_training(root / paths.model)
 
 
-def fabricate_evaluation(folder: Path, method: str, error: int | None = None) -> None:
+def fabricate_evaluation(folder: Path, method: str, num_examples: int = 1, error: int | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {"centre": _fabricate_scores(method, ERRORS[method] if error is None else error)}
+    scores = {"centre": _fabricate_scores(method, num_examples, ERRORS[method] if error is None else error)}
     summary = EvaluationSummary(
-        DATASET, method, "val", "shards", "masks", "code", OUTDOOR_SCENES.names, tuple(KEYS[:1])
+        DATASET, method, "val", "shards", "masks", "code", OUTDOOR_SCENES.names, tuple(KEYS[:num_examples])
     )
     write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
     write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
     write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
-def _fabricate_scores(method: str, error: int) -> SetScores:
+def _fabricate_scores(method: str, num_examples: int, error: int) -> SetScores:
     rng = np.random.default_rng(1)
     image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
@@ -66,15 +67,16 @@ def _fabricate_scores(method: str, error: int) -> SetScores:
         prediction = _prediction(with_reliability=method == "sge_net")
     scores.examples = [
         Example(
-            KEYS[0],
-            image[0],
-            hole_mask[0],
-            label[0],
-            inpainted[0],
-            predicted_label=None if predicted is None else predicted[0],
+            KEYS[number],
+            image[number],
+            hole_mask[number],
+            label[number],
+            inpainted[number],
+            predicted_label=None if predicted is None else predicted[number],
             confidence=None if predicted is None else torch.full((SIZE, SIZE), 0.8),
             prediction=prediction,
         )
+        for number in range(num_examples)
     ]
     scores.worst = [Failure(score, KEYS[0], scores.examples[0]) for score in (12.34, 15.6)]
     return scores

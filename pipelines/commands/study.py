@@ -1,0 +1,63 @@
+"""``python -m pipelines study``: the user study of Table 2, its page and what its votes say."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipelines.commands.common import add_params, check_dataset, positive
+
+HELP = "Ask people which of two fillings looks better (Table 2); --results says what they answered."
+HOST, PORT = "127.0.0.1", 7870
+PER_PERSON = 80
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is compared, where to listen, and --results."""
+    add_params(parser)
+    parser.add_argument("--dataset", help="a name in datasets of the settings file (default: the first)")
+    parser.add_argument("--results", action="store_true", help="print and write what the votes say, and stop")
+    parser.add_argument("--holes", metavar="SET", help="evaluation masks to show (default: the first of the dataset)")
+    parser.add_argument(
+        "--method", action="append", default=[], help="compare only these; repeat it (default: all that were evaluated)"
+    )
+    parser.add_argument(
+        "--per-person", type=positive, default=PER_PERSON, help=f"most pairs to ask each person (default: {PER_PERSON})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order and the sides (default: 0)")
+    parser.add_argument("--votes", type=Path, help="file of the votes (default: study/<dataset>/votes.sqlite)")
+    parser.add_argument("--host", default=HOST, help="address to listen on; 0.0.0.0 lets others in (default: loopback)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Serve the page until it is interrupted, or print the results.
+
+    Raises:
+        UserError: nothing can be compared, nobody has voted, or the port cannot be used.
+    """
+    from pipelines.layout import StudyPaths
+    from pipelines.params import load
+    from pipelines.report.collect import collect_dataset
+    from pipelines.study.plan import make_plan
+    from pipelines.study.votes import VoteBox
+
+    settings = load(options.params)
+    dataset = options.dataset or settings.datasets[0]
+    check_dataset(settings, dataset)
+    paths = StudyPaths(dataset)
+    votes = options.votes or paths.votes
+    results = collect_dataset(settings, dataset)
+    if options.results:
+        from pipelines.study.results import print_results, titles_of, write_results
+
+        print_results(write_results(results, votes, paths.results), titles_of(results))
+        print(f"Written to {paths.results}; `python -m pipelines report` shows it")
+        return
+    from pipelines.study.server import serve, study_application
+
+    plan = make_plan(results, options.holes or settings.masks[dataset].evaluation[0].name, options.method)
+    box = VoteBox(votes)
+    box.know(plan.pairs)
+    application = study_application(plan, box, seed=options.seed, per_person=options.per_person, host=options.host)
+    serve(application, options.host, options.port)
