@@ -41,7 +41,7 @@ BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
 
 _DIGITS = 6
-_BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole")
+_BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
 
 Groups = list[tuple[str, str, npt.NDArray[np.int64]]]
 
