@@ -29,6 +29,7 @@ import torch
 
 from pipelines.evaluation.walk import SetScores
 from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mean_ious
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
@@ -122,17 +123,19 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
     """A score's mean over some of the pictures; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return float(_mious(matrices[rows].sum(axis=0))) if len(matrices) else math.nan
+        return float(_mious(matrices.total(rows))) if len(matrices) else math.nan
     return finite_mean([getattr(scores.evaluator.scores[row], name) for row in rows])
 
 
-def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
-    """The (N, C, C) matrices that a score is taken from (N = 0 without segmentation); None for other scores."""
-    if name not in ("miou", "miou_hole"):
-        return None
-    evaluator = scores.evaluator
-    matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
-    return np.stack(matrices) if matrices else np.zeros((0, 1, 1), np.int64)
+def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
+    """The matrices that a score is taken from (none without segmentation); None for other scores."""
+    match name:
+        case "miou":
+            return scores.evaluator.confusions
+        case "miou_hole":
+            return scores.evaluator.hole_confusions
+        case _:
+            return None
 
 
 def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -167,10 +170,14 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     return pa.table(columns)
 
 
-def _counts(matrices: Sequence[npt.NDArray[np.int64]], num_rows: int) -> pa.Array:
+def _counts(matrices: ConfusionCounts, num_rows: int) -> pa.Array:
     """Confusion matrices as lists of integers; nulls for a method without segmentation."""
     kind = pa.list_(pa.int64())
-    return pa.array([matrix.flatten().tolist() for matrix in matrices], kind) if matrices else pa.nulls(num_rows, kind)
+    if not len(matrices):
+        return pa.nulls(num_rows, kind)
+    ends = np.arange(len(matrices) + 1, dtype=np.int32) * matrices.num_classes**2
+    # Not from lists, whose integers would take several times the table's own memory.
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(matrices[:].ravel()), type=kind)
 
 
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:

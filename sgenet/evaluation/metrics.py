@@ -34,7 +34,7 @@ EDGECONNECT_WINDOW = 51
 _LUMINANCE = (0.2125, 0.7154, 0.0721)  # of R, G and B, as scikit-image's ``rgb2gray`` weighs them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PictureScores:
     """The scores of one picture. A score over no pixel at all is NaN.
 
