@@ -136,12 +136,18 @@ class EvaluationSettings(_Strict):
         batch_size: pictures at a time; no result depends on it.
         num_figure_pictures: pictures shown in the report's figures.
         floors: methods without learning that go through the same evaluator.
+        inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
+            from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
+            nothing is downloaded.
+        lpips_weights: path of ``alexnet-owt-7be5be79.pth`` (torchvision's AlexNet), for LPIPS; else as above.
     """
 
     split: Literal["train", "val"] = "val"
     batch_size: int = Field(default=8, gt=0)
     num_figure_pictures: int = Field(default=6, gt=0)
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
+    inception_weights: str = Field(default="none", min_length=1)
+    lpips_weights: str = Field(default="none", min_length=1)
 
 
 class CacheSettings(_Strict):

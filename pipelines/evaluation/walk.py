@@ -11,9 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.evaluation.networks import ScoringNetworks
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
+from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.inception import picture_features
+from sgenet.evaluation.lpips import picture_distances
 from sgenet.evaluation.strata import count_classes
 from sgenet.methods.release import Released
 
@@ -79,6 +83,8 @@ class SetScores:
         confidence: mean confidence in the hole; empty for a method without segmentation.
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
+        lpips: LPIPS of each picture; empty where it is not taken.
+        features: what FID and KID are taken from; None where they are not.
         examples: the pictures kept for the report.
     """
 
@@ -88,6 +94,8 @@ class SetScores:
     confidence: list[float] = field(default_factory=list)
     unreliable: dict[int, list[float]] = field(default_factory=dict)
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
+    lpips: list[float] = field(default_factory=list)
+    features: FeatureComparison | None = None
     examples: list[Example] = field(default_factory=list)
 
     def extend(self, other: SetScores) -> None:
@@ -99,7 +107,13 @@ class SetScores:
         for ours, theirs in ((self.unreliable, other.unreliable), (self.unreliable_hole, other.unreliable_hole)):
             for scale, shares in theirs.items():
                 ours.setdefault(scale, []).extend(shares)
+        self.lpips.extend(other.lpips)
+        if self.features is not None and other.features is not None:
+            self.features.extend(other.features)
         self.examples.extend(other.examples)
+
+
+_NO_NETWORKS = ScoringNetworks()
 
 
 class HoleSource(Protocol):
@@ -116,6 +130,7 @@ def score_split(
     sets: Sequence[str],
     num_classes: int,
     example_keys: frozenset[str] = frozenset(),
+    networks: ScoringNetworks = _NO_NETWORKS,
 ) -> dict[str, SetScores]:
     """Fill and score every picture once with each set of masks; the batches' sizes change no result.
 
@@ -126,12 +141,17 @@ def score_split(
         sets: names of the mask sets.
         num_classes: of the labels.
         example_keys: pictures to keep.
+        networks: for FID, KID and LPIPS, where these are taken.
     """
     scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
     for batch in batches:
+        # The same for every set of masks.
+        features = None if networks.inception is None else picture_features(networks.inception, batch.image)
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
-            _add(scores[name], batch, hole_mask, fill(batch.image, hole_mask), example_keys)
+            filled = fill(batch.image, hole_mask)
+            _add(scores[name], batch, hole_mask, filled, example_keys)
+            _add_network_scores(scores[name], batch, filled, networks, features)
     return scores
 
 
@@ -180,6 +200,17 @@ def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: F
     for index, key in enumerate(batch.keys):
         if key in kept:
             scores.examples.append(_example(batch, hole_mask, filled, index))
+
+
+def _add_network_scores(
+    scores: SetScores, batch: EvaluationBatch, filled: Filled, networks: ScoringNetworks, features: Features | None
+) -> None:
+    if networks.lpips is not None:
+        scores.lpips.extend(picture_distances(networks.lpips, filled.image, batch.image))
+    if networks.inception is not None and features is not None:
+        if scores.features is None:
+            scores.features = FeatureComparison()
+        scores.features.update(features, picture_features(networks.inception, filled.image))
 
 
 def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:

@@ -117,7 +117,7 @@ def picture_features(network: InceptionV3, images: Tensor) -> npt.NDArray[np.flo
 
     Pictures go through one at a time: kernels for other batch sizes round differently.
     """
-    device = network.Conv2d_1a_3x3.conv.weight.device
+    device = next(network.parameters()).device
     features: npt.NDArray[np.float32] = torch.cat([network(image[None].to(device)).cpu() for image in images]).numpy()
     return features
 
