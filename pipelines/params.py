@@ -139,6 +139,10 @@ class EvaluationSettings(_Strict):
         num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
         upper_bound: score SG-Net and SGE-Net also as guided by the true labels (Fig. 1(e)).
         floors: methods without learning that go through the same evaluator.
+        inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
+            from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
+            nothing is downloaded.
+        lpips_weights: path of ``alexnet-owt-7be5be79.pth`` (torchvision's AlexNet), for LPIPS; else as above.
     """
 
     split: Literal["train", "val"] = "val"
@@ -147,6 +151,8 @@ class EvaluationSettings(_Strict):
     num_worst_pictures: int = Field(default=4, ge=0)
     upper_bound: bool = True
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
+    inception_weights: str = Field(default="none", min_length=1)
+    lpips_weights: str = Field(default="none", min_length=1)
 
 
 class CacheSettings(_Strict):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.evaluation.networks import WeightFiles, load_networks
 from pipelines.evaluation.walk import Fill, SetScores, model_fill, score_split
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
 from pipelines.shards.index import open_index
@@ -40,6 +41,8 @@ class Block:
         num_classes: of the labels.
         examples: keys of the pictures to keep.
         num_worst: pictures to keep because their holes are filled worst.
+        weights: of the networks that score.
+        use_gpu: run these networks on a GPU, where the worker has one.
     """
 
     shards: Path
@@ -53,6 +56,8 @@ class Block:
     num_classes: int
     examples: frozenset[str]
     num_worst: int
+    weights: WeightFiles
+    use_gpu: bool
 
 
 def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
@@ -60,24 +65,30 @@ def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
 
     Raises:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
+        CheckpointError: a network's weights changed while they were used.
     """
     table, masks = _open(block.shards, block.split, block.masks, block.digests)
     rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
     with _one_thread():
-        return score_split(make_fill(), batches, masks, masks.sets, block.num_classes, block.examples, block.num_worst)
+        networks = load_networks(block.weights, block.use_gpu)
+        return score_split(
+            make_fill(), batches, masks, masks.sets, block.num_classes, block.examples, block.num_worst, networks
+        )
 
 
 def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
     """The scores of all blocks, given in their order."""
     scores: dict[str, SetScores] = {}
-    for part in parts:
-        for name, block_scores in part.items():
-            if name in scores:
-                scores[name].extend(block_scores)
-            else:
-                scores[name] = block_scores
+    # With one thread, as sums over features are taken here.
+    with _one_thread():
+        for part in parts:
+            for name, block_scores in part.items():
+                if name in scores:
+                    scores[name].extend(block_scores)
+                else:
+                    scores[name] = block_scores
     return scores
 
 

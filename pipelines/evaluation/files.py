@@ -11,6 +11,9 @@
 ``upper_bound/``           the same for SG-Net and SGE-Net guided by the true labels (Fig. 1(e))
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================
+
+Where the settings name the weights, ``metrics.json`` has ``lpips``, ``fid`` and ``kid`` as well, and ``lpips`` is a
+column of ``pictures.parquet`` and ``strata.csv``. FID and KID are scores of many pictures: a stratum has too few.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import torch
 
 from pipelines.evaluation.walk import SetScores
 from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mean_ious
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
@@ -44,7 +48,9 @@ SUMMARY = "evaluation.json"
 UPPER_BOUND = "upper_bound"
 
 _DIGITS = 6
-_BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole")
+_BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
+
+_LPIPS = "lpips"
 
 Groups = list[tuple[str, str, npt.NDArray[np.int64]]]
 
@@ -99,6 +105,10 @@ def write_scores(
 def set_metrics(scores: SetScores) -> dict[str, float]:
     """The means of one mask set, and what the confidence analysis says (Fig. 8), under their names."""
     metrics: dict[str, float] = {"num_pictures": len(scores.keys), **scores.evaluator.summary()}
+    if scores.lpips:
+        metrics["lpips"] = finite_mean(scores.lpips)
+    if scores.features is not None:
+        metrics |= scores.features.scores()
     if scores.confidence:
         hole_l1 = [score.l1_hole for score in scores.evaluator.scores]
         correlation = correlate(scores.confidence, hole_l1)
@@ -118,24 +128,37 @@ def _estimate(scores: SetScores, name: str) -> Estimate:
     matrices = _confusions(scores, name)
     if matrices is not None:
         return bootstrap_total(matrices, _mious)
-    return mean_estimate([getattr(score, name) for score in scores.evaluator.scores])
+    return mean_estimate(_values(scores, name))
 
 
 def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
     """A score's mean over some of the pictures; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return float(_mious(matrices[rows].sum(axis=0))) if len(matrices) else math.nan
-    return finite_mean([getattr(scores.evaluator.scores[row], name) for row in rows])
+        return float(_mious(matrices.total(rows))) if len(matrices) else math.nan
+    values = _values(scores, name)
+    return finite_mean([values[row] for row in rows]) if values else math.nan
 
 
-def _confusions(scores: SetScores, name: str) -> npt.NDArray[np.int64] | None:
-    """The (N, C, C) matrices that a score is taken from (N = 0 without segmentation); None for other scores."""
-    if name not in ("miou", "miou_hole"):
-        return None
-    evaluator = scores.evaluator
-    matrices = evaluator.confusions if name == "miou" else evaluator.hole_confusions
-    return np.stack(matrices) if matrices else np.zeros((0, 1, 1), np.int64)
+def _values(scores: SetScores, name: str) -> list[float]:
+    """A score of every picture; none where it was not taken."""
+    return scores.lpips if name == _LPIPS else [getattr(score, name) for score in scores.evaluator.scores]
+
+
+def _score_names(scores: SetScores) -> tuple[str, ...]:
+    """The scores that every picture has a value of."""
+    return (*SCORE_NAMES, _LPIPS) if scores.lpips else SCORE_NAMES
+
+
+def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
+    """The matrices that a score is taken from (none without segmentation); None for other scores."""
+    match name:
+        case "miou":
+            return scores.evaluator.confusions
+        case "miou_hole":
+            return scores.evaluator.hole_confusions
+        case _:
+            return None
 
 
 def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -144,7 +167,7 @@ def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
-    estimates = {name: _estimate(scores, name) for name in (*SCORE_NAMES, "miou", "miou_hole")}
+    estimates = {name: _estimate(scores, name) for name in (*_score_names(scores), "miou", "miou_hole")}
     return {
         name: [_rounded(estimate.low), _rounded(estimate.high)]
         for name, estimate in estimates.items()
@@ -157,7 +180,7 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     columns: dict[str, Sequence[object] | pa.Array] = {
         "set": [name] * len(rows),
         "key": scores.keys,
-        **{score: [getattr(row, score) for row in rows] for score in SCORE_NAMES},
+        **{score: _values(scores, score) for score in _score_names(scores)},
         "hole_ratio_bin": [hole_ratio_bin(row.hole_ratio, edges) for row in rows],
         "num_classes": scores.num_classes,
         "stratum": [stratum(count) for count in scores.num_classes],
@@ -170,19 +193,24 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     return pa.table(columns)
 
 
-def _counts(matrices: Sequence[npt.NDArray[np.int64]], num_rows: int) -> pa.Array:
+def _counts(matrices: ConfusionCounts, num_rows: int) -> pa.Array:
     """Confusion matrices as lists of integers; nulls for a method without segmentation."""
     kind = pa.list_(pa.int64())
-    return pa.array([matrix.flatten().tolist() for matrix in matrices], kind) if matrices else pa.nulls(num_rows, kind)
+    if not len(matrices):
+        return pa.nulls(num_rows, kind)
+    ends = np.arange(len(matrices) + 1, dtype=np.int32) * matrices.num_classes**2
+    # Not from lists, whose integers would take several times the table's own memory.
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(matrices[:].ravel()), type=kind)
 
 
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["set", "grouping", "group", "num_pictures", *_BREAKDOWN_SCORES])
+    shown = (*_BREAKDOWN_SCORES, _LPIPS) if any(result.lpips for result in scores.values()) else _BREAKDOWN_SCORES
+    writer.writerow(["set", "grouping", "group", "num_pictures", *shown])
     for set_name, result in scores.items():
         for grouping, group, rows in _groups(result, edges):
-            means = (_mean(result, name, rows) for name in _BREAKDOWN_SCORES)
+            means = (_mean(result, name, rows) for name in shown)
             cells = ("" if math.isnan(mean) else f"{mean:.{_DIGITS}f}" for mean in means)
             writer.writerow([set_name, grouping, group, len(rows), *cells])
     return text.getvalue()

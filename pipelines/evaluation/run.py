@@ -15,6 +15,7 @@ from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.networks import weight_files
 from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import choose_examples
 from pipelines.evaluation_masks import load_evaluation_masks
@@ -84,8 +85,10 @@ def evaluate(
 
     Raises:
         DataError: shards or masks are unfinished, altered, or do not belong together.
+        CheckpointError: a weights file of the evaluation is missing or is another one.
     """
     data, evaluation = settings.data[dataset], settings.evaluation
+    weights = weight_files(evaluation)
     table = open_index(shards).of_split(evaluation.split)
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
@@ -103,6 +106,8 @@ def evaluate(
             num_classes=data.labels.num_classes,
             examples=frozenset(examples),
             num_worst=evaluation.num_worst_pictures,
+            weights=weights,
+            use_gpu=settings.run.use_gpu,
         )
         for first in range(0, len(table), BLOCK_PICTURES)
     ]

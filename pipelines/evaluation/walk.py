@@ -12,9 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.evaluation.networks import ScoringNetworks
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
+from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.inception import picture_features
+from sgenet.evaluation.lpips import picture_distances
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
 from sgenet.methods.release import Released
 
@@ -90,6 +94,8 @@ class SetScores:
         confidence: mean confidence in the hole; empty for a method without segmentation.
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
+        lpips: LPIPS of each picture; empty where it is not taken.
+        features: what FID and KID are taken from; None where they are not.
         examples: the pictures kept for the report.
         worst: the pictures whose holes are filled worst (lowest PSNR in the hole), the worst first.
     """
@@ -100,6 +106,8 @@ class SetScores:
     confidence: list[float] = field(default_factory=list)
     unreliable: dict[int, list[float]] = field(default_factory=dict)
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
+    lpips: list[float] = field(default_factory=list)
+    features: FeatureComparison | None = None
     examples: list[Example] = field(default_factory=list)
     worst: list[Failure] = field(default_factory=list)
 
@@ -112,9 +120,15 @@ class SetScores:
         for ours, theirs in ((self.unreliable, other.unreliable), (self.unreliable_hole, other.unreliable_hole)):
             for scale, shares in theirs.items():
                 ours.setdefault(scale, []).extend(shares)
+        self.lpips.extend(other.lpips)
+        if self.features is not None and other.features is not None:
+            self.features.extend(other.features)
         self.examples.extend(other.examples)
         # Each has as many as are kept, where it has seen that many pictures.
         self.worst = sorted([*self.worst, *other.worst])[: max(len(self.worst), len(other.worst))]
+
+
+_NO_NETWORKS = ScoringNetworks()
 
 
 class HoleSource(Protocol):
@@ -132,6 +146,7 @@ def score_split(
     num_classes: int,
     example_keys: frozenset[str] = frozenset(),
     num_worst: int = 0,
+    networks: ScoringNetworks = _NO_NETWORKS,
 ) -> dict[str, SetScores]:
     """Fill and score every picture once with each set of masks; the batches' sizes change no result.
 
@@ -143,14 +158,18 @@ def score_split(
         num_classes: of the labels.
         example_keys: pictures to keep.
         num_worst: pictures to keep because their holes are filled worst.
+        networks: for FID, KID and LPIPS, where these are taken.
     """
     scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
     for batch in batches:
+        # The same for every set of masks.
+        features = None if networks.inception is None else picture_features(networks.inception, batch.image)
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
             filled = fill(batch.image, hole_mask, batch.label)
             _add(scores[name], batch, hole_mask, filled, example_keys)
             _add_worst(scores[name], batch, hole_mask, filled, num_worst)
+            _add_network_scores(scores[name], batch, filled, networks, features)
     return scores
 
 
@@ -242,6 +261,17 @@ def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, fil
         if bound is None or (score.psnr_hole, batch.keys[index]) < bound:
             failure = Failure(score.psnr_hole, batch.keys[index], _example(batch, hole_mask, shown, index))
             scores.worst = sorted([*scores.worst, failure])[:count]
+
+
+def _add_network_scores(
+    scores: SetScores, batch: EvaluationBatch, filled: Filled, networks: ScoringNetworks, features: Features | None
+) -> None:
+    if networks.lpips is not None:
+        scores.lpips.extend(picture_distances(networks.lpips, filled.image, batch.image))
+    if networks.inception is not None and features is not None:
+        if scores.features is None:
+            scores.features = FeatureComparison()
+        scores.features.update(features, picture_features(networks.inception, filled.image))
 
 
 def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:

@@ -83,7 +83,7 @@ class MethodResult:
         intervals: ``{set: {score: (low, high)}}``.
         groups: its scores per stratum and per hole-ratio bin.
         summary: ``evaluation.json``.
-        pictures: ``pictures.parquet``.
+        pictures: ``pictures.parquet`` without the confusion counts, which are most of it.
         training: None for a floor.
         worst: ``worst.json``.
     """
@@ -189,12 +189,17 @@ def _read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
             intervals=_read_json(folder / INTERVALS),
             groups=_read_groups(folder / BREAKDOWN),
             summary=_read_json(folder / SUMMARY),
-            pictures=pq.read_table(folder / PICTURES),
+            pictures=_read_pictures(folder / PICTURES),
             training=None if model is None else _read_training(model),
             worst=_read_json(folder / WORST),
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the evaluation in {folder} is damaged ({error}); run its stage again") from None
+
+
+def _read_pictures(path: Path) -> pa.Table:
+    columns = [name for name in pq.read_schema(path).names if not name.startswith("confusion")]
+    return pq.read_table(path, columns=columns)
 
 
 def _read_training(model: Path) -> Training:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
+from pipelines.evaluation.files import PICTURES
 from pipelines.report.collect import DatasetResults, Group, MethodResult
 from pipelines.report.paper import Published
 from sgenet.evaluation.confidence import correlate
@@ -277,7 +279,8 @@ def _upper_bound_row(
 
 def _hole_accuracy(method: MethodResult, set_name: str) -> np.ndarray:
     """Share of each hole's labelled pixels whose class was predicted; NaN where there is none."""
-    table = method.pictures
+    # Read for this alone: the counts of a large evaluation are most of its table.
+    table = pq.read_table(method.folder / PICTURES, columns=["set", "confusion_hole"])
     rows = np.asarray(table["set"].to_pylist()) == set_name
     counts = [np.asarray(row) for row, of_set in zip(table["confusion_hole"].to_pylist(), rows, strict=True) if of_set]
     classes = math.isqrt(len(counts[0]))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.metrics import (
     PictureScores,
     confusion_matrix,
@@ -30,16 +29,15 @@ class Evaluator:
 
     Attributes:
         scores: one entry a picture, in the order they came.
-        confusions, hole_confusions: one (C, C) int64 matrix a picture, over the whole
+        confusions, hole_confusions: one (C, C) matrix a picture, over the whole
             picture and over its hole; empty where no segmentation was predicted.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.scores: list[PictureScores] = []
-        # NumPy's: PyTorch hands a tensor to another process as an open file, and these are many.
-        self.confusions: list[npt.NDArray[np.int64]] = []
-        self.hole_confusions: list[npt.NDArray[np.int64]] = []
+        self.confusions = ConfusionCounts(num_classes)
+        self.hole_confusions = ConfusionCounts(num_classes)
 
     def update(
         self,
@@ -78,10 +76,10 @@ class Evaluator:
         Scores that no picture has (no label in any hole) are left out.
         """
         means = {name: finite_mean([getattr(score, name) for score in self.scores]) for name in SCORE_NAMES}
-        if self.confusions:
-            whole = torch.from_numpy(np.sum(self.confusions, axis=0))
+        if len(self.confusions):
+            whole = torch.from_numpy(self.confusions.total())
             means["miou"] = mean_iou(whole)
-            means["miou_hole"] = mean_iou(torch.from_numpy(np.sum(self.hole_confusions, axis=0)))
+            means["miou_hole"] = mean_iou(torch.from_numpy(self.hole_confusions.total()))
             means["pixel_accuracy"] = pixel_accuracy(whole)
         return {name: value for name, value in means.items() if not math.isnan(value)}
 

@@ -28,8 +28,13 @@ _SSIM_SIGMA = 1.5
 _SSIM_MARGIN = 5  # half of the 11-pixel window: nearer to the border, the window leaves the picture
 _SSIM_C1, _SSIM_C2 = (0.01 * _DATA_RANGE) ** 2, (0.03 * _DATA_RANGE) ** 2
 
+EDGECONNECT_WINDOW = 51
+"""Side in pixels of the window that EdgeConnect's script takes SSIM over; smaller pictures have no such score."""
 
-@dataclass(frozen=True)
+_LUMINANCE = (0.2125, 0.7154, 0.0721)  # of R, G and B, as scikit-image's ``rgb2gray`` weighs them
+
+
+@dataclass(frozen=True, slots=True)
 class PictureScores:
     """The scores of one picture. A score over no pixel at all is NaN.
 
@@ -37,6 +42,8 @@ class PictureScores:
         psnr, psnr_hole: dB over RGB in 0–255, at most :data:`MAX_PSNR`.
         ssim: structural similarity, mean over channels and the area that whole windows fit in.
         ssim_hole: the same map averaged over the pixels of the hole in that area.
+        ssim_edgeconnect: SSIM as EdgeConnect's script takes it, for comparison with papers that used that; see
+            :func:`ssim_edgeconnect`. NaN for pictures of fewer than :data:`EDGECONNECT_WINDOW` pixels a side.
         l1, l1_hole, l1_boundary: mean absolute error, 0–1; the last within the hole's border band.
         hole_ratio: share of the picture that was missing.
     """
@@ -49,6 +56,7 @@ class PictureScores:
     l1_hole: float
     l1_boundary: float
     hole_ratio: float
+    ssim_edgeconnect: float
 
 
 def score_picture(
@@ -86,6 +94,7 @@ def score_picture(
         l1_hole=_l1(predicted, target, hole),
         l1_boundary=_l1(predicted, target, boundary_band(hole, boundary_width)),
         hole_ratio=_mean(hole.to(torch.float64)),
+        ssim_edgeconnect=ssim_edgeconnect(predicted, target),
     )
 
 
@@ -102,14 +111,30 @@ def ssim_map(predicted: Tensor, target: Tensor) -> Tensor:
     Returns:
         (H - 10, W - 10), averaged over the channels (Wang et al. 2004).
     """
-    moments = torch.cat((predicted, target, predicted * predicted, target * target, predicted * target))
-    rows, columns = (_gaussian_windows(size, moments) for size in moments.shape[1:])
-    mean_x, mean_y, square_x, square_y, product = torch.split(rows @ moments @ columns.T, predicted.shape[0])
-    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
-    covariance = product - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x**2 + mean_y**2 + _SSIM_C1)
-    structure = (2 * covariance + _SSIM_C2) / (variance_x + variance_y + _SSIM_C2)
-    return (luminance * structure).mean(dim=0)
+    rows, columns = (_gaussian_windows(size, predicted) for size in predicted.shape[1:])
+    return _similarity(predicted, target, rows, columns).mean(dim=0)
+
+
+def ssim_edgeconnect(predicted: Tensor, target: Tensor) -> float:
+    """Mean structural similarity of the luminance over square windows, as EdgeConnect's script takes it.
+
+    ``structural_similarity(rgb2gray(…), rgb2gray(…), data_range=1, win_size=51)`` of scikit-image (Nazeri et al.
+    2019): flat windows, not Gaussian ones, and variances of a sample (over n - 1). The wide window sees layout more
+    than texture, so the value is not that of :func:`ssim_map`.
+
+    Args:
+        predicted, target: (3, H, W) float64 in 0–255.
+
+    Returns:
+        The mean over the windows that lie in the picture; NaN where none does.
+    """
+    if min(predicted.shape[1:]) < EDGECONNECT_WINDOW:
+        return math.nan
+    weights = torch.tensor(_LUMINANCE, dtype=predicted.dtype, device=predicted.device)[:, None, None]
+    first, second = ((picture * weights).sum(dim=0, keepdim=True) for picture in (predicted, target))
+    rows, columns = (_flat_windows(size, predicted) for size in predicted.shape[1:])
+    num_pixels = EDGECONNECT_WINDOW**2
+    return _mean(_similarity(first, second, rows, columns, sample_correction=num_pixels / (num_pixels - 1)))
 
 
 def boundary_band(hole: Tensor, width: int) -> Tensor:
@@ -172,6 +197,33 @@ def _gaussian_windows(size: int, like: Tensor) -> Tensor:
     distance = offsets - (offsets[: size - 2 * _SSIM_MARGIN, None] + _SSIM_MARGIN)
     weights = torch.exp(-0.5 * (distance / _SSIM_SIGMA) ** 2) * (distance.abs() <= _SSIM_MARGIN)
     return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _flat_windows(size: int, like: Tensor) -> Tensor:
+    """(size - 50, size): row i holds the mean over the pixels i … i + 50 along one axis."""
+    pixels = torch.arange(size, device=like.device)
+    distance = pixels - pixels[: size - EDGECONNECT_WINDOW + 1, None]
+    return ((distance >= 0) & (distance < EDGECONNECT_WINDOW)).to(like.dtype) / EDGECONNECT_WINDOW
+
+
+def _similarity(
+    predicted: Tensor, target: Tensor, rows: Tensor, columns: Tensor, sample_correction: float = 1.0
+) -> Tensor:
+    """Eq. 13 of Wang et al. 2004 for windows that are an outer product: (C, H, W) twice → (C, H', W').
+
+    Args:
+        rows, columns: (H', H) and (W', W), the weights of each window along an axis; each row sums to 1.
+        sample_correction: factor of variances and covariance.
+    """
+    moments = torch.cat((predicted, target, predicted * predicted, target * target, predicted * target))
+    mean_x, mean_y, square_x, square_y, product = torch.split(rows @ moments @ columns.T, predicted.shape[0])
+    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+    covariance = product - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _SSIM_C1) / (mean_x**2 + mean_y**2 + _SSIM_C1)
+    structure = (2 * sample_correction * covariance + _SSIM_C2) / (
+        sample_correction * (variance_x + variance_y) + _SSIM_C2
+    )
+    return luminance * structure
 
 
 def _psnr(predicted: Tensor, target: Tensor, region: Tensor) -> float:

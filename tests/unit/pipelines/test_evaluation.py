@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 
 import sgenet
 from pipelines.evaluation import code
+from pipelines.evaluation.blocks import joined
 from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.networks import ScoringNetworks, WeightFiles, weight_files
 from pipelines.evaluation.walk import (
     Fill,
     SetScores,
@@ -26,9 +29,12 @@ from pipelines.evaluation.walk import (
     score_split,
 )
 from pipelines.floors import mean_colour
-from pipelines.params import DataSettings, SourceSettings
+from pipelines.params import DataSettings, EvaluationSettings, SourceSettings
 from pipelines.shards.reader import RawBatch
 from sgenet.batch import Prediction
+from sgenet.errors import CheckpointError
+from sgenet.evaluation.inception import InceptionV3
+from sgenet.evaluation.lpips import LPIPS
 from sgenet.evaluation.metrics import mean_iou
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.release import Released
@@ -165,6 +171,78 @@ def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
     assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
     table = pq.read_table(tmp_path / "floor" / "pictures.parquet")
     assert table["confusion"].null_count == 2 * COUNT
+
+
+class FewFeatures(InceptionV3):
+    """Twelve features in place of 2,048, whose covariances take seconds."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.convolution = nn.Conv2d(3, 12, 5, stride=2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.convolution(image.float() / 64).relu().mean(dim=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def networks() -> ScoringNetworks:
+    """Networks without training: what they see is no matter here."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        inception, lpips = FewFeatures(), LPIPS()
+    torch.nn.init.ones_(lpips.calibration[0])
+    return ScoringNetworks(inception, lpips)
+
+
+def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> dict[str, SetScores]:
+    """As workers hand it over: each block from a process of its own."""
+    parts = []
+    for first in range(0, COUNT, block):
+        keys = KEYS[first : first + block]
+        whole = _batches(COUNT)[0]
+        batches = [
+            RawBatch(*(tensor[first:][start : start + batch_size][: len(keys) - start] for tensor in tensors), names)
+            for start in range(0, len(keys), batch_size)
+            for tensors in [(whole.image, whole.hole_mask, whole.label)]
+            for names in [keys[start : start + batch_size]]
+        ]
+        part = score_split(floor_fill(mean_colour), batches, Holes(), ("wide", "small"), 8, networks=networks)
+        parts.append(pickle.loads(pickle.dumps(part)))
+    return joined(parts)
+
+
+def test_fid_kid_and_lpips_stand_beside_the_others_whatever_the_batch(
+    tmp_path: Path, networks: ScoringNetworks
+) -> None:
+    metrics = _write(tmp_path / "one", _in_blocks(networks, batch_size=1))
+    _write(tmp_path / "three", _in_blocks(networks, batch_size=3))
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "three" / path.name).read_bytes(), path.name
+    plain = _write(tmp_path / "plain", _scores(fill=floor_fill(mean_colour)))
+    for name in ("wide", "small"):
+        assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips"}
+        assert plain[name].items() <= metrics[name].items()
+    assert metrics["wide"]["fid"] > metrics["small"]["fid"] > 0
+    assert metrics["wide"]["lpips"] > metrics["small"]["lpips"] > 0
+
+    table = pq.read_table(tmp_path / "one" / "pictures.parquet").to_pylist()
+    values = [row["lpips"] for row in table if row["set"] == "wide"]
+    assert metrics["wide"]["lpips"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert "lpips" not in pq.read_schema(tmp_path / "plain" / "pictures.parquet").names
+    with (tmp_path / "one" / "strata.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["set"] == "wide" and row["grouping"] == "stratum"]
+    total = sum(float(row["lpips"]) * int(row["num_pictures"]) for row in rows)
+    assert total / COUNT == pytest.approx(metrics["wide"]["lpips"], abs=1e-5)
+
+
+def test_a_wrong_weights_file_is_refused_before_any_picture_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "inception_v3_google-0cc3c7bd.pth"
+    path.write_bytes(b"torchvision's own")
+    with pytest.raises(CheckpointError, match=r"evaluation\.inception_weights: .*may not be called FID"):
+        weight_files(EvaluationSettings(inception_weights=str(path)))
+    with pytest.raises(CheckpointError, match=r"evaluation\.lpips_weights: .* cannot be read"):
+        weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
+    assert weight_files(EvaluationSettings()) == WeightFiles(None, None)
 
 
 def test_the_digest_of_the_metric_code_sees_a_changed_line_and_a_changed_library(

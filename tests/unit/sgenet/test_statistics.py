@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from sgenet.evaluation import statistics
 from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.counts import MAX_CLASSES, ConfusionCounts
 from sgenet.evaluation.statistics import (
     bootstrap,
     bootstrap_total,
@@ -49,6 +53,77 @@ def test_a_statistic_of_the_sum_is_bootstrapped_like_any_other() -> None:
     slow = bootstrap(counts, lambda drawn: float(shares(drawn.sum(axis=0, keepdims=True))[0]))
     assert bootstrap_total(counts, shares) == slow
     assert math.isnan(bootstrap_total(counts[:0], shares).value)
+
+
+def test_the_parts_that_resamples_are_drawn_in_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    values, counts = rng.normal(20, 3, 333), rng.integers(0, 2**33, (333, 2))
+
+    def share(totals: np.ndarray) -> np.ndarray:
+        return totals[:, 0] / totals.sum(axis=1)
+
+    at_once = mean_estimate(values), bootstrap_total(counts, share)
+    monkeypatch.setattr(statistics, "_DRAWS_AT_ONCE", 7 * 333)  # 1,000 resamples are no multiple of 7
+    monkeypatch.setattr(statistics, "_PICTURES_AT_ONCE", 50)
+    assert (mean_estimate(values), bootstrap_total(counts, share)) == at_once
+
+
+def _matrices(num_pictures: int, num_classes: int, num_cells: int = 12) -> np.ndarray:
+    """Confusion matrices with few cells, as pictures have them."""
+    rng = np.random.default_rng(9)
+    dense = np.zeros((num_pictures, num_classes**2), np.int64)
+    cells = rng.integers(0, num_classes**2, (num_pictures, num_cells))
+    np.put_along_axis(dense, cells, rng.integers(1, 2**32, cells.shape), axis=1)
+    return dense.reshape(num_pictures, num_classes, num_classes)
+
+
+def _table(matrices: np.ndarray) -> ConfusionCounts:
+    table = ConfusionCounts(matrices.shape[-1])
+    for matrix in matrices:
+        table.append(matrix)
+    return table
+
+
+def test_sparse_confusion_counts_give_the_matrices_back() -> None:
+    matrices = _matrices(30, 19)
+    matrices[4] = 0  # a picture without labels
+    matrices[29] = 2**32 - 1  # and one with every cell
+    table = _table(matrices[:11])
+    table.extend(_table(matrices[11:]))
+    assert len(table) == 30
+    assert np.array_equal(table[:], matrices)
+    assert np.array_equal(table[3:9], matrices[3:9])
+    assert table[:0].shape == (0, 19, 19)
+    assert np.array_equal(table.total(), matrices.sum(axis=0))
+    chosen = np.array([29, 2, 4])
+    assert np.array_equal(table.total(chosen), matrices[chosen].sum(axis=0))
+    largest = np.zeros((1, MAX_CLASSES, MAX_CLASSES), np.int64)
+    largest[0, -1, -1] = 1
+    assert np.array_equal(_table(largest)[:], largest)
+
+
+def _peak(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        kept = work()
+        del kept
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_an_evaluation_of_places2_is_bounded() -> None:
+    """36,500 pictures: all resamples at once took 290 MB several times over, and the matrices 105 MB a table."""
+    num_pictures, megabyte = 36_500, 2**20
+    values = np.random.default_rng(1).random(num_pictures)
+    assert _peak(lambda: mean_estimate(values)) < 64 * megabyte
+    matrices = _matrices(1000, 19)
+    assert _peak(lambda: _table(matrices)) < 150 * 1000
+
+    table = ConfusionCounts(19)
+    for _ in range(num_pictures // 1000):
+        table.extend(_table(matrices))
+    assert _peak(lambda: bootstrap_total(table, lambda totals: totals[:, 0, 0] / 1.0)) < 128 * megabyte
 
 
 def test_pictures_without_a_value_are_left_out() -> None:

@@ -1,0 +1,68 @@
+"""Confusion matrices of many pictures in little memory."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_CLASSES = 256
+"""More classes than this would not fit the table's cells."""
+
+
+class ConfusionCounts:
+    """The confusion matrix of every picture, as the few of its cells that are not zero.
+
+    A picture shows a handful of the classes, so of 19 × 19 cells some ten are not zero: 60 bytes a picture for 2,888.
+
+    Args:
+        num_classes: C, at most :data:`MAX_CLASSES`.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if num_classes > MAX_CLASSES:
+            raise ValueError(f"confusion counts hold at most {MAX_CLASSES} classes, found {num_classes}")
+        self.num_classes = num_classes
+        # array rather than lists of numbers: two or four bytes each, and plain bytes on their way between processes.
+        self._sizes = array("I")  # non-zero cells of each picture
+        self._cells = array("H")  # true class × C + predicted class
+        self._counts = array("I")
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self._sizes)
+
+    def append(self, matrix: npt.NDArray[np.int64]) -> None:
+        """Add the (C, C) matrix of the next picture."""
+        cells = np.flatnonzero(matrix)
+        self._sizes.append(len(cells))
+        self._cells.extend(cells.tolist())
+        self._counts.extend(matrix.ravel()[cells].tolist())
+
+    def extend(self, other: ConfusionCounts) -> None:
+        """Add the pictures of another table of the same classes."""
+        self._sizes.extend(other._sizes)
+        self._cells.extend(other._cells)
+        self._counts.extend(other._counts)
+
+    def __getitem__(self, pictures: slice) -> npt.NDArray[np.int64]:
+        """The matrices of neighbouring pictures: (N, C, C)."""
+        first, last, _ = pictures.indices(len(self))
+        sizes = np.array(self._sizes, np.int64)
+        part = slice(int(sizes[:first].sum()), int(sizes[:last].sum()))
+        dense = np.zeros((max(last - first, 0), self.num_classes**2), np.int64)
+        picture = np.repeat(np.arange(len(dense)), sizes[first:last])
+        dense[picture, np.array(self._cells[part], np.int64)] = self._counts[part]
+        return dense.reshape(-1, self.num_classes, self.num_classes)
+
+    def total(self, pictures: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+        """The sum of the matrices of some pictures, by their positions, each at most once; of all for None: (C, C)."""
+        counts = np.array(self._counts, np.int64)
+        if pictures is not None:
+            chosen = np.zeros(len(self), np.int64)
+            chosen[pictures] = 1
+            counts *= np.repeat(chosen, np.array(self._sizes, np.int64))
+        total = np.zeros(self.num_classes**2, np.int64)
+        np.add.at(total, np.array(self._cells, np.int64), counts)
+        return total.reshape(self.num_classes, self.num_classes)
