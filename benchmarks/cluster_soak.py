@@ -24,16 +24,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "integration")]
 
 from mixed_scenes import processor  # noqa: E402
+from mlflow_server import TrackingServer  # noqa: E402
+from servers import free_port, loopback_s3  # noqa: E402
 from tiny import DATASET, make_dataset  # noqa: E402
 from training_process import Training, make_workspace, result_of, start_training  # noqa: E402
 from two_nodes import TwoNodes, training_workers, two_nodes  # noqa: E402
@@ -45,11 +46,11 @@ SERVER_AWAY_SECONDS = 60
 def main() -> int:
     """Run the faults, print a table, and say whether all trainings learned the same."""
     options = _options()
-    with tempfile.TemporaryDirectory(dir="/tmp") as name, loopback_s3() as store:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name, loopback_s3(BUCKET) as store:
         folder = Path(name)
         make_dataset(folder / "dataset")
         with postgres(folder / "postgres", options.postgres) as database:
-            server = Server(folder, database, store)
+            server = TrackingServer(folder, database=database, artifacts=f"s3://{BUCKET}/artifacts")
             server.start()
             environment = store | {"MLFLOW_TRACKING_URI": server.address}
             try:
@@ -65,7 +66,7 @@ class Soak:
 
     folder: Path
     cluster: TwoNodes
-    server: Server
+    server: TrackingServer
     steps: int
 
     @property
@@ -212,44 +213,6 @@ def _recorded(soak: Soak, name: str) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-class Server:
-    """``mlflow server`` over PostgreSQL, artifacts on S3; keeps its address when it is started again."""
-
-    def __init__(self, folder: Path, database: str, store: dict[str, str]) -> None:
-        self._log, self._database = folder / "server.log", database
-        self._environment = {**os.environ, **store, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        self._environment.pop("MLFLOW_TRACKING_URI", None)
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self.address = f"http://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database]
-        command += ["--artifacts-destination", f"s3://{BUCKET}/artifacts", "--host", "127.0.0.1"]
-        command += ["--port", str(self._port), "--workers", "1"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
-            )
-        for _ in range(600):
-            if self._process.poll() is not None:
-                break
-            try:
-                with urllib.request.urlopen(f"{self.address}/health", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.5)
-        raise SystemExit(f"mlflow server did not come up:\n{self._log.read_text()[-2000:]}")
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-
 @contextmanager
 def postgres(folder: Path, programs: Path) -> Iterator[str]:
     """A database with a password of its own on the loopback device, and its address."""
@@ -281,38 +244,6 @@ def postgres(folder: Path, programs: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
-
-
-@contextmanager
-def loopback_s3() -> Iterator[dict[str, str]]:
-    """An S3 server with a bucket, and the environment that finds it."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "soak",
-        "AWS_SECRET_ACCESS_KEY": "soak",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    os.environ.update(environment)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    try:
-        yield environment
-    finally:
-        server.stop()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _options() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The two servers of a model, started for a measurement on loopback and stopped after it."""
+"""Servers that are started for a measurement on loopback and stopped after it: the two of a model, and S3."""
 
 from __future__ import annotations
 
@@ -69,7 +69,32 @@ def targets(kind: Kind, most_body: int) -> list[Target]:
     return [Target("/inpaint", dict, forms=True, most_body=most_body), rows]
 
 
+@contextmanager
+def loopback_s3(bucket: str) -> Iterator[dict[str, str]]:
+    """An S3 server with a bucket; the environment that finds it, which is this process's too."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "benchmark",
+        "AWS_SECRET_ACCESS_KEY": "benchmark",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    os.environ.update(environment)
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    try:
+        yield environment
+    finally:
+        server.stop()
+
+
 def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

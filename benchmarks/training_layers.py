@@ -19,19 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import yaml
+from servers import loopback_s3
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ROOT / "pipelines" / "shipped" / "params.yaml"
 DATASET, METHOD = "landscapes", "sge_net"
 WAYS = {"fit alone": None, "MLflow": 0, "MLflow + Ray, 1 worker": 1, "MLflow + Ray, 2 workers": 2}
 LOG_EVERY = 10
+BUCKET = "benchmark"
 
 
 def main() -> None:
@@ -190,10 +191,10 @@ def report_checkpoints(root: Path, step_seconds: float) -> None:
     every = TrainingSettings().checkpoint_every
     print(f"| checkpoint to | time | share of training, one every {every:,} steps |")
     print("| --- | --- | --- |")
-    with loopback_s3() as bucket:
+    with loopback_s3(BUCKET):
         for name, address in (
             ("a folder", str(root / "checkpoints")),
-            ("S3 on loopback", f"s3://{bucket}/checkpoints"),
+            ("S3 on loopback", f"s3://{BUCKET}/checkpoints"),
         ):
             store = CheckpointStore(address, keep=3)
             seconds = []
@@ -204,28 +205,6 @@ def report_checkpoints(root: Path, step_seconds: float) -> None:
                 seconds.append(time.perf_counter() - started)
             spent = statistics.median(seconds)
             print(f"| {name} | {spent * 1000:.0f} ms | {spent / (every * step_seconds):.2%} |")
-
-
-@contextmanager
-def loopback_s3() -> Iterator[str]:
-    """A bucket on moto's server; the server ends with the block."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://{host}:{port}",
-        AWS_ACCESS_KEY_ID="benchmark",
-        AWS_SECRET_ACCESS_KEY="benchmark",
-        AWS_DEFAULT_REGION="us-east-1",
-    )
-    boto3.client("s3").create_bucket(Bucket="benchmark")
-    try:
-        yield "benchmark"
-    finally:
-        server.stop()
 
 
 def run(command: list[str], folder: Path) -> None:

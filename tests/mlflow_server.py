@@ -15,13 +15,21 @@ from mlflow import MlflowClient
 
 
 class TrackingServer:
-    """``mlflow server`` over an SQLite file below ``root``; its address stays the same when it is started again."""
+    """``mlflow server``, whose address stays the same when it is started again.
 
-    def __init__(self, root: Path, workers: int = 1) -> None:
+    Args:
+        root: folder for what it keeps.
+        workers: its processes.
+        database: where runs are kept; a file of SQLite below ``root`` where none is given.
+        artifacts: where files are kept; a folder below ``root`` where no address is given.
+    """
+
+    def __init__(self, root: Path, workers: int = 1, database: str | None = None, artifacts: str | None = None) -> None:
         self._root = root
         self._workers = workers
-        self._file = f"sqlite:///{root / 'mlflow.db'}"
-        MlflowClient(self._file).search_experiments()  # makes the tables
+        self._database = database or f"sqlite:///{root / 'mlflow.db'}"
+        self._artifacts = artifacts or str(root / "artifacts")
+        MlflowClient(self._database).search_experiments()  # makes the tables
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
@@ -30,9 +38,9 @@ class TrackingServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._file, "--host", "127.0.0.1"]
-        command += ["--port", str(self._port), "--workers", str(self._workers)]
-        command += ["--artifacts-destination", str(self._root / "artifacts")]
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", str(self._workers)]
+        command += ["--artifacts-destination", self._artifacts]
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
         environment.pop("MLFLOW_TRACKING_URI", None)
         log_path = self._root / "server.log"

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from pipelines.app.limits import Limits
 from pipelines.app.models import ModelShelf
+from pipelines.serving.loopback import guarded_names
 from sgenet.errors import UserError
 
 if TYPE_CHECKING:
     from gradio import Blocks
     from gradio.themes import Base
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -60,16 +59,12 @@ def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator
 
 def _launched(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Blocks:
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from pipelines.app.page import build_page, style
 
     page = build_page(shelf, limits)
     page.queue(max_size=limits.waiting, api_open=False)
-    middleware = [Middleware(Guard, limits=limits)]
-    if host in LOOPBACK:
-        # A foreign page must not reach this one through a name of its own that leads to loopback.
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
+    middleware = [Middleware(Guard, limits=limits), *guarded_names(host)]
     try:
         page.launch(
             server_name=host,

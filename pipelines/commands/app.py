@@ -50,14 +50,14 @@ def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
         UserError: there is no model, one cannot be found, or the port cannot be used.
     """
     from pipelines.app.models import ModelShelf
-    from pipelines.app.server import LOOPBACK, running
+    from pipelines.app.server import running
+    from pipelines.serving.loopback import warn_if_open
 
     logging.basicConfig(level=logging.WARNING)
     shelf = ModelShelf(partial(_models, models), limits.models)
     with running(shelf, limits, host, port) as page:
         print(f"fill holes at {page.local_url} (Ctrl-C stops)", flush=True)
-        if host not in LOOPBACK:
-            print("warning: others on this network can open the page; it asks for no password", flush=True)
+        warn_if_open(host)
         page.block_thread()
 
 

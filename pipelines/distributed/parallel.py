@@ -78,6 +78,14 @@ def cluster_is_addressed() -> bool:
     return bool(os.environ.get("RAY_ADDRESS", "").strip())
 
 
+def workers_for(use_gpu: bool) -> int | None:
+    """``workers`` for work that takes a GPU or all it can get.
+
+    A GPU of this machine is one: its processes would wait for each other. A cluster gives one to each item.
+    """
+    return 1 if use_gpu and not cluster_is_addressed() else None
+
+
 def num_usable_cores() -> int:
     """The cores this process may run on, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

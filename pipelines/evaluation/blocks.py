@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +13,13 @@ import torch
 from pipelines.evaluation.networks import WeightFiles, load_networks
 from pipelines.evaluation.walk import Fill, SetScores, model_fill, score_split
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.shards.index import open_index
+from pipelines.shards.index import reopen_index
 from pipelines.shards.loader import evaluation_batches
 from pipelines.shards.reader import ShardDataset
 from pipelines.shards.schema import SampleTable
 from sgenet.errors import DataError
 from sgenet.methods.release import load_released
+from sgenet.training.determinism import one_thread
 from sgenet.transforms import CentreCrop
 
 MakeFill = Callable[[], Fill]
@@ -67,11 +67,11 @@ def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
         CheckpointError: a network's weights changed while they were used.
     """
-    table, masks = _open(block.shards, block.split, block.masks, block.digests)
+    table, masks = _open(block)
     rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
-    with _one_thread():
+    with one_thread():
         networks = load_networks(block.weights, block.use_gpu)
         return score_split(
             make_fill(), batches, masks, masks.sets, block.num_classes, block.examples, block.num_worst, networks
@@ -82,7 +82,7 @@ def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
     """The scores of all blocks, given in their order."""
     scores: dict[str, SetScores] = {}
     # With one thread, as sums over features are taken here.
-    with _one_thread():
+    with one_thread():
         for part in parts:
             for name, block_scores in part.items():
                 if name in scores:
@@ -107,20 +107,14 @@ def load_model_fill(model: Path, device: str, weights_sha256: str, guided_by_tru
     return model_fill(load_released(model), torch.device(device), guided_by_truth)
 
 
+def _open(block: Block) -> tuple[SampleTable, EvaluationMasks]:
+    shards_digest, masks_digest = block.digests
+    return reopen_index(block.shards, shards_digest).of_split(block.split), _reopen_masks(block.masks, masks_digest)
+
+
 @lru_cache(maxsize=1)
-def _open(shards: Path, split: str, masks: Path, digests: tuple[str, str]) -> tuple[SampleTable, EvaluationMasks]:
-    table, evaluation_masks = open_index(shards), load_evaluation_masks(masks)
-    if (table.digest, evaluation_masks.digest) != digests:
-        raise DataError(f"{shards} or {masks} changed while they were used; evaluate again")
-    return table.of_split(split), evaluation_masks
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread: there is a process for every core, and sums do not depend on how they were shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _reopen_masks(folder: Path, digest: str) -> EvaluationMasks:
+    masks = load_evaluation_masks(folder)
+    if masks.digest != digest:
+        raise DataError(f"{folder} changed while it was used; run the stage again")
+    return masks

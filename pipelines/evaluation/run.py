@@ -6,23 +6,24 @@ on a Ray cluster. A block is the same pictures and one thread whoever scores it,
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
+from pipelines.device import device_of
+from pipelines.distributed.parallel import parallel_map, workers_for
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.networks import weight_files
 from pipelines.evaluation.pictures import write_examples, write_failures
-from pipelines.evaluation.walk import choose_examples
+from pipelines.evaluation.walk import SetScores, choose_examples
 from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.files import sha256_of_file
 from pipelines.params import Settings
 from pipelines.shards.index import open_index
-from sgenet.errors import CheckpointError, SettingsError
+from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
 
@@ -54,10 +55,9 @@ def evaluate_model(
     """
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
-    if settings.run.use_gpu and not torch.cuda.is_available():
-        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
+    device = device_of(settings.run)
     weights = sha256_of_file(model / "model.safetensors")
-    make_fill = partial(load_model_fill, model, "cuda" if settings.run.use_gpu else "cpu", weights, guided_by_truth)
+    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth)
     return evaluate(make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights)
 
 
@@ -87,35 +87,31 @@ def evaluate(
         DataError: shards or masks are unfinished, altered, or do not belong together.
         CheckpointError: a weights file of the evaluation is missing or is another one.
     """
-    data, evaluation = settings.data[dataset], settings.evaluation
-    weights = weight_files(evaluation)
+    labels, evaluation = settings.data[dataset].labels, settings.evaluation
     table = open_index(shards).of_split(evaluation.split)
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
     examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_pictures)
-    blocks = [
-        Block(
-            shards=shards,
-            masks=masks,
-            digests=(table.digest, holes.digest),
-            split=evaluation.split,
-            first=first,
-            pictures=BLOCK_PICTURES,
-            batch_size=evaluation.batch_size,
-            crop=data.crop,
-            num_classes=data.labels.num_classes,
-            examples=frozenset(examples),
-            num_worst=evaluation.num_worst_pictures,
-            weights=weights,
-            use_gpu=settings.run.use_gpu,
-        )
-        for first in range(0, len(table), BLOCK_PICTURES)
-    ]
+    first = Block(
+        shards=shards,
+        masks=masks,
+        digests=(table.digest, holes.digest),
+        split=evaluation.split,
+        first=0,
+        pictures=BLOCK_PICTURES,
+        batch_size=evaluation.batch_size,
+        crop=settings.data[dataset].crop,
+        num_classes=labels.num_classes,
+        examples=frozenset(examples),
+        num_worst=evaluation.num_worst_pictures,
+        weights=weight_files(evaluation),
+        use_gpu=settings.run.use_gpu,
+    )
+    blocks = [replace(first, first=start) for start in range(0, len(table), BLOCK_PICTURES)]
     parts = parallel_map(
         partial(score_block, make_fill),
         blocks,
-        # A GPU of this machine is one: its processes would wait for each other. A cluster gives one to each block.
-        workers=1 if settings.run.use_gpu and not cluster_is_addressed() else None,
+        workers=workers_for(settings.run.use_gpu),
         description=f"evaluate {dataset}: {method}",
         num_gpus=int(settings.run.use_gpu),
     )
@@ -127,17 +123,20 @@ def evaluate(
         shards_digest=table.digest,
         masks_digest=holes.digest,
         code_digest=digest_metric_code(),
-        class_names=data.labels.names,
+        class_names=labels.names,
         examples=tuple(examples),
         weights_sha256=weights_sha256,
     )
-    metrics = write_scores(folder, scores, holes.ratio_bins, summary)
+    _write_pictures(folder, scores, examples, labels)
+    return write_scores(folder, scores, holes.ratio_bins, summary)
+
+
+def _write_pictures(folder: Path, scores: Mapping[str, SetScores], examples: Sequence[str], labels: LabelSpace) -> None:
     for set_name, result in scores.items():
         # In the order they were chosen in, which is that of their numbers.
         chosen = {example.key: example for example in result.examples}
-        write_examples(folder, set_name, [chosen[key] for key in examples], data.labels)
-    write_failures(folder, {name: result.worst for name, result in scores.items()}, data.labels)
-    return metrics
+        write_examples(folder, set_name, [chosen[key] for key in examples], labels)
+    write_failures(folder, {name: result.worst for name, result in scores.items()}, labels)
 
 
 def _check(released: Released, method: str, labels: LabelSpace, model: Path) -> None:

@@ -124,10 +124,10 @@ class DatasetResults:
         """What every method was evaluated on."""
         return self.methods[0].summary
 
-    def strata(self) -> list[str]:
-        """The scene complexity of each row of ``pictures``."""
-        strata: list[str] = self.methods[0].pictures["stratum"].to_pylist()
-        return strata
+    def strata(self) -> dict[str, str]:
+        """The complexity of each picture's scene, by the picture's key; the same whatever its hole."""
+        keys, strata = (self.methods[0].pictures[name].to_pylist() for name in ("key", "stratum"))
+        return dict(zip(keys, strata, strict=True))
 
     def method(self, name: str) -> MethodResult | None:
         """One of the methods, or None where it was not evaluated."""

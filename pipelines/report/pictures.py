@@ -114,6 +114,6 @@ def _gallery(
     for number in range(len(keys)):
         paths = [picture_path(method.folder, set_name, number, kind) for method, kind, _ in columns]
         rows.append([embed_picture(path) if path.exists() else None for path in paths])
-    strata = dict(zip(results.methods[0].pictures["key"].to_pylist(), results.strata(), strict=True))
+    strata = results.strata()
     labels = [strata.get(key, "") for key in keys]
     return Gallery(f"{title}, holes: {set_name}", [name for _, _, name in columns], rows, keys, labels)

@@ -138,8 +138,7 @@ def headroom(results: DatasetResults, set_name: str) -> Table | None:
         own, guided = (_per_picture(each, set_name, "psnr_hole") for each in (method, bound))
         difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)
-        known = ~np.isnan(accuracy) & ~np.isnan(guided - own)
-        correlation = correlate(accuracy[known].tolist(), (guided - own)[known].tolist())
+        correlation = correlate(accuracy.tolist(), (guided - own).tolist())
         cells = [
             Cell(method.title),
             Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"),
@@ -147,7 +146,7 @@ def headroom(results: DatasetResults, set_name: str) -> Table | None:
         for estimate in (correlation.pearson, correlation.spearman):
             detail = "" if math.isnan(estimate.low) else f"{estimate.low:z.2f} … {estimate.high:z.2f}"
             cells.append(Cell("–" if math.isnan(estimate.value) else f"{estimate.value:z.2f}", detail))
-        rows.append([*cells, Cell(str(int(known.sum())))])
+        rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
         return None
     columns = ["method", "Δ PSNR hole with true labels ↑", "Pearson r", "Spearman ρ", "N"]

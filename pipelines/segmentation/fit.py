@@ -8,8 +8,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
+from pipelines.device import device_of
 from pipelines.files import publish_folder
 from pipelines.label_settings import training_recipe
 from pipelines.model_source import find_model
@@ -30,9 +29,9 @@ from pipelines.training.job import SegmenterFit, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import digest_code, segmenter_key
 from pipelines.training.worker import TRAINING_SPLIT
-from sgenet.errors import SettingsError
+from sgenet.methods.release import DESCRIPTION, WEIGHTS
 from sgenet.segmenters.method import SegmentingGenerator, class_weights
-from sgenet.segmenters.release import DESCRIPTION, WEIGHTS, save_segmenter
+from sgenet.segmenters.release import save_segmenter
 
 
 def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
@@ -136,15 +135,12 @@ def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str)
     Raises:
         SettingsError: a GPU is asked for and there is none.
     """
-    labels = settings.labels_of(dataset)
-    if settings.run.use_gpu and not torch.cuda.is_available():
-        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
     return SegmenterPlace(
         folder=segmenter_folder(settings, dataset, folder),
         sha256=sha256,
         label_space=settings.data[dataset].labels,
-        settings=labels,
-        device="cuda" if settings.run.use_gpu else "cpu",
+        settings=settings.labels_of(dataset),
+        device=device_of(settings.run),
     )
 
 

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,15 @@ from PIL import Image
 
 import pipelines
 import sgenet
-from pipelines.distributed.parallel import parallel_map
+from pipelines.distributed.parallel import parallel_map, workers_for
 from pipelines.files import digest_files, publish_folder
 from pipelines.params import Settings
 from pipelines.segmentation.fit import segmenter_place
 from pipelines.segmentation.manifest import SegmenterManifest
-from pipelines.segmentation.opened import SegmenterPlace, one_thread, open_segmenter
+from pipelines.segmentation.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.segmentation.pictures import whole_pictures
-from pipelines.segmentation.report import finite, told, workers_for
-from pipelines.shards.index import open_index
+from pipelines.segmentation.report import finite, told
+from pipelines.shards.index import open_index, reopen_index
 from pipelines.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.shards.manifest import ShardEntry
 from pipelines.shards.schema import LABEL_SUFFIX, SampleTable
@@ -92,7 +92,7 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
     done = parallel_map(
         partial(label_shard, labelling),
         table.shard_names,
-        workers_for(labelling.place.device),
+        workers_for(labelling.place.device == "cuda"),
         f"labelling {dataset}",
         num_gpus=int(labelling.place.device == "cuda"),
     )
@@ -163,9 +163,10 @@ def label_shard(labelling: Labelling, name: str) -> LabelledShard:
     kept, record = open_storage(labelling.kept), f"{sidecar_name(name)}.json"
     if kept.exists(record):
         return _recorded(json.loads(kept.read(record)), labelling)
-    table = _rows_of_shard(labelling, name)
+    table = reopen_index(labelling.shards, labelling.digest)
+    table = table.rows(np.flatnonzero(table.shard_ids == table.shard_names.index(name)))
     scores = _no_scores(labelling)
-    with tempfile.TemporaryDirectory() as folder, one_thread(labelling.place.device):
+    with tempfile.TemporaryDirectory() as folder, threads_for(labelling.place.device):
         path = Path(folder) / sidecar_name(name)
         with ShardWriter(path) as shard:
             rows = [
@@ -233,18 +234,6 @@ def _recorded(content: dict[str, Any], labelling: Labelling) -> LabelledShard:
 
 def _no_scores(labelling: Labelling) -> SegmenterScores:
     return SegmenterScores(labelling.place.label_space.num_classes, labelling.place.settings.threshold)
-
-
-def _rows_of_shard(labelling: Labelling, name: str) -> SampleTable:
-    table = _opened(labelling.shards)
-    if table.digest != labelling.digest:
-        raise DataError(f"{labelling.shards} changed while it was labelled; run the label stage again")
-    return table.rows(np.flatnonzero(table.shard_ids == table.shard_names.index(name)))
-
-
-@lru_cache(maxsize=1)
-def _opened(shards: Path) -> SampleTable:
-    return open_index(shards)
 
 
 def _key(place: SegmenterPlace, shards_digest: str) -> str:

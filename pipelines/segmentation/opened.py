@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +14,11 @@ from pipelines.files import digest_files, sha256_of_file
 from pipelines.label_settings import LabelSettings
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
+from sgenet.methods.release import DESCRIPTION, WEIGHTS
 from sgenet.segmenters.pretrained import load_transformers
-from sgenet.segmenters.release import DESCRIPTION, WEIGHTS, load_segmenter
+from sgenet.segmenters.release import load_segmenter
 from sgenet.segmenters.windows import class_probabilities
-from sgenet.training.determinism import make_deterministic
+from sgenet.training.determinism import make_deterministic, one_thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,6 @@ def _loaded(
     return released.network
 
 
-@contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """Compute with one thread on a CPU: there is a process for every core, and sums must not depend on their number."""
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def threads_for(device: str) -> AbstractContextManager[None]:
+    """What whoever labels computes with: one thread where it is the CPU that labels."""
+    return one_thread() if device == "cpu" else nullcontext()

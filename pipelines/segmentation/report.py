@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.distributed.parallel import cluster_is_addressed, parallel_map
-from pipelines.segmentation.opened import SegmenterPlace, one_thread, open_segmenter
+from pipelines.distributed.parallel import parallel_map, workers_for
+from pipelines.segmentation.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.segmentation.pictures import whole_pictures
-from pipelines.shards.index import open_index
+from pipelines.shards.index import open_index, reopen_index
 from pipelines.shards.schema import SampleTable
 from pipelines.validation import spread
-from sgenet.errors import DataError
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import Picture, grid, to_picture
 from sgenet.segmenters.segmenter import label_pixels
@@ -74,17 +73,12 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
     for part in parallel_map(
         partial(score_block, place),
         blocks,
-        workers=workers_for(place.device),
+        workers=workers_for(place.device == "cuda"),
         description="scoring the segmenter",
         num_gpus=int(place.device == "cuda"),
     ):
         scores.extend(part)
     return scores
-
-
-def workers_for(device: str) -> int | None:
-    """One process for the GPU of this machine; every core, or a cluster's GPUs, otherwise."""
-    return 1 if device == "cuda" and not cluster_is_addressed() else None
 
 
 def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
@@ -93,12 +87,10 @@ def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
     Raises:
         DataError: the shards are not those of the other blocks.
     """
-    table = held_out(block.shards, block.split)
-    if table.digest != block.digest:
-        raise DataError(f"{block.shards} changed while it was used; run the stage again")
+    table = reopen_index(block.shards, block.digest).of_split(block.split).labelled()
     rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
     scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
-    with one_thread(place.device):
+    with threads_for(place.device):
         segmenter = open_segmenter(place)
         for batch in whole_pictures(table.rows(rows), place.settings.batch_size):
             scores.update(segmenter.probabilities(batch.image), batch.label)
@@ -148,7 +140,7 @@ def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
 def _sheet(place: SegmenterPlace, table: SampleTable) -> Picture:
     colourise = place.label_space.colourise
     rows: list[list[Picture | None]] = []
-    with one_thread(place.device):
+    with threads_for(place.device):
         segmenter = open_segmenter(place)
         for batch in whole_pictures(table, batch_size=1):
             labelled = label_pixels(

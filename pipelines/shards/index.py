@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from pipelines.files import write_atomically
 from pipelines.shards.manifest import Manifest, check_shards, read_manifest
 from pipelines.shards.schema import INDEX_NAME, SampleTable, Span, Strings
+from sgenet.errors import DataError
 
 _SPAN = ("offset", "size")
 
@@ -97,6 +99,19 @@ def open_index(folder: Path) -> SampleTable:
     manifest = read_manifest(folder)
     check_shards(folder, manifest)
     return read_index(folder, manifest)
+
+
+@lru_cache(maxsize=1)
+def reopen_index(folder: Path, digest: str) -> SampleTable:
+    """Open in a worker what its driver opened with :func:`open_index`; kept for its next piece of work.
+
+    Raises:
+        DataError: as :func:`open_index`, or the folder has another digest by now.
+    """
+    table = open_index(folder)
+    if table.digest != digest:
+        raise DataError(f"{folder} changed while it was used; run the stage again")
+    return table
 
 
 def read_index(folder: Path, manifest: Manifest) -> SampleTable:

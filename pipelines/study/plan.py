@@ -76,7 +76,7 @@ def make_plan(results: DatasetResults, mask_set: str, methods: Iterable[str] = (
                 f"{method.folder} and {chosen[0].folder} kept different example pictures; "
                 "run the evaluate and floors stages again"
             )
-    strata = _strata(chosen[0], mask_set)
+    strata = results.strata()
     pictures: dict[str, bytes] = {}
     pairs = []
     for number, key in enumerate(examples):
@@ -133,11 +133,6 @@ def _chosen(results: DatasetResults, names: set[str]) -> list[MethodResult]:
     if len(chosen) < 2:
         raise DataError(f"a comparison on {results.name} needs two evaluated methods; run evaluate for another")
     return chosen
-
-
-def _strata(method: MethodResult, mask_set: str) -> dict[str, str]:
-    columns = (method.pictures[name].to_pylist() for name in ("set", "key", "stratum"))
-    return {key: stratum for of_set, key, stratum in zip(*columns, strict=True) if of_set == mask_set}
 
 
 def _load(path: Path, pictures: dict[str, bytes]) -> str:

@@ -20,18 +20,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.serving.loopback import guarded_names, warn_if_open
 from pipelines.serving.refusal import Refusal
 from pipelines.study.plan import Pair, Plan, first_stands_left, next_pair
 from pipelines.study.votes import Choice, Vote, VoteBox
 from sgenet.errors import UserError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "sgenet_voter"
 
 _STATIC = Path(__file__).parent / "static"
@@ -81,10 +80,6 @@ def study_application(plan: Plan, votes: VoteBox, *, seed: int, per_person: int,
         host: the address it listens on; on loopback it answers to no other name.
     """
     routes = _Routes(plan, votes, seed, per_person)
-    middleware = [Middleware(_Sealed)]
-    if host in LOOPBACK:
-        # A foreign page must not reach this one through a name of its own that leads to loopback.
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
     return Starlette(
         routes=[
             Route("/", _static("study.html", "text/html")),
@@ -94,7 +89,7 @@ def study_application(plan: Plan, votes: VoteBox, *, seed: int, per_person: int,
             Route("/votes", routes.vote, methods=["POST"]),
             Route("/pictures/{question}/{place}", routes.picture),
         ],
-        middleware=middleware,
+        middleware=[Middleware(_Sealed), *guarded_names(host)],
         exception_handlers={Refusal: _refuse, HTTPException: _refuse_route, sqlite3.Error: _not_stored},
     )
 
@@ -115,8 +110,7 @@ def serve(application: Starlette, host: str, port: int) -> None:
         raise UserError(f"port {port} of {host} cannot be used ({error}); choose another with --port") from error
     name = f"[{host}]" if ":" in host else host
     print(f"vote at http://{name}:{listening.getsockname()[1]} (Ctrl-C stops)", flush=True)
-    if host not in LOOPBACK:
-        print("warning: others on this network can open the page; it asks for no password", flush=True)
+    warn_if_open(host)
     config = uvicorn.Config(
         application,
         log_level="warning",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-import torch
-
+from pipelines.device import device_of
 from pipelines.distributed.loopback import keep_to_loopback
 from pipelines.params import RunSettings
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay
@@ -66,8 +65,7 @@ def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
         SettingsError: there is no GPU.
         UserError: see :func:`pipelines.training.worker.train`.
     """
-    if run.use_gpu and not torch.cuda.is_available():
-        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
-    place = Place(device="cuda:0" if run.use_gpu else "cpu", threads=run.cpus_per_worker or usable_cpus())
+    device = "cuda:0" if device_of(run) == "cuda" else "cpu"
+    place = Place(device=device, threads=run.cpus_per_worker or usable_cpus())
     with stop_requests() as stop:
         return train(job, place, _LocalSupervisor(display, stop))

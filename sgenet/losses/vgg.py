@@ -15,8 +15,9 @@ Depth = Literal[16, 19]
 
 _CONVOLUTIONS: dict[Depth, tuple[int, ...]] = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 _WIDTHS = (64, 128, 256, 512, 512)
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures in [0, 1], by channel: what networks with its weights expect to be taken off."""
 
 
 class VGG(nn.Module):
@@ -49,8 +50,8 @@ class VGG(nn.Module):
                 self.positions[f"relu{block}_{number}"] = len(layers) - 1
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers[: self.positions[deepest] + 1])
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self._load(depth, weights, setting)
         self.requires_grad_(False).eval()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -18,6 +19,7 @@ from sgenet.methods.build import GENERATORS, build_generator
 from sgenet.settings import Recipe
 
 FORMAT_VERSION = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _T = TypeVar("_T")
 
 
@@ -42,21 +44,13 @@ def save_released(
     folder: Path, method_name: str, generator: nn.Module, recipe: Recipe, label_space: LabelSpace
 ) -> None:
     """Write both files into ``folder`` (made if absent), the description last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {key: value.detach().cpu().contiguous() for key, value in generator.state_dict().items()}
-    weights, description = folder / "model.safetensors", folder / "model.json"
-    partial = folder / "model.safetensors.partial"
-    save_file(state, partial)
-    partial.replace(weights)
     content = {
         "format_version": FORMAT_VERSION,
         "method": method_name,
         "recipe": dataclasses.asdict(recipe),
         "label_space": dataclasses.asdict(label_space),
     }
-    partial = folder / "model.json.partial"
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(description)
+    write_network(folder, generator, content)
 
 
 def load_released(folder: Path) -> Released:
@@ -65,24 +59,40 @@ def load_released(folder: Path) -> Released:
     Raises:
         CheckpointError: a file is missing or damaged, or its weights do not fit its description.
     """
-    weights, description = folder / "model.safetensors", folder / "model.json"
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in GENERATORS:
             raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
         recipe = from_dict(Recipe, content["recipe"])
-        names, colours = content["label_space"]["names"], content["label_space"]["colours"]
-        label_space = LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
+        label_space = described_labels(content)
         generator = build_generator(content["method"], recipe, label_space.num_classes)
         generator.load_state_dict(load_file(weights))
     except FileNotFoundError:
         missing = weights if description.exists() else description
         raise CheckpointError(
-            f"{missing} does not exist; a model is a folder with model.json and model.safetensors"
+            f"{missing} does not exist; a model is a folder with {DESCRIPTION} and {WEIGHTS}"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the model in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
     return Released(content["method"], generator.eval(), recipe, label_space)
+
+
+def write_network(folder: Path, network: nn.Module, content: Mapping[str, Any]) -> None:
+    """Write a network's state and what describes it into ``folder`` (made if absent), the description last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{WEIGHTS}.partial"
+    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, partial)
+    partial.replace(folder / WEIGHTS)
+    partial = folder / f"{DESCRIPTION}.partial"
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(folder / DESCRIPTION)
+
+
+def described_labels(content: Mapping[str, Any]) -> LabelSpace:
+    """The label space of a description."""
+    names, colours = content["label_space"]["names"], content["label_space"]["colours"]
+    return LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
 
 
 def from_dict(kind: type[_T], values: dict[str, Any]) -> _T:

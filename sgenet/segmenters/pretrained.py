@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.label_space import LabelSpace
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+from sgenet.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 
 class MappedSegmenter(nn.Module):
@@ -45,8 +43,8 @@ class MappedSegmenter(nn.Module):
         class_map: Mapping[int, int],
         num_network_classes: int,
         num_classes: int,
-        mean: tuple[float, ...] = _MEAN,
-        std: tuple[float, ...] = _STD,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         problems = class_map_problems(class_map, num_network_classes, num_classes)
@@ -128,6 +126,6 @@ def same_names(names: Mapping[int, str], label_space: LabelSpace) -> dict[int, i
 def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     path = folder / "preprocessor_config.json"
     if not path.exists():
-        return _MEAN, _STD
+        return IMAGENET_MEAN, IMAGENET_STD
     described = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(described.get("image_mean", _MEAN)), tuple(described.get("image_std", _STD))
+    return tuple(described.get("image_mean", IMAGENET_MEAN)), tuple(described.get("image_std", IMAGENET_STD))

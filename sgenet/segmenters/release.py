@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
-from sgenet.methods.release import from_dict
+from sgenet.methods.release import DESCRIPTION, WEIGHTS, described_labels, from_dict, write_network
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.settings import SegmenterRecipe
 
 FORMAT_VERSION = 1
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,13 @@ def save_segmenter(
     folder: Path, name: str, network: nn.Module, recipe: SegmenterRecipe, label_space: LabelSpace
 ) -> None:
     """Write both files into ``folder`` (made if absent), the description last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, partial)
-    partial.replace(folder / WEIGHTS)
     content = {
         "format_version": FORMAT_VERSION,
         "segmenter": name,
         "recipe": dataclasses.asdict(recipe),
         "label_space": dataclasses.asdict(label_space),
     }
-    partial = folder / f"{DESCRIPTION}.partial"
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / DESCRIPTION)
+    write_network(folder, network, content)
 
 
 def load_segmenter(folder: Path) -> ReleasedSegmenter:
@@ -72,8 +65,7 @@ def load_segmenter(folder: Path) -> ReleasedSegmenter:
         if content.get("format_version") != FORMAT_VERSION or content.get("segmenter") not in SEGMENTERS:
             raise CheckpointError(f"{description} does not describe a segmenter of this version; fit it anew")
         recipe = from_dict(SegmenterRecipe, content["recipe"])
-        names, colours = content["label_space"]["names"], content["label_space"]["colours"]
-        label_space = LabelSpace(tuple(names), tuple((r, g, b) for r, g, b in colours))
+        label_space = described_labels(content)
         network = build_segmenter(content["segmenter"], recipe, label_space.num_classes, load=False)
         network.load_state_dict(load_file(weights))
         sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from sgenet.label_space import IGNORE_ID
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+from sgenet.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Segmenter(Protocol):
@@ -45,7 +43,7 @@ class Labelled:
 
 def imagenet_normalised(image: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] as networks with ImageNet weights expect them."""
-    mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+    mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (image * 0.5 + 0.5 - mean) / std
 
 

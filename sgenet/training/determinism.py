@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -16,3 +19,15 @@ def make_deterministic(device: torch.device) -> None:
     if device.type == "cuda":
         # Some kernels have no deterministic backward on CUDA (reflection padding): warn, rather than refuse to train.
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread on the CPU: where there is a process for every core, and sums must not depend on how
+    they were shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from training_process import Training, make_workspace, result_of, start_training
@@ -16,24 +17,8 @@ LONG = {"steps": 100, "checkpoint_every": 10, "validate_every": 50}
 
 
 @pytest.fixture(scope="module")
-def store(s3_endpoint: str) -> dict[str, str]:
-    """The environment that finds the store, where there is a bucket."""
-    import boto3
-
-    environment = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    session = boto3.Session("test", "test", region_name="us-east-1")
-    session.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="cluster")
-    return environment
-
-
-@pytest.fixture(scope="module")
-def cluster(store: dict[str, str]) -> Iterator[TwoNodes]:
+def cluster(store: dict[str, str], s3_client: Any) -> Iterator[TwoNodes]:
+    s3_client.create_bucket(Bucket="cluster")
     with two_nodes(store) as cluster:
         yield cluster
 

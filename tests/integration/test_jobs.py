@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import boto3
 import pytest
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
@@ -40,22 +40,17 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(store: dict[str, str], s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     server = TrackingServer(tmp_path_factory.mktemp("server"))
     server.start()
     environment = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **store,
         "MLFLOW_TRACKING_URI": server.address,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         # The code that runs is the one that was submitted.
         "PYTHONPATH": "",
     }
-    session = boto3.Session("test", "test", region_name="us-east-1")
-    session.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="jobs")
+    s3_client.create_bucket(Bucket="jobs")
     with two_nodes(environment, dashboard=True) as nodes:
         yield Cluster(nodes, server, nodes.environment | environment)
     server.kill()
@@ -73,7 +68,9 @@ def workspace(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return make_workspace(folder, tiny_dataset, "s3://jobs/store", run, steps=STEPS)
 
 
-def test_a_submitted_job_trains_on_both_nodes_what_was_published(cluster: Cluster, workspace: Path) -> None:
+def test_a_submitted_job_trains_on_both_nodes_what_was_published(
+    cluster: Cluster, workspace: Path, s3_client: Any
+) -> None:
     train = ("train", "--dataset", DATASET, "--method", METHOD)
     said = _run([sys.executable, "-m", "pipelines", "publish", "--dataset", DATASET], workspace, cluster.environment)
     assert f"{DATASET} is in s3://jobs/store" in said
@@ -90,16 +87,12 @@ def test_a_submitted_job_trains_on_both_nodes_what_was_published(cluster: Cluste
     run = _only_run(cluster.server)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["val/psnr_hole"] > 0
-    store = boto3.client("s3", endpoint_url=cluster.environment["AWS_ENDPOINT_URL"], **_CREDENTIALS)
-    listed = store.list_objects_v2(Bucket="jobs", Prefix="store/")["Contents"]
+    listed = s3_client.list_objects_v2(Bucket="jobs", Prefix="store/")["Contents"]
     assert any(run.data.tags["sgenet.checkpoints"].endswith(entry["Key"].split("/")[2]) for entry in listed)
 
     # The same submission finds that all is done, and adds no run.
     assert "step 1/" not in cluster.submit(workspace, *train)
     assert _only_run(cluster.server).info.run_id == run.info.run_id
-
-
-_CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
