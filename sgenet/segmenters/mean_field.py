@@ -25,8 +25,9 @@ def local_context(probability: Tensor, image: Tensor, window: int, colour: Tenso
     """The local convolution (b12): how badly the pixels around each pixel support its label.
 
     A filter of its own for each pixel would take ``window``² products a pixel and label. But a squared distance is a
-    polynomial, ‖I_j‖² − 2 I_j·I_z + ‖I_z‖², so the sum over a window is made of sums that do not know j: nine
-    separable ones, whatever the window. Memory is a few times that of ``probability``.
+    polynomial, ‖I_j‖² − 2 I_j·I_z + ‖I_z‖², so the sum over a window is made of sums that do not know j: seven
+    separable ones, and those are products with matrices of one band, in which a window costs nothing. Memory is a
+    few times that of ``probability``.
 
     Args:
         probability: q, (B, C, H, W) in 0–1.
@@ -40,11 +41,19 @@ def local_context(probability: Tensor, image: Tensor, window: int, colour: Tenso
     """
     colours = image - image.mean(dim=(2, 3), keepdim=True)  # distances are the same, and fewer digits cancel
     squares = colours.square().sum(dim=1, keepdim=True)
-    of_colour = squares * _box(probability, window) + _box(squares * probability, window)
-    for channel in colours.chunk(3, dim=1):
-        of_colour = of_colour - 2 * channel * _box(channel * probability, window)
-    count = _box(torch.ones_like(probability[:1, :1]), window)
-    return probability * (colour * of_colour + place * _place_distance(probability, window)) / count
+    height, width = probability.shape[-2:]
+    (down, down_distance), (across, across_distance) = (
+        _bands(length, window, probability) for length in (height, width)
+    )
+    # (B, 5, C, H, W): q, ‖I‖² q, and I q for each colour channel, all summed at once.
+    summands = torch.cat((torch.ones_like(squares), squares, colours), dim=1)[:, :, None] * probability[:, None]
+    of_one, of_squares, *of_channels = (down @ (summands @ across)).unbind(dim=1)
+    of_colour = squares * of_one + of_squares
+    for channel, of_channel in zip(colours.split(1, dim=1), of_channels, strict=True):
+        of_colour = of_colour - 2 * channel * of_channel
+    of_place = down_distance @ (probability @ across) + down @ (probability @ across_distance)
+    count = down.sum(dim=0)[:, None] * across.sum(dim=0)
+    return probability * (colour * of_colour + place * of_place) / count
 
 
 class LabelContexts(nn.Module):
@@ -117,21 +126,14 @@ class MeanFieldStep(nn.Module):
             return log_probability - block_minimum(self.contexts(context), self.num_contexts)
 
 
-def _box(values: Tensor, window: int) -> Tensor:
-    """The sum over a window around each pixel, of what lies in the picture; one axis after the other."""
-    half = window // 2
-    rows = F.avg_pool2d(values, (window, 1), 1, (half, 0), divisor_override=1)
-    return F.avg_pool2d(rows, (1, window), 1, (0, half), divisor_override=1)
+def _bands(length: int, window: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Two symmetric (length, length) matrices that are 0 outside the window around each place of an axis.
 
-
-def _place_distance(probability: Tensor, window: int) -> Tensor:
-    """Σ_z ‖p_j − p_z‖² q_z over the window around j, places in half windows."""
+    A product with the first is the sum over the window; with the second, each place counts by its squared distance in
+    half windows.
+    """
     half = window // 2
-    offsets = torch.arange(-half, half + 1, dtype=probability.dtype, device=probability.device)
-    squares = (offsets / max(half, 1)).square().view(1, 1, -1)
-    planes = probability.flatten(0, 1)[:, None]
-    rows = F.conv2d(planes, squares[..., None], padding=(half, 0))
-    columns = F.conv2d(planes, squares[:, :, None], padding=(0, half))
-    down = F.avg_pool2d(rows, (1, window), 1, (0, half), divisor_override=1)
-    across = F.avg_pool2d(columns, (window, 1), 1, (half, 0), divisor_override=1)
-    return (down + across).view_as(probability)
+    places = torch.arange(length, dtype=like.dtype, device=like.device)
+    distance = places[:, None] - places
+    inside = (distance.abs() <= half).to(like.dtype)
+    return inside, inside * (distance / max(half, 1)).square()
