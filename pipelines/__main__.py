@@ -59,7 +59,7 @@ def masks(settings: Settings, dataset: str) -> None:
 
 
 def fit_segmenter(settings: Settings, dataset: str) -> None:
-    """Fit the segmenter that makes automatic labels; nothing to do where people labelled the dataset."""
+    """Fit a segmenter for automatic labels or for scores; nothing to do where nothing asks for one."""
     from pipelines.stages import fit_segmenter as stage
 
     paths = DatasetPaths(dataset)
@@ -79,7 +79,7 @@ def floors(settings: Settings, dataset: str) -> None:
     from pipelines.stages import floors as stage
 
     paths = DatasetPaths(dataset)
-    stage.run(settings, dataset, paths.shards, paths.masks, paths.floors)
+    stage.run(settings, dataset, paths.shards, paths.masks, paths.segmenter, paths.floors)
 
 
 def train(settings: Settings, dataset: str, method: str) -> None:
@@ -118,7 +118,7 @@ def evaluate(settings: Settings, dataset: str, method: str) -> None:
     from pipelines.stages import evaluate as stage
 
     data, run = DatasetPaths(dataset), RunPaths(dataset, method)
-    stage.run(settings, dataset, method, data.shards, data.masks, run.model, run.evaluation)
+    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, run.model, run.evaluation)
 
 
 def register(settings: Settings, dataset: str, method: str) -> None:

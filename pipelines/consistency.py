@@ -174,7 +174,7 @@ def _search_problems(settings: Settings) -> list[str]:
 
 def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
     problems = []
-    if labels.source != "human" and labels.segmenter == "transformers" and labels.checkpoint is None:
+    if labels.needs_segmenter and labels.segmenter == "transformers" and labels.checkpoint is None:
         problems.append("checkpoint is missing; name the folder of a checkpoint of transformers")
     if labels.class_map is not None and labels.segmenter != "transformers":
         problems.append(f"class_map is for transformers; {labels.segmenter} has the dataset's own classes, remove it")

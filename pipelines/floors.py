@@ -37,6 +37,14 @@ def biharmonic(image: Picture, hole_mask: Picture) -> Picture:
     return _composite(np.clip(filled * 255, 0, 255).round(), image, hole_mask)
 
 
+def undamaged(image: Picture, hole_mask: Picture) -> Picture:
+    """Leave the picture as it was before there was a hole: what a perfect filling would give to a segmenter."""
+    return image
+
+
+UNDAMAGED = "undamaged"
+"""No method, but what the segmentation of filled pictures is compared with."""
+
 FLOORS: dict[str, Callable[[Picture, Picture], Picture]] = {
     "mean_colour": mean_colour,
     "telea": telea,

@@ -20,6 +20,8 @@ class LabelSettings(BaseModel):
         source: ``human``: as the dataset has them; a picture without is trained on without the segmentation terms.
             ``auto``: a segmenter's, for all training pictures (Table 5). ``fill``: a segmenter's where there is no
             human one.
+        score_filled: segment the pictures that each method filled (segmentation after inpainting, Table 4), also where
+            people labelled; and let SPG-Net start from the segmenter's labels of what is known.
         segmenter: which one.
         checkpoint: a fitted one (a folder, ``s3://…``, ``models:/NAME/VERSION`` or another name that
             :func:`pipelines.model_source.find_model` takes); None fits one. For ``transformers``: the folder of its
@@ -37,6 +39,7 @@ class LabelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: LabelSource = "human"
+    score_filled: bool = False
     segmenter: SegmenterName = "deeplab_v3_plus"
     checkpoint: str | None = None
     class_map: dict[int, int] | None = None
@@ -46,6 +49,11 @@ class LabelSettings(BaseModel):
     batch_size: int = Field(default=4, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     recipe: SegmenterRecipe = SegmenterRecipe()
+
+    @property
+    def needs_segmenter(self) -> bool:
+        """Whether there is anything for a segmenter to do."""
+        return self.source != "human" or self.score_filled
 
     def automatic(self, folder: Path) -> Path | None:
         """The folder of the stage ``label`` where training reads it; None where people labelled."""

@@ -14,6 +14,7 @@ from pipelines.evaluation.walk import Example, Failure, SetScores
 from pipelines.layout import DatasetPaths, RunPaths
 from sgenet.batch import Prediction
 from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.label_space import OUTDOOR_SCENES
 
 DATASET = "mixed_scenes"
@@ -24,31 +25,55 @@ ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 ERROR_WITH_TRUE_LABELS = 5
 
 
-def fabricate_runs(root: Path, num_examples: int = 1) -> None:
-    """The runs of two floors and two methods below a working folder, with the pictures of the first examples."""
-    for name in ("mean_colour", "telea"):
-        fabricate_evaluation(root / DatasetPaths(DATASET).floors / name, name, num_examples)
+def fabricate_runs(root: Path, num_examples: int = 1, dataset: str = DATASET, segmenter: str | None = None) -> None:
+    """The runs of two floors and two methods below a working folder, with the pictures of the first examples.
+
+    Args:
+        segmenter: of the filled pictures; the originals then are one more floor.
+    """
+    for name in ("mean_colour", "telea", *(["undamaged"] if segmenter else [])):
+        folder = root / DatasetPaths(dataset).floors / name
+        fabricate_evaluation(folder, name, num_examples, dataset=dataset, segmenter=segmenter)
     for name in ("base_net", "sge_net"):
-        paths = RunPaths(DATASET, name)
-        fabricate_evaluation(root / paths.evaluation, name, num_examples)
+        paths = RunPaths(dataset, name)
+        fabricate_evaluation(root / paths.evaluation, name, num_examples, dataset=dataset, segmenter=segmenter)
         if name == "sge_net":
             bound = root / paths.evaluation / UPPER_BOUND
-            fabricate_evaluation(bound, name, num_examples, ERROR_WITH_TRUE_LABELS)
+            error = ERROR_WITH_TRUE_LABELS
+            fabricate_evaluation(bound, name, num_examples, error, dataset=dataset, segmenter=segmenter)
         fabricate_training(root / paths.model)
 
 
-def fabricate_evaluation(folder: Path, method: str, num_examples: int = 1, error: int | None = None) -> None:
+def fabricate_evaluation(
+    folder: Path,
+    method: str,
+    num_examples: int = 1,
+    error: int | None = None,
+    *,
+    dataset: str = DATASET,
+    segmenter: str | None = None,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    scores = {"centre": _fabricate_scores(method, num_examples, ERRORS[method] if error is None else error)}
+    error = ERRORS.get(method, 0) if error is None else error
+    scores = {"centre": _fabricate_scores(method, num_examples, error, segmented=segmenter is not None)}
     summary = EvaluationSummary(
-        DATASET, method, "val", "shards", "masks", "code", OUTDOOR_SCENES.names, tuple(KEYS[:num_examples])
+        dataset,
+        method,
+        "val",
+        "shards",
+        "masks",
+        "code",
+        OUTDOOR_SCENES.names,
+        tuple(KEYS[:num_examples]),
+        segmenter=segmenter,
+        segmenter_sha256=None if segmenter is None else "weights",
     )
     write_scores(folder, scores, (0.01, 0.1, 0.3), summary)
     write_examples(folder, "centre", scores["centre"].examples, OUTDOOR_SCENES)
     write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
-def _fabricate_scores(method: str, num_examples: int, error: int) -> SetScores:
+def _fabricate_scores(method: str, num_examples: int, error: int, segmented: bool = False) -> SetScores:
     rng = np.random.default_rng(1)
     image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
@@ -61,6 +86,13 @@ def _fabricate_scores(method: str, num_examples: int, error: int) -> SetScores:
         predicted[:, :16] = label[:, :16]
     scores = SetScores(Evaluator(8), keys=list(KEYS), num_classes=[2, 2, 4, 4, 6, 6])
     scores.evaluator.update(inpainted, image, hole_mask, label, predicted)
+    filled_label = None
+    if segmented:
+        # Right but for as many columns as the picture is wrong by.
+        filled_label = label.clone()
+        filled_label[:, :, :error] = (label[:, :, :error] + 1) % 8
+        scores.filled_segmentation = SegmentationCounts(8)
+        scores.filled_segmentation.update(filled_label, label, hole_mask)
     prediction = None
     if predicted is not None:
         scores.confidence = [0.9 - 0.1 * number for number in range(COUNT)]
@@ -75,6 +107,7 @@ def _fabricate_scores(method: str, num_examples: int, error: int) -> SetScores:
             predicted_label=None if predicted is None else predicted[number],
             confidence=None if predicted is None else torch.full((SIZE, SIZE), 0.8),
             prediction=prediction,
+            filled_label=None if filled_label is None else filled_label[number],
         )
         for number in range(num_examples)
     ]
@@ -89,6 +122,18 @@ def _prediction(with_reliability: bool) -> Prediction:
         label_logits=tuple(torch.rand(1, 8, size, size, generator=torch.Generator().manual_seed(0)) for size in sizes),
         reliability=tuple(torch.ones(1, 1, size, size) for size in sizes) if with_reliability else (),
     )
+
+
+def label_with(model: Path, source: str, segmenter: str | None = None, miou: float = 0.5) -> None:
+    """Say in a fabricated training where its labels came from."""
+    facts = json.loads((model / "training.json").read_text())
+    facts["labels"] = source
+    if segmenter is not None:
+        scores = {"miou": miou, "pixel_accuracy": 0.8, "calibration_error": None}
+        scores |= {"trusted_share": 0.9, "trusted_miou": 0.6, "trusted_pixel_accuracy": 0.85}
+        agreement = {"train": {"pictures": 12, **scores}, "val": {"pictures": COUNT, **scores, "miou": miou - 0.125}}
+        facts["automatic_labels"] = {"segmenter": segmenter, "threshold": 0.5, "agreement": agreement}
+    (model / "training.json").write_text(json.dumps(facts))
 
 
 def fabricate_training(model: Path) -> None:

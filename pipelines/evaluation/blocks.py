@@ -11,19 +11,21 @@ import numpy as np
 import torch
 
 from pipelines.evaluation.networks import WeightFiles, load_networks
-from pipelines.evaluation.walk import Fill, SetScores, model_fill, score_split
+from pipelines.evaluation.walk import Fill, Segment, SetScores, floor_fill, model_fill, score_split
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
+from pipelines.floors import FLOORS, UNDAMAGED, undamaged
+from pipelines.segmentation.opened import SegmenterPlace, open_segmenter
 from pipelines.shards.index import reopen_index
 from pipelines.shards.loader import evaluation_batches
 from pipelines.shards.reader import ShardDataset
 from pipelines.shards.schema import SampleTable
 from sgenet.errors import DataError
-from sgenet.methods.release import load_released
+from sgenet.methods.release import Released, load_released
 from sgenet.training.determinism import one_thread
 from sgenet.transforms import CentreCrop
 
-MakeFill = Callable[[], Fill]
-"""Gives a method; called by whoever scores."""
+MakeFill = Callable[[Segment | None], Fill]
+"""Gives a method, which may look at pictures with a segmenter where there is one; called by whoever scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Block:
         num_worst: pictures to keep because their holes are filled worst.
         weights: of the networks that score.
         use_gpu: run these networks on a GPU, where the worker has one.
+        segmenter: of the filled pictures; None where these are not segmented.
     """
 
     shards: Path
@@ -58,6 +61,7 @@ class Block:
     num_worst: int
     weights: WeightFiles
     use_gpu: bool
+    segmenter: SegmenterPlace | None = None
 
 
 def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
@@ -65,16 +69,24 @@ def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
 
     Raises:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
-        CheckpointError: a network's weights changed while they were used.
+        CheckpointError: a network's or the segmenter's weights changed while they were used.
     """
     table, masks = _open(block)
     rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
     with one_thread():
-        networks = load_networks(block.weights, block.use_gpu)
+        segment = None if block.segmenter is None else open_segmenter(block.segmenter).label
         return score_split(
-            make_fill(), batches, masks, masks.sets, block.num_classes, block.examples, block.num_worst, networks
+            make_fill(segment),
+            batches,
+            masks,
+            masks.sets,
+            block.num_classes,
+            block.examples,
+            block.num_worst,
+            load_networks(block.weights, block.use_gpu),
+            segment,
         )
 
 
@@ -92,19 +104,34 @@ def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
     return scores
 
 
-@lru_cache(maxsize=1)
-def load_model_fill(model: Path, device: str, weights_sha256: str, guided_by_truth: bool = False) -> Fill:
-    """The filling of a released model; kept for the next block.
+def load_model_fill(
+    model: Path, device: str, weights_sha256: str, guided_by_truth: bool, segment: Segment | None
+) -> Fill:
+    """The filling of a released model, which is kept for the next block.
 
     Args:
         model: folder of the released model.
         weights_sha256: of its weights file, so that one does not pass for another.
-        guided_by_truth: as of :func:`~pipelines.evaluation.walk.model_fill`.
+        guided_by_truth, segment: as of :func:`~pipelines.evaluation.walk.model_fill`.
 
     Raises:
         CheckpointError: the folder holds no released model.
     """
-    return model_fill(load_released(model), torch.device(device), guided_by_truth)
+    return model_fill(_released(model, weights_sha256), torch.device(device), guided_by_truth, segment)
+
+
+def load_floor_fill(name: str, segment: Segment | None) -> Fill:
+    """A method without learning, which has no use for a segmenter.
+
+    Args:
+        name: a key of :data:`~pipelines.floors.FLOORS`, or :data:`UNDAMAGED`.
+    """
+    return floor_fill(undamaged if name == UNDAMAGED else FLOORS[name])
+
+
+@lru_cache(maxsize=1)
+def _released(model: Path, weights_sha256: str) -> Released:
+    return load_released(model)
 
 
 def _open(block: Block) -> tuple[SampleTable, EvaluationMasks]:

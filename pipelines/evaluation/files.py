@@ -12,8 +12,10 @@
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================
 
-Where the settings name the weights, ``metrics.json`` has ``lpips``, ``fid`` and ``kid`` as well, and ``lpips`` is a
-column of ``pictures.parquet`` and ``strata.csv``. FID and KID are scores of many pictures: a stratum has too few.
+Where a segmenter segments the filled pictures (Table 4), ``metrics.json`` has ``miou_filled``, ``miou_filled_hole``
+and ``pixel_accuracy_filled``, and ``pictures.parquet`` their confusion counts. Where the settings name the weights,
+``metrics.json`` has ``lpips``, ``fid`` and ``kid`` as well, and ``lpips`` is a column of ``pictures.parquet`` and
+``strata.csv``. FID and KID are scores of many pictures: a stratum has too few.
 """
 
 from __future__ import annotations
@@ -52,6 +54,9 @@ _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", 
 
 _LPIPS = "lpips"
 
+_FILLED = {"miou": "miou_filled", "miou_hole": "miou_filled_hole", "pixel_accuracy": "pixel_accuracy_filled"}
+"""What a score of a segmentation is called when it is of the filled picture by a segmenter."""
+
 Groups = list[tuple[str, str, npt.NDArray[np.int64]]]
 
 
@@ -66,6 +71,7 @@ class EvaluationSummary:
         class_names: names of the predicted classes.
         examples: keys of the pictures in ``pictures/``, by their number there.
         weights_sha256: of the model's weights file; None for a method without.
+        segmenter, segmenter_sha256: what segmented the filled pictures; None where nothing did.
     """
 
     dataset: str
@@ -77,6 +83,8 @@ class EvaluationSummary:
     class_names: tuple[str, ...]
     examples: tuple[str, ...]
     weights_sha256: str | None = None
+    segmenter: str | None = None
+    segmenter_sha256: str | None = None
 
 
 def write_scores(
@@ -105,6 +113,8 @@ def write_scores(
 def set_metrics(scores: SetScores) -> dict[str, float]:
     """The means of one mask set, and what the confidence analysis says (Fig. 8), under their names."""
     metrics: dict[str, float] = {"num_pictures": len(scores.keys), **scores.evaluator.summary()}
+    if scores.filled_segmentation is not None:
+        metrics |= {_FILLED[name]: value for name, value in scores.filled_segmentation.summary().items()}
     if scores.lpips:
         metrics["lpips"] = finite_mean(scores.lpips)
     if scores.features is not None:
@@ -152,11 +162,16 @@ def _score_names(scores: SetScores) -> tuple[str, ...]:
 
 def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
     """The matrices that a score is taken from (none without segmentation); None for other scores."""
+    own, filled = scores.evaluator.segmentation, scores.filled_segmentation
     match name:
         case "miou":
-            return scores.evaluator.confusions
+            return own.whole
         case "miou_hole":
-            return scores.evaluator.hole_confusions
+            return own.hole
+        case "miou_filled":
+            return None if filled is None else filled.whole
+        case "miou_filled_hole":
+            return None if filled is None else filled.hole
         case _:
             return None
 
@@ -167,7 +182,10 @@ def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
-    estimates = {name: _estimate(scores, name) for name in (*_score_names(scores), "miou", "miou_hole")}
+    segmentations = ["miou", "miou_hole"]
+    if scores.filled_segmentation is not None:
+        segmentations += [_FILLED[name] for name in segmentations]
+    estimates = {name: _estimate(scores, name) for name in (*_score_names(scores), *segmentations)}
     return {
         name: [_rounded(estimate.low), _rounded(estimate.high)]
         for name, estimate in estimates.items()
@@ -187,9 +205,12 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
         # One schema for every method, so that tables of several methods can be joined.
         "confidence_hole": scores.confidence or [math.nan] * len(rows),
         # Flattened (C, C): what the mIoU of any of these pictures together is taken from.
-        "confusion": _counts(scores.evaluator.confusions, len(rows)),
-        "confusion_hole": _counts(scores.evaluator.hole_confusions, len(rows)),
+        "confusion": _counts(scores.evaluator.segmentation.whole, len(rows)),
+        "confusion_hole": _counts(scores.evaluator.segmentation.hole, len(rows)),
     }
+    if scores.filled_segmentation is not None:
+        columns["confusion_filled"] = _counts(scores.filled_segmentation.whole, len(rows))
+        columns["confusion_filled_hole"] = _counts(scores.filled_segmentation.hole, len(rows))
     return pa.table(columns)
 
 

@@ -98,6 +98,8 @@ def example_pictures(example: Example, label_space: LabelSpace) -> dict[str, Pic
     }
     if example.predicted_label is not None:
         pictures["segmentation"] = label_space.colourise(example.predicted_label.numpy())
+    if example.filled_label is not None:
+        pictures["filled_segmentation"] = label_space.colourise(example.filled_label.numpy())
     if example.confidence is not None:
         pictures["confidence"] = confidence_picture(example.confidence)
     return pictures

@@ -22,6 +22,7 @@ from pipelines.evaluation.walk import SetScores, choose_examples
 from pipelines.evaluation_masks import load_evaluation_masks
 from pipelines.files import sha256_of_file
 from pipelines.params import Settings
+from pipelines.segmentation.opened import SegmenterPlace
 from pipelines.shards.index import open_index
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
@@ -41,12 +42,14 @@ def evaluate_model(
     folder: Path,
     *,
     guided_by_truth: bool = False,
+    segmenter: SegmenterPlace | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score a released model; see :func:`evaluate`.
 
     Args:
         model: folder of the released model.
         guided_by_truth: score the upper bound: SG-Net or SGE-Net guided by the true labels.
+        segmenter: as of :func:`evaluate`; SPG-Net starts from its labels of what is known.
 
     Raises:
         CheckpointError: the folder holds no released model, or one of another method or of other classes.
@@ -58,7 +61,9 @@ def evaluate_model(
     device = device_of(settings.run)
     weights = sha256_of_file(model / "model.safetensors")
     make_fill = partial(load_model_fill, model, device, weights, guided_by_truth)
-    return evaluate(make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights)
+    return evaluate(
+        make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights, segmenter=segmenter
+    )
 
 
 def evaluate(
@@ -70,6 +75,7 @@ def evaluate(
     masks: Path,
     folder: Path,
     weights_sha256: str | None = None,
+    segmenter: SegmenterPlace | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score a method with every set of evaluation masks and write what :mod:`pipelines.evaluation.files` lists.
 
@@ -79,6 +85,7 @@ def evaluate(
         shards, masks: folders of the stages of these names.
         folder: where to; must exist.
         weights_sha256: of the weights that the method was loaded from, where it has any.
+        segmenter: segments what the method filled (Table 4); None leaves that out.
 
     Returns:
         ``metrics.json``.
@@ -106,6 +113,7 @@ def evaluate(
         num_worst=evaluation.num_worst_pictures,
         weights=weight_files(evaluation),
         use_gpu=settings.run.use_gpu,
+        segmenter=segmenter,
     )
     blocks = [replace(first, first=start) for start in range(0, len(table), BLOCK_PICTURES)]
     parts = parallel_map(
@@ -126,6 +134,8 @@ def evaluate(
         class_names=labels.names,
         examples=tuple(examples),
         weights_sha256=weights_sha256,
+        segmenter=None if segmenter is None else segmenter.settings.segmenter,
+        segmenter_sha256=None if segmenter is None else segmenter.sha256,
     )
     _write_pictures(folder, scores, examples, labels)
     return write_scores(folder, scores, holes.ratio_bins, summary)

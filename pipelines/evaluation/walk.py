@@ -19,7 +19,9 @@ from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.inception import picture_features
 from sgenet.evaluation.lpips import picture_distances
+from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
+from sgenet.methods.build import LABEL_STARTED_METHODS
 from sgenet.methods.release import Released
 
 
@@ -43,6 +45,9 @@ class Filled:
 Fill = Callable[[Tensor, Tensor, Tensor], Filled]
 """From image (B, 3, H, W), hole mask (B, 1, H, W), 1 = missing, and true label (B, H, W), all uint8, to
 :class:`Filled`. Only an upper bound looks at the label."""
+
+Segment = Callable[[Tensor], Tensor]
+"""A segmenter: from pictures without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
 
 
 class EvaluationBatch(Protocol):
@@ -73,6 +78,7 @@ class Example:
     predicted_label: Tensor | None
     confidence: Tensor | None
     prediction: Prediction | None
+    filled_label: Tensor | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -94,6 +100,7 @@ class SetScores:
         confidence: mean confidence in the hole; empty for a method without segmentation.
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
+        filled_segmentation: of the filled pictures by a segmenter; None without one.
         lpips: LPIPS of each picture; empty where it is not taken.
         features: what FID and KID are taken from; None where they are not.
         examples: the pictures kept for the report.
@@ -106,6 +113,7 @@ class SetScores:
     confidence: list[float] = field(default_factory=list)
     unreliable: dict[int, list[float]] = field(default_factory=dict)
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
+    filled_segmentation: SegmentationCounts | None = None
     lpips: list[float] = field(default_factory=list)
     features: FeatureComparison | None = None
     examples: list[Example] = field(default_factory=list)
@@ -120,6 +128,8 @@ class SetScores:
         for ours, theirs in ((self.unreliable, other.unreliable), (self.unreliable_hole, other.unreliable_hole)):
             for scale, shares in theirs.items():
                 ours.setdefault(scale, []).extend(shares)
+        if self.filled_segmentation is not None and other.filled_segmentation is not None:
+            self.filled_segmentation.extend(other.filled_segmentation)
         self.lpips.extend(other.lpips)
         if self.features is not None and other.features is not None:
             self.features.extend(other.features)
@@ -128,6 +138,7 @@ class SetScores:
         self.worst = sorted([*self.worst, *other.worst])[: max(len(self.worst), len(other.worst))]
 
 
+_MID_GREY = 128.0
 _NO_NETWORKS = ScoringNetworks()
 
 
@@ -147,6 +158,7 @@ def score_split(
     example_keys: frozenset[str] = frozenset(),
     num_worst: int = 0,
     networks: ScoringNetworks = _NO_NETWORKS,
+    segment: Segment | None = None,
 ) -> dict[str, SetScores]:
     """Fill and score every picture once with each set of masks; the batches' sizes change no result.
 
@@ -159,21 +171,28 @@ def score_split(
         example_keys: pictures to keep.
         num_worst: pictures to keep because their holes are filled worst.
         networks: for FID, KID and LPIPS, where these are taken.
+        segment: the segmenter of the filled pictures, where there is one (Table 4).
     """
     scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
+    if segment is not None:
+        for result in scores.values():
+            result.filled_segmentation = SegmentationCounts(num_classes)
     for batch in batches:
         # The same for every set of masks.
         features = None if networks.inception is None else picture_features(networks.inception, batch.image)
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
             filled = fill(batch.image, hole_mask, batch.label)
-            _add(scores[name], batch, hole_mask, filled, example_keys)
+            filled_label = None if segment is None else segment(filled.image)
+            _add(scores[name], batch, hole_mask, filled, filled_label, example_keys)
             _add_worst(scores[name], batch, hole_mask, filled, num_worst)
             _add_network_scores(scores[name], batch, filled, networks, features)
     return scores
 
 
-def model_fill(released: Released, device: torch.device, guided_by_truth: bool = False) -> Fill:
+def model_fill(
+    released: Released, device: torch.device, guided_by_truth: bool = False, segment: Segment | None = None
+) -> Fill:
     """Fill holes with a trained generator, in float32 whatever it was trained in.
 
     Args:
@@ -181,13 +200,17 @@ def model_fill(released: Released, device: torch.device, guided_by_truth: bool =
         device: where it computes.
         guided_by_truth: guide SG-Net or SGE-Net by the true labels in place of their own: the upper bound of
             Fig. 1(e), what a perfect segmentation would give.
+        segment: what SPG-Net has the labels of known pixels from; None leaves them to its own small segmenter.
     """
+    starts_from_labels = segment is not None and released.method_name in LABEL_STARTED_METHODS
     generator = released.generator.to(device)
 
     @torch.inference_mode()
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
         normalised = image.to(device, torch.float32).div(127.5).sub(1.0)
-        guide = (label.to(device, torch.int64),) if guided_by_truth else ()
+        guide: tuple[Tensor, ...] = (label.to(device, torch.int64),) if guided_by_truth else ()
+        if starts_from_labels and segment is not None:
+            guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
         prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
@@ -196,6 +219,20 @@ def model_fill(released: Released, device: torch.device, guided_by_truth: bool =
         return Filled(inpainted, label.cpu(), confidence.cpu(), prediction)
 
     return fill
+
+
+def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
+    """Pictures whose holes have the mean colour of what is known, so that a segmenter can look at them.
+
+    Args:
+        image: (B, 3, H, W) uint8; what lies in the hole is not seen.
+        hole_mask: (B, 1, H, W), 1 = missing.
+    """
+    known = (hole_mask == 0).to(torch.float64)
+    count = known.sum(dim=(2, 3), keepdim=True)
+    mean = (image * known).sum(dim=(2, 3), keepdim=True) / count.clamp(min=1)
+    colour = torch.where(count > 0, mean.round(), _MID_GREY).to(torch.uint8)
+    return torch.where(hole_mask > 0, colour, image)
 
 
 def floor_fill(function: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Fill:
@@ -236,7 +273,14 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
     return chosen
 
 
-def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, kept: frozenset[str]) -> None:
+def _add(
+    scores: SetScores,
+    batch: EvaluationBatch,
+    hole_mask: Tensor,
+    filled: Filled,
+    filled_label: Tensor | None,
+    kept: frozenset[str],
+) -> None:
     scores.evaluator.update(filled.image, batch.image, hole_mask, batch.label, filled.label)
     scores.keys.extend(batch.keys)
     scores.num_classes.extend(count_classes(label.numpy()) for label in batch.label)
@@ -244,9 +288,13 @@ def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: F
         scores.confidence.extend(hole_confidence(filled.confidence, hole_mask).tolist())
     if filled.prediction is not None:
         _add_reliability(scores, filled.prediction, hole_mask)
+    if scores.filled_segmentation is not None and filled_label is not None:
+        scores.filled_segmentation.update(filled_label, batch.label, hole_mask)
     for index, key in enumerate(batch.keys):
         if key in kept:
-            scores.examples.append(_example(batch, hole_mask, filled, index))
+            example = _example(batch, hole_mask, filled, index)
+            own = None if filled_label is None else filled_label[index].clone()
+            scores.examples.append(replace(example, filled_label=own))
 
 
 def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, count: int) -> None:

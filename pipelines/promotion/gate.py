@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipelines.evaluation.blocks import load_floor_fill
 from pipelines.evaluation.run import evaluate, evaluate_model
-from pipelines.evaluation.walk import floor_fill
-from pipelines.floors import FLOORS
 from pipelines.layout import DatasetPaths
 from pipelines.params import Settings
 from pipelines.promotion.decision import Check, Decision, decide
 from pipelines.promotion.evidence import Evidence, differences, read_evidence
 from pipelines.promotion.invariants import check_filling, check_latency, check_weights
+from pipelines.segmentation.settled import segmenter_of_filled
 from pipelines.tracking.registry import EVIDENCE, EVIDENCE_TAG, digest_evidence
 from pipelines.tracking.released import ReleasedModels, StoredVersion
 from sgenet.errors import CheckpointError, DataError, UserError
@@ -201,7 +201,7 @@ def _against_floor(
     ours = _evaluate(challenger, settings, dataset, workspace / "challenger-scores")
     folder = workspace / "floor-scores"
     folder.mkdir()
-    evaluate(partial(floor_fill, FLOORS[floor]), settings, dataset, floor, paths.shards, paths.masks, folder)
+    evaluate(partial(load_floor_fill, floor), settings, dataset, floor, paths.shards, paths.masks, folder)
     return ours, read_evidence(folder), anew
 
 
@@ -209,7 +209,8 @@ def _evaluate(contender: Contender, settings: Settings, dataset: str, folder: Pa
     paths = DatasetPaths(dataset)
     folder.mkdir()
     method = contender.version.method or ""
-    evaluate_model(contender.model, settings, dataset, method, paths.shards, paths.masks, folder)
+    segmenter = segmenter_of_filled(settings, dataset, paths.segmenter)
+    evaluate_model(contender.model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)
     return read_evidence(folder)
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
+from pipelines.floors import UNDAMAGED
 from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import Settings
 from sgenet.errors import DataError
@@ -30,8 +33,12 @@ TITLES = {
     "gated_conv": "GatedConv",
     "edge_connect": "EdgeConnect",
     "spg_net": "SPG-Net",
+    "undamaged": "Undamaged pictures",
 }
 """How the tables call a method."""
+
+SEGMENTER_TITLES = {"deep_parsing": "DPN", "deeplab_v3_plus": "DeepLab v3+", "transformers": "transformers"}
+"""How the tables call a segmenter."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,18 @@ class MethodResult:
     training: Training | None
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
 
+    def counts(self, set_name: str, column: str) -> npt.NDArray[np.int64]:
+        """The confusion counts of every picture with one set of holes, (N, C, C), in the order of the index.
+
+        Args:
+            column: of ``pictures.parquet``, read anew each time: the counts of a large evaluation are most of it.
+        """
+        table = pq.read_table(self.folder / PICTURES, columns=[column], filters=[("set", "=", set_name)])
+        cells = table[column].combine_chunks().flatten().to_numpy()
+        classes = math.isqrt(len(cells) // len(table))
+        counts: npt.NDArray[np.int64] = cells.reshape(len(table), classes, classes)
+        return counts
+
 
 @dataclass(frozen=True)
 class DatasetResults:
@@ -107,12 +126,14 @@ class DatasetResults:
     Attributes:
         missing: methods of the settings that have not been evaluated.
         upper_bounds: of these methods, those guided by the true labels.
+        undamaged: the pictures before there were holes, where a segmenter has looked at them.
     """
 
     name: str
     methods: Sequence[MethodResult]
     missing: Sequence[str]
     upper_bounds: Sequence[MethodResult]
+    undamaged: MethodResult | None = None
 
     @property
     def sets(self) -> list[str]:
@@ -169,7 +190,8 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
                 upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, paths.model))
         else:
             missing.append(name)
-    results = DatasetResults(dataset, methods, missing, upper_bounds)
+    undamaged = _read_method(UNDAMAGED, floors / UNDAMAGED, None) if _is_complete(floors / UNDAMAGED) else None
+    results = DatasetResults(dataset, methods, missing, upper_bounds, undamaged)
     if methods:
         _check_comparable(results)
     return results
@@ -238,10 +260,16 @@ def _read_json(path: Path) -> Any:
 
 def _check_comparable(results: DatasetResults) -> None:
     """Scores may only stand in one table when they were taken on the same pictures with the same holes."""
-    for method in (*results.methods, *results.upper_bounds):
-        for key, what in (("shards_digest", "pictures"), ("masks_digest", "holes"), ("split", "splits")):
-            if method.summary[key] != results.summary[key]:
+    beside = () if results.undamaged is None else (results.undamaged,)
+    for method in (*results.methods, *results.upper_bounds, *beside):
+        for key, what in (
+            ("shards_digest", "pictures"),
+            ("masks_digest", "holes"),
+            ("split", "splits"),
+            ("segmenter_sha256", "segmenters"),
+        ):
+            if method.summary.get(key) != results.summary.get(key):
                 raise DataError(
-                    f"{method.folder} and {results.methods[0].folder} were evaluated on different {what}, so their "
+                    f"{method.folder} and {results.methods[0].folder} were evaluated with different {what}, so their "
                     "scores cannot be compared; run the evaluate and floors stages again"
                 )

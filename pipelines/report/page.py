@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml
@@ -11,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.layout import StudyPaths
 from pipelines.params import DataSettings, Settings
-from pipelines.report import pictures, plots, tables
+from pipelines.report import pictures, plots, segmentation, tables
 from pipelines.report.collect import TITLES, DatasetResults
-from pipelines.report.paper import published
+from pipelines.report.pairs import pairs
+from pipelines.report.paper import published, published_label_sources, published_segmentation
 from pipelines.report.pictures import FigureImage, Gallery
 from pipelines.report.tables import Table
 from pipelines.study.results import report_tables
@@ -29,7 +31,7 @@ class DatasetSection:
         name: of the dataset.
         missing: titles of methods that have not been evaluated.
         headline: a table a mask set.
-        ablation, breakdowns: the same.
+        ablation, pairs, breakdowns: the same.
         study: preference matrices of the user study.
         study_note: who voted, and how to read them; empty without a study.
         costs, confidence: one table each.
@@ -37,6 +39,8 @@ class DatasetSection:
         classes: class names with their colours as CSS.
         loss_curves, scatter: plots as data addresses.
         headroom: what true labels would give, a table a mask set.
+        segmentation: segmentation after inpainting, a table a mask set.
+        labels: how good the automatic labels are.
         refinement, confidence_maps: Figures 6 and 7.
         failures: Figure 11.
         provenance: names and digests of what was evaluated.
@@ -47,7 +51,10 @@ class DatasetSection:
     missing: Sequence[str]
     headline: Sequence[Table]
     ablation: Sequence[Table]
+    pairs: Sequence[Table]
     headroom: Sequence[Table]
+    segmentation: Sequence[Table]
+    labels: Table | None
     breakdowns: Sequence[Table]
     study: Sequence[Table]
     study_note: str
@@ -63,8 +70,39 @@ class DatasetSection:
     provenance: Mapping[str, str]
     settings: Mapping[str, str]
 
+    @property
+    def tables(self) -> list[Table]:
+        """Every table of the section."""
+        several = (self.headline, self.ablation, self.pairs, self.headroom, self.segmentation, self.breakdowns)
+        single = (self.costs, self.confidence, self.labels)
+        return [
+            *(content for content in single if content is not None),
+            *(content for part in (*several, self.study) for content in part),
+        ]
 
-def render(settings: Settings, datasets: Sequence[DatasetResults]) -> str:
+
+@dataclass(frozen=True)
+class Page:
+    """Everything the page shows.
+
+    Attributes:
+        sections: one a dataset.
+        label_sources: Table 5 of every group of datasets that differ in the source of their labels alone.
+    """
+
+    sections: Sequence[DatasetSection]
+    label_sources: Sequence[Table]
+
+
+def make_page(settings: Settings, datasets: Sequence[DatasetResults]) -> Page:
+    """Make every table, plot and picture of the page."""
+    return Page(
+        sections=[_section(settings, results) for results in datasets],
+        label_sources=segmentation.label_sources(datasets, partial(published_label_sources, settings)),
+    )
+
+
+def render(page: Page) -> str:
     """Render the page: HTML that loads nothing from anywhere."""
     environment = Environment(
         loader=PackageLoader("pipelines"),
@@ -74,7 +112,7 @@ def render(settings: Settings, datasets: Sequence[DatasetResults]) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html.j2")
-    return template.render(sections=[_section(settings, results) for results in datasets])
+    return template.render(sections=page.sections, label_sources=page.label_sources)
 
 
 def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
@@ -82,15 +120,26 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
     # The method that is released is the one to look into; where it is missing, the last one trained.
     shown = results.method(settings.registry.method) or results.methods[-1]
     study, study_note = report_tables(results, StudyPaths(results.name).results)
+    papers = {set_name: published(settings, results.name, set_name) for set_name in sets}
+    segmenter = results.summary.get("segmenter")
+    segmentations = [
+        segmentation.after_inpainting(
+            results,
+            set_name,
+            settings.registry.method,
+            published_segmentation(settings, results.name, set_name, segmenter),
+        )
+        for set_name in sets
+    ]
     return DatasetSection(
         name=results.name,
         missing=[TITLES.get(name, name) for name in results.missing],
-        headline=[
-            tables.headline(results, set_name, published=published(settings, results.name, set_name))
-            for set_name in sets
-        ],
-        ablation=[table for set_name in sets if (table := tables.ablation(results, set_name))],
-        headroom=[table for set_name in sets if (table := tables.headroom(results, set_name))],
+        headline=[tables.headline(results, set_name, published=papers[set_name]) for set_name in sets],
+        ablation=_made(tables.ablation(results, set_name) for set_name in sets),
+        pairs=_made(pairs(results, set_name) for set_name in sets),
+        headroom=_made(tables.headroom(results, set_name) for set_name in sets),
+        segmentation=_made(segmentations),
+        labels=segmentation.label_quality(results),
         breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
         study=study,
         study_note=study_note,
@@ -106,6 +155,10 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         provenance=_provenance(results),
         settings=_recipes(results) | {"Data, holes and evaluation": _data_settings(settings, results.name)},
     )
+
+
+def _made(tables: Iterable[Table | None]) -> list[Table]:
+    return [table for table in tables if table is not None]
 
 
 def _galleries(results: DatasetResults) -> list[Gallery]:

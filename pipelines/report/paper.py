@@ -56,6 +56,15 @@ _TABLE_1 = {
     },
 }
 
+_TABLE_4 = {
+    ("outdoor_scenes", "deep_parsing"): {"edge_connect": 0.73, "spg_net": 0.63, "sge_net": 0.79},
+    ("cityscapes", "deeplab_v3_plus"): {"edge_connect": 0.61, "spg_net": 0.57, "sge_net": 0.71},
+}
+"""mIoU: of EdgeConnect's and SPG-Net's fillings by a segmenter; of SGE-Net by itself."""
+
+_TABLE_5 = {"outdoor_scenes": {"auto": 20.19, "human": 20.53}, "cityscapes": {"auto": 22.94, "human": 23.41}}
+"""PSNR of SGE-Net in dB, by where the labels came from."""
+
 
 def published(settings: Settings, dataset: str, set_name: str) -> Mapping[str, Published]:
     """What the paper reports, by method; empty where pictures or holes are not the paper's.
@@ -63,14 +72,34 @@ def published(settings: Settings, dataset: str, set_name: str) -> Mapping[str, P
     They are where the adapter, the resizing, the crop, the split and the hole are: the centre square of the
     paper's size, or the files of irregular masks.
     """
+    setting = _setting(settings, dataset, set_name)
+    return {} if setting is None else _TABLE_1[setting]
+
+
+def published_segmentation(settings: Settings, dataset: str, set_name: str, segmenter: str | None) -> dict[str, float]:
+    """The mIoU of Table 4 by method; empty where data or segmenter are not the paper's.
+
+    The paper does not say of which holes: they are taken to be the centre ones.
+    """
+    adapter, holes = _setting(settings, dataset, set_name) or (None, None)
+    return _TABLE_4.get((adapter, segmenter), {}) if adapter and segmenter and holes == "centre" else {}
+
+
+def published_label_sources(settings: Settings, dataset: str, set_name: str) -> dict[str, float]:
+    """The PSNR of Table 5 by label source; empty where data are not the paper's. Its numbers are of centre holes."""
+    adapter, holes = _setting(settings, dataset, set_name) or (None, None)
+    return _TABLE_5.get(adapter, {}) if adapter and holes == "centre" else {}
+
+
+def _setting(settings: Settings, dataset: str, set_name: str) -> tuple[str, str] | None:
     data = settings.data[dataset]
     adapters = {source.adapter for source in data.sources}
     hole = next((masks.hole for masks in settings.masks[dataset].evaluation if masks.name == set_name), None)
     if hole is None or len(adapters) != 1 or settings.evaluation.split != "val":
-        return {}
+        return None
     (adapter,) = adapters
     if adapter not in _DATASETS or (data.shorter_side, data.crop) != (_DATASETS[adapter][0], _SIDE):
-        return {}
+        return None
     if hole.kind == "centre" and hole.size == _DATASETS[adapter][1]:
-        return _TABLE_1[adapter, "centre"]
-    return _TABLE_1[adapter, "irregular"] if hole.kind == "files" else {}
+        return adapter, "centre"
+    return (adapter, "irregular") if hole.kind == "files" else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipelines.evaluation.pictures import failure_path, figure_path, picture_path
-from pipelines.report.collect import DatasetResults, MethodResult
+from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, MethodResult
 
 _WEBP_QUALITY = 90
 
@@ -52,11 +52,17 @@ def fillings(results: DatasetResults, set_name: str) -> Gallery:
 
 
 def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
-    """Segmentation predicted by every method that predicts one, between input and true labels."""
+    """Between input and true labels: the segmentations of every trained method that predicts one, and those that a
+    segmenter makes of every trained method's filled pictures, where there is one (Fig. 9)."""
+    segmenter = results.summary.get("segmenter")
+    kinds = {"segmentation": ""}
+    if segmenter is not None:
+        kinds["filled_segmentation"] = f" + {SEGMENTER_TITLES[segmenter]}"
     columns = [
-        (method, "segmentation", method.title)
+        (method, kind, f"{method.title}{tool}")
+        for kind, tool in kinds.items()
         for method in results.methods
-        if picture_path(method.folder, set_name, 0, "segmentation").exists()
+        if method.training is not None and picture_path(method.folder, set_name, 0, kind).exists()
     ]
     if not columns:
         return None

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from pipelines.evaluation.files import PICTURES
 from pipelines.report.collect import DatasetResults, Group, MethodResult
 from pipelines.report.paper import Published
 from sgenet.evaluation.confidence import correlate
@@ -112,7 +110,7 @@ def headline(
         cells = [Cell(method.title)]
         for score in shown:
             text = score.format(metrics.get(score.name))
-            cells.append(Cell(text, _interval(score, method, set_name), text == best[score.name]))
+            cells.append(Cell(text, interval(score, method, set_name), text == best[score.name]))
         if with_costs:
             cells += _cost_cells(method)
         cells.append(Cell(str(int(metrics["num_pictures"]))))
@@ -135,7 +133,7 @@ def headroom(results: DatasetResults, set_name: str) -> Table | None:
     for bound in results.upper_bounds:
         method = results.method(bound.name)
         assert method is not None, "an upper bound stands beside its method"
-        own, guided = (_per_picture(each, set_name, "psnr_hole") for each in (method, bound))
+        own, guided = (per_picture(each, set_name, "psnr_hole") for each in (method, bound))
         difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)
         correlation = correlate(accuracy.tolist(), (guided - own).tolist())
@@ -167,7 +165,7 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
     for method in trained[1:]:
         cells = [Cell(method.title)]
         for score in scores:
-            first, second = (_per_picture(each, set_name, score.name) for each in (method, trained[0]))
+            first, second = (per_picture(each, set_name, score.name) for each in (method, trained[0]))
             difference = paired_difference(first, second)
             low, high = (f"{bound:+z.{score.decimals}f}" for bound in (difference.low, difference.high))
             cells.append(Cell(f"{difference.value:+z.{score.decimals}f}", f"{low} … {high}"))
@@ -270,7 +268,7 @@ def _upper_bound_row(
         # The scores of a segmentation that was given say nothing.
         given = score.name.startswith("miou")
         cells.append(
-            Cell("–") if given else Cell(score.format(metrics.get(score.name)), _interval(score, method, set_name))
+            Cell("–") if given else Cell(score.format(metrics.get(score.name)), interval(score, method, set_name))
         )
     cells += _cost_cells(method) if with_costs else []
     return [*cells, Cell(str(int(metrics["num_pictures"]))), *([Cell("–")] if with_paper else [])]
@@ -278,13 +276,8 @@ def _upper_bound_row(
 
 def _hole_accuracy(method: MethodResult, set_name: str) -> np.ndarray:
     """Share of each hole's labelled pixels whose class was predicted; NaN where there is none."""
-    # Read for this alone: the counts of a large evaluation are most of its table.
-    table = pq.read_table(method.folder / PICTURES, columns=["set", "confusion_hole"])
-    rows = np.asarray(table["set"].to_pylist()) == set_name
-    counts = [np.asarray(row) for row, of_set in zip(table["confusion_hole"].to_pylist(), rows, strict=True) if of_set]
-    classes = math.isqrt(len(counts[0]))
-    right = np.array([row.reshape(classes, classes).trace() for row in counts], np.float64)
-    total = np.array([row.sum() for row in counts], np.float64)
+    counts = method.counts(set_name, "confusion_hole")
+    right, total = np.trace(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
     shares: np.ndarray = np.divide(right, total, out=np.full(len(counts), np.nan), where=total > 0)
     return shares
 
@@ -315,12 +308,13 @@ def _best(score: Score, methods: Sequence[MethodResult], set_name: str) -> str |
     return score.format(max(values) if score.higher_is_better else min(values))
 
 
-def _interval(score: Score, method: MethodResult, set_name: str) -> str:
+def interval(score: Score, method: MethodResult, set_name: str) -> str:
+    """The interval of a score as the tables print it; empty where there is none."""
     bounds = method.intervals[set_name].get(score.name)
     return "" if bounds is None else f"{score.format(bounds[0])} … {score.format(bounds[1])}"
 
 
-def _per_picture(method: MethodResult, set_name: str, score: str) -> np.ndarray:
+def per_picture(method: MethodResult, set_name: str, score: str) -> np.ndarray:
     """One score a picture, in the order of the index, which is the same for every method."""
     table = method.pictures
     rows = np.asarray(table["set"].to_pylist()) == set_name

@@ -8,14 +8,14 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from pipelines.device import device_of
 from pipelines.files import publish_folder
 from pipelines.label_settings import training_recipe
 from pipelines.model_source import find_model
 from pipelines.params import Settings
 from pipelines.segmentation.manifest import SegmenterManifest
-from pipelines.segmentation.opened import SegmenterPlace, open_segmenter, weights_digest
+from pipelines.segmentation.opened import open_segmenter, weights_digest
 from pipelines.segmentation.report import REPORT, score_segmenter, told, write_report
+from pipelines.segmentation.settled import segmenter_folder, segmenter_place
 from pipelines.shards.index import class_pixels, open_index
 from pipelines.shards.manifest import read_manifest
 from pipelines.storage import join
@@ -127,27 +127,6 @@ def plan_fit(settings: Settings, dataset: str, shards: Path) -> TrainingJob:
             class_weights=class_weights(class_pixels(shards, TRAINING_SPLIT), labels.recipe.class_balance),
         ),
     )
-
-
-def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str) -> SegmenterPlace:
-    """Where workers find the segmenter that lies in a folder of the stage ``fit_segmenter``.
-
-    Raises:
-        SettingsError: a GPU is asked for and there is none.
-    """
-    return SegmenterPlace(
-        folder=segmenter_folder(settings, dataset, folder),
-        sha256=sha256,
-        label_space=settings.data[dataset].labels,
-        settings=settings.labels_of(dataset),
-        device=device_of(settings.run),
-    )
-
-
-def segmenter_folder(settings: Settings, dataset: str, folder: Path) -> Path:
-    """Where the weights lie: a checkpoint of ``transformers`` stays where it is, as it may be large."""
-    labels = settings.labels_of(dataset)
-    return Path(labels.checkpoint or "") if labels.segmenter == "transformers" else folder
 
 
 def _register(settings: Settings, dataset: str, manifest: SegmenterManifest, path: str) -> None:

@@ -19,11 +19,10 @@ import sgenet
 from pipelines.distributed.parallel import parallel_map, workers_for
 from pipelines.files import digest_files, publish_folder
 from pipelines.params import Settings
-from pipelines.segmentation.fit import segmenter_place
-from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.segmentation.pictures import whole_pictures
 from pipelines.segmentation.report import finite, told
+from pipelines.segmentation.settled import settled_segmenter
 from pipelines.shards.index import open_index, reopen_index
 from pipelines.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.shards.manifest import ShardEntry
@@ -31,7 +30,6 @@ from pipelines.shards.schema import LABEL_SUFFIX, SampleTable
 from pipelines.shards.tar import ShardWriter
 from pipelines.shards.writer import encode_png
 from pipelines.storage import Storage, join, open_storage
-from sgenet.errors import DataError
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.label_space import IGNORE_ID
 from sgenet.segmenters.segmenter import Labelled, label_pixels
@@ -87,7 +85,7 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
         DataError: shards or segmenter are unfinished, or of other settings.
         CheckpointError: the segmenter cannot be used.
     """
-    labelling, manifest = plan_labelling(settings, dataset, shards, segmenter)
+    labelling = plan_labelling(settings, dataset, shards, segmenter)
     table = open_index(shards)
     done = parallel_map(
         partial(label_shard, labelling),
@@ -113,8 +111,8 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
         described = LabelManifest(
             source=labels.source,
             shards_digest=table.digest,
-            segmenter=manifest.segmenter,
-            segmenter_sha256=manifest.sha256,
+            segmenter=labels.segmenter,
+            segmenter_sha256=labelling.place.sha256,
             threshold=labels.threshold,
             agreement={
                 split: {"pictures": scores.num_pictures, **finite(scores.summary())}
@@ -129,27 +127,19 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
             print(f"{split}, against people's labels of {scores.num_pictures} pictures: {told(scores)}")
 
 
-def plan_labelling(
-    settings: Settings, dataset: str, shards: Path, segmenter: Path
-) -> tuple[Labelling, SegmenterManifest]:
-    """What workers are told, and what made the segmenter; nothing is written.
+def plan_labelling(settings: Settings, dataset: str, shards: Path, segmenter: Path) -> Labelling:
+    """What workers are told; nothing is written.
 
     Raises:
         DataError: the segmenter was settled on by other settings.
         CheckpointError: it cannot be used.
     """
-    manifest, labels = SegmenterManifest.read(segmenter), settings.labels_of(dataset)
-    if manifest.source == "human" or manifest.sha256 is None or manifest.segmenter != labels.segmenter:
-        raise DataError(
-            f"{segmenter} holds {manifest.segmenter or 'no segmenter'}, but labels.{dataset} asks for "
-            f"{labels.segmenter}; run the stage fit_segmenter again"
-        )
-    place = segmenter_place(settings, dataset, segmenter, manifest.sha256)
+    place = settled_segmenter(settings, dataset, segmenter)
     digest = open_index(shards).digest
     kept = join(settings.storage, "labels", _key(place, digest))
     if "://" not in kept:
         kept = str(Path(kept).resolve())
-    return Labelling(place=place, shards=shards, digest=digest, kept=kept), manifest
+    return Labelling(place=place, shards=shards, digest=digest, kept=kept)
 
 
 def label_shard(labelling: Labelling, name: str) -> LabelledShard:

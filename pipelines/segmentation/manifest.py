@@ -18,8 +18,8 @@ class SegmenterManifest:
     """``manifest.json`` of the stage ``fit_segmenter``.
 
     Attributes:
-        source: as in the settings; ``human``: there is no segmenter, and the rest is empty.
-        segmenter: its name.
+        source: as in the settings.
+        segmenter: its name; None: nothing asks for a segmenter, and the rest is empty.
         sha256: of its weights, which is what labels are made by.
         checkpoint: what it was loaded from; None where it was fitted here.
         run_id: of the run that fitted it.

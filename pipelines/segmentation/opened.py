@@ -17,6 +17,7 @@ from sgenet.label_space import LabelSpace
 from sgenet.methods.release import DESCRIPTION, WEIGHTS
 from sgenet.segmenters.pretrained import load_transformers
 from sgenet.segmenters.release import load_segmenter
+from sgenet.segmenters.segmenter import label_pixels
 from sgenet.segmenters.windows import class_probabilities
 from sgenet.training.determinism import make_deterministic, one_thread
 
@@ -51,6 +52,7 @@ class OpenSegmenter:
     def __init__(self, network: nn.Module, place: SegmenterPlace) -> None:
         self.device = torch.device(place.device)
         self.settings = place.settings
+        self.num_classes = place.label_space.num_classes
         make_deterministic(self.device)
         self._network = network.to(self.device).eval()
 
@@ -61,6 +63,13 @@ class OpenSegmenter:
         pictures = image.to(self.device, torch.float32).div(127.5).sub(1.0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             return class_probabilities(self._network, pictures, settings.window, settings.overlap).cpu()
+
+    def label(self, image: Tensor) -> Tensor:
+        """The most probable class of each pixel, however sure: (B, 3, H, W) uint8 → (B, H, W) uint8 on the CPU.
+
+        255 where a segmenter with classes of its own says *none of them*.
+        """
+        return label_pixels(self.probabilities(image), self.num_classes, threshold=0.0).label
 
 
 def open_segmenter(place: SegmenterPlace) -> OpenSegmenter:

@@ -8,25 +8,37 @@ from pipelines.evaluation.files import UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.files import publish_folder
 from pipelines.params import Settings
+from pipelines.segmentation.settled import segmenter_of_filled
 from sgenet.methods.build import GUIDED_METHODS
 
 
-def run(settings: Settings, dataset: str, method: str, shards: Path, masks: Path, model: Path, output: Path) -> None:
+def run(
+    settings: Settings,
+    dataset: str,
+    method: str,
+    shards: Path,
+    masks: Path,
+    segmenter: Path,
+    model: Path,
+    output: Path,
+) -> None:
     """Evaluate a released model and write its scores, tables and pictures.
 
     Args:
         settings: the whole of ``params.yaml``.
         dataset, method: which of them.
         shards, masks, model: folders that the stages of these names wrote.
+        segmenter: folder of the stage ``fit_segmenter``.
         output: folder to write; see :mod:`pipelines.evaluation.files`.
 
     Raises:
         CheckpointError: the model is of another method or of other classes.
         SettingsError: a GPU is asked for and there is none.
-        DataError: shards or masks are unfinished or do not belong together.
+        DataError: shards, masks or segmenter are unfinished or do not belong together.
     """
+    place = segmenter_of_filled(settings, dataset, segmenter)
     with publish_folder(output) as folder:
-        evaluate_model(model, settings, dataset, method, shards, masks, folder)
+        evaluate_model(model, settings, dataset, method, shards, masks, folder, segmenter=place)
         if settings.evaluation.upper_bound and method in GUIDED_METHODS:
             bound = folder / UPPER_BOUND
             bound.mkdir()

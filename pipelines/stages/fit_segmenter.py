@@ -1,4 +1,4 @@
-"""Stage ``fit_segmenter``: the segmenter that makes a dataset's automatic labels; nothing where people made them."""
+"""Stage ``fit_segmenter``: the segmenter of a dataset; nothing where no labels and no score ask for one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
         settings: the whole of ``params.yaml``.
         dataset: which one.
         shards: folder of the stage of this name.
-        output: folder to write: ``manifest.json``, which says ``human`` and is alone where labels are people's; else
+        output: folder to write: ``manifest.json``, which is alone where nothing asks for a segmenter; else also
             ``model.safetensors`` and ``model.json`` (not for ``transformers``, whose checkpoint stays where it is),
             ``losses.csv`` and ``validation.csv`` of a fitting, and ``report.json``, ``confusion.csv``, ``pictures.png``
             of held-out pictures.
@@ -26,11 +26,11 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
         pipelines.training.interruption.TrainingInterrupted: asked to stop; the state is stored.
     """
     labels = settings.labels_of(dataset)
-    if labels.source == "human":
+    if not labels.needs_segmenter:
         with publish_folder(output) as folder:
-            SegmenterManifest(source="human").write(folder)
+            SegmenterManifest(source=labels.source).write(folder)
         return
-    # Heavy, and for nothing where labels are people's.
+    # Heavy, and for nothing otherwise.
     from pipelines.segmentation.fit import fit_segmenter, take_segmenter
 
     (fit_segmenter if labels.checkpoint is None else take_segmenter)(settings, dataset, shards, output)

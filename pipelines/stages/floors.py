@@ -6,31 +6,35 @@ import json
 from functools import partial
 from pathlib import Path
 
+from pipelines.evaluation.blocks import load_floor_fill
 from pipelines.evaluation.files import METRICS
 from pipelines.evaluation.run import evaluate
-from pipelines.evaluation.walk import floor_fill
 from pipelines.files import publish_folder
-from pipelines.floors import FLOORS
+from pipelines.floors import UNDAMAGED
 from pipelines.params import Settings
+from pipelines.segmentation.settled import segmenter_of_filled
 
 
-def run(settings: Settings, dataset: str, shards: Path, masks: Path, output: Path) -> None:
+def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: Path, output: Path) -> None:
     """Evaluate every floor of the settings.
 
     Args:
         settings: the whole of ``params.yaml``.
         dataset: which one.
         shards, masks: folders that the stages of these names wrote.
+        segmenter: folder of the stage ``fit_segmenter``.
         output: folder to write: a folder as :mod:`pipelines.evaluation.files` describes for each
-            floor, and ``metrics.json`` with those of all, ``{floor: {set: {score: mean}}}``.
+            floor, and ``metrics.json`` with those of all, ``{floor: {set: {score: mean}}}``. Where filled pictures
+            are segmented, the pictures themselves are too, as ``undamaged``.
 
     Raises:
-        DataError: shards or masks are unfinished or do not belong together.
+        DataError: shards, masks or segmenter are unfinished or do not belong together.
     """
+    place = segmenter_of_filled(settings, dataset, segmenter)
     with publish_folder(output) as folder:
         metrics = {}
-        for name in settings.evaluation.floors:
+        for name in (*settings.evaluation.floors, *([UNDAMAGED] if place else [])):
             (folder / name).mkdir()
-            make_fill = partial(floor_fill, FLOORS[name])
-            metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name)
+            make_fill = partial(load_floor_fill, name)
+            metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name, segmenter=place)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

@@ -11,14 +11,11 @@ from rich.console import Console
 from rich.table import Table as TerminalTable
 
 from pipelines.files import publish_folder
-from pipelines.layout import StudyPaths
 from pipelines.params import Settings
-from pipelines.report.collect import DatasetResults, collect
+from pipelines.report.collect import collect
 from pipelines.report.formats import FORMATS, to_markdown
-from pipelines.report.page import render
-from pipelines.report.paper import published
-from pipelines.report.tables import Cell, Table, ablation, breakdowns, confidence, costs, headline, headroom
-from pipelines.study.results import report_tables
+from pipelines.report.page import Page, make_page, render
+from pipelines.report.tables import Cell, Table, costs, headline
 
 PAGE = "index.html"
 TABLES = "tables"
@@ -41,11 +38,12 @@ def run(settings: Settings, output: Path) -> None:
             different data.
     """
     datasets = collect(settings)
+    page = make_page(settings, datasets)
     metrics = {results.name: {method.name: method.metrics for method in results.methods} for results in datasets}
     with publish_folder(output) as folder:
-        (folder / PAGE).write_text(render(settings, datasets), encoding="utf-8")
-        (folder / "table.md").write_text(_markdown(settings, datasets), encoding="utf-8")
-        _write_tables(settings, datasets, folder / TABLES)
+        (folder / PAGE).write_text(render(page), encoding="utf-8")
+        (folder / "table.md").write_text(_markdown(page), encoding="utf-8")
+        _write_tables(page, folder / TABLES)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     console = Console()
     for results in datasets:
@@ -56,38 +54,25 @@ def run(settings: Settings, output: Path) -> None:
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
-def _write_tables(settings: Settings, datasets: list[DatasetResults], folder: Path) -> None:
+def _write_tables(page: Page, folder: Path) -> None:
     folder.mkdir()
-    for results in datasets:
-        for table in _all_tables(settings, results):
-            for ending, as_text in FORMATS.items():
-                (folder / f"{results.name}-{table.name}.{ending}").write_text(as_text(table), encoding="utf-8")
+    named = {f"{section.name}-{table.name}": table for section in page.sections for table in section.tables}
+    named |= {table.name: table for table in page.label_sources}
+    for name, table in named.items():
+        for ending, as_text in FORMATS.items():
+            (folder / f"{name}.{ending}").write_text(as_text(table), encoding="utf-8")
 
 
-def _all_tables(settings: Settings, results: DatasetResults) -> list[Table]:
-    tables: list[Table | None] = [costs(results), confidence(results)]
-    for set_name in results.sets:
-        paper = published(settings, results.name, set_name)
-        tables += [
-            headline(results, set_name, published=paper),
-            ablation(results, set_name),
-            headroom(results, set_name),
-        ]
-        tables += breakdowns(results, set_name)
-    return [table for table in tables if table is not None]
-
-
-def _markdown(settings: Settings, datasets: list[DatasetResults]) -> str:
+def _markdown(page: Page) -> str:
     parts = []
-    for results in datasets:
-        parts.append(f"## {results.name}\n")
-        for set_name in results.sets:
-            paper = published(settings, results.name, set_name)
-            parts.append(to_markdown(headline(results, set_name, published=paper)))
-            if compared := ablation(results, set_name):
-                parts.append(to_markdown(compared))
-        study, note = report_tables(results, StudyPaths(results.name).results)
-        parts += [*map(to_markdown, study), *([f"{note}\n"] if note else [])]
+    for section in page.sections:
+        parts.append(f"## {section.name}\n")
+        main = (*section.headline, *section.ablation, *section.segmentation, *section.study)
+        parts += map(to_markdown, main)
+        parts += [f"{section.study_note}\n"] if section.study_note else []
+        parts += [to_markdown(section.labels)] if section.labels else []
+    if page.label_sources:
+        parts += ["## Labels\n", *map(to_markdown, page.label_sources)]
     return "\n".join(parts)
 
 

@@ -201,8 +201,17 @@ def _facts(
         "torch": torch.__version__,
         "git_commit": current_commit(),
         "labels": job.label_source,
+        "automatic_labels": _automatic_labels(job),
         "digests": {name: digest for name, digest in asdict(digests).items() if digest is not None},
     }
+
+
+def _automatic_labels(job: TrainingJob) -> dict[str, object] | None:
+    """What made the automatic labels that were trained with, and how well they agree with people's."""
+    if job.labels is None:
+        return None
+    made = read_label_manifest(Path(job.labels))
+    return {"segmenter": made.segmenter, "threshold": made.threshold, "agreement": made.agreement}
 
 
 def _parameters(job: TrainingJob) -> dict[str, Scalar]:

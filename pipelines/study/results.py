@@ -154,7 +154,8 @@ def matrices(found: StudyResults, titles: Mapping[str, str]) -> list[Table]:
         for stratum in dict.fromkeys(preference.stratum for preference in rows):
             scenes = "all scenes" if stratum == ALL else f"scenes of {stratum} complexity"
             cells = {(each.row, each.column): each for each in rows if each.stratum == stratum}
-            tables.append(_matrix(f"Preferred over, holes: {mask_set}, {scenes}", cells, titles))
+            title = f"Preferred over, holes: {mask_set}, {scenes}"
+            tables.append(_matrix(title, f"preferences-{mask_set}-{stratum}", cells, titles))
     return tables
 
 
@@ -190,11 +191,11 @@ def print_results(found: StudyResults, titles: Mapping[str, str]) -> None:
     console.print(describe(found))
 
 
-def _matrix(title: str, cells: Mapping[tuple[str, str], Preference], titles: Mapping[str, str]) -> Table:
+def _matrix(title: str, name: str, cells: Mapping[tuple[str, str], Preference], titles: Mapping[str, str]) -> Table:
     named = {name for pair in cells for name in pair}
     names = [name for name in titles if name in named]
     rows = [[Cell(titles[row]), *(_cell(row, column, cells) for column in names)] for row in names]
-    return Table(title, ["preferred ↓ over →", *(titles[name] for name in names)], rows)
+    return Table(title, ["preferred ↓ over →", *(titles[column] for column in names)], rows, name=name)
 
 
 def _cell(row: str, column: str, cells: Mapping[tuple[str, str], Preference]) -> Cell:

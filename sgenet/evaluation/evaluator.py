@@ -5,17 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 
-import torch
 from torch import Tensor
 
-from sgenet.evaluation.counts import ConfusionCounts
-from sgenet.evaluation.metrics import (
-    PictureScores,
-    confusion_matrix,
-    mean_iou,
-    pixel_accuracy,
-    score_picture,
-)
+from sgenet.evaluation.metrics import PictureScores, score_picture
+from sgenet.evaluation.segmentation import SegmentationCounts
 
 SCORE_NAMES = tuple(item.name for item in fields(PictureScores))
 """The names of the per-picture scores, in the order of the tables."""
@@ -29,15 +22,13 @@ class Evaluator:
 
     Attributes:
         scores: one entry a picture, in the order they came.
-        confusions, hole_confusions: one (C, C) matrix a picture, over the whole
-            picture and over its hole; empty where no segmentation was predicted.
+        segmentation: of the labels that were predicted; empty where none were.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.scores: list[PictureScores] = []
-        self.confusions = ConfusionCounts(num_classes)
-        self.hole_confusions = ConfusionCounts(num_classes)
+        self.segmentation = SegmentationCounts(num_classes)
 
     def update(
         self,
@@ -57,18 +48,13 @@ class Evaluator:
         """
         for index in range(original.shape[0]):
             self.scores.append(score_picture(inpainted[index], original[index], hole_mask[index]))
-            if label is None or predicted_label is None:
-                continue
-            hole = hole_mask[index, 0] > 0
-            pair = (predicted_label[index], label[index], self.num_classes)
-            self.confusions.append(confusion_matrix(*pair).cpu().numpy())
-            self.hole_confusions.append(confusion_matrix(*pair, region=hole).cpu().numpy())
+        if label is not None and predicted_label is not None:
+            self.segmentation.update(predicted_label, label, hole_mask)
 
     def extend(self, other: Evaluator) -> None:
         """Add the pictures that another evaluator of the same classes has seen."""
         self.scores.extend(other.scores)
-        self.confusions.extend(other.confusions)
-        self.hole_confusions.extend(other.hole_confusions)
+        self.segmentation.extend(other.segmentation)
 
     def summary(self) -> dict[str, float]:
         """Means of the scores; ``miou``, ``miou_hole``, ``pixel_accuracy`` where labels were predicted.
@@ -76,11 +62,7 @@ class Evaluator:
         Scores that no picture has (no label in any hole) are left out.
         """
         means = {name: finite_mean([getattr(score, name) for score in self.scores]) for name in SCORE_NAMES}
-        if len(self.confusions):
-            whole = torch.from_numpy(self.confusions.total())
-            means["miou"] = mean_iou(whole)
-            means["miou_hole"] = mean_iou(torch.from_numpy(self.hole_confusions.total()))
-            means["pixel_accuracy"] = pixel_accuracy(whole)
+        means |= self.segmentation.summary()
         return {name: value for name, value in means.items() if not math.isnan(value)}
 
 

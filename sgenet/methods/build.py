@@ -29,6 +29,9 @@ GeneratorBuilder = Callable[[Recipe, int], nn.Module]
 GUIDED_METHODS = frozenset({"sg_net", "sge_net"})
 """The methods whose segmentation guides the filling, so that a given one can take its place."""
 
+LABEL_STARTED_METHODS = frozenset({"spg_net"})
+"""The methods that complete a label map of what is known, which a segmenter can give."""
+
 UNSEGMENTED_METHODS = frozenset({"gated_conv", "edge_connect"})
 """The methods that predict no segmentation."""
 

@@ -49,7 +49,7 @@ def local_context(probability: Tensor, image: Tensor, window: int, colour: Tenso
     summands = torch.cat((torch.ones_like(squares), squares, colours), dim=1)[:, :, None] * probability[:, None]
     of_one, of_squares, *of_channels = (down @ (summands @ across)).unbind(dim=1)
     of_colour = squares * of_one + of_squares
-    for channel, of_channel in zip(colours.split(1, dim=1), of_channels, strict=True):
+    for channel, of_channel in zip(colours.chunk(3, dim=1), of_channels, strict=True):
         of_colour = of_colour - 2 * channel * of_channel
     of_place = down_distance @ (probability @ across) + down @ (probability @ across_distance)
     count = down.sum(dim=0)[:, None] * across.sum(dim=0)

@@ -91,7 +91,16 @@ def add_version(world: World, level: float, *, code_digest: str | None = None) -
     facts = {"run_id": run_id, "run_key": f"run-{level}", "steps": 1, "digests": {}}
     (folder / "model" / "training.json").write_text(json.dumps(facts))
     paths = DatasetPaths(DATASET)
-    evaluate.run(world.settings, DATASET, METHOD, paths.shards, paths.masks, folder / "model", folder / "evaluation")
+    evaluate.run(
+        world.settings,
+        DATASET,
+        METHOD,
+        paths.shards,
+        paths.masks,
+        paths.segmenter,
+        folder / "model",
+        folder / "evaluation",
+    )
     if code_digest is not None:
         path = folder / "evaluation" / "evaluation.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "code_digest": code_digest}))

@@ -14,9 +14,13 @@ from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 
 from pipelines.distributed import parallel
 from pipelines.evaluation import run
-from pipelines.stages import evaluate
+from pipelines.label_settings import LabelSettings
+from pipelines.params import Settings
+from pipelines.stages import evaluate, fit_segmenter
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
+from sgenet.segmenters.build import build_segmenter
+from sgenet.segmenters.release import save_segmenter
 
 pytestmark = pytest.mark.slow
 _PICTURES = 240
@@ -29,12 +33,25 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
     root = folder / "data" / DATASET
     make_dataset(root, _PICTURES)
-    settings = tiny_settings(root, folder / "storage")
+    settings = _settings(folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    recipe, labels = settings.labels_of(DATASET).recipe, settings.data[DATASET].labels
+    segmenter = build_segmenter("deep_parsing", recipe, labels.num_classes)
+    save_segmenter(folder / "fitted", "deep_parsing", segmenter, recipe, labels)
+    fit_segmenter.run(settings, DATASET, root / "shards", root / "segmenter")
     job = tiny_job(root, folder / "storage")
     generator = build_state(job).ema.network
     save_released(folder / "runs" / DATASET / METHOD / "model", METHOD, generator, job.recipe, job.label_space)
     return folder
+
+
+def _settings(workspace: Path) -> Settings:
+    """People's labels, and a segmenter for the scores of what was filled."""
+    sizes = {"width": 4, "context_width": 8, "local_window": 5, "context_window": 3, "num_contexts": 2}
+    labels = {"score_filled": True, "segmenter": "deep_parsing", "checkpoint": str(workspace / "fitted")}
+    labels["recipe"] = {"deep_parsing": sizes}
+    settings = tiny_settings(workspace / "data" / DATASET, workspace / "storage")
+    return settings.model_copy(update={"labels": {DATASET: LabelSettings.model_validate(labels)}})
 
 
 def _evaluate(workspace: Path, **environment: str) -> dict[str, bytes]:
@@ -59,10 +76,17 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
         assert _evaluate(workspace, RAY_ADDRESS=address) == over_processes
 
     monkeypatch.setattr(parallel, "num_usable_cores", lambda: 1)
-    settings = tiny_settings(workspace / "data" / DATASET, workspace / "storage")
+    settings = _settings(workspace)
     data, model, here = workspace / "data" / DATASET, workspace / "runs" / DATASET / METHOD / "model", tmp_path / "here"
-    evaluate.run(settings, DATASET, METHOD, data / "shards", data / "masks", model, here)
+    evaluate.run(settings, DATASET, METHOD, data / "shards", data / "masks", data / "segmenter", model, here)
     assert _files(here) == over_processes
+
+    filled = json.loads(over_processes["metrics.json"])["centre"]
+    assert 0 < filled["miou_filled"] < 1
+    summary = json.loads(over_processes["evaluation.json"])
+    manifest = json.loads((data / "segmenter" / "manifest.json").read_text())
+    assert (summary["segmenter"], summary["segmenter_sha256"]) == ("deep_parsing", manifest["sha256"])
+    assert any(name.endswith("filled_segmentation.png") for name in over_processes)
 
     bound = json.loads(over_processes["upper_bound/metrics.json"])["centre"]
     own = json.loads(over_processes["metrics.json"])["centre"]

@@ -19,12 +19,13 @@ from pipelines.label_settings import LabelSettings
 from pipelines.params import Settings
 from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.report import held_out
+from pipelines.segmentation.settled import segmenter_of_filled
 from pipelines.shards.reader import ShardDataset
-from pipelines.stages import fit_segmenter
+from pipelines.stages import fit_segmenter, label
 from pipelines.storage import open_storage
 from pipelines.tracking.address import TrackingError
 from pipelines.training.checkpoints import CheckpointStore
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, DataError
 from sgenet.segmenters.release import load_segmenter
 
 pytestmark = pytest.mark.slow
@@ -172,6 +173,23 @@ def test_a_segmenter_of_other_classes_is_not_taken(tiny_dataset: Path, tmp_path:
     with pytest.raises(CheckpointError, match="knows the classes left, right, round, the dataset"):
         fitted(tiny_dataset, tmp_path / "second", checkpoint=str(description.parent))
     assert not (tmp_path / "second" / "segmenter").exists()
+
+
+def test_for_scores_alone_one_is_fitted_and_people_still_label(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = fitted(tiny_dataset, tmp_path, source="human", score_filled=True)
+    manifest = SegmenterManifest.read(tmp_path / "segmenter")
+    assert (manifest.source, manifest.segmenter) == ("human", "deep_parsing")
+    label.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "segmenter", tmp_path / "labels")
+    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["manifest.json"]
+
+    place = segmenter_of_filled(settings, DATASET, tmp_path / "segmenter")
+    assert place is not None
+    assert place.sha256 == manifest.sha256
+    other = labelled_by(settings, source="human", score_filled=True, segmenter="deeplab_v3_plus")
+    with pytest.raises(DataError, match=r"holds deep_parsing, but labels\.tiny asks for deeplab_v3_plus"):
+        segmenter_of_filled(other, DATASET, tmp_path / "segmenter")
+    unasked = labelled_by(settings)
+    assert segmenter_of_filled(unasked, DATASET, tmp_path / "no segmenter is looked for") is None
 
 
 def test_people_label_by_default_and_nothing_is_fitted(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_stage_floors_spares_the_gate_its_work(
     world: World, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = DatasetPaths(DATASET)
-    floors.run(world.settings, DATASET, paths.shards, paths.masks, paths.floors)
+    floors.run(world.settings, DATASET, paths.shards, paths.masks, paths.segmenter, paths.floors)
     monkeypatch.setattr(gate, "evaluate_model", None)
     status, answer, said = ask("promote", "--model", world.model("floors", 120))
     assert (status, answer["anew"]) == (0, "")

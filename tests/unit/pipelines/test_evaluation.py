@@ -27,6 +27,7 @@ from pipelines.evaluation.walk import (
     floor_fill,
     model_fill,
     score_split,
+    without_holes,
 )
 from pipelines.floors import mean_colour
 from pipelines.params import DataSettings, EvaluationSettings, SourceSettings
@@ -171,6 +172,78 @@ def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
     assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
     table = pq.read_table(tmp_path / "floor" / "pictures.parquet")
     assert table["confusion"].null_count == 2 * COUNT
+
+
+def _darker_is_1(image: Tensor) -> Tensor:
+    """A segmenter that knows two classes by how bright they are, and none where a pixel is black."""
+    brightness = image.float().mean(dim=1)
+    label = torch.where(brightness < 110, 1, 2)
+    return torch.where(brightness == 0, 255, label).to(torch.uint8)
+
+
+def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
+    parts = [
+        score_split(floor_fill(mean_colour), [batch], Holes(), ("wide", "small"), 8, segment=_darker_is_1)
+        for batch in _batches(batch_size=3)
+    ]
+    metrics = _write(tmp_path / "segmented", joined(parts))
+    plain = _write(tmp_path / "plain", _scores(fill=floor_fill(mean_colour)))
+    assert metrics["wide"].keys() - plain["wide"].keys() == {"miou_filled", "miou_filled_hole", "pixel_accuracy_filled"}
+    intervals = json.loads((tmp_path / "segmented" / "intervals.json").read_text())["wide"]
+    assert intervals["miou_filled"][0] <= metrics["wide"]["miou_filled"] <= intervals["miou_filled"][1]
+
+    # By hand, from all pictures at once.
+    batch = _batches(COUNT)[0]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    predicted = _darker_is_1(floor_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
+    for name, region in (("miou_filled", torch.ones_like(hole_mask)), ("miou_filled_hole", hole_mask)):
+        ious = []
+        counted = (region[:, 0] > 0) & (predicted != 255)
+        for label in range(8):
+            ours, theirs = (predicted == label) & counted, (batch.label == label) & counted
+            if (ours | theirs).any():
+                ious.append(float((ours & theirs).sum() / (ours | theirs).sum()))
+        assert metrics["wide"][name] == pytest.approx(np.mean(ious), abs=1e-6)
+
+    table = pq.read_table(tmp_path / "segmented" / "pictures.parquet").to_pylist()
+    counts = np.sum([row["confusion_filled_hole"] for row in table if row["set"] == "wide"], axis=0).reshape(8, 8)
+    assert mean_iou(torch.from_numpy(counts)) == pytest.approx(metrics["wide"]["miou_filled_hole"], abs=1e-6)
+
+
+def test_a_segmenter_sees_the_mean_of_what_is_known_in_a_holes_place() -> None:
+    image = torch.full((2, 3, 4, 4), 200, dtype=torch.uint8)
+    image[0, :, 0] = torch.tensor([10, 20, 31], dtype=torch.uint8)[:, None]
+    hole_mask = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    hole_mask[0, :, 2:] = 1
+    hole_mask[1] = 1
+    seen = without_holes(image, hole_mask)
+    assert seen[0, :, 3, 3].tolist() == [105, 110, 116]  # halfway from (10, 20, 31) to 200, rounded to even
+    assert torch.equal(seen[0, :, :2], image[0, :, :2])
+    assert (seen[1] == 128).all()
+
+
+class StartsFromLabels(ConstantGenerator):
+    """Keeps the labels it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Tensor] = []
+
+    def forward(self, image: Tensor, hole_mask: Tensor, known_label: Tensor | None = None) -> Prediction:
+        self.given += [] if known_label is None else [known_label]
+        return super().forward(image, hole_mask)
+
+
+@pytest.mark.parametrize("method", ["spg_net", "sge_net"])
+def test_spg_net_starts_from_the_segmenters_labels_of_the_corrupted_picture(method: str) -> None:
+    generator = StartsFromLabels()
+    released = Released(method, generator, Recipe(), OUTDOOR_SCENES)
+    batch = _batches(COUNT)[0]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    model_fill(released, torch.device("cpu"), segment=_darker_is_1)(batch.image, hole_mask, batch.label)
+    expected = [_darker_is_1(without_holes(batch.image, hole_mask)).long()] if method == "spg_net" else []
+    assert len(generator.given) == len(expected)
+    assert all(torch.equal(given, label) for given, label in zip(generator.given, expected, strict=True))
 
 
 class FewFeatures(InceptionV3):

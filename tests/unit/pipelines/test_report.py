@@ -10,10 +10,12 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
 
-from pipelines.layout import RunPaths
+from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import load
 from pipelines.stages import report
 from sgenet.errors import DataError
@@ -107,7 +109,7 @@ def test_the_best_of_a_column_is_marked_and_no_other(reported: Path) -> None:
 
 def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page) -> None:
     names = {path.name for path in (reported / "tables").iterdir()}
-    of_holes = ("scores", "ablation", "by-stratum", "by-hole_ratio", "headroom")
+    of_holes = ("scores", "ablation", "pairs", "by-stratum", "by-hole_ratio", "headroom")
     tables = ["costs", "confidence", *(f"{table}-centre" for table in of_holes)]
     assert names == {f"{DATASET}-{table}.{ending}" for table in tables for ending in ("md", "csv", "tex")}
     rows = list(csv.DictReader((reported / "tables" / f"{DATASET}-scores-centre.csv").open(encoding="utf-8")))
@@ -164,7 +166,9 @@ def test_costs_and_the_perceptual_network_are_said(page: _Page) -> None:
 def test_size_work_and_time_stand_beside_every_score(page: _Page) -> None:
     """In the headline and the ablation as columns, in the breakdowns, whose columns are methods, as rows."""
     costs = ["parameters", "FLOPs", "training time"]
-    with_scores = [row for row in page.rows if any("PSNR" in cell for cell in row) and "Pearson r" not in row]
+    with_scores = [
+        row for row in page.rows if any("PSNR" in cell for cell in row) and not {"Pearson r", "methods"} & {*row}
+    ]
     assert len(with_scores) >= 2
     for row in with_scores:
         assert [cell for cell in row if cell in costs] == costs
@@ -217,3 +221,22 @@ def test_without_any_evaluation_it_says_what_to_run(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="run the evaluate stage first"):
         report.run(load(REPOSITORY / "params.yaml"), Path("report"))
+
+
+def test_every_two_methods_are_tested_against_each_other(reported: Path, fabricated: Path) -> None:
+    with (reported / "tables" / f"{DATASET}-pairs-centre.csv").open(encoding="utf-8") as file:
+        rows = {row["methods"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 6  # of four methods
+    first, second = (
+        pq.read_table(folder / "pictures.parquet")
+        for folder in (DatasetPaths(DATASET).floors / "telea", RunPaths(DATASET, "sge_net").evaluation)
+        for folder in [fabricated / folder]
+    )
+    differences = np.subtract(first["psnr"].to_pylist(), second["psnr"].to_pylist())
+    row = rows["Telea − SGE-Net"]
+    assert float(row["Δ PSNR ↑"]) == pytest.approx(differences.mean(), abs=0.005)
+    # All six pictures are worse: 2 of 2⁶ swaps are as extreme; six pairs are tested, and none is nearer to chance.
+    assert (differences < 0).all()
+    assert float(row["p PSNR"]) == pytest.approx(min(1.0, 6 * 2 / 2**COUNT), abs=0.02)
+    assert row["Δ mIoU ↑"] == "–"  # Telea has no segmentation
+    assert float(rows["Base-Net − SGE-Net"]["Δ mIoU ↑"]) < 0

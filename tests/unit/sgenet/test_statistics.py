@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tracemalloc
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,10 +15,14 @@ from sgenet.evaluation import statistics
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.counts import MAX_CLASSES, ConfusionCounts
 from sgenet.evaluation.statistics import (
+    SWAPS,
     bootstrap,
     bootstrap_total,
+    holm,
     mean_estimate,
     paired_difference,
+    paired_test,
+    paired_total_test,
     pearson,
     spearman,
 )
@@ -172,3 +177,48 @@ def test_confidence_that_falls_with_the_error_correlates_negatively() -> None:
     assert correlation.pearson.num_pictures == 120
     assert correlation.pearson.high < -0.9
     assert correlation.spearman.low < correlation.spearman.value < correlation.spearman.high
+
+
+def test_the_permutation_test_agrees_with_all_permutations_of_few_pictures() -> None:
+    rng = np.random.default_rng(5)
+    first = rng.normal(0.6, 1.0, 10)
+    second = rng.normal(0.0, 1.0, 10)
+    observed = abs((first - second).sum())
+    every = [abs(np.dot(signs, first - second)) for signs in product((-1, 1), repeat=10)]
+    exact = np.mean([total >= observed - 1e-12 for total in every])
+    assert paired_test(first, second) == pytest.approx(exact, abs=0.015)
+    assert paired_test(first, second) == paired_test(second, first)
+
+
+def test_alike_methods_are_rarely_told_apart_and_different_ones_always() -> None:
+    rng = np.random.default_rng(6)
+    alike = [paired_test(rng.normal(size=30), rng.normal(size=30), swaps=400) for _ in range(300)]
+    # 5 % of 300 are 15, give or take 4.
+    assert 3 <= sum(p < 0.05 for p in alike) <= 28
+    difficulty = rng.normal(20, 5, 50)
+    assert paired_test(difficulty + 0.5 + rng.normal(0, 0.1, 50), difficulty) == pytest.approx(1 / (SWAPS + 1))
+    assert paired_test(difficulty, difficulty) == 1.0
+
+
+def test_pictures_without_a_score_are_not_tested() -> None:
+    first, second = np.array([1.0, 2.0, math.nan, 3.0]), np.array([0.5, 1.0, 9.0, math.nan])
+    assert paired_test(first, second) == paired_test(first[:2], second[:2])
+    assert math.isnan(paired_test([math.nan], [1.0]))
+    with pytest.raises(ValueError, match="equal lengths"):
+        paired_test([1.0, 2.0], [1.0])
+
+
+def test_a_mean_tested_as_a_statistic_of_a_sum_has_the_same_p() -> None:
+    rng = np.random.default_rng(7)
+    first, second = rng.integers(0, 50, (40, 1)), rng.integers(4, 54, (40, 1))
+    of_total = paired_total_test(first, second, lambda sums: sums[:, 0] / 40.0)
+    assert of_total == pytest.approx(paired_test(first[:, 0], second[:, 0]), abs=1e-12)
+    assert math.isnan(paired_total_test(first[:0], second[:0], lambda sums: sums[:, 0] / 40.0))
+
+
+def test_holm_by_hand() -> None:
+    # 0.01 × 4, 0.02 × 3, 0.03 × 2 (below its predecessor, so raised to it), 0.9 × 1; a missing test counts for nothing.
+    assert holm([0.02, math.nan, 0.9, 0.01, 0.03])[2:] == pytest.approx([0.9, 0.04, 0.06])
+    assert holm([0.02, math.nan, 0.9, 0.01, 0.03])[0] == pytest.approx(0.06)
+    assert math.isnan(holm([0.02, math.nan])[1])
+    assert holm([0.7, 0.8]) == [1.0, 1.0]

@@ -1,0 +1,57 @@
+"""Segmentations of pictures with holes, counted picture by picture."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sgenet.evaluation.counts import ConfusionCounts
+from sgenet.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
+
+
+class SegmentationCounts:
+    """The confusion counts of segmentations; which pictures come together changes nothing.
+
+    Args:
+        num_classes: C of the label space.
+
+    Attributes:
+        whole, hole: one (C, C) matrix a picture, over the whole picture and over its hole.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.whole = ConfusionCounts(num_classes)
+        self.hole = ConfusionCounts(num_classes)
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.whole)
+
+    def update(self, predicted: Tensor, label: Tensor, hole_mask: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            predicted: (B, H, W) class ids; pixels with another id, such as 255, are not counted.
+            label: (B, H, W) class ids, 255 = ignore.
+            hole_mask: (B, 1, H, W), 1 = missing.
+        """
+        classes = self.whole.num_classes
+        for ours, theirs, missing in zip(predicted, label, hole_mask, strict=True):
+            given = ours < classes
+            for counts, region in ((self.whole, given), (self.hole, given & (missing[0] > 0))):
+                counts.append(confusion_matrix(ours, theirs, classes, region).cpu().numpy())
+
+    def extend(self, other: SegmentationCounts) -> None:
+        """Add the pictures of other counts of the same classes."""
+        self.whole.extend(other.whole)
+        self.hole.extend(other.hole)
+
+    def summary(self) -> dict[str, float]:
+        """``miou``, ``miou_hole``, ``pixel_accuracy``; none of what no labelled pixel tells."""
+        if not len(self):
+            return {}
+        whole, hole = (torch.from_numpy(counts.total()) for counts in (self.whole, self.hole))
+        scores = {"miou": mean_iou(whole), "miou_hole": mean_iou(hole), "pixel_accuracy": pixel_accuracy(whole)}
+        return {name: score for name, score in scores.items() if not math.isnan(score)}

@@ -1,0 +1,133 @@
+"""The report's tables of segmentation, of fabricated runs: what they hold, and when they stand there."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from fabricated_runs import COUNT, DATASET, fabricate_runs, label_with
+
+from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.params import Settings, parse
+from pipelines.report.paper import published_label_sources, published_segmentation
+from pipelines.stages import report
+from sgenet.errors import DataError
+
+PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
+OTHER = "automatically_labelled"
+
+
+def _settings(**changes: object) -> Settings:
+    raw = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    for section in ("data", "masks", "recipes"):
+        raw[section][OTHER] = raw[section][DATASET]
+    return parse(raw | {"datasets": [DATASET, OTHER]} | changes)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the same pictures twice: labelled by people and by DeepLab v3+, and DPN for the filled ones."""
+    root = tmp_path_factory.mktemp("segmented")
+    for dataset in (DATASET, OTHER):
+        fabricate_runs(root, dataset=dataset, segmenter="deep_parsing")
+    for method in ("base_net", "sge_net"):
+        label_with(root / RunPaths(DATASET, method).model, "human")
+        label_with(root / RunPaths(OTHER, method).model, "auto", "deeplab_v3_plus")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        report.run(_settings(), Path("report"))
+    return root / "report"
+
+
+def _rows(reported: Path, name: str) -> dict[str, dict[str, str]]:
+    with (reported / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+        return {row["method" if "method" in row else "labels of"]: row for row in csv.DictReader(file)}
+
+
+def test_fillings_by_a_segmenter_stand_beside_the_methods_own_segmentations(reported: Path) -> None:
+    rows = _rows(reported, f"{DATASET}-segmentation-centre")
+    assert list(rows) == [
+        "Mean colour + DPN",
+        "Telea + DPN",
+        "Base-Net + DPN",
+        "SGE-Net + DPN",
+        "Base-Net, its own",
+        "SGE-Net, its own",
+        "Undamaged pictures + DPN",
+    ]
+    metrics = json.loads((reported / "metrics.json").read_text())[DATASET]
+    assert rows["SGE-Net + DPN"]["mIoU ↑"] == f"{metrics['sge_net']['centre']['miou_filled']:.3f}"
+    assert rows["SGE-Net, its own"]["mIoU hole ↑"] == f"{metrics['sge_net']['centre']['miou_hole']:.3f}"
+    assert rows["Undamaged pictures + DPN"]["mIoU ↑"] == "1.000"
+    assert {row["N"] for row in rows.values()} == {str(COUNT)}
+
+
+def test_differences_are_to_the_released_methods_own(reported: Path) -> None:
+    rows = _rows(reported, f"{DATASET}-segmentation-centre")
+    own = float(rows["SGE-Net, its own"]["mIoU ↑"])
+    column = "Δ to SGE-Net, its own"
+    assert rows["SGE-Net, its own"][column] == "–"
+    for name in ("Base-Net + DPN", "Base-Net, its own"):
+        assert float(rows[name][column]) == pytest.approx(float(rows[name]["mIoU ↑"]) - own, abs=2e-3)
+        low, high = (float(bound) for bound in rows[name][f"{column} (interval)"].split(" … "))
+        assert low <= float(rows[name][column]) <= high
+
+
+def test_table_5_pairs_the_same_pictures_with_the_other_labels(reported: Path) -> None:
+    rows = _rows(reported, f"label-sources-{DATASET}-centre")
+    assert list(rows) == [
+        f"{method}, {labels}"
+        for method in ("Base-Net", "SGE-Net")
+        for labels in ("people's labels", "automatic labels of DeepLab v3+")
+    ]
+    assert rows["SGE-Net, people's labels"]["Δ PSNR"] == "–"
+    # Fabricated alike, so that nothing is between them.
+    assert float(rows["SGE-Net, automatic labels of DeepLab v3+"]["Δ PSNR"]) == 0
+    assert "(Table 5)" in (reported / "index.html").read_text(encoding="utf-8")
+    assert "automatic labels of DeepLab v3+" in (reported / "table.md").read_text(encoding="utf-8")
+
+
+def test_the_labels_quality_is_said_where_they_were_trained_with(reported: Path) -> None:
+    rows = _rows(reported, f"{OTHER}-labels")
+    assert (rows["training pictures"]["mIoU"], rows["held-out pictures"]["mIoU"]) == ("0.500", "0.375")
+    assert rows["training pictures"]["calibration error"] == "–"
+    assert not (reported / "tables" / f"{DATASET}-labels.csv").exists()
+
+
+def test_figure_9_has_both_segmentations(reported: Path) -> None:
+    page = (reported / "index.html").read_text(encoding="utf-8")
+    assert 'alt="SGE-Net + DPN, ' in page
+    assert 'alt="Mean colour + DPN, ' not in page
+
+
+def test_without_a_segmenter_there_is_no_such_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricate_runs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    report.run(_settings(datasets=[DATASET]), Path("report"))
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Table 4" not in page
+    assert "Table 5" not in page
+
+
+def test_fillings_segmented_by_different_segmenters_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate_runs(tmp_path, segmenter="deep_parsing")
+    path = tmp_path / DatasetPaths(DATASET).floors / "undamaged" / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"segmenter_sha256": "others"}))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="evaluated with different segmenters"):
+        report.run(_settings(datasets=[DATASET]), Path("report"))
+
+
+def test_the_papers_numbers_stand_beside_its_own_settings_alone() -> None:
+    settings = _settings()
+    assert published_segmentation(settings, "outdoor_scenes", "centre", "deep_parsing")["sge_net"] == 0.79
+    assert published_segmentation(settings, "cityscapes", "centre", "deeplab_v3_plus")["edge_connect"] == 0.61
+    assert published_segmentation(settings, "outdoor_scenes", "centre", "deeplab_v3_plus") == {}
+    assert published_segmentation(settings, "outdoor_scenes", "irregular", "deep_parsing") == {}
+    assert published_label_sources(settings, "cityscapes", "centre") == {"auto": 22.94, "human": 23.41}
+    assert published_label_sources(settings, "outdoor_mix", "centre") == {}
