@@ -1,7 +1,9 @@
-"""How fast a full training step is: `python benchmarks/training_step.py [--dataset NAME] [--steps N] [--threads N]`.
+"""How fast a full training step is, and what a whole training takes and costs:
+`python benchmarks/training_step.py [--dataset NAME] [--steps N] [--threads N] [--price PER_HOUR]`.
 
 Generator, critic, optimizers and moving average, on random pictures of the dataset's crop and
-batch size, for each method with the dataset's recipe in params.yaml.
+batch size, for each method with the dataset's recipe in params.yaml. The last columns are the recipe's steps at
+this rate on one such machine, and at its price; more workers divide the time, by a little less than their number.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from pipelines.params import load
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
-from sgenet.settings import Recipe
+from sgenet.settings import Recipe, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -29,6 +31,8 @@ def main() -> None:
     parser.add_argument("--dataset", default="outdoor_mix")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--price", type=float, help="of this machine for an hour, in any currency")
+    parser.add_argument("--methods", nargs="+", choices=list(GENERATORS), default=list(GENERATORS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -40,17 +44,24 @@ def main() -> None:
         f"{options.dataset}: {data.crop}×{data.crop}, batch {recipe.training.batch_size}, {recipe.training.precision}; "
         f"PyTorch {torch.__version__} on {name}, {options.threads} threads"
     )
-    print("| method | parameters | GMAC a picture | step (median) | pictures/s | to the first |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    columns = ["method", "parameters", "GMAC a picture", "step (median)", "pictures/s", "to the first"]
+    columns += ["whole training", *(["price"] if options.price is not None else [])]
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     first = None
-    for method in GENERATORS:
+    for method in options.methods:
         parameters, macs, seconds = measure(method, recipe, data.labels.num_classes, data.crop, options)
         rate = recipe.training.batch_size / seconds
         first = first or rate
-        print(
-            f"| {method} | {parameters / 1e6:.2f} M | {macs / 1e9:.2f} | {seconds * 1000:.0f} ms | {rate:.1f} | "
-            f"{rate / first:.2f} |"
-        )
+        hours = training_seconds(recipe.training, seconds) / 3600
+        cells = [method, f"{parameters / 1e6:.2f} M", f"{macs / 1e9:.2f}", f"{seconds * 1000:.0f} ms", f"{rate:.1f}"]
+        cells += [f"{rate / first:.2f}", f"{hours:,.1f} h"]
+        cells += [f"{hours * options.price:,.2f}"] if options.price is not None else []
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def training_seconds(training: TrainingSettings, step_seconds: float) -> float:
+    """What the steps of a recipe take, or the time that it has; validation, checkpoints and data come on top."""
+    return training.seconds if training.budget == "wall_clock" else training.steps * step_seconds
 
 
 def measure(

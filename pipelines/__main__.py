@@ -114,11 +114,12 @@ def _bring_data(settings: Settings, paths: DatasetPaths) -> Path | None:
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:
-    """Score a trained method."""
+    """Score a trained method; on a dataset of ``transfer``, the one trained on another dataset."""
     from pipelines.stages import evaluate as stage
 
-    data, run = DatasetPaths(dataset), RunPaths(dataset, method)
-    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, run.model, run.evaluation)
+    data, model = DatasetPaths(dataset), RunPaths(settings.models_of(dataset), method).model
+    output = RunPaths(dataset, method).evaluation
+    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, model, output)
 
 
 def register(settings: Settings, dataset: str, method: str) -> None:
@@ -144,6 +145,9 @@ DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
     "label": label,
     "floors": floors,
 }
+TRANSFER_STAGES = {"index", "shards", "masks", "floors", "evaluate"}
+"""Also for a dataset that is filled by the models of another one."""
+
 METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
     "train": train,
     "evaluate": evaluate,
@@ -190,10 +194,10 @@ def _dispatch(options: argparse.Namespace) -> int:
     if command == "report":
         report(settings)
     elif command in DATASET_STAGES:
-        check_dataset(settings, options.dataset)
+        check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
         DATASET_STAGES[command](settings, options.dataset)
     else:
-        check_dataset(settings, options.dataset)
+        check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
         method = options.method or settings.registry.method
         if method not in settings.methods:
             raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")

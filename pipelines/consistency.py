@@ -55,6 +55,7 @@ def contradictions(settings: Settings) -> list[str]:
         if dataset in settings.data:
             problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
     problems += _search_problems(settings)
+    problems += _transfer_problems(settings)
     for dataset, labels in settings.labels.items():
         if dataset not in settings.data:
             problems.append(f"labels names '{dataset}', but data.{dataset} does not exist; add it or correct the name")
@@ -169,6 +170,34 @@ def _search_problems(settings: Settings) -> list[str]:
                 )
     repeated = [pair for pair, count in Counter(search.run).items() if count > 1]
     problems += [f"search.run names {pair.dataset}/{pair.method} more than once; remove one" for pair in repeated]
+    return problems
+
+
+def _transfer_problems(settings: Settings) -> list[str]:
+    problems = []
+    for pair in settings.transfer:
+        where, dataset, source = f"transfer: {pair.dataset}", pair.dataset, pair.models_of
+        if dataset in settings.datasets:
+            problems.append(
+                f"{where} is one of datasets, which are filled by their own models; remove it from one list"
+            )
+        problems += [
+            f"{where} does not exist in {section}; add {section}.{dataset}"
+            for section in ("data", "masks")
+            if dataset not in getattr(settings, section)
+        ]
+        if not _FILE_NAME.fullmatch(dataset):
+            problems.append(f"{where} names a folder; use letters, digits, - and _ only")
+        if source not in settings.datasets:
+            problems.append(f"{where}: models_of is '{source}', on which nothing is trained; name one of datasets")
+        elif {source, dataset} <= settings.data.keys() and (
+            settings.data[source].labels.names != settings.data[dataset].labels.names
+        ):
+            problems.append(f"{where} has other classes than {source}; give it that label_space, labelled or not")
+        if settings.labels_of(dataset).needs_segmenter:
+            problems.append(f"{where} has nothing to do for a segmenter; remove labels.{dataset}")
+    repeated = [name for name, count in Counter(pair.dataset for pair in settings.transfer).items() if count > 1]
+    problems += [f"transfer names '{name}' more than once; remove one" for name in repeated]
     return problems
 
 

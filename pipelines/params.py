@@ -223,6 +223,18 @@ class RunSettings(_Strict):
         return self.workers.look_every if isinstance(self.workers, ElasticWorkers) else math.inf
 
 
+class TransferPair(_Strict):
+    """A dataset that is filled by the models of another one, such as one that nobody labelled (Fig. 10).
+
+    Attributes:
+        dataset: whose pictures are filled; none of ``datasets``, as nothing is trained on it.
+        models_of: what the models were trained on, one of ``datasets``.
+    """
+
+    dataset: str
+    models_of: str
+
+
 class SearchPair(_Strict):
     """A method on a dataset, to be searched for in ``dvc repro``."""
 
@@ -312,6 +324,7 @@ class Settings(_Strict):
     masks: dict[str, MaskSettings]
     recipes: dict[str, Recipe]
     labels: dict[str, LabelSettings] = {}
+    transfer: tuple[TransferPair, ...] = ()
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()
     registry: RegistrySettings = RegistrySettings()
@@ -321,6 +334,15 @@ class Settings(_Strict):
     def labels_of(self, dataset: str) -> LabelSettings:
         """Where a dataset's labels come from; from people, unless the settings say otherwise."""
         return self.labels.get(dataset, LabelSettings())
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Every dataset that methods are evaluated on: those they are trained on, then the others."""
+        return (*self.datasets, *(pair.dataset for pair in self.transfer))
+
+    def models_of(self, dataset: str) -> str:
+        """The dataset whose models fill another one: itself, unless ``transfer`` says otherwise."""
+        return next((pair.models_of for pair in self.transfer if pair.dataset == dataset), dataset)
 
 
 def load(path: Path) -> Settings:

@@ -57,7 +57,11 @@ def check_free(port: int, host: str = "127.0.0.1") -> None:
             raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error
 
 
-def check_dataset(settings: Settings, dataset: str) -> None:
-    """Raise a UserError where a dataset is none of the settings'."""
-    if dataset not in settings.datasets:
+def check_dataset(settings: Settings, dataset: str, *, trained_on: bool = True) -> None:
+    """Raise a UserError where a dataset is none of the settings'.
+
+    Args:
+        trained_on: False where one will do that is filled by the models of another (``transfer``).
+    """
+    if dataset not in (settings.datasets if trained_on else settings.evaluated):
         raise UserError(f"'{dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml")

@@ -126,6 +126,7 @@ class DatasetResults:
     Attributes:
         missing: methods of the settings that have not been evaluated.
         upper_bounds: of these methods, those guided by the true labels.
+        models_of: the dataset that the methods were trained on; another one for a dataset of ``transfer``.
         undamaged: the pictures before there were holes, where a segmenter has looked at them.
     """
 
@@ -133,6 +134,7 @@ class DatasetResults:
     methods: Sequence[MethodResult]
     missing: Sequence[str]
     upper_bounds: Sequence[MethodResult]
+    models_of: str
     undamaged: MethodResult | None = None
 
     @property
@@ -162,12 +164,14 @@ def collect(settings: Settings) -> list[DatasetResults]:
         DataError: nothing was evaluated, or methods of a dataset were evaluated on different data.
     """
     datasets = []
-    for name in settings.datasets:
+    for name in settings.evaluated:
         results = collect_dataset(settings, name)
         if results.methods:
             datasets.append(results)
     if not datasets:
-        raise DataError(f"no method has been evaluated on {', '.join(settings.datasets)}; run the evaluate stage first")
+        raise DataError(
+            f"no method has been evaluated on {', '.join(settings.evaluated)}; run the evaluate stage first"
+        )
     return datasets
 
 
@@ -177,7 +181,7 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
     Raises:
         DataError: methods were evaluated on different data.
     """
-    floors = DatasetPaths(dataset).floors
+    floors, models_of = DatasetPaths(dataset).floors, settings.models_of(dataset)
     methods = [
         _read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
     ]
@@ -185,13 +189,14 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
     for name in settings.methods:
         paths = RunPaths(dataset, name)
         if _is_complete(paths.evaluation):
-            methods.append(_read_method(name, paths.evaluation, paths.model))
+            model = RunPaths(models_of, name).model
+            methods.append(_read_method(name, paths.evaluation, model))
             if _is_complete(paths.evaluation / UPPER_BOUND):
-                upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, paths.model))
+                upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, model))
         else:
             missing.append(name)
     undamaged = _read_method(UNDAMAGED, floors / UNDAMAGED, None) if _is_complete(floors / UNDAMAGED) else None
-    results = DatasetResults(dataset, methods, missing, upper_bounds, undamaged)
+    results = DatasetResults(dataset, methods, missing, upper_bounds, models_of, undamaged)
     if methods:
         _check_comparable(results)
     return results

@@ -29,6 +29,7 @@ class DatasetSection:
 
     Attributes:
         name: of the dataset.
+        models_of: another dataset, where the methods were trained on that one (Fig. 10); else None.
         missing: titles of methods that have not been evaluated.
         headline: a table a mask set.
         ablation, pairs, breakdowns: the same.
@@ -48,6 +49,7 @@ class DatasetSection:
     """
 
     name: str
+    models_of: str | None
     missing: Sequence[str]
     headline: Sequence[Table]
     ablation: Sequence[Table]
@@ -133,6 +135,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
     ]
     return DatasetSection(
         name=results.name,
+        models_of=None if results.models_of == results.name else results.models_of,
         missing=[TITLES.get(name, name) for name in results.missing],
         headline=[tables.headline(results, set_name, published=papers[set_name]) for set_name in sets],
         ablation=_made(tables.ablation(results, set_name) for set_name in sets),

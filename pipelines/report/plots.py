@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from pipelines.report.collect import DatasetResults, MethodResult
@@ -32,6 +33,8 @@ _STYLE: dict[Any, object] = {
     "grid.alpha": 0.2,
 }
 _COLUMNS = 3
+_MOST_POINTS = 3000
+_HEXAGONS = 45  # across a panel
 _SMOOTHED = 0.05  # share of the points that the running mean covers
 
 
@@ -60,7 +63,10 @@ def loss_curves(results: DatasetResults) -> str | None:
 
 
 def confidence_scatter(results: DatasetResults) -> str | None:
-    """Figure 8: hole L1 of every picture over its mean confidence in the hole, one panel a method."""
+    """Figure 8: hole L1 of every picture over its mean confidence in the hole, one panel a method.
+
+    A point a picture, or, of more pictures than can be told apart, how many lie in each hexagon.
+    """
     shown = [method for method in results.methods if len(_points(method)[0])]
     if not shown:
         return None
@@ -68,8 +74,14 @@ def confidence_scatter(results: DatasetResults) -> str | None:
         figure = Figure(figsize=(3.4 * len(shown), 2.8), layout="constrained")
         panels = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).ravel()
         for panel, method, colour in zip(panels, shown, _COLOURS, strict=False):
-            panel.scatter(*_points(method), s=6, alpha=0.5, color=colour, linewidths=0)
-            panel.set_title(method.title, fontsize=9)
+            points = _points(method)
+            if len(points[0]) <= _MOST_POINTS:
+                panel.scatter(*points, s=6, alpha=0.5, color=colour, linewidths=0)
+                panel.set_title(method.title, fontsize=9)
+            else:
+                shades = LinearSegmentedColormap.from_list(method.name, [to_rgba(colour, 0.15), to_rgba(colour)])
+                panel.hexbin(*points, gridsize=_HEXAGONS, mincnt=1, bins="log", cmap=shades, linewidths=0)
+                panel.set_title(f"{method.title}, {len(points[0]):,} holes", fontsize=9)
             panel.set_xlabel("mean confidence in the hole")
         panels[0].set_ylabel("hole L1")
         return _svg(figure)

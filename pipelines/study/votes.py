@@ -141,8 +141,12 @@ class VoteBox:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
+        # Both in one transaction: another process may be making the same file.
+        execute("BEGIN")
         version = execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION) or (version == 0 and execute("SELECT 1 FROM sqlite_master").fetchone()):
+        holds_tables = execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+        execute("COMMIT")
+        if version not in (0, _VERSION) or (version == 0 and holds_tables):
             raise sqlite3.DatabaseError("it is a database of something else")
         # Readers and the writer do not wait for each other; every commit is flushed, to outlive a power cut.
         self._write_ahead()

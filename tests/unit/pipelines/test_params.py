@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from pipelines.__main__ import main
 from pipelines.params import load, parse
@@ -35,10 +36,28 @@ def test_the_repository_s_own_settings_have_no_problem() -> None:
     assert set(settings.data) == set(settings.masks) == set(settings.recipes)
 
 
+def test_dvc_prepares_and_fills_what_transfer_lists_and_trains_nothing_on_it(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    raw["transfer"] = [{"dataset": "places2", "models_of": "mixed_scenes"}]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    with Repo.init(str(tmp_path), no_scm=True) as repository:
+        stages = {stage.name for stage in repository.index.stages if "transfer" in stage.name}
+    assert stages == {
+        "transfer_data@pair0",
+        *(f"transfer@pair0-{method}" for method in raw["methods"]),
+    }
+
+
 def test_no_setting_has_two_names() -> None:
     """``dvc exp run -S`` loses a change to an aliased node, or makes it in both places."""
     events = yaml.parse((ROOT / "params.yaml").read_text())
     assert not any(isinstance(event, yaml.AliasEvent) for event in events)
+
+
+def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[str, Any]], Any]:
+    return lambda raw: raw.update(transfer=[{"dataset": dataset, "models_of": models_of}] * times)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +108,18 @@ def test_no_setting_has_two_names() -> None:
         (lambda raw: raw["masks"]["camvid"]["evaluation"][0].update(name="a/b"), "the set 'a/b' names a file"),
         (lambda raw: raw["datasets"].append("../mars"), "the dataset '../mars' names a folder"),
         (lambda raw: raw.update(storage="gs://mars"), "storage (gs://mars) must be"),
+        (_transfers("mixed_scenes", "mixed_scenes"), "transfer: mixed_scenes is one of datasets"),
+        (_transfers("mars", "mixed_scenes"), "transfer: mars does not exist in data; add data.mars"),
+        (_transfers("places2", "outdoor_mix"), "models_of is 'outdoor_mix', on which nothing is trained"),
+        (_transfers("camvid", "mixed_scenes"), "transfer: camvid has other classes than mixed_scenes"),
+        (_transfers("places2", "mixed_scenes", times=2), "transfer names 'places2' more than once"),
+        (
+            lambda raw: (
+                _transfers("places2", "mixed_scenes")(raw),
+                raw["labels"].update(places2={"score_filled": True}),
+            ),
+            "transfer: places2 has nothing to do for a segmenter",
+        ),
     ],
 )
 def test_each_kind_of_mistake_is_named(

@@ -7,16 +7,20 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
 
 from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import load
+from pipelines.report import plots
+from pipelines.report.collect import collect_dataset
 from pipelines.stages import report
 from sgenet.errors import DataError
 
@@ -240,3 +244,22 @@ def test_every_two_methods_are_tested_against_each_other(reported: Path, fabrica
     assert float(row["p PSNR"]) == pytest.approx(min(1.0, 6 * 2 / 2**COUNT), abs=0.02)
     assert row["Δ mIoU ↑"] == "–"  # Telea has no segmentation
     assert float(rows["Base-Net − SGE-Net"]["Δ mIoU ↑"]) < 0
+
+
+def test_many_pictures_are_counted_in_hexagons(fabricated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fabricated)
+    results = collect_dataset(load(REPOSITORY / "params.yaml"), DATASET)
+    drawn = plots.confidence_scatter(results)
+    monkeypatch.setattr(plots, "_MOST_POINTS", COUNT - 1)
+    counted = plots.confidence_scatter(results)
+    assert drawn is not None
+    assert counted is not None
+    assert f"SGE-Net, {COUNT} holes" in counted
+    assert f"{COUNT} holes" not in drawn
+
+    # A point each, however many there are, would make a page of tens of megabytes.
+    rng = np.random.default_rng(1)
+    many = pa.table({"confidence_hole": rng.uniform(size=40_000), "l1_hole": rng.uniform(size=40_000)})
+    large = replace(results, methods=[replace(results.methods[-1], pictures=many)])
+    monkeypatch.undo()
+    assert len(plots.confidence_scatter(large) or "") < 1_000_000
