@@ -1,0 +1,156 @@
+"""How fast pictures are labelled, by one worker and by two, over processes and over Ray.
+
+python benchmarks/labelling.py [--pictures 640] [--size 256] [--precision float32] [--ways processes ray]
+
+The embedded landscapes in shards of 16, DeepLab v3+ (ResNet-34) and a Deep Parsing Network of the sizes of
+docs/results.md, not fitted, which takes as long. A worker is one process with one thread. Start-up is what workers take
+before their first picture: Python, PyTorch and the segmenter; the rate is that of the time after each of them has done
+a shard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import torch
+from mixed_scenes import processor
+
+from pipelines.distributed.parallel import parallel_map
+from pipelines.label_settings import LabelSettings
+from pipelines.params import Settings, load
+from pipelines.segmentation.labelling import LabelledShard, Labelling, label_shard, plan_labelling
+from pipelines.shards.index import open_index
+from pipelines.stages import fit_segmenter, index, shards
+from sgenet.segmenters.build import build_segmenter
+from sgenet.segmenters.release import save_segmenter
+
+DATASET = "mixed_scenes"
+SHARD_PICTURES = 16
+RECIPES = {
+    "deeplab_v3_plus": {"deeplab": {"encoder": "resnet34"}},
+    "deep_parsing": {"deep_parsing": {"width": 32, "context_width": 512, "local_window": 25}},
+}
+
+
+def main() -> None:
+    """Print a table: segmenter, way, workers, pictures/s, scaling against one worker, start-up."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--pictures", type=int, default=640)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--ways", nargs="+", choices=["processes", "ray"], default=["processes", "ray"])
+    options = parser.parse_args()
+    print(
+        f"{options.pictures} pictures of {options.size}×{options.size}, {options.precision}; "
+        f"{processor()}, PyTorch {torch.__version__}\n"
+    )
+    print("| segmenter | over | workers | pictures/s | to one worker | start-up |")
+    print("| --- | --- | --: | --: | --: | --: |")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        settings = _settings(options, root)
+        data = settings.data[DATASET]
+        index.run(data, root / "sources.parquet")
+        shards.run(data, root / "sources.parquet", root / "shards")
+        for segmenter in RECIPES:
+            for way in options.ways:
+                first = None
+                for workers in (1, 2):
+                    with _cluster(way, workers):
+                        rate, start = _measure(settings, segmenter, root, workers, f"{segmenter}-{way}-{workers}")
+                    first = first or rate
+                    print(
+                        f"| {segmenter} | {way} | {workers} | {rate:.1f} | × {rate / first:.2f} | {start:.1f} s |",
+                        flush=True,
+                    )
+
+
+def _settings(options: argparse.Namespace, root: Path) -> Settings:
+    settings = load(Path("params.yaml"))
+    data = settings.data[DATASET]
+    source = data.sources[0].model_copy(
+        update={"train": options.pictures, "val": 1, "size": (options.size, options.size)}
+    )
+    changes = {"sources": (source,), "shorter_side": options.size, "samples_per_shard": SHARD_PICTURES}
+    return settings.model_copy(
+        update={
+            "data": {DATASET: data.model_copy(update=changes)},
+            "labels": {DATASET: LabelSettings(precision=options.precision)},
+            "storage": str(root / "storage"),
+        }
+    )
+
+
+def _measure(settings: Settings, segmenter: str, root: Path, workers: int, name: str) -> tuple[float, float]:
+    """Pictures a second from when all workers have done a shard to the end, and the seconds of start-up before."""
+    labelling = _plan(settings, segmenter, root, name)
+    started = time.perf_counter()
+    done = list(parallel_map(partial(_timed, labelling), open_index(root / "shards").shard_names, workers))
+    ends: dict[int, float] = {}
+    for process, _, end, _ in sorted(done, key=lambda shard: shard[2]):
+        ends.setdefault(process, end)
+    if len(ends) != workers:
+        raise SystemExit(f"{len(ends)} of {workers} workers had something to do; give more --pictures")
+    # Clocks of processes of one machine agree.
+    ready, last = max(ends.values()), max(end for _, _, end, _ in done)
+    pictures = sum(count * max(0.0, end - max(begin, ready)) / (end - begin) for _, begin, end, count in done)
+    rate = pictures / (last - ready)
+    return rate, ready - started - SHARD_PICTURES * workers / rate
+
+
+def _timed(labelling: Labelling, name: str) -> tuple[int, float, float, int]:
+    """The process, when it began and ended a shard, and how many pictures that had."""
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    shard: LabelledShard = label_shard(labelling, name)
+    return os.getpid(), begin, time.perf_counter(), len(shard.rows)
+
+
+def _plan(settings: Settings, segmenter: str, root: Path, name: str) -> Labelling:
+    """The labelling of a segmenter that was built and not fitted, its results kept in a place of its own."""
+    before = settings.labels_of(DATASET)
+    labels = LabelSettings.model_validate(
+        {
+            "source": "auto",
+            "segmenter": segmenter,
+            "recipe": RECIPES[segmenter],
+            "precision": before.precision,
+            "checkpoint": str(root / name / "fitted"),
+        }
+    )
+    settings = settings.model_copy(update={"labels": {DATASET: labels}, "storage": str(root / name)})
+    space = settings.data[DATASET].labels
+    network = build_segmenter(segmenter, labels.recipe, space.num_classes)
+    save_segmenter(root / name / "fitted", segmenter, network, labels.recipe, space)
+    with redirect_stdout(io.StringIO()):  # how good it is, which nothing has taught it to be
+        fit_segmenter.run(settings, DATASET, root / "shards", root / name / "segmenter")
+    return plan_labelling(settings, DATASET, root / "shards", root / name / "segmenter")
+
+
+@contextmanager
+def _cluster(way: str, workers: int) -> Iterator[None]:
+    """A local Ray cluster of so many cores, or none."""
+    if way != "ray":
+        yield
+        return
+    import ray
+
+    context = ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
+    try:
+        yield
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
