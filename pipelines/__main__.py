@@ -193,11 +193,11 @@ def _dispatch(options: argparse.Namespace) -> int:
     settings = load(options.params)
     if command == "report":
         report(settings)
-    elif command in DATASET_STAGES:
-        check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
+        return 0
+    check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
+    if command in DATASET_STAGES:
         DATASET_STAGES[command](settings, options.dataset)
     else:
-        check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
         method = options.method or settings.registry.method
         if method not in settings.methods:
             raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,8 @@ class LabelSettings(BaseModel):
             ``auto``: a segmenter's, for all training pictures (Table 5). ``fill``: a segmenter's where there is no
             human one.
         score_filled: segment the pictures that each method filled (segmentation after inpainting, Table 4), also where
-            people labelled; and let SPG-Net start from the segmenter's labels of what is known.
+            people labelled. SPG-Net then fills from the segmenter's labels of what is known, as published, and not from
+            those of its own small segmenter, which changes all of its scores.
         segmenter: which one.
         checkpoint: a fitted one (a folder, ``s3://…``, ``models:/NAME/VERSION`` or another name that
             :func:`pipelines.model_source.find_model` takes); None fits one. For ``transformers``: the folder of its
@@ -54,6 +55,12 @@ class LabelSettings(BaseModel):
     def needs_segmenter(self) -> bool:
         """Whether there is anything for a segmenter to do."""
         return self.source != "human" or self.score_filled
+
+    @property
+    def use_on_filled(self) -> dict[str, Any]:
+        """The settings that decide how the segmenter sees filled pictures; empty where it does not."""
+        names = {"score_filled", "segmenter", "class_map", "window", "overlap", "batch_size", "precision"}
+        return self.model_dump(mode="json", include=names) if self.score_filled else {}
 
     def automatic(self, folder: Path) -> Path | None:
         """The folder of the stage ``label`` where training reads it; None where people labelled."""

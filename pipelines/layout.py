@@ -37,7 +37,7 @@ class DatasetPaths:
 
     @property
     def segmenter(self) -> Path:
-        """Folder of the segmenter that makes automatic labels, and its report (stage ``fit_segmenter``)."""
+        """Folder of the dataset's segmenter and its report (stage ``fit_segmenter``)."""
         return self.root / "segmenter"
 
     @property

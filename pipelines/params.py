@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from pipelines.complaints import innermost, sentence, without
 from pipelines.label_settings import LabelSettings
 from sgenet import label_space
 from sgenet.errors import SettingsError
@@ -371,9 +371,9 @@ def parse(raw: Any, where: str = "params.yaml") -> Settings:
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        offences = _innermost(error)
-        problems += [_sentence(offence, where) for offence in offences]
-        settings = _without(raw, offences)
+        offences = innermost(error)
+        problems += [sentence(offence, where) for offence in offences]
+        settings = _parse_rest(without(raw, offences))
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]
     if settings is None or problems:
@@ -381,39 +381,8 @@ def parse(raw: Any, where: str = "params.yaml") -> Settings:
     return settings
 
 
-def _innermost(error: ValidationError) -> list[Any]:
-    """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
-    places = [problem["loc"] for problem in error.errors()]
-
-    def holds_another(place: tuple[Any, ...]) -> bool:
-        return any(len(other) > len(place) and other[: len(place)] == place for other in places)
-
-    return [problem for problem in error.errors() if not holds_another(problem["loc"])]
-
-
-def _without(raw: Any, offences: list[Any]) -> Settings | None:
-    """What is left of the settings without the keys already complained about, so that the rest is checked too."""
-    remaining = copy.deepcopy(raw)
-    for offence in offences:
-        if not offence["loc"]:
-            return None
-        *parents, key = offence["loc"]
-        container: Any = remaining
-        for part in parents:
-            # A union adds the name of the type it tried to the location: such a part is no key.
-            inside = part in container if isinstance(container, dict) else isinstance(container, list)
-            container = container[part] if inside else container
-        if isinstance(container, dict):
-            container.pop(key, None)
+def _parse_rest(raw: Any) -> Settings | None:
     try:
-        return Settings.model_validate(remaining)
+        return None if raw is None else Settings.model_validate(raw)
     except ValidationError:
         return None
-
-
-def _sentence(problem: Any, where: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{where}: {key} is not a setting; remove it or correct its spelling"
-    found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
-    return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"

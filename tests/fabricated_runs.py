@@ -25,22 +25,39 @@ ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 ERROR_WITH_TRUE_LABELS = 5
 
 
-def fabricate_runs(root: Path, num_examples: int = 1, dataset: str = DATASET, segmenter: str | None = None) -> None:
+def fabricate_runs(
+    root: Path,
+    num_examples: int = 1,
+    dataset: str = DATASET,
+    segmenter: str | None = None,
+    worse_by: int = 0,
+    labelled: bool = True,
+) -> None:
     """The runs of two floors and two methods below a working folder, with the pictures of the first examples.
 
     Args:
         segmenter: of the filled pictures; the originals then are one more floor.
+        worse_by: how much more wrong the methods are, in grey levels, than :data:`ERRORS` says.
+        labelled: False leaves every pixel of the labels to be ignored.
     """
     for name in ("mean_colour", "telea", *(["undamaged"] if segmenter else [])):
         folder = root / DatasetPaths(dataset).floors / name
-        fabricate_evaluation(folder, name, num_examples, dataset=dataset, segmenter=segmenter)
+        fabricate_evaluation(folder, name, num_examples, dataset=dataset, segmenter=segmenter, labelled=labelled)
     for name in ("base_net", "sge_net"):
         paths = RunPaths(dataset, name)
-        fabricate_evaluation(root / paths.evaluation, name, num_examples, dataset=dataset, segmenter=segmenter)
+        error = ERRORS[name] + worse_by
+        fabricate_evaluation(
+            root / paths.evaluation,
+            name,
+            num_examples,
+            error,
+            dataset=dataset,
+            segmenter=segmenter,
+            labelled=labelled,
+        )
         if name == "sge_net":
             bound = root / paths.evaluation / UPPER_BOUND
-            error = ERROR_WITH_TRUE_LABELS
-            fabricate_evaluation(bound, name, num_examples, error, dataset=dataset, segmenter=segmenter)
+            fabricate_evaluation(bound, name, num_examples, ERROR_WITH_TRUE_LABELS, dataset=dataset)
         fabricate_training(root / paths.model)
 
 
@@ -52,10 +69,11 @@ def fabricate_evaluation(
     *,
     dataset: str = DATASET,
     segmenter: str | None = None,
+    labelled: bool = True,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     error = ERRORS.get(method, 0) if error is None else error
-    scores = {"centre": _fabricate_scores(method, num_examples, error, segmented=segmenter is not None)}
+    scores = {"centre": _fabricate_scores(method, num_examples, error, segmenter is not None, labelled)}
     summary = EvaluationSummary(
         dataset,
         method,
@@ -73,10 +91,12 @@ def fabricate_evaluation(
     write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
-def _fabricate_scores(method: str, num_examples: int, error: int, segmented: bool = False) -> SetScores:
+def _fabricate_scores(method: str, num_examples: int, error: int, segmented: bool, labelled: bool) -> SetScores:
     rng = np.random.default_rng(1)
     image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
+    if not labelled:
+        label.fill_(255)
     hole_mask = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
     hole_mask[:, :, 8:24, 8:24] = 1
     wrong = torch.arange(COUNT, dtype=torch.uint8).view(-1, 1, 1, 1) + error
@@ -91,7 +111,7 @@ def _fabricate_scores(method: str, num_examples: int, error: int, segmented: boo
         # Right but for as many columns as the picture is wrong by.
         filled_label = label.clone()
         filled_label[:, :, :error] = (label[:, :, :error] + 1) % 8
-        scores.filled_segmentation = SegmentationCounts(8)
+        scores.filled_segmentation = SegmentationCounts(8, with_none=True)
         scores.filled_segmentation.update(filled_label, label, hole_mask)
     prediction = None
     if predicted is not None:

@@ -63,5 +63,12 @@ def check_dataset(settings: Settings, dataset: str, *, trained_on: bool = True) 
     Args:
         trained_on: False where one will do that is filled by the models of another (``transfer``).
     """
-    if dataset not in (settings.datasets if trained_on else settings.evaluated):
-        raise UserError(f"'{dataset}' is not in datasets ({', '.join(settings.datasets)}); add it in params.yaml")
+    known = settings.datasets if trained_on else settings.evaluated
+    if dataset in known:
+        return
+    if dataset in settings.evaluated:
+        raise UserError(
+            f"nothing is trained on '{dataset}', which transfer lists; its models are those of "
+            f"'{settings.models_of(dataset)}'"
+        )
+    raise UserError(f"'{dataset}' is not in datasets ({', '.join(known)}); add it in params.yaml")

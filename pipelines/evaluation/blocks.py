@@ -21,7 +21,7 @@ from pipelines.shards.reader import ShardDataset
 from pipelines.shards.schema import SampleTable
 from sgenet.errors import DataError
 from sgenet.methods.release import Released, load_released
-from sgenet.training.determinism import one_thread
+from sgenet.training.determinism import make_deterministic, one_thread
 from sgenet.transforms import CentreCrop
 
 MakeFill = Callable[[Segment | None], Fill]
@@ -117,7 +117,9 @@ def load_model_fill(
     Raises:
         CheckpointError: the folder holds no released model.
     """
-    return model_fill(_released(model, weights_sha256), torch.device(device), guided_by_truth, segment)
+    place = torch.device(device)
+    make_deterministic(place)
+    return model_fill(_released(model, weights_sha256), place, guided_by_truth, segment)
 
 
 def load_floor_fill(name: str, segment: Segment | None) -> Fill:

@@ -32,13 +32,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from pipelines.evaluation.walk import SetScores
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
-from sgenet.evaluation.metrics import mean_ious
+from sgenet.evaluation.metrics import mious_of_counts
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
 
@@ -137,7 +136,7 @@ def _estimate(scores: SetScores, name: str) -> Estimate:
     """A score with its interval; NaN where the method has no such score."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return bootstrap_total(matrices, _mious)
+        return bootstrap_total(matrices, mious_of_counts)
     return mean_estimate(_values(scores, name))
 
 
@@ -145,7 +144,7 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
     """A score's mean over some of the pictures; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
-        return float(_mious(matrices.total(rows))) if len(matrices) else math.nan
+        return float(mious_of_counts(matrices.total(rows))) if len(matrices) else math.nan
     values = _values(scores, name)
     return finite_mean([values[row] for row in rows]) if values else math.nan
 
@@ -174,11 +173,6 @@ def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
             return None if filled is None else filled.hole
         case _:
             return None
-
-
-def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = mean_ious(torch.from_numpy(counts)).numpy()
-    return values
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
@@ -219,7 +213,7 @@ def _counts(matrices: ConfusionCounts, num_rows: int) -> pa.Array:
     kind = pa.list_(pa.int64())
     if not len(matrices):
         return pa.nulls(num_rows, kind)
-    ends = np.arange(len(matrices) + 1, dtype=np.int32) * matrices.num_classes**2
+    ends = np.arange(len(matrices) + 1, dtype=np.int32) * math.prod(matrices.shape)
     # Not from lists, whose integers would take several times the table's own memory.
     return pa.ListArray.from_arrays(pa.array(ends), pa.array(matrices[:].ravel()), type=kind)
 

@@ -176,7 +176,7 @@ def score_split(
     scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
     if segment is not None:
         for result in scores.values():
-            result.filled_segmentation = SegmentationCounts(num_classes)
+            result.filled_segmentation = SegmentationCounts(num_classes, with_none=True)
     for batch in batches:
         # The same for every set of masks.
         features = None if networks.inception is None else picture_features(networks.inception, batch.image)
@@ -292,9 +292,7 @@ def _add(
         scores.filled_segmentation.update(filled_label, batch.label, hole_mask)
     for index, key in enumerate(batch.keys):
         if key in kept:
-            example = _example(batch, hole_mask, filled, index)
-            own = None if filled_label is None else filled_label[index].clone()
-            scores.examples.append(replace(example, filled_label=own))
+            scores.examples.append(_example(batch, hole_mask, filled, index, filled_label))
 
 
 def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, count: int) -> None:
@@ -329,7 +327,9 @@ def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tenso
         scores.unreliable_hole.setdefault(scale, []).extend(unreliable_share(on_cpu, hole_mask).tolist())
 
 
-def _example(batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: int) -> Example:
+def _example(
+    batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: int, filled_label: Tensor | None = None
+) -> Example:
     prediction = filled.prediction
     return Example(
         key=batch.keys[index],
@@ -341,6 +341,7 @@ def _example(batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: i
         predicted_label=None if filled.label is None else filled.label[index].clone(),
         confidence=None if filled.confidence is None else filled.confidence[index].clone(),
         prediction=None if prediction is None else _alone(prediction, index),
+        filled_label=None if filled_label is None else filled_label[index].clone(),
     )
 
 

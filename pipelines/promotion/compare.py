@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pipelines.promotion.pictures import COUNTED_SCORES, MEAN_SCORES, PictureTable
 from pipelines.report.tables import SCORES
 from sgenet.evaluation.evaluator import finite_mean
-from sgenet.evaluation.metrics import mean_ious
+from sgenet.evaluation.metrics import miou_differences, mious_of_counts
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED
 
@@ -100,8 +99,8 @@ def _compare(
 ) -> Comparison:
     if score in COUNTED_SCORES:
         pair = np.stack([challenger.counts[score][rows], champion.counts[score][rows]], axis=1)
-        ours, theirs = _mious(pair.sum(axis=0)).tolist()
-        return Comparison(score, mask_set, stratum, theirs, ours, bootstrap_total(pair, _miou_difference))
+        ours, theirs = mious_of_counts(pair.sum(axis=0)).tolist()
+        return Comparison(score, mask_set, stratum, theirs, ours, bootstrap_total(pair, miou_differences))
     theirs, ours = (finite_mean(table.scores[score][rows].tolist()) for table in (champion, challenger))
     estimate = mean_estimate(_improvements(score, champion, challenger)[rows])
     return Comparison(score, mask_set, stratum, theirs, ours, estimate)
@@ -130,15 +129,3 @@ def _groups(table: PictureTable) -> Iterator[tuple[str, str, Rows]]:
             rows = np.flatnonzero((sets == mask_set) & (strata == stratum))
             if len(rows):
                 yield mask_set, stratum, rows
-
-
-def _miou_difference(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(R, 2, C, C) counts, the challenger's first → (R,)."""
-    values = _mious(pairs)
-    difference: npt.NDArray[np.float64] = values[:, 0] - values[:, 1]
-    return difference
-
-
-def _mious(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = mean_ious(torch.from_numpy(counts)).numpy()
-    return values

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.evaluation.files import PICTURES, SUMMARY
 from pipelines.promotion.pictures import PictureTable, read_pictures
 from sgenet.errors import DataError
+from sgenet.methods.build import LABEL_STARTED_METHODS
 
 _IDENTITY = {
     "dataset": "dataset",
@@ -20,6 +21,8 @@ _IDENTITY = {
 }
 """Keys of ``evaluation.json`` that must agree, and what they stand for."""
 
+_SEGMENTER = "segmenter_sha256"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -27,11 +30,13 @@ class Evidence:
 
     Attributes:
         identity: dataset, split and the digests of pictures, holes and metric code.
+        segmenter: what the labels that the filling started from are of; None for a method that starts from none.
         weights_sha256: of the weights that were scored; None for a method without.
         pictures: the scores.
     """
 
     identity: Mapping[str, str]
+    segmenter: str | None
     weights_sha256: str | None
     pictures: PictureTable
 
@@ -47,11 +52,16 @@ def read_evidence(folder: Path) -> Evidence:
         summary = json.loads(path.read_text(encoding="utf-8"))
         identity = {key: str(summary[key]) for key in _IDENTITY}
         weights = summary["weights_sha256"]
+        starts_from_labels = summary["method"] in LABEL_STARTED_METHODS
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be used ({type(error).__name__}: {error}); evaluate the model again") from error
-    return Evidence(identity, weights, read_pictures(folder / PICTURES))
+    segmenter = str(summary.get(_SEGMENTER)) if starts_from_labels else None
+    return Evidence(identity, segmenter, weights, read_pictures(folder / PICTURES))
 
 
 def differences(first: Evidence, second: Evidence) -> list[str]:
     """In what two evaluations differ, in words; empty where their scores may be compared."""
-    return [what for key, what in _IDENTITY.items() if first.identity[key] != second.identity[key]]
+    found = [what for key, what in _IDENTITY.items() if first.identity[key] != second.identity[key]]
+    if first.segmenter and second.segmenter and first.segmenter != second.segmenter:
+        found.append("segmenters")
+    return found

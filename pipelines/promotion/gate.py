@@ -19,6 +19,7 @@ from pipelines.tracking.registry import EVIDENCE, EVIDENCE_TAG, digest_evidence
 from pipelines.tracking.released import ReleasedModels, StoredVersion
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.inpainter import Inpainter
+from sgenet.methods.build import LABEL_STARTED_METHODS
 
 Say = Callable[[str], None]
 """Tells a person what goes on."""
@@ -209,7 +210,9 @@ def _evaluate(contender: Contender, settings: Settings, dataset: str, folder: Pa
     paths = DatasetPaths(dataset)
     folder.mkdir()
     method = contender.version.method or ""
-    segmenter = segmenter_of_filled(settings, dataset, paths.segmenter)
+    # No other method's pictures depend on it.
+    starts = method in LABEL_STARTED_METHODS
+    segmenter = segmenter_of_filled(settings, dataset, paths.segmenter) if starts else None
     evaluate_model(contender.model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)
     return read_evidence(folder)
 

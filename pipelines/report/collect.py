@@ -33,7 +33,7 @@ TITLES = {
     "gated_conv": "GatedConv",
     "edge_connect": "EdgeConnect",
     "spg_net": "SPG-Net",
-    "undamaged": "Undamaged pictures",
+    UNDAMAGED: "Undamaged pictures",
 }
 """How the tables call a method."""
 
@@ -107,7 +107,9 @@ class MethodResult:
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
 
     def counts(self, set_name: str, column: str) -> npt.NDArray[np.int64]:
-        """The confusion counts of every picture with one set of holes, (N, C, C), in the order of the index.
+        """The confusion counts of every picture with one set of holes, in the order of the index.
+
+        (N, C, C), or (N, C, C + 1) where a segmenter may say *none of them*.
 
         Args:
             column: of ``pictures.parquet``, read anew each time: the counts of a large evaluation are most of it.
@@ -115,7 +117,7 @@ class MethodResult:
         table = pq.read_table(self.folder / PICTURES, columns=[column], filters=[("set", "=", set_name)])
         cells = table[column].combine_chunks().flatten().to_numpy()
         classes = math.isqrt(len(cells) // len(table))
-        counts: npt.NDArray[np.int64] = cells.reshape(len(table), classes, classes)
+        counts: npt.NDArray[np.int64] = cells.reshape(len(table), classes, -1)
         return counts
 
 
@@ -265,14 +267,14 @@ def _read_json(path: Path) -> Any:
 
 def _check_comparable(results: DatasetResults) -> None:
     """Scores may only stand in one table when they were taken on the same pictures with the same holes."""
-    beside = () if results.undamaged is None else (results.undamaged,)
-    for method in (*results.methods, *results.upper_bounds, *beside):
-        for key, what in (
-            ("shards_digest", "pictures"),
-            ("masks_digest", "holes"),
-            ("split", "splits"),
-            ("segmenter_sha256", "segmenters"),
-        ):
+    same = {"shards_digest": "pictures", "masks_digest": "holes", "split": "splits"}
+    # What upper bounds fill, no segmenter looks at.
+    checks = [(method, same) for method in results.upper_bounds]
+    same_segmenter = same | {"segmenter_sha256": "segmenters"}
+    checks += [(method, same_segmenter) for method in results.methods]
+    checks += [] if results.undamaged is None else [(results.undamaged, same_segmenter)]
+    for method, keys in checks:
+        for key, what in keys.items():
             if method.summary.get(key) != results.summary.get(key):
                 raise DataError(
                     f"{method.folder} and {results.methods[0].folder} were evaluated with different {what}, so their "

@@ -62,7 +62,10 @@ _TABLE_4 = {
 }
 """mIoU: of EdgeConnect's and SPG-Net's fillings by a segmenter; of SGE-Net by itself."""
 
-_TABLE_5 = {"outdoor_scenes": {"auto": 20.19, "human": 20.53}, "cityscapes": {"auto": 22.94, "human": 23.41}}
+_TABLE_5 = {
+    ("outdoor_scenes", "deep_parsing"): {"auto": 20.19, "human": 20.53},
+    ("cityscapes", "deeplab_v3_plus"): {"auto": 22.94, "human": 23.41},
+}
 """PSNR of SGE-Net in dB, by where the labels came from."""
 
 
@@ -85,13 +88,19 @@ def published_segmentation(settings: Settings, dataset: str, set_name: str, segm
     return _TABLE_4.get((adapter, segmenter), {}) if adapter and segmenter and holes == "centre" else {}
 
 
-def published_label_sources(settings: Settings, dataset: str, set_name: str) -> dict[str, float]:
-    """The PSNR of Table 5 by label source; empty where data are not the paper's. Its numbers are of centre holes."""
+def published_label_sources(settings: Settings, dataset: str, set_name: str, segmenter: str | None) -> dict[str, float]:
+    """The PSNR of Table 5 by label source; empty where data or segmenter are not the paper's.
+
+    Its number of people's labels is that of Table 1 with centre holes.
+    """
     adapter, holes = _setting(settings, dataset, set_name) or (None, None)
-    return _TABLE_5.get(adapter, {}) if adapter and holes == "centre" else {}
+    return _TABLE_5.get((adapter, segmenter), {}) if adapter and segmenter and holes == "centre" else {}
 
 
 def _setting(settings: Settings, dataset: str, set_name: str) -> tuple[str, str] | None:
+    """The paper's dataset and kind of holes that these are; None for others, and for models of other data."""
+    if settings.models_of(dataset) != dataset:
+        return None
     data = settings.data[dataset]
     adapters = {source.adapter for source in data.sources}
     hole = next((masks.hole for masks in settings.masks[dataset].evaluation if masks.name == set_name), None)

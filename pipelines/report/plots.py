@@ -8,7 +8,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from pipelines.report.collect import DatasetResults, MethodResult
@@ -73,18 +74,30 @@ def confidence_scatter(results: DatasetResults) -> str | None:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(3.4 * len(shown), 2.8), layout="constrained")
         panels = figure.subplots(1, len(shown), squeeze=False, sharex=True, sharey=True).ravel()
-        for panel, method, colour in zip(panels, shown, _COLOURS, strict=False):
-            points = _points(method)
-            if len(points[0]) <= _MOST_POINTS:
-                panel.scatter(*points, s=6, alpha=0.5, color=colour, linewidths=0)
-                panel.set_title(method.title, fontsize=9)
-            else:
-                shades = LinearSegmentedColormap.from_list(method.name, [to_rgba(colour, 0.15), to_rgba(colour)])
-                panel.hexbin(*points, gridsize=_HEXAGONS, mincnt=1, bins="log", cmap=shades, linewidths=0)
-                panel.set_title(f"{method.title}, {len(points[0]):,} holes", fontsize=9)
+        points = [_points(method) for method in shown]
+        if max(len(confidence) for confidence, _ in points) <= _MOST_POINTS:
+            for panel, of_method, colour in zip(panels, points, _COLOURS * len(shown), strict=False):
+                panel.scatter(*of_method, s=6, alpha=0.5, color=colour, linewidths=0)
+        else:
+            _count_in_hexagons(figure, list(panels), points)
+        for panel, method in zip(panels, shown, strict=True):
+            panel.set_title(method.title, fontsize=9)
             panel.set_xlabel("mean confidence in the hole")
         panels[0].set_ylabel("hole L1")
         return _svg(figure)
+
+
+def _count_in_hexagons(figure: Figure, panels: Sequence[Axes], points: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """How many points lie in each hexagon: the same hexagons and colours in every panel, and their scale."""
+    extent = (0.0, 1.0, 0.0, max(float(hole_l1.max()) for _, hole_l1 in points))
+    drawn = [
+        panel.hexbin(*of_method, gridsize=_HEXAGONS, extent=extent, mincnt=1, cmap="viridis", linewidths=0)
+        for panel, of_method in zip(panels, points, strict=True)
+    ]
+    scale = LogNorm(1, max(float(np.max(np.asarray(hexagons.get_array()))) for hexagons in drawn))
+    for hexagons in drawn:
+        hexagons.set_norm(scale)
+    figure.colorbar(drawn[-1], ax=panels, label="holes in a hexagon")
 
 
 def _points(method: MethodResult) -> tuple[np.ndarray, np.ndarray]:

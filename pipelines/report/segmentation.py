@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, MethodResult
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, MethodResult, Training
 from pipelines.report.pairs import miou_difference
 from pipelines.report.tables import SCORES, Cell, Table, interval, per_picture
 from sgenet.evaluation.statistics import paired_difference
+from sgenet.methods.build import LABEL_STARTED_METHODS
 
 _SPLITS = {"train": "training pictures", "val": "held-out pictures"}
 _SOURCES = {"human": "people's labels", "auto": "automatic labels", "fill": "people's labels, filled up"}
 _REGIONS = ("whole", "hole")
-_COMPARED = [score for score in SCORES if score.name in ("psnr", "psnr_hole", "ssim", "l1_hole", "miou")]
+_SOURCE_SCORES = [score for score in SCORES if score.name in ("psnr", "psnr_hole", "ssim", "l1_hole", "miou")]
 _QUALITY = {
     "miou": "mIoU",
     "pixel_accuracy": "pixel accuracy",
@@ -23,6 +29,9 @@ _QUALITY = {
     "trusted_miou": "mIoU of it",
     "trusted_pixel_accuracy": "pixel accuracy of it",
 }
+
+PaperBySource = Callable[[str, str, str | None], Mapping[str, float]]
+"""From a dataset, a mask set and the segmenter of automatic labels to the paper's PSNR of SGE-Net by label source."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +42,19 @@ class _Segmentation:
     method: MethodResult
     filled: bool  # by a segmenter that sees the filled picture, and not by the method itself
 
-    def text(self, set_name: str, region: str) -> str:
-        return f"{self.method.metrics[set_name][self.name(region)]:.3f}"
+    def score(self, set_name: str, region: str) -> float:
+        """Its mIoU; NaN where no pixel of the region is labelled."""
+        return self.method.metrics[set_name].get(f"miou{self._suffix(region)}", math.nan)
 
     def interval(self, set_name: str, region: str) -> str:
-        low, high = self.method.intervals[set_name][self.name(region)]
-        return f"{low:.3f} … {high:.3f}"
+        bounds = self.method.intervals[set_name].get(f"miou{self._suffix(region)}")
+        return "" if bounds is None else f"{bounds[0]:.3f} … {bounds[1]:.3f}"
 
-    def name(self, region: str) -> str:
-        return f"miou{'_filled' if self.filled else ''}{'_hole' if region == 'hole' else ''}"
+    def counts(self, set_name: str, region: str) -> npt.NDArray[np.int64]:
+        return self.method.counts(set_name, f"confusion{self._suffix(region)}")
+
+    def _suffix(self, region: str) -> str:
+        return f"{'_filled' if self.filled else ''}{'_hole' if region == 'hole' else ''}"
 
 
 def after_inpainting(
@@ -59,22 +72,20 @@ def after_inpainting(
     if segmenter is None:
         return None
     tool = SEGMENTER_TITLES[segmenter]
-    filled = [_Segmentation(f"{method.title} + {tool}", method, True) for method in results.methods]
-    own = [
-        _Segmentation(f"{method.title}, its own", method, False)
-        for method in results.methods
-        if "miou" in method.metrics[set_name]
-    ]
-    reference = next((way for way in own if way.method.name == against), None)
-    best = {region: max(way.text(set_name, region) for way in (*filled, *own)) for region in _REGIONS}
-    ways = [*filled, *own]
+    ways = [_Segmentation(f"{method.title} + {tool}", method, filled=True) for method in results.methods]
+    ways += [_Segmentation(f"{method.title}, its own", method, filled=False) for method in results.methods]
+    ways = [way for way in ways if not math.isnan(way.score(set_name, "whole"))]
+    if not any(way.filled for way in ways):
+        return None
+    reference = next((way for way in ways if way.method.name == against and not way.filled), None)
+    best = {region: max(_text(way.score(set_name, region)) for way in ways) for region in _REGIONS}
     if results.undamaged is not None:
-        ways.append(_Segmentation(f"{results.undamaged.title} + {tool}", results.undamaged, True))
+        ways.append(_Segmentation(f"{results.undamaged.title} + {tool}", results.undamaged, filled=True))
     rows = []
     for way in ways:
         cells = [Cell(way.title)]
         for region in _REGIONS:
-            text = way.text(set_name, region)
+            text = _text(way.score(set_name, region))
             competes = way.method is not results.undamaged
             cells.append(Cell(text, way.interval(set_name, region), competes and text == best[region]))
         if reference is not None:
@@ -90,8 +101,8 @@ def after_inpainting(
         columns += [f"Δ to {reference.title}", "Δ in the hole"]
     columns += ["N", *(["paper: mIoU"] if published else [])]
     note = (
-        "mIoU from one confusion matrix over all pixels, with 95 % bootstrap intervals over pictures; differences over "
-        "the same pictures. Undamaged pictures: what the segmenter makes of the originals."
+        "mIoU from one confusion matrix over all labelled pixels, with 95 % bootstrap intervals over pictures; "
+        "differences over the same pictures. Undamaged pictures: what the segmenter makes of the originals."
     )
     title = f"Segmentation after inpainting, holes: {set_name}"
     return Table(title, columns, rows, note, name=f"segmentation-{set_name}")
@@ -100,7 +111,7 @@ def after_inpainting(
 def label_quality(results: DatasetResults) -> Table | None:
     """How well the automatic labels that were trained with agree with people's."""
     made = next((labels for method in results.methods if (labels := _automatic_labels(method)) is not None), None)
-    if made is None:
+    if made is None or results.models_of != results.name:
         return None
     rows = []
     for split, scores in made["agreement"].items():
@@ -115,83 +126,101 @@ def label_quality(results: DatasetResults) -> Table | None:
     return Table("Automatic labels", ["labels of", "N", *_QUALITY.values()], rows, note, name="labels")
 
 
-def label_sources(
-    datasets: Sequence[DatasetResults], published: Callable[[str, str], Mapping[str, float]]
-) -> list[Table]:
+def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) -> list[Table]:
     """The same methods trained with people's and with automatic labels (Table 5).
 
-    Datasets are put beside each other where they are the same pictures with the same holes, and only where labels come
-    from differs.
+    Trainings stand beside each other where only the source of their labels differs: the same pictures and holes, the
+    same recipe and training holes, and the same code.
 
     Args:
         datasets: of the whole report.
-        published: from dataset and mask set to the paper's PSNR of SGE-Net by label source.
+        published: the paper's numbers.
     """
     note = (
-        "Trained with different labels, scored by people's. Means over pictures with their 95 % bootstrap intervals; "
-        "differences to the first source over the same pictures."
+        "Trained with different labels and otherwise alike, scored by people's labels. Means over pictures with their "
+        "95 % bootstrap intervals; differences to the first source over the same pictures."
     )
     tables = []
     for group in _same_pictures(datasets):
         names = ", ".join(results.name for results in group)
         for set_name in group[0].sets:
-            theirs = published(group[0].name, set_name)
-            rows = [row for method in group[0].methods for row in _source_rows(method.name, group, set_name, theirs)]
+            sources = [_alike(method.name, group) for method in group[0].methods]
+            rows = [row for alike in sources for row in _source_rows(alike, set_name, published)]
             if not rows:
                 continue
-            columns = ["method", *(score.title for score in _COMPARED), "Δ PSNR", "N"]
-            columns += ["paper: PSNR"] if theirs else []
+            columns = ["method", *(score.title for score in _SOURCE_SCORES), "Δ PSNR", "N"]
+            columns += ["paper: PSNR"] if len(rows[0]) > len(columns) else []
             title = f"People's and automatic labels ({names}), holes: {set_name}"
             tables.append(Table(title, columns, rows, note, name=f"label-sources-{group[0].name}-{set_name}"))
     return tables
 
 
+def _same_pictures(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults]]:
+    groups: dict[tuple[str, ...], list[DatasetResults]] = {}
+    for results in datasets:
+        if results.models_of == results.name:
+            key = tuple(str(results.summary[name]) for name in ("shards_digest", "masks_digest", "split"))
+            groups.setdefault(key, []).append(results)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _alike(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, MethodResult, Training]]:
+    """A method on every dataset of a group, in the order of :data:`_SOURCES`; none where trainings differ otherwise."""
+    trained = [
+        (results.name, method, method.training)
+        for results in group
+        if (method := results.method(name)) is not None and method.training is not None
+    ]
+    trained.sort(key=lambda each: list(_SOURCES).index(_source(each[2])))
+    # Pictures that are filled from a segmenter's labels are others with another segmenter.
+    by_segmenter = name in LABEL_STARTED_METHODS
+    ways = {
+        (_way_of_training(training), method.summary.get("segmenter_sha256") if by_segmenter else None)
+        for _, method, training in trained
+    }
+    sources = {_source(training) for _, _, training in trained}
+    return trained if len(sources) > 1 and len(ways) == 1 else []
+
+
+def _way_of_training(training: Training) -> str:
+    """All that decides a training but its data."""
+    facts = training.facts
+    return json.dumps([training.recipe, facts.get("holes"), facts.get("digests", {}).get("code")])
+
+
 def _source_rows(
-    name: str, group: Sequence[DatasetResults], set_name: str, published: Mapping[str, float]
+    alike: Sequence[tuple[str, MethodResult, Training]], set_name: str, published: PaperBySource
 ) -> list[list[Cell]]:
-    trained = [method for results in group if (method := results.method(name)) and method.training is not None]
-    sources = [_source(method) for method in trained]
-    if len(set(sources)) < 2:
-        return []
-    order = sorted(range(len(trained)), key=lambda index: list(_SOURCES).index(sources[index]))
-    first = trained[order[0]]
+    made = next((labels for _, method, _ in alike if (labels := _automatic_labels(method)) is not None), None)
     rows = []
-    for index in order:
-        method = trained[index]
-        cells = [Cell(f"{method.title}, {_told(method)}")]
-        for score in _COMPARED:
-            cells.append(
-                Cell(score.format(method.metrics[set_name].get(score.name)), interval(score, method, set_name))
-            )
+    for dataset, method, training in alike:
+        cells = [Cell(f"{method.title}, {_told(training)}, {dataset}")]
+        cells += [
+            Cell(score.format(method.metrics[set_name].get(score.name)), interval(score, method, set_name))
+            for score in _SOURCE_SCORES
+        ]
+        first = alike[0][1]
         if method is first:
             cells.append(Cell("–"))
         else:
             difference = paired_difference(per_picture(method, set_name, "psnr"), per_picture(first, set_name, "psnr"))
             cells.append(Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"))
         cells.append(Cell(str(int(method.metrics[set_name]["num_pictures"]))))
-        if published:
-            of_paper = published.get(sources[index]) if name == "sge_net" else None
+        if theirs := published(dataset, set_name, None if made is None else made["segmenter"]):
+            of_paper = theirs.get(_source(training)) if method.name == "sge_net" else None
             cells.append(Cell("–" if of_paper is None else f"{of_paper:.2f}"))
         rows.append(cells)
     return rows
 
 
-def _same_pictures(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults]]:
-    groups: dict[tuple[str, ...], list[DatasetResults]] = {}
-    for results in datasets:
-        key = tuple(str(results.summary[name]) for name in ("shards_digest", "masks_digest", "split"))
-        groups.setdefault(key, []).append(results)
-    return [group for group in groups.values() if len(group) > 1]
+def _source(training: Training) -> str:
+    return str(training.facts.get("labels", "human"))
 
 
-def _source(method: MethodResult) -> str:
-    return "human" if method.training is None else str(method.training.facts.get("labels", "human"))
-
-
-def _told(method: MethodResult) -> str:
-    made = _automatic_labels(method)
+def _told(training: Training) -> str:
+    made = training.facts.get("automatic_labels")
     tool = "" if made is None else f" of {SEGMENTER_TITLES[made['segmenter']]}"
-    return f"{_SOURCES[_source(method)]}{tool}"
+    return f"{_SOURCES[_source(training)]}{tool}"
 
 
 def _automatic_labels(method: MethodResult) -> Mapping[str, Any] | None:
@@ -199,10 +228,11 @@ def _automatic_labels(method: MethodResult) -> Mapping[str, Any] | None:
 
 
 def _difference(way: _Segmentation, reference: _Segmentation, set_name: str, region: str) -> Cell:
-    if way is reference:
+    if way is reference or any(math.isnan(each.score(set_name, region)) for each in (way, reference)):
         return Cell("–")
-    ours, theirs = (
-        each.method.counts(set_name, each.name(region).replace("miou", "confusion")) for each in (way, reference)
-    )
-    estimate = miou_difference(ours, theirs)
+    estimate = miou_difference(way.counts(set_name, region), reference.counts(set_name, region))
     return Cell(f"{estimate.value:+z.3f}", f"{estimate.low:+z.3f} … {estimate.high:+z.3f}")
+
+
+def _text(miou: float) -> str:
+    return "–" if math.isnan(miou) else f"{miou:.3f}"

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.report.collect import DatasetResults, Group, MethodResult
+from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, Group, MethodResult
 from pipelines.report.paper import Published
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.statistics import paired_difference
+from sgenet.methods.build import LABEL_STARTED_METHODS
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def headline(
     with_costs: bool = True,
     published: Mapping[str, Published] | None = None,
 ) -> Table:
-    """Every method with its mean scores, their intervals and what it costs, as in Tables 1 and 4.
+    """Every method with its mean scores, their intervals and what it costs, as in Table 1.
 
     Args:
         results: of one dataset.
@@ -119,6 +120,8 @@ def headline(
         rows.append(cells)
     rows += [_upper_bound_row(method, set_name, shown, with_costs, bool(published)) for method in results.upper_bounds]
     note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
+    if results.summary.get("segmenter") and any(method.name in LABEL_STARTED_METHODS for method in results.methods):
+        note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if results.upper_bounds:
         note += " A method guided by the true labels sees what is to be predicted: an upper bound, not a result."
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ()), "N"]

@@ -161,8 +161,8 @@ def _settle(
         nothing = {"split": split, "pictures": 0, "reason": f"no picture of the split {split} is labelled"}
         (folder / REPORT).write_text(json.dumps(nothing, indent=2) + "\n", encoding="utf-8")
     SegmenterManifest(
-        source=labels.source,
         segmenter=labels.segmenter,
+        used=labels.use_on_filled,
         sha256=sha256,
         checkpoint=labels.checkpoint,
         run_id=run_id,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipelines.files import write_atomically
-from pipelines.label_settings import LabelSource
 from sgenet.errors import DataError
 
 MANIFEST = "manifest.json"
@@ -18,15 +18,16 @@ class SegmenterManifest:
     """``manifest.json`` of the stage ``fit_segmenter``.
 
     Attributes:
-        source: as in the settings.
         segmenter: its name; None: nothing asks for a segmenter, and the rest is empty.
+        used: how it is used on filled pictures, as in the settings: whoever scores reads the settings, and runs again
+            where this file changes.
         sha256: of its weights, which is what labels are made by.
         checkpoint: what it was loaded from; None where it was fitted here.
         run_id: of the run that fitted it.
     """
 
-    source: LabelSource
     segmenter: str | None = None
+    used: dict[str, Any] = field(default_factory=dict)
     sha256: str | None = None
     checkpoint: str | None = None
     run_id: str | None = None

@@ -28,7 +28,7 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
     labels = settings.labels_of(dataset)
     if not labels.needs_segmenter:
         with publish_folder(output) as folder:
-            SegmenterManifest(source=labels.source).write(folder)
+            SegmenterManifest().write(folder)
         return
     # Heavy, and for nothing otherwise.
     from pipelines.segmentation.fit import fit_segmenter, take_segmenter

@@ -200,6 +200,7 @@ def _facts(
         "machine": platform.machine(),
         "torch": torch.__version__,
         "git_commit": current_commit(),
+        "holes": [asdict(hole) for hole in job.holes],
         "labels": job.label_source,
         "automatic_labels": _automatic_labels(job),
         "digests": {name: digest for name, digest in asdict(digests).items() if digest is not None},

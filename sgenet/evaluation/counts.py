@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 
 import numpy as np
@@ -18,15 +19,19 @@ class ConfusionCounts:
 
     Args:
         num_classes: C, at most :data:`MAX_CLASSES`.
+        with_none: whether there is one more predicted class, *none of them*.
+
+    Attributes:
+        shape: of a picture's matrix: (C, C), or (C, C + 1).
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, *, with_none: bool = False) -> None:
         if num_classes > MAX_CLASSES:
             raise ValueError(f"confusion counts hold at most {MAX_CLASSES} classes, found {num_classes}")
-        self.num_classes = num_classes
+        self.shape = (num_classes, num_classes + with_none)
         # array rather than lists of numbers: two or four bytes each, and plain bytes on their way between processes.
         self._sizes = array("I")  # non-zero cells of each picture
-        self._cells = array("H")  # true class × C + predicted class
+        self._cells = array("I" if with_none else "H")  # true class × columns + predicted class
         self._counts = array("I")
 
     def __len__(self) -> int:
@@ -34,7 +39,7 @@ class ConfusionCounts:
         return len(self._sizes)
 
     def append(self, matrix: npt.NDArray[np.int64]) -> None:
-        """Add the (C, C) matrix of the next picture."""
+        """Add the matrix of the next picture."""
         cells = np.flatnonzero(matrix)
         self._sizes.append(len(cells))
         self._cells.extend(cells.tolist())
@@ -47,22 +52,22 @@ class ConfusionCounts:
         self._counts.extend(other._counts)
 
     def __getitem__(self, pictures: slice) -> npt.NDArray[np.int64]:
-        """The matrices of neighbouring pictures: (N, C, C)."""
+        """The matrices of neighbouring pictures: (N, *shape)."""
         first, last, _ = pictures.indices(len(self))
         sizes = np.array(self._sizes, np.int64)
         part = slice(int(sizes[:first].sum()), int(sizes[:last].sum()))
-        dense = np.zeros((max(last - first, 0), self.num_classes**2), np.int64)
+        dense = np.zeros((max(last - first, 0), math.prod(self.shape)), np.int64)
         picture = np.repeat(np.arange(len(dense)), sizes[first:last])
         dense[picture, np.array(self._cells[part], np.int64)] = self._counts[part]
-        return dense.reshape(-1, self.num_classes, self.num_classes)
+        return dense.reshape(-1, *self.shape)
 
     def total(self, pictures: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
-        """The sum of the matrices of some pictures, by their positions, each at most once; of all for None: (C, C)."""
+        """The sum of the matrices of some pictures, by their positions, each at most once; of all for None."""
         counts = np.array(self._counts, np.int64)
         if pictures is not None:
             chosen = np.zeros(len(self), np.int64)
             chosen[pictures] = 1
             counts *= np.repeat(chosen, np.array(self._sizes, np.int64))
-        total = np.zeros(self.num_classes**2, np.int64)
+        total = np.zeros(math.prod(self.shape), np.int64)
         np.add.at(total, np.array(self._cells, np.int64), counts)
-        return total.reshape(self.num_classes, self.num_classes)
+        return total.reshape(self.shape)

@@ -26,7 +26,6 @@ class Evaluator:
     """
 
     def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
         self.scores: list[PictureScores] = []
         self.segmentation = SegmentationCounts(num_classes)
 

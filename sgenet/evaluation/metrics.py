@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -178,11 +180,27 @@ def mean_iou(matrix: Tensor) -> float:
 
 
 def mean_ious(matrices: Tensor) -> Tensor:
-    """:func:`mean_iou` of each of many matrices: (…, C, C) counts → (…) float64."""
+    """:func:`mean_iou` of each of many matrices: (…, C, C) counts → (…) float64.
+
+    (…, C, C + 1) where there is one more prediction, *none of them*, which is never right.
+    """
     intersection = matrices.diagonal(dim1=-2, dim2=-1).to(torch.float64)
-    union = matrices.sum(dim=-2) + matrices.sum(dim=-1) - intersection
+    union = matrices.sum(dim=-2)[..., : matrices.shape[-2]] + matrices.sum(dim=-1) - intersection
     occurs = union > 0
     return torch.where(occurs, intersection / union, 0.0).sum(dim=-1) / occurs.sum(dim=-1)
+
+
+def mious_of_counts(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """:func:`mean_ious` of NumPy's counts."""
+    values: npt.NDArray[np.float64] = mean_ious(torch.from_numpy(counts)).numpy()
+    return values
+
+
+def miou_differences(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The mIoU of the first of two less that of the second: (…, 2, C, C) → (…)."""
+    values = mious_of_counts(counts)
+    difference: npt.NDArray[np.float64] = values[..., 0] - values[..., 1]
+    return difference
 
 
 def pixel_accuracy(matrix: Tensor) -> float:

@@ -16,14 +16,15 @@ class SegmentationCounts:
 
     Args:
         num_classes: C of the label space.
+        with_none: whether *none of them* may be predicted, which is never right.
 
     Attributes:
-        whole, hole: one (C, C) matrix a picture, over the whole picture and over its hole.
+        whole, hole: one (C, C) matrix a picture, or (C, C + 1), over the whole picture and over its hole.
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self.whole = ConfusionCounts(num_classes)
-        self.hole = ConfusionCounts(num_classes)
+    def __init__(self, num_classes: int, *, with_none: bool = False) -> None:
+        self.whole = ConfusionCounts(num_classes, with_none=with_none)
+        self.hole = ConfusionCounts(num_classes, with_none=with_none)
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -33,15 +34,15 @@ class SegmentationCounts:
         """Count a batch.
 
         Args:
-            predicted: (B, H, W) class ids; pixels with another id, such as 255, are not counted.
+            predicted: (B, H, W) class ids; another id, such as 255, means none of them.
             label: (B, H, W) class ids, 255 = ignore.
             hole_mask: (B, 1, H, W), 1 = missing.
         """
-        classes = self.whole.num_classes
+        rows, columns = self.whole.shape
+        predicted = predicted.to(torch.int64).clamp(max=columns - 1)
         for ours, theirs, missing in zip(predicted, label, hole_mask, strict=True):
-            given = ours < classes
-            for counts, region in ((self.whole, given), (self.hole, given & (missing[0] > 0))):
-                counts.append(confusion_matrix(ours, theirs, classes, region).cpu().numpy())
+            for counts, region in ((self.whole, None), (self.hole, missing[0] > 0)):
+                counts.append(confusion_matrix(ours, theirs, columns, region)[:rows].cpu().numpy())
 
     def extend(self, other: SegmentationCounts) -> None:
         """Add the pictures of other counts of the same classes."""

@@ -145,12 +145,25 @@ def paired_test(first: npt.ArrayLike, second: npt.ArrayLike, swaps: int = SWAPS,
     minuend, subtrahend = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if minuend.shape != subtrahend.shape:
         raise ValueError(f"paired values need equal lengths, found {minuend.shape} and {subtrahend.shape}")
-    differences = minuend - subtrahend
-    differences = differences[~np.isnan(differences)]
+    return paired_tests((minuend - subtrahend)[:, None], swaps, seed)[0]
+
+
+def paired_tests(differences: npt.NDArray[np.float64], swaps: int = SWAPS, seed: int = _SEED) -> list[float]:
+    """:func:`paired_test` of many pairs of methods on the same pictures at once, all with the same swaps.
+
+    Args:
+        differences: (N, P), of every picture and pair; NaN where one of the two has no score.
+    """
     if not len(differences):
-        return math.nan
-    drawn = np.concatenate([(1 - 2 * signs) @ differences for signs in _swaps(len(differences), swaps, seed)])
-    return _p_value(abs(differences.sum()), np.abs(drawn))
+        return [math.nan] * differences.shape[1]
+    # A picture without a score adds nothing, whichever way round.
+    counted = np.nan_to_num(differences)
+    drawn = np.concatenate([np.abs((1.0 - 2.0 * swapped) @ counted) for swapped in _swaps(len(counted), swaps, seed)])
+    observed = np.abs(counted.sum(axis=0))
+    return [
+        math.nan if np.isnan(differences[:, pair]).all() else _p_value(float(observed[pair]), drawn[:, pair])
+        for pair in range(len(observed))
+    ]
 
 
 def paired_total_test(
@@ -170,11 +183,12 @@ def paired_total_test(
         raise ValueError(f"paired counts need equal shapes, found {first.shape} and {second.shape}")
     if not len(first):
         return math.nan
-    both = first.sum(axis=0) + second.sum(axis=0)
+    moved = first - second
+    rest, both = second.sum(axis=0), first.sum(axis=0) + second.sum(axis=0)
 
     def difference(kept: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """From (R, N), 1 where a picture's counts stay where they are, to (R,)."""
-        ours = _totals(kept, first) + _totals(1 - kept, second)
+        ours = rest + _totals(kept, moved)
         return np.abs(statistic(ours) - statistic(both - ours))
 
     observed = difference(np.ones((1, len(first)), np.int64))[0]

@@ -73,4 +73,4 @@ def write_segmenter(folder: Path, label_space: LabelSpace, seed: int = 1) -> Non
     network.unary.scores.weight.data.mul_(1000 * seed)
     save_segmenter(folder, "deep_parsing", network, recipe, label_space)
     sha256 = load_segmenter(folder).sha256
-    SegmenterManifest(source="auto", segmenter="deep_parsing", sha256=sha256).write(folder)
+    SegmenterManifest(segmenter="deep_parsing", sha256=sha256).write(folder)

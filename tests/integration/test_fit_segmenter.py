@@ -72,7 +72,7 @@ def test_a_segmenter_is_released_with_its_report_and_a_rerun_is_the_same(
     fitted(tiny_dataset, tmp_path)
     folder = tmp_path / "segmenter"
     manifest, released = SegmenterManifest.read(folder), load_segmenter(folder)
-    assert (manifest.source, manifest.segmenter, manifest.sha256) == ("auto", "deep_parsing", released.sha256)
+    assert (manifest.segmenter, manifest.sha256, manifest.used) == ("deep_parsing", released.sha256, {})
     assert released.label_space.names == ("left", "right", "square")
 
     table = held_out(tiny_dataset / "shards", "val")
@@ -178,7 +178,9 @@ def test_a_segmenter_of_other_classes_is_not_taken(tiny_dataset: Path, tmp_path:
 def test_for_scores_alone_one_is_fitted_and_people_still_label(tiny_dataset: Path, tmp_path: Path) -> None:
     settings = fitted(tiny_dataset, tmp_path, source="human", score_filled=True)
     manifest = SegmenterManifest.read(tmp_path / "segmenter")
-    assert (manifest.source, manifest.segmenter) == ("human", "deep_parsing")
+    assert manifest.segmenter == "deep_parsing"
+    # Whoever scores depends on this file, and runs again where the segmenter is used in another way.
+    assert manifest.used["window"] == settings.labels_of(DATASET).window
     label.run(settings, DATASET, tiny_dataset / "shards", tmp_path / "segmenter", tmp_path / "labels")
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["manifest.json"]
 
@@ -196,4 +198,4 @@ def test_people_label_by_default_and_nothing_is_fitted(tiny_dataset: Path, tmp_p
     settings = tiny_settings(tiny_dataset, tmp_path / "storage")
     fit_segmenter.run(settings, DATASET, tmp_path / "no shards are looked at", tmp_path / "segmenter")
     assert [path.name for path in (tmp_path / "segmenter").iterdir()] == ["manifest.json"]
-    assert SegmenterManifest.read(tmp_path / "segmenter") == SegmenterManifest(source="human")
+    assert SegmenterManifest.read(tmp_path / "segmenter") == SegmenterManifest()

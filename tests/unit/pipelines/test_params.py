@@ -45,7 +45,7 @@ def test_dvc_prepares_and_fills_what_transfer_lists_and_trains_nothing_on_it(
     with Repo.init(str(tmp_path), no_scm=True) as repository:
         stages = {stage.name for stage in repository.index.stages if "transfer" in stage.name}
     assert stages == {
-        "transfer_data@pair0",
+        *(f"transfer_{part}@pair0" for part in ("shards", "masks", "floors")),
         *(f"transfer@pair0-{method}" for method in raw["methods"]),
     }
 

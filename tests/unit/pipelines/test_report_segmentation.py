@@ -6,9 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from fabricated_runs import COUNT, DATASET, fabricate_runs, label_with
+from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs, label_with
 
 from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import Settings, parse
@@ -18,6 +19,7 @@ from sgenet.errors import DataError
 
 PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 OTHER = "automatically_labelled"
+WORSE_BY = 5  # grey levels, of the methods trained there
 
 
 def _settings(**changes: object) -> Settings:
@@ -31,8 +33,8 @@ def _settings(**changes: object) -> Settings:
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of the same pictures twice: labelled by people and by DeepLab v3+, and DPN for the filled ones."""
     root = tmp_path_factory.mktemp("segmented")
-    for dataset in (DATASET, OTHER):
-        fabricate_runs(root, dataset=dataset, segmenter="deep_parsing")
+    for dataset, worse_by in ((DATASET, 0), (OTHER, WORSE_BY)):
+        fabricate_runs(root, dataset=dataset, segmenter="deep_parsing", worse_by=worse_by)
     for method in ("base_net", "sge_net"):
         label_with(root / RunPaths(DATASET, method).model, "human")
         label_with(root / RunPaths(OTHER, method).model, "auto", "deeplab_v3_plus")
@@ -78,16 +80,42 @@ def test_differences_are_to_the_released_methods_own(reported: Path) -> None:
 
 def test_table_5_pairs_the_same_pictures_with_the_other_labels(reported: Path) -> None:
     rows = _rows(reported, f"label-sources-{DATASET}-centre")
-    assert list(rows) == [
-        f"{method}, {labels}"
-        for method in ("Base-Net", "SGE-Net")
-        for labels in ("people's labels", "automatic labels of DeepLab v3+")
-    ]
-    assert rows["SGE-Net, people's labels"]["Δ PSNR"] == "–"
-    # Fabricated alike, so that nothing is between them.
-    assert float(rows["SGE-Net, automatic labels of DeepLab v3+"]["Δ PSNR"]) == 0
+    human, automatic = f"people's labels, {DATASET}", f"automatic labels of DeepLab v3+, {OTHER}"
+    assert list(rows) == [f"{method}, {labels}" for method in ("Base-Net", "SGE-Net") for labels in (human, automatic)]
+    assert rows[f"SGE-Net, {human}"]["Δ PSNR"] == "–"
+    # Picture n is wrong by 10 + n grey levels with people's labels, and by 5 more with automatic ones.
+    wrong = np.arange(COUNT) + ERRORS["sge_net"]
+    expected = 20 * np.log10(wrong / (wrong + WORSE_BY))
+    row = rows[f"SGE-Net, {automatic}"]
+    assert float(row["Δ PSNR"]) == pytest.approx(expected.mean(), abs=0.01)
+    low, high = (float(bound) for bound in row["Δ PSNR (interval)"].split(" … "))
+    assert expected.min() < low < high < expected.max() < 0
     assert "(Table 5)" in (reported / "index.html").read_text(encoding="utf-8")
     assert "automatic labels of DeepLab v3+" in (reported / "table.md").read_text(encoding="utf-8")
+
+
+def test_trainings_that_differ_in_more_than_their_labels_are_no_table_5(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dataset in (DATASET, OTHER):
+        fabricate_runs(tmp_path, dataset=dataset)
+        for method in ("base_net", "sge_net"):
+            label_with(tmp_path / RunPaths(dataset, method).model, "human" if dataset == DATASET else "auto")
+    longer = tmp_path / RunPaths(OTHER, "sge_net").model / "model.json"
+    longer.write_text(longer.read_text().replace('"steps": 2000', '"steps": 4000'))
+    monkeypatch.chdir(tmp_path)
+    report.run(_settings(), Path("report"))
+    rows = _rows(tmp_path / "report", f"label-sources-{DATASET}-centre")
+    assert {name.split(",")[0] for name in rows} == {"Base-Net"}
+
+
+def test_a_segmenter_without_any_label_to_compare_with_makes_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate_runs(tmp_path, segmenter="deep_parsing", labelled=False)
+    monkeypatch.chdir(tmp_path)
+    report.run(_settings(datasets=[DATASET]), Path("report"))
+    assert "Table 4" not in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_labels_quality_is_said_where_they_were_trained_with(reported: Path) -> None:
@@ -100,6 +128,7 @@ def test_the_labels_quality_is_said_where_they_were_trained_with(reported: Path)
 def test_figure_9_has_both_segmentations(reported: Path) -> None:
     page = (reported / "index.html").read_text(encoding="utf-8")
     assert 'alt="SGE-Net + DPN, ' in page
+    assert page.count('alt="SGE-Net, ') > page.count('alt="Telea, ')  # its own segmentation, beside its picture
     assert 'alt="Mean colour + DPN, ' not in page
 
 
@@ -129,5 +158,7 @@ def test_the_papers_numbers_stand_beside_its_own_settings_alone() -> None:
     assert published_segmentation(settings, "cityscapes", "centre", "deeplab_v3_plus")["edge_connect"] == 0.61
     assert published_segmentation(settings, "outdoor_scenes", "centre", "deeplab_v3_plus") == {}
     assert published_segmentation(settings, "outdoor_scenes", "irregular", "deep_parsing") == {}
-    assert published_label_sources(settings, "cityscapes", "centre") == {"auto": 22.94, "human": 23.41}
-    assert published_label_sources(settings, "outdoor_mix", "centre") == {}
+    paper = published_label_sources(settings, "cityscapes", "centre", "deeplab_v3_plus")
+    assert paper == {"auto": 22.94, "human": 23.41}
+    assert published_label_sources(settings, "cityscapes", "centre", "deep_parsing") == {}
+    assert published_label_sources(settings, "outdoor_mix", "centre", "deep_parsing") == {}

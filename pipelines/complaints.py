@@ -1,0 +1,51 @@
+"""What pydantic says of a settings file, as sentences for the person who wrote it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from pydantic import ValidationError
+
+
+def innermost(error: ValidationError) -> list[Any]:
+    """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
+    places = [problem["loc"] for problem in error.errors()]
+
+    def holds_another(place: tuple[Any, ...]) -> bool:
+        return any(len(other) > len(place) and other[: len(place)] == place for other in places)
+
+    return [problem for problem in error.errors() if not holds_another(problem["loc"])]
+
+
+def sentence(problem: Any, where: str) -> str:
+    """One problem of pydantic's as a sentence of ours.
+
+    Args:
+        where: the file.
+    """
+    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}: {key} is not a setting; remove it or correct its spelling"
+    found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+    return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"
+
+
+def without(raw: Any, offences: list[Any]) -> Any | None:
+    """What is left of the settings without the keys already complained about, so that the rest is checked too.
+
+    None where the whole is at fault.
+    """
+    remaining = copy.deepcopy(raw)
+    for offence in offences:
+        if not offence["loc"]:
+            return None
+        *parents, key = offence["loc"]
+        container: Any = remaining
+        for part in parents:
+            # A union adds the name of the type it tried to the location: such a part is no key.
+            inside = part in container if isinstance(container, dict) else isinstance(container, list)
+            container = container[part] if inside else container
+        if isinstance(container, dict):
+            container.pop(key, None)
+    return remaining
