@@ -1,11 +1,11 @@
 """How fast pictures are labelled, by one worker and by two, over processes and over Ray.
 
-python benchmarks/labelling.py [--pictures 640] [--size 256] [--precision float32] [--ways processes ray]
+python benchmarks/labelling.py [--pictures 640] [--size 256] [--precision float32]
 
-The embedded landscapes in shards of 16, DeepLab v3+ (ResNet-34) and a Deep Parsing Network of the sizes of
-docs/results.md, not fitted, which takes as long. A worker is one process with one thread. Start-up is what workers take
-before their first picture: Python, PyTorch and the segmenter; the rate is that of the time after each of them has done
-a shard.
+The embedded landscapes in shards of 16, DeepLab v3+ (ResNet-34) and a small Deep Parsing Network, not fitted, which
+takes as long. A worker computes with one thread. Start-up is what workers take before their first picture: Python,
+PyTorch and the segmenter (in this process, the segmenter alone); the rate is that of the time after each of them has
+done a shard.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import torch
 from mixed_scenes import processor
 
 from pipelines.distributed.parallel import parallel_map
+from pipelines.distributed.ray_map import map_on_ray
 from pipelines.label_settings import LabelSettings
 from pipelines.params import Settings, load
 from pipelines.segmentation.labelling import LabelledShard, Labelling, label_shard, plan_labelling
@@ -41,19 +42,18 @@ RECIPES = {
 
 
 def main() -> None:
-    """Print a table: segmenter, way, workers, pictures/s, scaling against one worker, start-up."""
+    """Print a table: segmenter, who labels, pictures/s, how many times that of one worker, start-up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pictures", type=int, default=640)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--ways", nargs="+", choices=["processes", "ray"], default=["processes", "ray"])
     options = parser.parse_args()
     print(
         f"{options.pictures} pictures of {options.size}×{options.size}, {options.precision}; "
         f"{processor()}, PyTorch {torch.__version__}\n"
     )
-    print("| segmenter | over | workers | pictures/s | to one worker | start-up |")
-    print("| --- | --- | --: | --: | --: | --: |")
+    print("| segmenter | labelled by | pictures/s | to one worker | start-up |")
+    print("| --- | --- | --: | --: | --: |")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         settings = _settings(options, root)
@@ -61,16 +61,14 @@ def main() -> None:
         index.run(data, root / "sources.parquet")
         shards.run(data, root / "sources.parquet", root / "shards")
         for segmenter in RECIPES:
-            for way in options.ways:
-                first = None
-                for workers in (1, 2):
-                    with _cluster(way, workers):
-                        rate, start = _measure(settings, segmenter, root, workers, f"{segmenter}-{way}-{workers}")
-                    first = first or rate
-                    print(
-                        f"| {segmenter} | {way} | {workers} | {rate:.1f} | × {rate / first:.2f} | {start:.1f} s |",
-                        flush=True,
-                    )
+            for first, second in (("this process", "two processes"), ("a Ray worker", "two Ray workers")):
+                one = None
+                for number, who in enumerate((first, second), start=1):
+                    over_ray = who.endswith(("worker", "workers"))
+                    with _cluster(number) if over_ray else nullcontext():
+                        rate, start = _measure(settings, segmenter, root, number, over_ray)
+                    one = one or rate
+                    print(f"| {segmenter} | {who} | {rate:.1f} | × {rate / one:.2f} | {start:.1f} s |", flush=True)
 
 
 def _settings(options: argparse.Namespace, root: Path) -> Settings:
@@ -89,11 +87,18 @@ def _settings(options: argparse.Namespace, root: Path) -> Settings:
     )
 
 
-def _measure(settings: Settings, segmenter: str, root: Path, workers: int, name: str) -> tuple[float, float]:
+def _measure(settings: Settings, segmenter: str, root: Path, workers: int, over_ray: bool) -> tuple[float, float]:
     """Pictures a second from when all workers have done a shard to the end, and the seconds of start-up before."""
-    labelling = _plan(settings, segmenter, root, name)
+    labelling = _plan(settings, segmenter, root, f"{segmenter}-{workers}-{over_ray}")
+    names = open_index(root / "shards").shard_names
     started = time.perf_counter()
-    done = list(parallel_map(partial(_timed, labelling), open_index(root / "shards").shard_names, workers))
+    # A map with one worker would not go to the cluster.
+    work = (
+        map_on_ray(partial(_timed, labelling), names, workers, Path(), 0)
+        if over_ray
+        else parallel_map(partial(_timed, labelling), names, workers)
+    )
+    done = list(work)
     ends: dict[int, float] = {}
     for process, _, end, _ in sorted(done, key=lambda shard: shard[2]):
         ends.setdefault(process, end)
@@ -136,11 +141,8 @@ def _plan(settings: Settings, segmenter: str, root: Path, name: str) -> Labellin
 
 
 @contextmanager
-def _cluster(way: str, workers: int) -> Iterator[None]:
-    """A local Ray cluster of so many cores, or none."""
-    if way != "ray":
-        yield
-        return
+def _cluster(workers: int) -> Iterator[None]:
+    """A local Ray cluster of so many cores."""
     import ray
 
     context = ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)

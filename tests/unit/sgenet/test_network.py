@@ -190,8 +190,9 @@ GOLDEN_PARAMETERS = {
     "camvid": (9_349_574, 9_769_286, 10_267_158),
     "outdoor_scenes": (70_849_527, 75_314_423, 82_079_543),
     "cityscapes": (70_995_310, 75_510_894, 82_276_014),
+    "places2": (70_849_527, 75_314_423, 82_079_543),
 }
-"""Of Base-Net, SG-Net and SGE-Net; the last two datasets have the paper's crop and the default widths."""
+"""Of Base-Net, SG-Net and SGE-Net; the last three datasets have the paper's crop and the default widths."""
 
 
 @pytest.mark.parametrize("dataset", GOLDEN_PARAMETERS)
@@ -211,7 +212,7 @@ def test_the_golden_sizes_cover_every_preset(settings: Settings) -> None:
 
 
 def test_the_paper_s_datasets_use_the_default_widths(settings: Settings) -> None:
-    for dataset in ("outdoor_scenes", "cityscapes"):
+    for dataset in ("outdoor_scenes", "cityscapes", "places2"):
         assert settings.recipes[dataset].network == NetworkSettings()
         assert settings.data[dataset].crop == NetworkSettings().image_size == 256
 
