@@ -15,8 +15,9 @@ from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 from pipelines.distributed import parallel
 from pipelines.evaluation import run
 from pipelines.label_settings import LabelSettings
+from pipelines.layout import DatasetPaths
 from pipelines.params import Settings
-from pipelines.stages import evaluate, fit_segmenter
+from pipelines.stages import evaluate, fit_segmenter, floors, report
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
 from sgenet.segmenters.build import build_segmenter
@@ -93,3 +94,12 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     # True labels stand where predicted ones would, also in the hole.
     assert own["miou_hole"] < 0.9 < bound["miou_hole"]
     assert own["psnr_hole"] != bound["psnr_hole"]
+
+    # Upper bounds, which no segmenter looks at, stand in one report with what it has looked at.
+    monkeypatch.chdir(workspace)
+    floors.run(settings, DATASET, data / "shards", data / "masks", data / "segmenter", DatasetPaths(DATASET).floors)
+    report.run(settings, Path("report"))
+    page = Path("report/index.html").read_text(encoding="utf-8")
+    assert "(Table 4)" in page
+    assert "Undamaged pictures + DPN" in page
+    assert "SGE-Net, true labels" in page
