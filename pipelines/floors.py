@@ -11,6 +11,9 @@ from skimage.restoration import inpaint_biharmonic
 
 Picture = npt.NDArray[np.uint8]
 
+FloorFunction = Callable[[Picture, Picture], Picture]
+"""From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
+
 _RADIUS = 3.0  # pixels
 
 
@@ -45,14 +48,13 @@ def undamaged(image: Picture, hole_mask: Picture) -> Picture:
 UNDAMAGED = "undamaged"
 """No method, but what the segmentation of filled pictures is compared with."""
 
-FLOORS: dict[str, Callable[[Picture, Picture], Picture]] = {
+FLOORS: dict[str, FloorFunction] = {
     "mean_colour": mean_colour,
     "telea": telea,
     "navier_stokes": navier_stokes,
     "biharmonic": biharmonic,
 }
-"""From a floor's name in the settings to its function: image (H, W, 3) uint8 RGB and hole mask
-(H, W) uint8, 1 = missing → (H, W, 3) uint8 with the known pixels untouched."""
+"""From a floor's name in the settings to its function."""
 
 
 def _as_file(hole_mask: Picture) -> Picture:

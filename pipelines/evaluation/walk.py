@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipelines.evaluation.networks import ScoringNetworks
+from pipelines.floors import FloorFunction, mean_colour
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
@@ -138,7 +139,6 @@ class SetScores:
         self.worst = sorted([*self.worst, *other.worst])[: max(len(self.worst), len(other.worst))]
 
 
-_MID_GREY = 128.0
 _NO_NETWORKS = ScoringNetworks()
 
 
@@ -228,22 +228,23 @@ def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
         image: (B, 3, H, W) uint8; what lies in the hole is not seen.
         hole_mask: (B, 1, H, W), 1 = missing.
     """
-    known = (hole_mask == 0).to(torch.float64)
-    count = known.sum(dim=(2, 3), keepdim=True)
-    mean = (image * known).sum(dim=(2, 3), keepdim=True) / count.clamp(min=1)
-    colour = torch.where(count > 0, mean.round(), _MID_GREY).to(torch.uint8)
-    return torch.where(hole_mask > 0, colour, image)
+    return _by_picture(mean_colour, image, hole_mask)
 
 
-def floor_fill(function: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]) -> Fill:
+def floor_fill(function: FloorFunction) -> Fill:
     """Fill holes with a function of one picture from :mod:`pipelines.floors`."""
 
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
-        pictures = [np.ascontiguousarray(picture.permute(1, 2, 0).numpy()) for picture in image]
-        filled = [function(picture, hole[0].numpy()) for picture, hole in zip(pictures, hole_mask, strict=True)]
-        return Filled(torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in filled]))
+        return Filled(_by_picture(function, image, hole_mask))
 
     return fill
+
+
+def _by_picture(function: FloorFunction, image: Tensor, hole_mask: Tensor) -> Tensor:
+    """A function of one picture on each of (B, 3, H, W) uint8."""
+    pictures = [np.ascontiguousarray(picture.permute(1, 2, 0).numpy()) for picture in image]
+    filled = [function(picture, hole[0].numpy()) for picture, hole in zip(pictures, hole_mask, strict=True)]
+    return torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in filled])
 
 
 def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int) -> list[str]:

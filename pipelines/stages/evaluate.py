@@ -9,7 +9,6 @@ from pipelines.evaluation.run import evaluate_model
 from pipelines.files import publish_folder
 from pipelines.params import Settings
 from pipelines.segmentation.settled import segmenter_of_filled
-from pipelines.shards.index import open_index
 from sgenet.methods.build import GUIDED_METHODS
 
 
@@ -39,9 +38,9 @@ def run(
     """
     place = segmenter_of_filled(settings, dataset, segmenter)
     with publish_folder(output) as folder:
-        evaluate_model(model, settings, dataset, method, shards, masks, folder, segmenter=place)
+        metrics = evaluate_model(model, settings, dataset, method, shards, masks, folder, segmenter=place)
         # True labels guide nothing where there are none.
-        labelled = (open_index(shards).of_split(settings.evaluation.split).label_spans[:, 1] > 0).any()
+        labelled = any("miou" in scores for scores in metrics.values())
         if settings.evaluation.upper_bound and method in GUIDED_METHODS and labelled:
             bound = folder / UPPER_BOUND
             bound.mkdir()
