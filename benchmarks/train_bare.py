@@ -268,7 +268,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if on_gpu else "cpu")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16" if on_gpu else "float32")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--compile", action="store_true", help="run the generator through torch.compile")
     parser.add_argument("--deterministic", action="store_true", help="the same losses every time, at some cost")
     parser.add_argument("--loader-processes", type=int, default=2, help="0 decodes in the training process")

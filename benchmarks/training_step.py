@@ -19,6 +19,7 @@ import torch
 from pipelines.params import load
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
+from sgenet.precision import resolve_precision
 from sgenet.settings import Recipe, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
@@ -40,8 +41,9 @@ def main() -> None:
     settings = load(options.params)
     recipe, data = settings.recipes[options.dataset], settings.data[options.dataset]
     name = torch.cuda.get_device_name() if options.device == "cuda" else platform.processor() or platform.machine()
+    precision = resolve_precision(recipe.training.precision, torch.device(options.device))
     print(
-        f"{options.dataset}: {data.crop}×{data.crop}, batch {recipe.training.batch_size}, {recipe.training.precision}; "
+        f"{options.dataset}: {data.crop}×{data.crop}, batch {recipe.training.batch_size}, {precision}; "
         f"PyTorch {torch.__version__} on {name}, {options.threads} threads"
     )
     columns = ["method", "parameters", "GMAC a picture", "step (median)", "pictures/s", "to the first"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sgenet.segmenters.settings import SegmenterName, SegmenterRecipe
-from sgenet.settings import Recipe
+from sgenet.settings import Precision, Recipe
 
 LabelSource = Literal["human", "auto", "fill"]
 
@@ -48,7 +48,7 @@ class LabelSettings(BaseModel):
     window: int = Field(default=1024, ge=32)
     overlap: float = Field(default=0.25, ge=0, lt=1)
     batch_size: int = Field(default=4, gt=0)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     recipe: SegmenterRecipe = SegmenterRecipe()
 
     @property

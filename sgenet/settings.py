@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+Precision = Literal["float32", "bfloat16"]
+PrecisionSetting = Literal["auto", "float32", "bfloat16"]
+
 # Read by pydantic where the platform parses a settings file; unknown keys are refused.
 _STRICT: dict[str, Any] = {"extra": "forbid"}
 
@@ -330,7 +333,8 @@ class TrainingSettings:
             wall-clock budget alone.
         batch_size: the **global** batch; workers only divide it.
         seed: everything random follows from it.
-        precision: ``float32`` or ``bfloat16`` (autocast).
+        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where all workers' devices have it in
+            hardware when the training starts, else float32. A resumed training keeps what it started with.
         compile: run the generator through ``torch.compile``.
         loader_processes: decoding processes of each worker; 0 decodes in the training process.
         log_every, checkpoint_every, validate_every: in steps; 0 never (the end always counts).
@@ -345,7 +349,7 @@ class TrainingSettings:
     seconds: float = 0.0
     batch_size: int = 8
     seed: int = 1
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: PrecisionSetting = "auto"
     compile: bool = False
     loader_processes: int = 2
     log_every: int = 50

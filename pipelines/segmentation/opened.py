@@ -15,6 +15,7 @@ from pipelines.label_settings import LabelSettings
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import DESCRIPTION, WEIGHTS
+from sgenet.precision import autocast
 from sgenet.segmenters.pretrained import load_transformers
 from sgenet.segmenters.release import load_segmenter
 from sgenet.segmenters.segmenter import label_pixels
@@ -61,7 +62,7 @@ class OpenSegmenter:
         """Of each pixel's classes: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the CPU."""
         settings = self.settings
         pictures = image.to(self.device, torch.float32).div(127.5).sub(1.0)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with autocast(self.device, settings.precision):
             return class_probabilities(self._network, pictures, settings.window, settings.overlap).cpu()
 
     def label(self, image: Tensor) -> Tensor:

@@ -195,6 +195,7 @@ def _facts(
         "critic_parameters": count_parameters(state.method.critic),
         "macs": count_macs(state.ema.network, job.crop),
         "perceptual_weights": perceptual_weights(job.method, job.recipe),
+        "precision": state.precision,
         "device": "cuda" if launched.use_gpu else "cpu",
         "workers": launched.model_dump(mode="json")["workers"],
         "machine": platform.machine(),

@@ -10,6 +10,8 @@ import os
 import time
 from dataclasses import dataclass, replace
 
+import torch
+
 from pipelines.params import RunSettings
 from pipelines.shards.manifest import read_manifest
 from pipelines.shards.reader import RawBatch
@@ -23,6 +25,8 @@ from pipelines.training.sharing import num_workers
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import count_macs, count_parameters
+from sgenet.precision import resolve_precision
+from sgenet.settings import Precision
 from sgenet.training.state import TrainingState
 
 _ADAM_MOMENTS = 2
@@ -61,6 +65,7 @@ class NetworkSize:
         moments: the optimizers' state once it exists, after the first step.
         buckets: copies of the gradients that travel between workers; 0 for one worker.
         step: activations and gradients of one step.
+        precision: of that step.
         checkpoint: one checkpoint of a run under way, in storage.
     """
 
@@ -72,6 +77,7 @@ class NetworkSize:
     moments: int
     buckets: int
     step: StepMemory
+    precision: Precision
     checkpoint: int
 
     @property
@@ -138,6 +144,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
     trainable = tensor_bytes(weight for network in networks for weight in network.parameters() if weight.requires_grad)
     weights = tensor_bytes(tensor for network in networks for tensor in network.state_dict().values())
     judges = tensor_bytes(weight for network in frozen_networks(method) for weight in network.parameters())
+    precision = _precision_of_workers(state, run)
     average = tensor_bytes(state.ema.network.state_dict().values())
     # Adam's moments do not exist before the first step, and then have the size of what is trained.
     moments = _ADAM_MOMENTS * trainable
@@ -150,9 +157,17 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
         average=average,
         moments=moments,
         buckets=trainable if run.max_workers > 1 else 0,
-        step=step_memory(method, pictures, job.recipe.training.precision),
+        step=step_memory(method, pictures, precision),
+        precision=precision,
         checkpoint=weights + average + moments,
     )
+
+
+def _precision_of_workers(state: TrainingState, run: RunSettings) -> Precision:
+    """The state was built on the CPU of this machine, its workers' GPUs may be elsewhere: those have bfloat16."""
+    if state.step == 0 and run.use_gpu and state.recipe.training.precision == "auto":
+        return resolve_precision("auto", torch.device("cuda")) if torch.cuda.is_available() else "bfloat16"
+    return state.precision
 
 
 def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
@@ -178,7 +193,7 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
     lines = [
         f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC a picture",
         f"critic          {size.critic / 1e6:.2f} M parameters",
-        f"memory          of one worker, {share} pictures a step, {training.precision}:",
+        f"memory          of one worker, {share} pictures a step, {size.precision}:",
         f"  weights         {_bytes(size.weights)}",
         f"  moving average  {_bytes(size.average)}",
         f"  optimizers      {_bytes(size.moments)}",

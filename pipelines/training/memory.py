@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.method import Method
+from sgenet.precision import autocast
+from sgenet.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class StepMemory:
     computed: bool
 
 
-def step_memory(method: Method, batch: InpaintingBatch, precision: str) -> StepMemory:
+def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) -> StepMemory:
     """The memory of one step's forward and backward passes, both networks, in the order of the training step.
 
     What the tensors hold is exact. What a device takes beyond them is not counted: workspaces of
@@ -67,7 +69,7 @@ def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _peak_by_shapes(method: Method, batch: InpaintingBatch, precision: str, held: set[int]) -> int:
+def _peak_by_shapes(method: Method, batch: InpaintingBatch, precision: Precision, held: set[int]) -> int:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         shapes = InpaintingBatch(
             mode.from_tensor(batch.image), mode.from_tensor(batch.hole_mask), mode.from_tensor(batch.label)
@@ -78,21 +80,20 @@ def _peak_by_shapes(method: Method, batch: InpaintingBatch, precision: str, held
     return live.peak
 
 
-def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision: str) -> None:
+def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision: Precision) -> None:
     """As :func:`sgenet.training.step.training_step`, without the updates and the look at what came out."""
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
     objective = method.objective
-    with autocast:
+    with autocast(torch.device("cpu"), precision):
         prediction = method.generator(*method.training_inputs(batch))
     if objective.trains_critic:
-        with autocast:
+        with autocast(torch.device("cpu"), precision):
             terms = objective.critic_terms(batch, prediction, method.critic)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     trainable = [weight for weight in method.critic.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
     try:
-        with autocast:
+        with autocast(torch.device("cpu"), precision):
             terms = objective.generator_terms(batch, prediction, method.critic)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     finally:

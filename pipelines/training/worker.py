@@ -31,6 +31,7 @@ from pipelines.validation import Validates, Validator
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
+from sgenet.precision import has_bfloat16
 from sgenet.training.determinism import make_deterministic
 from sgenet.training.loop import Hook, fit
 from sgenet.training.state import TrainingState
@@ -58,6 +59,11 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
     _restore(state, store, supervisor, place)
     if state.finished:
         return Reached(state.step, state.finished)
+    if place.rank == 0 and state.precision == "bfloat16" and not has_bfloat16(state.device):
+        supervisor.say(
+            f"this {state.device.type.upper()} has no bfloat16 and emulates it, many times slower than float32; "
+            f"recipes.{job.dataset}.training.precision: auto starts trainings with what the device has"
+        )
     with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
         hooks = _hooks(job, inputs, supervisor, recorder)
         with suppress(TrainingStopped):

@@ -13,13 +13,14 @@ from torch import nn
 from sgenet.errors import DataError
 from sgenet.inpainter.coarse_to_fine import fill
 from sgenet.inpainter.masks import Guide, Hole, as_guide, as_hole, check_hole
-from sgenet.inpainter.network import Network, Precision
+from sgenet.inpainter.network import Network
 from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bits
 from sgenet.inpainter.pyramid import Floats, Level
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.build import GUIDED_METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released
+from sgenet.settings import Precision
 
 WORKING_SIDE = 256
 """The crop of the published trainings."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,8 +9,8 @@ from torch import Tensor, nn
 
 from sgenet.batch import Prediction
 from sgenet.inpainter.pyramid import Level, normalise
-
-Precision = Literal["float32", "bfloat16"]
+from sgenet.precision import autocast
+from sgenet.settings import Precision
 
 
 class Network:
@@ -40,7 +38,7 @@ class Network:
         inputs = [image.permute(2, 0, 1)[None], hole_mask[None, None].float()]
         if level.guide is not None:
             inputs.append(torch.from_numpy(self._reflect_up(level.guide)).to(device)[None].long())
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+        with autocast(device, self._precision):
             prediction = self.generator(*inputs)
         return _cut(prediction, level.size)
 

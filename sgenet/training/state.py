@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sgenet.methods.method import Method
+from sgenet.precision import resolve_precision
 from sgenet.settings import Recipe
 from sgenet.training.ema import ExponentialMovingAverage
 from sgenet.training.schedule import rate_factor
@@ -24,6 +25,7 @@ class TrainingState:
     Attributes:
         step: finished optimizer steps.
         seconds: used of a wall-clock budget, the same on all ranks; 0 for a budget of steps.
+        precision: of the networks in a training step.
         generator, critic: as the training step calls them; wrapped after :meth:`distribute`.
     """
 
@@ -31,6 +33,7 @@ class TrainingState:
         self.method = method
         self.recipe = recipe
         self.device = torch.device(device)
+        self.precision = resolve_precision(recipe.training.precision, self.device)
         for network in (method.generator, method.critic):
             network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.objective.to(device)
@@ -51,6 +54,11 @@ class TrainingState:
         """Share gradients with the other workers; call once, where a process group exists."""
         if not (dist.is_available() and dist.is_initialized()):
             return
+        if self.recipe.training.precision == "auto":
+            # One precision for all: what the weakest of them has.
+            everywhere = torch.tensor(self.precision == "bfloat16", dtype=torch.uint8, device=self.device)
+            dist.all_reduce(everywhere, dist.ReduceOp.MIN)
+            self.precision = "bfloat16" if everywhere else "float32"
         devices = [self.device.index or 0] if self.device.type == "cuda" else None
         # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
         # between two forwards of one step would break autograd.
@@ -103,6 +111,7 @@ class TrainingState:
         """All of it, as tensors and plain numbers (readable with ``weights_only=True``)."""
         state: dict[str, Any] = {
             "step": self.step,
+            "precision": self.precision,
             "generator": self.method.generator.state_dict(),
             "critic": self.method.critic.state_dict(),
             "generator_optimizer": self.generator_optimizer.state_dict(),
@@ -125,6 +134,7 @@ class TrainingState:
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.ema.load_state_dict(state["ema"])
         self.step = int(state["step"])
+        self.precision = state["precision"]
         self.seconds = float(state["seconds"]) if self._is_timed else 0.0
         torch.set_rng_state(state["random"].cpu())
         if self.device.type == "cuda" and "random_cuda" in state:

@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import NonFiniteError
 from sgenet.methods.method import Terms
+from sgenet.precision import autocast
 from sgenet.training.state import TrainingState
 
 
@@ -25,8 +26,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     objective = state.method.objective
     state.set_learning_rates()
     terms: Terms = {}
-    precision = state.recipe.training.precision
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(state.device, state.precision):
         prediction = state.generator(*state.method.training_inputs(batch))
         if objective.trains_critic:
             terms = objective.critic_terms(batch, prediction, state.critic)
@@ -35,7 +35,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
 
     # Frozen, and past the wrapper: the generator's backward must not touch the critic's gradients.
     state.method.critic.requires_grad_(False)
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(state.device, state.precision):
         generator_terms = objective.generator_terms(batch, prediction, state.method.critic)
     _update(state, state.method.generator, state.generator_optimizer, generator_terms)
     state.method.critic.requires_grad_(True)

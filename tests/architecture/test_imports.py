@@ -38,7 +38,7 @@ PLATFORM_PACKAGES = (
 """What a machine that uses ``sgenet`` alone does not have."""
 
 TIERS = (
-    {"errors", "checks", "label_space", "settings", "batch"},
+    {"errors", "checks", "label_space", "settings", "precision", "batch"},
     {"layers", "mask_files", "masks", "transforms", "losses"},
     {"methods", "segmenters", "evaluation"},
     {"training", "inpainter", "export", "figures"},

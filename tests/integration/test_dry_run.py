@@ -34,12 +34,13 @@ class _StopAfter:
 
     def __init__(self, step: int) -> None:
         self._last, self._stop = step, False
+        self.said: list[str] = []
 
     def show(self, logged: LoggedStep) -> None:
         self._stop = logged.step >= self._last
 
     def say(self, text: str) -> None:
-        pass
+        self.said.append(text)
 
     def stop_requested(self) -> bool:
         return self._stop
@@ -180,3 +181,24 @@ def test_what_would_stop_the_training_stops_the_dry_run(tiny_dataset: Path, tmp_
     job = stage.plan(parse(settings), DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", digests)
     with pytest.raises(CheckpointError, match=r"vgg\.pth cannot be read"):
         dry_run(job, HERE)
+
+
+@pytest.mark.parametrize(("use_gpu", "expected"), [(False, "float32"), (True, "bfloat16")])
+def test_the_precision_is_that_of_the_workers_devices(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_gpu: bool, expected: str
+) -> None:
+    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    job = tiny_job(tiny_dataset, tmp_path / "storage", precision="auto")
+    assert f"pictures a step, {expected}:" in _said(job, RunSettings(workers=0, use_gpu=use_gpu))
+
+
+@pytest.mark.parametrize(("precision", "warned"), [("bfloat16", True), ("auto", False)])
+def test_bfloat16_asked_for_by_name_is_warned_of_where_it_is_emulated(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, warned: bool
+) -> None:
+    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("pipelines.training.worker.has_bfloat16", lambda device: False)
+    supervisor = _StopAfter(1)
+    train(tiny_job(tiny_dataset, tmp_path / "storage", precision=precision), Place(), supervisor)
+    assert any("emulates it" in text for text in supervisor.said) == warned

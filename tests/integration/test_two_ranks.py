@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor
 
+from sgenet import precision
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
@@ -123,6 +124,24 @@ def test_two_ranks_use_up_a_wall_clock_budget_together(tmp_path: Path) -> None:
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD))
     assert one == other
     assert one[:2] == (2, 4.0)
+
+
+def _agree(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
+    # The device of the second rank alone has bfloat16.
+    precision.has_bfloat16 = lambda device: rank == 1
+    recipe = replace(_recipe(), training=TrainingSettings(steps=4, batch_size=WORLD, precision="auto"))
+    state = TrainingState(build_method("gated_conv", recipe, 3), recipe)
+    before = state.precision
+    state.distribute()
+    (folder / f"{rank}.txt").write_text(f"{before} → {state.precision}", encoding="utf-8")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_compute_with_the_precision_that_both_have(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_agree, (tmp_path,), nprocs=WORLD)
+    assert (tmp_path / "0.txt").read_text(encoding="utf-8") == "float32 → float32"
+    assert (tmp_path / "1.txt").read_text(encoding="utf-8") == "bfloat16 → float32"
 
 
 @pytest.mark.parametrize("name", ["gated_conv", "edge_connect", "spg_net", *SEGMENTERS])
