@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 
 import torch
 from mixed_scenes import processor
+from rates import ray_cluster, spread
 
-from pipelines.distributed.parallel import parallel_map
-from pipelines.distributed.ray_map import map_on_ray
 from pipelines.label_settings import LabelSettings
 from pipelines.params import Settings, load
 from pipelines.segmentation.labelling import LabelledShard, Labelling, label_shard, plan_labelling
@@ -65,7 +61,7 @@ def main() -> None:
                 one = None
                 for number, who in enumerate((first, second), start=1):
                     over_ray = who.endswith(("worker", "workers"))
-                    with _cluster(number) if over_ray else nullcontext():
+                    with ray_cluster(number) if over_ray else nullcontext():
                         rate, start = _measure(settings, segmenter, root, number, over_ray)
                     one = one or rate
                     print(f"| {segmenter} | {who} | {rate:.1f} | × {rate / one:.2f} | {start:.1f} s |", flush=True)
@@ -91,32 +87,14 @@ def _measure(settings: Settings, segmenter: str, root: Path, workers: int, over_
     """Pictures a second from when all workers have done a shard to the end, and the seconds of start-up before."""
     labelling = _plan(settings, segmenter, root, f"{segmenter}-{workers}-{over_ray}")
     names = open_index(root / "shards").shard_names
-    started = time.perf_counter()
-    # A map with one worker would not go to the cluster.
-    work = (
-        map_on_ray(partial(_timed, labelling), names, workers, Path(), 0)
-        if over_ray
-        else parallel_map(partial(_timed, labelling), names, workers)
-    )
-    done = list(work)
-    ends: dict[int, float] = {}
-    for process, _, end, _ in sorted(done, key=lambda shard: shard[2]):
-        ends.setdefault(process, end)
-    if len(ends) != workers:
-        raise SystemExit(f"{len(ends)} of {workers} workers had something to do; give more --pictures")
-    # Clocks of processes of one machine agree.
-    ready, last = max(ends.values()), max(end for _, _, end, _ in done)
-    pictures = sum(count * max(0.0, end - max(begin, ready)) / (end - begin) for _, begin, end, count in done)
-    rate = pictures / (last - ready)
-    return rate, ready - started - SHARD_PICTURES * workers / rate
+    rate = spread(partial(_label, labelling), names, workers, over_ray)
+    return rate.pictures_per_second, rate.start_up
 
 
-def _timed(labelling: Labelling, name: str) -> tuple[int, float, float, int]:
-    """The process, when it began and ended a shard, and how many pictures that had."""
+def _label(labelling: Labelling, name: str) -> int:
     torch.set_num_threads(1)
-    begin = time.perf_counter()
     shard: LabelledShard = label_shard(labelling, name)
-    return os.getpid(), begin, time.perf_counter(), len(shard.rows)
+    return len(shard.rows)
 
 
 def _plan(settings: Settings, segmenter: str, root: Path, name: str) -> Labelling:
@@ -138,20 +116,6 @@ def _plan(settings: Settings, segmenter: str, root: Path, name: str) -> Labellin
     with redirect_stdout(io.StringIO()):  # how good it is, which nothing has taught it to be
         fit_segmenter.run(settings, DATASET, root / "shards", root / name / "segmenter")
     return plan_labelling(settings, DATASET, root / "shards", root / name / "segmenter")
-
-
-@contextmanager
-def _cluster(workers: int) -> Iterator[None]:
-    """A local Ray cluster of so many cores."""
-    import ray
-
-    context = ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
-    try:
-        yield
-    finally:
-        del os.environ["RAY_ADDRESS"]
-        ray.shutdown()
 
 
 if __name__ == "__main__":

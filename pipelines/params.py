@@ -82,6 +82,8 @@ class DataSettings(_Strict):
         train_shorter_side: the same for the training split alone (None: as ``shorter_side``).
         crop: side of the square the networks see.
         samples_per_shard: most samples in one shard.
+        jpeg_decoding: of raw JPEGs: ``full``, or ``scaled``: at 1/2, 1/4 or 1/8 of their size where that is no smaller
+            than what is stored, which is faster and less exact (docs/performance.md).
         jpeg_quality: of the training split; evaluation splits are stored losslessly.
         max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
     """
@@ -92,6 +94,7 @@ class DataSettings(_Strict):
     train_shorter_side: int | None = Field(default=None, gt=0)
     crop: int = Field(gt=0)
     samples_per_shard: int = Field(default=256, gt=0)
+    jpeg_decoding: Literal["full", "scaled"] = "full"
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     max_quarantine_ratio: float = Field(default=0.0, ge=0, le=1)
 

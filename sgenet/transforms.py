@@ -59,15 +59,36 @@ def apply_geometry(image: Pixels, label: Pixels, geometry: Geometry, crop: int) 
     Returns:
         (crop, crop, 3) and (crop, crop) uint8: bicubic with antialiasing, and nearest neighbour.
     """
-    return (
-        _cut(image, geometry, crop, Image.Resampling.BICUBIC),
-        cut_map(label, geometry, crop),
-    )
+    square = _square(image, geometry)
+    if geometry.side != crop:
+        square = resize_picture(square, crop, crop)
+    return _finished(square, geometry), cut_map(label, geometry, crop)
 
 
 def cut_map(values: Pixels, geometry: Geometry, crop: int) -> Pixels:
     """Cut the square out of a label map or hole mask (H, W): nearest neighbour, so that no value is invented."""
-    return _cut(values, geometry, crop, Image.Resampling.NEAREST)
+    square = _square(values, geometry)
+    if geometry.side != crop:
+        square = np.asarray(Image.fromarray(square).resize((crop, crop), Image.Resampling.NEAREST))
+    return _finished(square, geometry)
+
+
+def resize_picture(picture: Pixels, height: int, width: int) -> Pixels:
+    """Resize (H, W, 3) uint8 to (height, width, 3): bicubic with antialiasing.
+
+    Computed with integers, so the same pixels come out on every processor. They differ from Pillow's by 1 in
+    half a percent of the values (70 dB), at a tenth of the time.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    # Takes seconds to import, and what only plans work with pictures does without.
+    import torch
+    from torch.nn.functional import interpolate
+
+    # In this order a batch of one counts as channels last, which neither goes in nor comes out by a copy.
+    batch = torch.from_numpy(np.require(picture, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)
+    resized: Pixels = interpolate(batch, (height, width), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+    return resized
 
 
 def colour_jitter(image: Pixels, rng: np.random.Generator, amount: float) -> Pixels:
@@ -140,13 +161,11 @@ def _largest_square(height: int, width: int, crop: int) -> int:
     return min(height, width)
 
 
-def _cut(pixels: Pixels, geometry: Geometry, crop: int, resampling: Image.Resampling) -> Pixels:
+def _square(pixels: Pixels, geometry: Geometry) -> Pixels:
     bottom, right = geometry.top + geometry.side, geometry.left + geometry.side
-    square = pixels[geometry.top : bottom, geometry.left : right]
-    if geometry.side != crop:
-        picture = Image.fromarray(np.ascontiguousarray(square))
-        square = np.asarray(picture.resize((crop, crop), resampling))
-    if geometry.flip:
-        square = square[:, ::-1]
+    return pixels[geometry.top : bottom, geometry.left : right]
+
+
+def _finished(square: Pixels, geometry: Geometry) -> Pixels:
     # A copy: torch takes neither negative strides nor read-only memory.
-    return np.array(square, order="C")
+    return np.array(square[:, ::-1] if geometry.flip else square, order="C")

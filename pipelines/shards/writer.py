@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import simplejpeg
 from PIL import Image
 
 from pipelines.datasets.samples import Adapter
@@ -24,6 +25,7 @@ from pipelines.shards.sources import RawFiles, SourceRow, read_unchanged
 from pipelines.shards.tar import ShardWriter
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
+from sgenet.transforms import Pixels
 
 # Run lengths and Huffman codes only: deflate's search for longer matches depends on the
 # processor in some zlib builds, and a shard must have the same bytes everywhere.
@@ -131,17 +133,19 @@ def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -
     Raises:
         DataError: with the reason why it is unusable.
     """
-    picture = decode_image(files.image)
-    check_fits(picture.image, data.crop)
-    resized = resize_image(picture.image, data.side(split))
+    side = data.side(split)
+    picture = decode_image(files.image, side if data.jpeg_decoding == "scaled" else None)
+    check_fits(picture.size, data.crop)
+    resized = resize_image(picture, side)
+    height, width, _ = resized.shape
     image = _encoded_image(resized, split, data.jpeg_quality)
     num_classes = data.labels.num_classes
     if files.label is None:
-        return StoredSample(image, None, resized.size, (0,) * num_classes, 0)
-    label = resize_label(adapter.map_label(decode_label(files.label, picture)), resized.size)
+        return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
+    label = resize_label(adapter.map_label(decode_label(files.label, picture)), (width, height))
     counts = _count_ids(label, num_classes)
     return StoredSample(
-        image, encode_png(Image.fromarray(label)), resized.size, counts, int((label == IGNORE_ID).sum())
+        image, encode_png(Image.fromarray(label)), (width, height), counts, int((label == IGNORE_ID).sum())
     )
 
 
@@ -205,12 +209,11 @@ def _count_ids(label: npt.NDArray[np.uint8], num_classes: int) -> tuple[int, ...
     return tuple(counts[:num_classes].tolist())
 
 
-def _encoded_image(image: Image.Image, split: str, jpeg_quality: int) -> bytes:
+def _encoded_image(pixels: Pixels, split: str, jpeg_quality: int) -> bytes:
     if image_suffix(split) == "png":
-        return encode_png(image)
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=jpeg_quality, subsampling="4:4:4")
-    return content.getvalue()
+        return encode_png(Image.fromarray(pixels))
+    content: bytes = simplejpeg.encode_jpeg(np.require(pixels, requirements="C"), jpeg_quality, "RGB", "444", False)
+    return content
 
 
 def encode_png(image: Image.Image) -> bytes:

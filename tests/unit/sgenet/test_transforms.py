@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sgenet.errors import DataError
 from sgenet.settings import AugmentationSettings
@@ -17,6 +18,7 @@ from sgenet.transforms import (
     colour_jitter,
     cut_map,
     draw_geometry,
+    resize_picture,
 )
 
 
@@ -159,3 +161,23 @@ def test_the_stored_picture_is_left_alone() -> None:
     cut_image[:], cut_label[:] = 0, 0
     assert np.array_equal(image, before[0])
     assert np.array_equal(label, before[1])
+
+
+@pytest.mark.parametrize("size", [(64, 48), (37, 101), (150, 200)])
+def test_a_picture_is_resized_as_pillow_does_to_two_levels(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (128, 170, 3), np.uint8)
+    before = picture.copy()
+    resized = resize_picture(picture, *size)
+    expected = np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
+    assert resized.shape == (*size, 3)
+    assert resized.dtype == np.uint8
+    assert abs(resized.astype(int) - expected).max() <= 2
+    assert (picture == before).all()
+
+
+def test_a_picture_of_the_size_is_itself_and_one_that_may_not_be_written_to_is_taken() -> None:
+    picture = np.zeros((8, 9, 3), np.uint8)
+    assert resize_picture(picture, 8, 9) is picture
+    picture.flags.writeable = False
+    assert resize_picture(picture[:, ::2], 4, 5).shape == (4, 5, 3)

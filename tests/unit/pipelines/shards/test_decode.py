@@ -19,7 +19,7 @@ def _encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def _pixels(content: bytes) -> np.ndarray:
-    return np.asarray(decode_image(content).image)
+    return decode_image(content).pixels
 
 
 def _raw_png(width: int, height: int, bits: int, colour_type: int, rows: bytes) -> bytes:
@@ -127,9 +127,9 @@ def _turned(orientation: int) -> bytes:
     ],
 )
 def test_exif_orientation_is_applied(orientation: int, size: tuple[int, int], corner: tuple[int, int]) -> None:
-    picture = decode_image(_turned(orientation)).image
+    picture = decode_image(_turned(orientation))
     assert picture.size == size
-    corners = {(y, x): np.asarray(picture)[y, x, 0] for y in (0, -1) for x in (0, -1)}
+    corners = {(y, x): picture.pixels[y, x, 0] for y in (0, -1) for x in (0, -1)}
     assert [place for place, value in corners.items() if value == 255] == [corner]
 
 
@@ -142,7 +142,7 @@ def _corner_label() -> np.ndarray:
 def test_a_label_drawn_on_the_stored_picture_is_turned_with_it() -> None:
     picture = decode_image(_turned(6))
     label = decode_label(_encoded(Image.fromarray(_corner_label())), picture)
-    assert (label == (np.asarray(picture.image)[..., 0] == 255)).all()
+    assert (label == (picture.pixels[..., 0] == 255)).all()
 
 
 def test_a_label_drawn_on_the_upright_picture_stays() -> None:
@@ -188,21 +188,21 @@ def test_a_jpeg_label_is_refused_because_its_ids_are_blurred() -> None:
 
 def test_a_picture_smaller_than_the_crop_is_refused() -> None:
     with pytest.raises(DataError, match=r"smaller than the crop: the picture is 200×63, the crop 64×64"):
-        check_fits(_grey(200, 63), 64)
-    check_fits(_grey(200, 64), 64)
+        check_fits((200, 63), 64)
+    check_fits((200, 64), 64)
 
 
 @pytest.mark.parametrize(
     ("size", "expected"), [((480, 360), (171, 128)), ((213, 320), (128, 192)), ((50, 50), (128, 128))]
 )
 def test_the_shorter_side_is_as_set_and_the_longer_rounded(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert resize_image(_grey(*size), 128).size == expected
+    assert resize_image(decode_image(_encoded(_grey(*size))), 128).shape[1::-1] == expected
 
 
 def test_shrinking_averages_instead_of_picking() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    inside = np.asarray(resize_image(Image.fromarray(stripes), 16))[:, 2:-2]
+    inside = resize_image(decode_image(_encoded(Image.fromarray(stripes))), 16)[:, 2:-2]
     assert abs(inside.astype(int) - 127).max() <= 2
 
 
@@ -210,3 +210,30 @@ def test_resizing_a_label_invents_no_class_and_keeps_it_over_the_picture() -> No
     label = np.zeros((60, 60), np.uint8)
     label[:, 30:] = 7
     assert resize_label(label, (20, 20)).tolist() == [[0] * 10 + [7] * 10] * 20
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}, {"subsampling": "4:1:1"}])
+def test_a_jpeg_has_the_pixels_that_pillow_gives(options: dict[str, object]) -> None:
+    rng = np.random.default_rng(1)
+    smooth = Image.fromarray(rng.integers(0, 256, (9, 13, 3), np.uint8)).resize((61, 43))
+    content = _encoded(smooth, "JPEG", quality=80, **options)
+    with Image.open(io.BytesIO(content)) as image:
+        assert (_pixels(content) == np.asarray(image)).all()
+
+
+@pytest.mark.parametrize(("size", "orientation", "decoded"), [((400, 300), 1, (75, 100)), ((400, 300), 6, (100, 75))])
+def test_a_jpeg_decoded_scaled_is_no_smaller_than_asked_and_remembers_its_size(
+    size: tuple[int, int], orientation: int, decoded: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = decode_image(_encoded(_grey(*size), "JPEG", exif=exif), 64)
+    assert picture.pixels.shape == (*decoded, 3)
+    assert picture.size == (size if orientation == 1 else size[::-1])
+    assert resize_image(picture, 64).shape == resize_image(decode_image(_encoded(_grey(*picture.size))), 64).shape
+
+
+def test_a_jpeg_with_stray_bytes_is_what_pillow_makes_of_it() -> None:
+    content = _encoded(_grey(32, 32), "JPEG")
+    stray = content[:-2] + b"\x00\x01\x02" + content[-2:]
+    assert (_pixels(stray) == _pixels(content)).all()

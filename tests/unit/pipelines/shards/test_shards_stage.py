@@ -17,10 +17,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 from raw_tree import RawTree, label_map, png, texture
 
-from pipelines.shards.decode import resize_image
 from pipelines.shards.index import open_index
 from pipelines.shards.manifest import check_shards, read_manifest
 from sgenet.errors import DataError
+from sgenet.transforms import resize_picture
 
 Bad = Callable[[], tuple[bytes, bytes]]
 
@@ -63,17 +63,17 @@ def test_stock_webdataset_gives_the_pictures_that_were_put_in(raw_tree: RawTree,
     samples = list(webdataset.WebDataset(str(shard_folder / "val-000000.tar"), shardshuffle=False).decode("pil"))
     assert [sample["__key__"] for sample in samples] == ["val0", "val1", "val2"]
     for seed, sample in enumerate(samples):
-        expected = resize_image(Image.fromarray(texture(seed)), 24)
-        assert (np.asarray(sample["png"]) == np.asarray(expected)).all()
-        assert sample["label.png"].size == expected.size
-        assert (sample["json"]["width"], sample["json"]["height"]) == expected.size == (30, 24)
+        expected = resize_picture(texture(seed), 24, 30)
+        assert (np.asarray(sample["png"]) == expected).all()
+        assert sample["label.png"].size == (30, 24)
+        assert (sample["json"]["width"], sample["json"]["height"]) == (30, 24)
 
 
 def test_stock_webdataset_takes_training_shards_together(shard_folder: Path) -> None:
     urls = str(shard_folder / "train-{000000..000002}.tar")
     samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
     assert [sample["__key__"] for sample in samples] == [f"train{number}" for number in range(7)]
-    original = np.asarray(resize_image(Image.fromarray(texture(6)), 28)).astype(int)
+    original = resize_picture(texture(6), 28, 35).astype(int)
     assert abs(np.asarray(samples[6]["jpg"]) - original).mean() < 4
 
 

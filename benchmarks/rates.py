@@ -1,0 +1,88 @@
+"""The rate of work that several workers share, and what they took to start."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pipelines.distributed.parallel import parallel_map
+from pipelines.distributed.ray_map import map_on_ray
+
+Item = TypeVar("Item")
+
+
+class Timed(NamedTuple):
+    """A piece of work: which worker did it, from when to when (clocks of one machine agree), and how many pictures."""
+
+    worker: int
+    begin: float
+    end: float
+    pictures: int
+
+
+class Rate(NamedTuple):
+    """Pictures a second once every worker has done a piece; seconds before the first of them began to do any."""
+
+    pictures_per_second: float
+    start_up: float
+
+
+def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, over_ray: bool = False) -> Rate:
+    """How fast so many workers do pieces of work: processes of this machine, or of the cluster of :func:`ray_cluster`.
+
+    Args:
+        work: a function of a module's top level, which gives the number of pictures it did.
+    """
+    started, timed_work = time.time(), partial(_timed, work)
+    # A parallel_map with one worker would not go to the cluster.
+    done = (
+        list(map_on_ray(timed_work, items, workers, Path()))
+        if over_ray
+        else list(parallel_map(timed_work, items, workers))
+    )
+    return steady_rate(done, started, workers)
+
+
+@contextmanager
+def ray_cluster(cores: int) -> Iterator[None]:
+    """A cluster on this machine."""
+    import ray
+
+    context = ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
+    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
+    try:
+        yield
+    finally:
+        del os.environ["RAY_ADDRESS"]
+        ray.shutdown()
+
+
+def _timed(work: Callable[[Item], int], item: Item) -> Timed:
+    begin = time.time()
+    pictures = work(item)
+    return Timed(os.getpid(), begin, time.time(), pictures)
+
+
+def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
+    """The rate from when all workers have done a piece to the end.
+
+    Raises:
+        SystemExit: a worker had nothing to do.
+    """
+    ends: dict[int, float] = {}
+    for piece in sorted(done, key=lambda piece: piece.end):
+        ends.setdefault(piece.worker, piece.end)
+    if len(ends) != workers:
+        raise SystemExit(f"{len(ends)} of {workers} workers had something to do; give more --pictures")
+    ready, last = max(ends.values()), max(piece.end for piece in done)
+    pictures = sum(
+        piece.pictures * max(0.0, piece.end - max(piece.begin, ready)) / (piece.end - piece.begin) for piece in done
+    )
+    rate = pictures / (last - ready)
+    before = sum(piece.pictures for piece in done) - pictures
+    return Rate(rate, ready - started - before / rate)
