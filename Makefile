@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(abspath $(BIN)):$(PATH)
+# Importing PyTorch takes twice as long where compiled modules are not kept, and every stage and worker imports it.
+unexport PYTHONDONTWRITEBYTECODE
 # Everything stays on this machine.
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true

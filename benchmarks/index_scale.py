@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -94,12 +93,18 @@ def _apart(folder: str) -> tuple[float, int]:
 
 
 def _open(folder: str) -> tuple[float, int]:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _kilobytes("VmRSS")
     started = time.perf_counter()
     table = open_index(Path(folder))
     seconds = time.perf_counter() - started
     assert len(table)
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return seconds, (_kilobytes("VmHWM") - before) * 1024
+
+
+def _kilobytes(name: str) -> int:
+    """The memory of this process now (VmRSS) or at its peak since it started (VmHWM), as Linux counts it."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def measure_sampler(size: int) -> tuple[float, float, float]:

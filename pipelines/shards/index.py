@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.files import write_atomically
@@ -19,6 +18,14 @@ from pipelines.shards.schema import INDEX_NAME, SampleTable, Span, Strings
 from sgenet.errors import DataError
 
 _SPAN = ("offset", "size")
+_STRING = np.dtypes.StringDType()
+_ROWS_A_PIECE = 1 << 14
+
+# What a SampleTable holds, and of it the columns with few different values.
+_REPEATED = ["split", "shard", "source"]
+_TABLE_COLUMNS = [
+    "key", *_REPEATED, "image_offset", "image_size", "label_offset", "label_size", "width", "height", "num_classes",
+]  # fmt: skip
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -116,21 +123,41 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
 
 def read_index(folder: Path, manifest: Manifest) -> SampleTable:
     """Read the index of a folder, which was checked already and whose shards may lie elsewhere."""
-    columns = [field.name for field in INDEX_SCHEMA if field.name not in ("image_path", "class_histogram")]
-    table = pq.read_table(folder / INDEX_NAME, columns=columns)
     shard_names = tuple(entry.name for entry in manifest.shards)
+    place = {name: number for number, name in enumerate(shard_names)}
+    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
+        count = file.metadata.num_rows
+        keys, splits, sources = (np.empty(count, _STRING) for _ in range(3))
+        shard_ids, num_classes = np.empty(count, np.int32), np.empty(count, np.int32)
+        image_spans, label_spans = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
+        sizes = np.empty((count, 2), np.int32)
+        end = 0
+        # A piece at a time, which bounds the memory. pq.read_table and to_numpy, which would do for a column, import
+        # pandas, and that takes as long as all of this.
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS):
+            rows = slice(end, end := end + piece.num_rows)
+            keys[rows] = piece["key"].to_pylist()
+            splits[rows] = _repeated(piece["split"])
+            sources[rows] = _repeated(piece["source"])
+            shard_ids[rows] = _positions(piece["shard"], place)
+            for number, part in enumerate(_SPAN):
+                image_spans[rows, number] = np.from_dlpack(piece[f"image_{part}"])
+                label_spans[rows, number] = np.from_dlpack(piece[f"label_{part}"])
+            for number, side in enumerate(("width", "height")):
+                sizes[rows, number] = np.from_dlpack(piece[side])
+            num_classes[rows] = np.from_dlpack(piece["num_classes"])
     return SampleTable(
         folder=folder,
         digest=manifest.digest,
         shard_names=shard_names,
-        keys=_text(table, "key"),
-        splits=_text(table, "split"),
-        sources=_text(table, "source"),
-        shard_ids=_positions(table, "shard", shard_names),
-        image_spans=_numbers(table, "image_offset", "image_size"),
-        label_spans=_numbers(table, "label_offset", "label_size"),
-        sizes=_numbers(table, "width", "height").astype(np.int32),
-        num_classes=table["num_classes"].to_numpy(),
+        keys=keys,
+        splits=splits,
+        sources=sources,
+        shard_ids=shard_ids,
+        image_spans=image_spans,
+        label_spans=label_spans,
+        sizes=sizes,
+        num_classes=num_classes,
     )
 
 
@@ -160,15 +187,13 @@ def _flat(row: IndexRow) -> dict[str, object]:
     return values
 
 
-def _text(table: pa.Table, name: str) -> Strings:
-    column: Strings = table[name].to_numpy().astype(np.dtypes.StringDType())
-    return column
+def _repeated(column: pa.DictionaryArray) -> Strings:
+    """The text of a column of few different values."""
+    values = np.array(column.dictionary.to_pylist(), _STRING)
+    return values[np.from_dlpack(column.indices)]
 
 
-def _numbers(table: pa.Table, *names: str) -> npt.NDArray[np.int64]:
-    return np.stack([table[name].to_numpy() for name in names], axis=1)
-
-
-def _positions(table: pa.Table, name: str, values: tuple[str, ...]) -> npt.NDArray[np.int32]:
-    found: npt.NDArray[np.int32] = pc.index_in(table[name], value_set=pa.array(values, pa.string())).to_numpy()
-    return found
+def _positions(column: pa.DictionaryArray, place: Mapping[str, int]) -> npt.NDArray[np.int32]:
+    """The number of each value of a column of few different ones."""
+    numbers = np.array([place[value] for value in column.dictionary.to_pylist()], np.int32)
+    return numbers[np.from_dlpack(column.indices)]

@@ -97,7 +97,9 @@ class SampleTable:
         if len(rows) == 0:
             found = ", ".join(sorted({str(name) for name in np.unique(self.splits)})) or "none"
             raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
-        return self.rows(rows)
+        first, last = int(rows[0]), int(rows[-1])
+        # One piece of a table in index order.
+        return self.rows(slice(first, last + 1) if last - first + 1 == len(rows) else rows)
 
     def labelled(self) -> SampleTable:
         """The samples that have a label, in the same order.
@@ -114,8 +116,8 @@ class SampleTable:
             )
         return self.rows(rows)
 
-    def rows(self, rows: npt.NDArray[np.integer]) -> SampleTable:
-        """The samples at the given positions."""
+    def rows(self, rows: npt.NDArray[np.integer] | slice) -> SampleTable:
+        """The samples at the given positions; those of a slice share the memory of these."""
         return replace(
             self,
             keys=self.keys[rows],
