@@ -190,10 +190,12 @@ def _flat(row: IndexRow) -> dict[str, object]:
 def _repeated(column: pa.DictionaryArray) -> Strings:
     """The text of a column of few different values."""
     values = np.array(column.dictionary.to_pylist(), _STRING)
-    return values[np.from_dlpack(column.indices)]
+    text: Strings = values[np.from_dlpack(column.indices)]
+    return text
 
 
 def _positions(column: pa.DictionaryArray, place: Mapping[str, int]) -> npt.NDArray[np.int32]:
     """The number of each value of a column of few different ones."""
     numbers = np.array([place[value] for value in column.dictionary.to_pylist()], np.int32)
-    return numbers[np.from_dlpack(column.indices)]
+    positions: npt.NDArray[np.int32] = numbers[np.from_dlpack(column.indices)]
+    return positions
