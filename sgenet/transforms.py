@@ -167,5 +167,8 @@ def _square(pixels: Pixels, geometry: Geometry) -> Pixels:
 
 
 def _finished(square: Pixels, geometry: Geometry) -> Pixels:
-    # A copy: torch takes neither negative strides nor read-only memory.
-    return np.array(square[:, ::-1] if geometry.flip else square, order="C")
+    # A copy: torch takes neither negative strides nor read-only memory. In it the planes of a picture lie one after
+    # the other, as a batch has them, which is also quicker to mirror; its shape stays (H, W, 3).
+    planes = square.transpose(2, 0, 1) if square.ndim == 3 else square
+    copied = np.array(planes[..., ::-1] if geometry.flip else planes, order="C")
+    return copied.transpose(1, 2, 0) if square.ndim == 3 else copied

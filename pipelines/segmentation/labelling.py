@@ -24,6 +24,7 @@ from pipelines.segmentation.pictures import whole_pictures
 from pipelines.segmentation.report import finite, told
 from pipelines.segmentation.settled import settled_segmenter
 from pipelines.shards.index import open_index, reopen_index
+from pipelines.shards.label_png import encode_label
 from pipelines.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.shards.manifest import ShardEntry
 from pipelines.shards.schema import LABEL_SUFFIX, SampleTable
@@ -187,7 +188,7 @@ def _labelled(labelling: Labelling, table: SampleTable, scores: SegmenterScores)
 def _add(shard: ShardWriter, name: str, key: str, labelled: Labelled, num_classes: int) -> dict[str, Any]:
     label, confidence = labelled.label.numpy(), labelled.confidence.numpy()
     members = [
-        (LABEL_SUFFIX, encode_png(Image.fromarray(label))),
+        (LABEL_SUFFIX, encode_label(label)),
         (CONFIDENCE_SUFFIX, encode_png(Image.fromarray(confidence))),
     ]
     label_span, confidence_span = shard.add(key, members)

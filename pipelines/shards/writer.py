@@ -19,6 +19,7 @@ from pipelines.datasets.samples import Adapter
 from pipelines.params import DataSettings
 from pipelines.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.shards.index import IndexRow, index_table
+from pipelines.shards.label_png import encode_label
 from pipelines.shards.manifest import ShardEntry
 from pipelines.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
 from pipelines.shards.sources import RawFiles, SourceRow, read_unchanged
@@ -144,9 +145,7 @@ def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -
         return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
     label = resize_label(adapter.map_label(decode_label(files.label, picture)), (width, height))
     counts = _count_ids(label, num_classes)
-    return StoredSample(
-        image, encode_png(Image.fromarray(label)), (width, height), counts, int((label == IGNORE_ID).sum())
-    )
+    return StoredSample(image, encode_label(label), (width, height), counts, int((label == IGNORE_ID).sum()))
 
 
 def _prepared(
