@@ -54,10 +54,15 @@ ui: install      ## the MLflow UI over the embedded store
 app: install     ## the web page: mark a hole, fill it, edit the segmentation
 	python -m pipelines app
 
-bench: install   ## how fast the parts are on this machine
+bench: install   ## how fast the parts are on this machine, beside peers and limits (40 minutes)
 	python benchmarks/methods_table.py
 	python benchmarks/mixed_scenes.py
+	python benchmarks/preparing.py
+	python benchmarks/reading.py
+	python benchmarks/index_scale.py
 	python benchmarks/training_step.py
+	python benchmarks/limits.py
+	python benchmarks/labelling.py --pictures 160
 
 shipped-model: install  ## train the model that ships with the package (half an hour on one core)
 	for stage in index shards masks floors train evaluate ship; do \
