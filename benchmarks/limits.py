@@ -15,8 +15,8 @@ Fourier transforms are not counted, which only LaMa has here, nor is anything el
 product; LaMa's true rate is a little above what stands here. Every case runs in a process of its own on the CPU: its
 memory is the process's peak less what was resident before the step or run, thus without weights, and for a step with
 gradients, moments, and what allocator and kernels keep. Measure on an idle machine: with another program on one of the
-cores, threads wait for each other, and everything but the peak takes up to ten times as long. Pictures are filled
-in bfloat16, too, where the processor has it.
+cores, threads wait for each other, and a case takes up to ten times as long; it is named on standard error then.
+Pictures are filled in bfloat16, too, where the processor has it.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ LONG_SECONDS = 10.0
 """A forward pass that takes longer is run once after its warm-up."""
 
 TOLERANCE = 0.03
+"""How far our LaMa-Fourier's parameters may be from the published number."""
+
+DISTURBED = 0.03
+"""A case is named where other programs take a larger share of the cores' time."""
 
 
 class Peak(NamedTuple):
@@ -171,10 +175,14 @@ def ratios(cost: Cost, to: Cost) -> list[str]:
 
 
 def run(options: argparse.Namespace, **case: Any) -> dict[str, Any]:
-    """Measure one case in a process of its own."""
+    """Measure one case in a process of its own, and watch what others do meanwhile."""
     command = [sys.executable, __file__, "--case", json.dumps(case), "--threads", str(options.threads)]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+    began, elsewhere = time.perf_counter(), busy_elsewhere()
     finished = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    share = (busy_elsewhere() - elsewhere) / (time.perf_counter() - began) / (os.cpu_count() or 1)
+    if share > DISTURBED:
+        print(f"{json.dumps(case)}: disturbed, others took {share:.0%} of the cores' time", file=sys.stderr)
     result: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     return result
 
@@ -266,6 +274,14 @@ def timed(work: Callable[[], object], runs: int) -> list[float]:
 def resident_bytes() -> int:
     """What this process holds in memory now."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+def busy_elsewhere() -> float:
+    """Seconds that the machine's cores were busy, but not with this process and its finished children."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text(encoding="ascii").split()[1:9])
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
 
 
 def _parse() -> argparse.Namespace:
