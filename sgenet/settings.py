@@ -93,6 +93,8 @@ class NetworkSettings:
         bias_width_ratio: width of the bias-net F_bi relative to the scale's width.
         reliability_width: channels of F(M^l) in Eq. 6.
         tau: the rule of Eq. 4.
+        start: what the encoder sees in the hole: ``grey`` (0), as in the paper, or ``membrane`` (*ours*): the
+            smoothest surface through the known pixels, and every Ŷ^l is that surface plus what the network draws.
         image_size: side of the training crop; only ``channel_fc`` depends on it.
     """
 
@@ -108,6 +110,7 @@ class NetworkSettings:
     bias_width_ratio: float = 1.0
     reliability_width: int = 16
     tau: TauSettings = field(default_factory=TauSettings)
+    start: Literal["grey", "membrane"] = "grey"
     image_size: int = 256
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sgenet.batch import Prediction
 from sgenet.checks import check_shape
 from sgenet.layers.convolution import activate, conv3x3
+from sgenet.layers.membrane import membrane
 from sgenet.methods.sge_net.confidence import confidence_map, input_reliability, reliability_mask
 from sgenet.methods.sge_net.context import build_context
 from sgenet.methods.sge_net.encoder import Encoder
@@ -38,6 +39,7 @@ class SGEGenerator(nn.Module):
             raise ValueError("confidence evaluation (SCEM) builds on semantic guidance (SGIM)")
         widths = settings.widths
         self.tau = settings.tau
+        self.start = settings.start
         self.guided = guided
         self.evaluated = evaluated
         self.encoder = Encoder(widths, settings.encoder_blocks)
@@ -56,6 +58,11 @@ class SGEGenerator(nn.Module):
         )
         self.image_heads = nn.ModuleList(conv3x3(width, 3) for width in widths)
         self.label_heads = nn.ModuleList(conv3x3(width, num_classes) for width in widths)
+        if self.start == "membrane":
+            # The first filling is the membrane itself; what is learnt is the difference.
+            for head in self.image_heads:
+                nn.init.zeros_(head.weight)
+                nn.init.zeros_(head.bias)
 
     def forward(self, image: Tensor, hole_mask: Tensor, guide: Tensor | None = None) -> Prediction:
         """Fill the hole.
@@ -81,14 +88,15 @@ class SGEGenerator(nn.Module):
                 raise ValueError("Base-Net's segmentation guides nothing, so that it takes no guide")
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
-        skips = self.encoder(torch.where(hole_mask > 0.5, 0.0, image), hole_mask)
+        start = membrane(image, hole_mask) if self.start == "membrane" else torch.where(hole_mask > 0.5, 0.0, image)
+        skips = self.encoder(start, hole_mask)
 
         images: dict[int, Tensor] = {}
         logits: dict[int, Tensor] = {}
         reliability: dict[int, Tensor] = {}
         features = self.context(skips[-1])
         for scale in reversed(range(NUM_SCALES)):
-            images[scale] = torch.tanh(self.image_heads[scale](activate(features)).float())
+            images[scale] = self._picture(scale, self.image_heads[scale](activate(features)).float(), start)
             logits[scale] = self.label_heads[scale](activate(features)).float()
             if guide is not None:
                 logits[scale] = guide_logits(logits[scale], guide, scale)
@@ -103,6 +111,11 @@ class SGEGenerator(nn.Module):
                 step = self.steps[scale - 1]
                 features = step(features, skips[scale - 1], probabilities, reliability.get(scale))
         return Prediction(images=_by_scale(images), label_logits=_by_scale(logits), reliability=_by_scale(reliability))
+
+    def _picture(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:
+        if self.start == "membrane":
+            return (F.avg_pool2d(start, 2**scale) + drawn).clamp(-1, 1)
+        return torch.tanh(drawn)
 
     def _reliability(self, scale: int, probabilities: Tensor, hole_mask: Tensor) -> Tensor:
         if scale == NUM_SCALES - 1:

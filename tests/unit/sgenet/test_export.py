@@ -21,8 +21,8 @@ from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 LABELS = LabelSpace(("a", "b", "c"))
 
 
-def _generator(name: str) -> nn.Module:
-    recipe = small_recipe(network={"context": "fourier"})
+def _generator(name: str, start: str = "grey") -> nn.Module:
+    recipe = small_recipe(network={"context": "fourier", "start": start})
     gated_conv = dataclasses.replace(recipe.gated_conv, width=8)
     edge_connect = dataclasses.replace(recipe.edge_connect, width=4, num_blocks=1)
     recipe = dataclasses.replace(recipe, gated_conv=gated_conv, edge_connect=edge_connect)
@@ -43,10 +43,13 @@ def _run(graph: InpaintingGraph, image: npt.NDArray, hole_mask: npt.NDArray, *mo
 
 
 @pytest.mark.filterwarnings("ignore:100% of the picture")
-@pytest.mark.parametrize("name", ["base_net", "sg_net", "sge_net", "gated_conv", "spg_net"])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [*((name, "grey") for name in ("base_net", "sg_net", "sge_net", "gated_conv", "spg_net")), ("sge_net", "membrane")],
+)
 @pytest.mark.parametrize("size", [(1, 1), (2, 17), (16, 32), (37, 50)])
-def test_the_graph_fills_what_the_front_door_fills(name: str, size: tuple[int, int]) -> None:
-    generator = _generator(name)
+def test_the_graph_fills_what_the_front_door_fills(name: str, start: str, size: tuple[int, int]) -> None:
+    generator = _generator(name, start)
     image, hole = _drawn(*size)
     expected = Inpainter(generator, LABELS)(image, hole)
     inpainted, *segmentation = _run(InpaintingGraph(generator), image, hole.astype(np.uint8) * 255)

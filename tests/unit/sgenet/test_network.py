@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -27,9 +28,10 @@ def _tensors(prediction: Prediction) -> list[torch.Tensor]:
     return [*prediction.images, *prediction.label_logits, *prediction.reliability]
 
 
+@pytest.mark.parametrize("start", ["grey", "membrane"])
 @pytest.mark.parametrize("content", [0.7, -300.0, float("inf"), float("nan")])
-def test_what_lies_in_the_hole_is_not_seen(content: float) -> None:
-    generator, batch = _generator(), small_batch()
+def test_what_lies_in_the_hole_is_not_seen(content: float, start: str) -> None:
+    generator, batch = _generator(start=start), small_batch()
     changed = torch.where(batch.hole_mask > 0.5, content, batch.image)
     with torch.no_grad():
         pairs = zip(
@@ -169,14 +171,14 @@ def test_evaluation_without_guidance_is_refused() -> None:
 
 def test_every_parameter_of_every_method_takes_part() -> None:
     batch = small_batch()
-    for name in METHODS:
-        generator = build_generator(name, small_recipe(), NUM_CLASSES)
+    for name, start in itertools.product(METHODS, ("grey", "membrane")):
+        generator = build_generator(name, small_recipe(network={"start": start}), NUM_CLASSES)
         prediction = generator(batch.image, batch.hole_mask)
         torch.stack(
             [tensor.square().mean() for tensor in (*prediction.images, *prediction.label_logits)]
         ).sum().backward()
         idle = [key for key, value in generator.named_parameters() if value.grad is None or not bool(value.grad.any())]
-        assert idle == [], name
+        assert idle == [], (name, start)
 
 
 @pytest.fixture(scope="module")
