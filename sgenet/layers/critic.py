@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from sgenet.layers.convolution import activate
+from sgenet.layers.convolution import activate_
 from sgenet.settings import CriticSettings
 
 
@@ -54,7 +54,7 @@ class PatchCritic(nn.Module):
         """(B, C, H, W) → patch logits (B, 1, h, w) and the layers' activations."""
         features: list[Tensor] = []
         for layer in self.layers:
-            image = activate(layer(image))
+            image = activate_(layer(image))
             features.append(image)
         return self.verdict(image).float(), features
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import activate, conv3x3, group_norm
+from sgenet.layers.convolution import activate_, conv3x3, group_norm
 
 
 class SpectralTransform(nn.Module):
@@ -17,7 +17,7 @@ class SpectralTransform(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), any H and W; the transforms run in float32."""
-        mixed = activate(self.mix(self.to_spectrum(x.float()))).float()
+        mixed = activate_(self.mix(self.to_spectrum(x.float()))).float()
         return self.from_spectrum(mixed, (x.shape[2], x.shape[3])).to(x.dtype)
 
     def to_spectrum(self, x: Tensor) -> Tensor:
@@ -43,5 +43,5 @@ class FourierBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
-        normalised = activate(self.norm(x))
-        return x + self.fuse(activate(self.local_branch(normalised) + self.global_branch(normalised)))
+        normalised = activate_(self.norm(x))
+        return x + self.fuse(activate_(self.local_branch(normalised) + self.global_branch(normalised)))

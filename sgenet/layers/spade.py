@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from sgenet.layers.convolution import activate, conv3x3
+from sgenet.layers.convolution import activate_, conv3x3
 
 _EPSILON = 1e-5
+_PIECE = 2**15
+"""Pixels whose squares are held at a time."""
 
 
 def normalise(x: Tensor) -> Tensor:
@@ -31,10 +33,8 @@ class _InstanceNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             flat = _pixels_by_channels(x)
-            centred = flat - _channel_means(flat)
-            variance = _channel_means(centred * centred).to(torch.promote_types(x.dtype, torch.float32))
-            inverse_std = torch.rsqrt(variance + _EPSILON).to(x.dtype)
-        normalised = centred.mul_(inverse_std)
+            mean, inverse_std = _statistics(flat)
+            normalised = (flat - mean).mul_(inverse_std)
         ctx.save_for_backward(normalised, inverse_std)
         return _as_picture(normalised, x.shape)
 
@@ -46,6 +46,24 @@ class _InstanceNorm(torch.autograd.Function):
         centred = gradient - _channel_means(gradient)
         projected = _channel_means(gradient * normalised)
         return _as_picture(centred.addcmul_(normalised, projected, value=-1).mul_(inverse_std), gradients[0].shape)
+
+
+def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """μ and 1/σ of each channel of each picture (B, C, H, W), each (B, C, 1, 1): what :func:`normalise` uses."""
+    with torch.autocast(x.device.type, enabled=False):
+        mean, inverse_std = _statistics(_pixels_by_channels(x))
+    return mean.transpose(1, 2)[..., None], inverse_std.transpose(1, 2)[..., None]
+
+
+def _statistics(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """μ and 1/σ of (B, N, C), each (B, 1, C)."""
+    mean = _channel_means(flat)
+    variance = torch.zeros_like(mean, dtype=torch.promote_types(flat.dtype, torch.float32))
+    # Squares of all pixels at once would be as large again as the features; an exported graph has no loop.
+    pieces = (flat,) if torch.compiler.is_compiling() else torch.split(flat, _PIECE, dim=1)
+    for piece in pieces:
+        variance += _channel_means((piece - mean).square_()) * (piece.shape[1] / flat.shape[1])
+    return mean, torch.rsqrt(variance + _EPSILON).to(flat.dtype)
 
 
 def _pixels_by_channels(x: Tensor) -> Tensor:
@@ -77,26 +95,38 @@ class SpatiallyAdaptiveNorm(nn.Module):
             probabilities' own scale and upsamples γ and β.
     """
 
+    ones_and_zeros: Tensor
+
     def __init__(self, channels: int, num_classes: int, hidden: int, at: Literal["fine", "coarse"]) -> None:
         super().__init__()
         self.at = at
         self.shared = conv3x3(num_classes, hidden)
         self.gamma_and_beta = conv3x3(hidden, 2 * channels)
+        # γ is predicted as a change from 1: added to the bias, it costs no pass over the pixels.
+        self.register_buffer(
+            "ones_and_zeros", torch.cat((torch.ones(channels), torch.zeros(channels))), persistent=False
+        )
 
-    def modulation(self, probabilities: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """γ and β, each (B, C, *size), from probabilities (B, K, h, w). γ is predicted as a change from 1."""
-        if self.at == "fine":
-            probabilities = upsample(probabilities, size)
-        both = self.gamma_and_beta(activate(self.shared(probabilities)))
-        if self.at == "coarse":
-            both = upsample(both, size)
+    def prepare(self, probabilities: Tensor) -> Tensor:
+        """What there is to compute of γ and β before upsampling, from probabilities (B, K, h, w): (B, …, h, w)."""
+        return self._modulation(probabilities) if self.at == "coarse" else probabilities
+
+    def modulate(self, normalised: Tensor, prepared: Tensor) -> Tensor:
+        """γ ⊙ normalised + β for features (B, C, H, W) and what was prepared, upsampled to (B, …, H, W)."""
+        both = prepared if self.at == "coarse" else self._modulation(prepared)
         gamma, beta = both.chunk(2, dim=1)
-        return 1 + gamma, beta
+        return torch.addcmul(beta, normalised, gamma)
 
     def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
         """Modulate features (B, C, H, W) by class probabilities (B, K, h, w) of any size."""
-        gamma, beta = self.modulation(probabilities, (features.shape[2], features.shape[3]))
-        return normalise(features) * gamma + beta
+        size = (features.shape[2], features.shape[3])
+        return self.modulate(normalise(features), upsample(self.prepare(probabilities), size))
+
+    def _modulation(self, probabilities: Tensor) -> Tensor:
+        hidden = activate_(self.shared(probabilities))
+        convolution = self.gamma_and_beta
+        assert convolution.bias is not None
+        return F.conv2d(hidden, convolution.weight, convolution.bias + self.ones_and_zeros, padding=1)
 
 
 def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -104,3 +134,11 @@ def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
     if (x.shape[2], x.shape[3]) == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def upsampled_rows(x: Tensor, first: int, last: int) -> Tensor:
+    """Rows ``first`` to ``last - 1``, both even, of (B, C, h, w) at twice the size, from the few they need."""
+    top, bottom = max(first // 2 - 1, 0), min(last // 2 + 1, x.shape[2])
+    rows = x[:, :, top:bottom]
+    bigger = upsample(rows, (2 * rows.shape[2], 2 * rows.shape[3]))
+    return bigger[:, :, first - 2 * top : last - 2 * top]

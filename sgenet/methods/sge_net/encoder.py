@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import ResidualBlock, activate, conv3x3
+from sgenet.layers.convolution import ResidualBlock, activate_, conv3x3
 
 
 class Encoder(nn.Module):
@@ -41,6 +41,6 @@ class Encoder(nn.Module):
         features: list[Tensor] = []
         x = torch.cat((corrupted, hole_mask), dim=1)
         for stage in self.stages:
-            x = activate(stage(x))
+            x = activate_(stage(x))
             features.append(x)
         return features

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import ResidualBlock, activate, conv3x3
-from sgenet.layers.spade import SpatiallyAdaptiveNorm, normalise, upsample
+from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x3
+from sgenet.layers.spade import SpatiallyAdaptiveNorm, channel_statistics, normalise, upsample, upsampled_rows
 from sgenet.settings import NetworkSettings
+
+_BAND = 128
+"""Rows of a scale that are inferred at a time where no gradient is wanted; even."""
+
+_HALO = 4
+"""Rows beside a band that are computed with it: three convolutions follow one another, and upsampling wants it even."""
 
 
 class InferenceStep(nn.Module):
@@ -66,15 +73,54 @@ class InferenceStep(nn.Module):
         Returns:
             φ^{l-1}, (B, C_{l-1}, 2H, 2W).
         """
-        size = (skip.shape[2], skip.shape[3])
-        joined = torch.cat((upsample(self.project(coarse), size), skip), dim=1)
-        guided = normalise(joined) if self.modulate is None else self.modulate(joined, probabilities)
-        guided = activate(guided)
-        fine = self.base_shortcut(joined) + self.base_net(guided)
+        return self.refine(self._infer(coarse, skip, probabilities, reliability))
+
+    def _infer(self, coarse: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
+        height, width = skip.shape[2], skip.shape[3]
+        joined = torch.cat((upsample(self.project(coarse), (height, width)), skip), dim=1)
+        modulation = None if self.modulate is None else self.modulate.prepare(probabilities)
+        evidence = None
         if self.bias_net is not None:
             assert reliability is not None
-            fine = fine + self.bias_net(guided, reliability)
-        return self.refine(fine)
+            # F works at the mask's own scale; its features are upsampled, not the hard mask.
+            evidence = self.bias_net.translate(reliability)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or height <= _BAND:
+            return self._fine_features(
+                joined,
+                normalise(joined),
+                None if modulation is None else upsample(modulation, (height, width)),
+                None if evidence is None else upsample(evidence, (height, width)),
+            )
+        # All that follows looks three rows far. In bands, what is alive at once is no longer many times the picture.
+        mean, inverse_std = channel_statistics(joined)
+        fine = []
+        for first in range(0, height, _BAND):
+            last = min(first + _BAND, height)
+            top, bottom = max(first - _HALO, 0), min(last + _HALO, height)
+            rows = joined[:, :, top:bottom]
+            of_band = self._fine_features(
+                rows,
+                (rows - mean).mul_(inverse_std),
+                None if modulation is None else upsampled_rows(modulation, top, bottom),
+                None if evidence is None else upsampled_rows(evidence, top, bottom),
+            )
+            fine.append(of_band[:, :, first - top : last - top])
+        return torch.cat(fine, dim=2)
+
+    def _fine_features(
+        self, joined: Tensor, normalised: Tensor, modulation: Tensor | None, evidence: Tensor | None
+    ) -> Tensor:
+        """F_ba and F_bi (Eq. 6), everything at the size of scale l-1."""
+        guided = normalised
+        if self.modulate is not None:
+            assert modulation is not None
+            guided = self.modulate.modulate(normalised, modulation)
+        guided = activate(guided)
+        fine = self.base_shortcut(joined).add_(self.base_net(guided))
+        if self.bias_net is not None:
+            assert evidence is not None
+            fine.add_(self.bias_net(guided, evidence))
+        return fine
 
 
 class BiasNet(nn.Module):
@@ -83,7 +129,6 @@ class BiasNet(nn.Module):
     def __init__(self, joined_width: int, fine_width: int, settings: NetworkSettings) -> None:
         super().__init__()
         hidden = max(1, round(settings.bias_width_ratio * fine_width))
-        # F works at the mask's own scale; its features are upsampled, not the hard mask.
         self.translate = nn.Sequential(
             conv3x3(1, settings.reliability_width),
             nn.LeakyReLU(0.2),
@@ -92,8 +137,10 @@ class BiasNet(nn.Module):
         self.correct = conv3x3(joined_width + settings.reliability_width, hidden)
         self.expand = nn.Conv2d(hidden, fine_width, 1)
 
-    def forward(self, guided: Tensor, reliability: Tensor) -> Tensor:
-        """(B, 2C, 2H, 2W) features and (B, 1, H, W) mask → (B, C, 2H, 2W)."""
-        evidence = upsample(self.translate(reliability), (guided.shape[2], guided.shape[3]))
-        corrected = self.correct(torch.cat((guided, evidence.to(guided.dtype)), dim=1))
-        return self.expand(activate(corrected))
+    def forward(self, guided: Tensor, evidence: Tensor) -> Tensor:
+        """Features (B, 2C, H, W) and F(M), upsampled to (B, R, H, W) → (B, C, H, W)."""
+        # A convolution of the two joined is the sum of one of each, which spares training a copy of the features.
+        of_features, of_evidence = torch.split(self.correct.weight, [guided.shape[1], evidence.shape[1]], dim=1)
+        corrected = F.conv2d(guided, of_features, self.correct.bias, padding=1)
+        corrected.add_(F.conv2d(evidence, of_evidence, padding=1))
+        return self.expand(activate_(corrected))

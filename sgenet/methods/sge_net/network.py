@@ -60,9 +60,8 @@ class SGEGenerator(nn.Module):
         self.label_heads = nn.ModuleList(conv3x3(width, num_classes) for width in widths)
         if self.start == "membrane":
             # The first filling is the membrane itself; what is learnt is the difference.
-            for head in self.image_heads:
-                nn.init.zeros_(head.weight)
-                nn.init.zeros_(head.bias)
+            for parameter in self.image_heads.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, image: Tensor, hole_mask: Tensor, guide: Tensor | None = None) -> Prediction:
         """Fill the hole.
@@ -94,10 +93,11 @@ class SGEGenerator(nn.Module):
         images: dict[int, Tensor] = {}
         logits: dict[int, Tensor] = {}
         reliability: dict[int, Tensor] = {}
-        features = self.context(skips[-1])
+        features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
-            images[scale] = self._picture(scale, self.image_heads[scale](activate(features)).float(), start)
-            logits[scale] = self.label_heads[scale](activate(features)).float()
+            activated = activate(features)
+            images[scale] = self._picture(scale, self.image_heads[scale](activated).float(), start)
+            logits[scale] = self.label_heads[scale](activated).float()
             if guide is not None:
                 logits[scale] = guide_logits(logits[scale], guide, scale)
             probabilities = F.softmax(logits[scale], dim=1)
@@ -109,7 +109,7 @@ class SGEGenerator(nn.Module):
                     reliability[scale] = torch.where(certain, 1.0, reliability[scale])
             if scale > 0:
                 step = self.steps[scale - 1]
-                features = step(features, skips[scale - 1], probabilities, reliability.get(scale))
+                features = step(features, skips.pop(), probabilities, reliability.get(scale))
         return Prediction(images=_by_scale(images), label_logits=_by_scale(logits), reliability=_by_scale(reliability))
 
     def _picture(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -105,6 +107,29 @@ def test_residual_blocks_refine_the_sum() -> None:
     refined.load_state_dict(plain.state_dict(), strict=False)
     inputs = _inputs()
     assert torch.allclose(refined(*inputs), refined.refine(plain(*inputs)), atol=1e-6)
+
+
+@pytest.mark.parametrize("at", ["fine", "coarse"])
+@pytest.mark.parametrize("modules", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("height", [160, 272, 384])
+def test_a_tall_picture_inferred_in_bands_is_the_same(height: int, modules: tuple[bool, bool], at: str) -> None:
+    torch.manual_seed(0)
+    settings = small_network(modulation_at=at)
+    step = InferenceStep(COARSE, FINE, NUM_CLASSES, 1, guided=modules[0], evaluated=modules[1], settings=settings)
+    inputs = (
+        torch.randn(2, COARSE, height // 2, 4),
+        torch.randn(2, FINE, height, 8),
+        torch.randn(2, NUM_CLASSES, height // 2, 4).softmax(dim=1),
+        (torch.rand(2, 1, height // 2, 4) > 0.5).float(),
+    )
+    whole = step(*inputs).detach()
+    heights: list[int] = []
+    step.base_net.register_forward_hook(lambda _, given, __: heights.append(given[0].shape[2]))
+    with torch.no_grad():
+        in_bands = step(*inputs)
+    assert len(heights) == math.ceil(height / 128)
+    assert max(heights) <= 128 + 2 * 4
+    assert torch.allclose(in_bands, whole, atol=1e-5)
 
 
 def test_the_reliability_mask_changes_what_sge_net_draws() -> None:

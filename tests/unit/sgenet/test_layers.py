@@ -181,7 +181,7 @@ def test_dilation_widens_what_a_residual_block_sees() -> None:
     block = ResidualBlock(1, dilation=4)
     block.norm_1 = block.norm_2 = nn.Identity()  # type: ignore[assignment]
     x = torch.rand(1, 1, 21, 21).requires_grad_()
-    (gradient,) = torch.autograd.grad(block(x)[0, 0, 10, 10], x)
+    (gradient,) = torch.autograd.grad(block(x * 1)[0, 0, 10, 10], x)
     rows = gradient[0, 0].abs().sum(dim=1).nonzero().flatten().tolist()
     assert (rows[0], rows[-1]) == (10 - 5, 10 + 5)  # 4 by the dilated convolution, 1 by the plain one
 
