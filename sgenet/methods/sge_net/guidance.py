@@ -10,7 +10,7 @@ from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x
 from sgenet.layers.spade import SpatiallyAdaptiveNorm, channel_statistics, normalise, upsample, upsampled_rows
 from sgenet.settings import NetworkSettings
 
-_BAND = 128
+_BAND = 64
 """Rows of a scale that are inferred at a time where no gradient is wanted; even."""
 
 _HALO = 4
@@ -93,7 +93,7 @@ class InferenceStep(nn.Module):
             )
         # All that follows looks three rows far. In bands, what is alive at once is no longer many times the picture.
         mean, inverse_std = channel_statistics(joined)
-        fine = []
+        fine: Tensor | None = None
         for first in range(0, height, _BAND):
             last = min(first + _BAND, height)
             top, bottom = max(first - _HALO, 0), min(last + _HALO, height)
@@ -104,8 +104,13 @@ class InferenceStep(nn.Module):
                 None if modulation is None else upsampled_rows(modulation, top, bottom),
                 None if evidence is None else upsampled_rows(evidence, top, bottom),
             )
-            fine.append(of_band[:, :, first - top : last - top])
-        return torch.cat(fine, dim=2)
+            if fine is None:
+                size = (*of_band.shape[:2], height, width)
+                channels_last = torch.channels_last
+                fine = torch.empty(size, dtype=of_band.dtype, device=of_band.device, memory_format=channels_last)
+            fine[:, :, first:last] = of_band[:, :, first - top : last - top]
+        assert fine is not None
+        return fine
 
     def _fine_features(
         self, joined: Tensor, normalised: Tensor, modulation: Tensor | None, evidence: Tensor | None

@@ -127,8 +127,8 @@ def test_a_tall_picture_inferred_in_bands_is_the_same(height: int, modules: tupl
     step.base_net.register_forward_hook(lambda _, given, __: heights.append(given[0].shape[2]))
     with torch.no_grad():
         in_bands = step(*inputs)
-    assert len(heights) == math.ceil(height / 128)
-    assert max(heights) <= 128 + 2 * 4
+    assert len(heights) == math.ceil(height / 64)
+    assert max(heights) <= 64 + 2 * 4
     assert torch.allclose(in_bands, whole, atol=1e-5)
 
 
