@@ -185,22 +185,22 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
     """
     floors, models_of = DatasetPaths(dataset).floors, settings.models_of(dataset)
     methods = [
-        _read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
+        read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
     ]
     missing, upper_bounds = [], []
     for name in settings.methods:
         paths = RunPaths(dataset, name)
         if _is_complete(paths.evaluation):
             model = RunPaths(models_of, name).model
-            methods.append(_read_method(name, paths.evaluation, model))
+            methods.append(read_method(name, paths.evaluation, model))
             if _is_complete(paths.evaluation / UPPER_BOUND):
-                upper_bounds.append(_read_method(name, paths.evaluation / UPPER_BOUND, model))
+                upper_bounds.append(read_method(name, paths.evaluation / UPPER_BOUND, model))
         else:
             missing.append(name)
-    undamaged = _read_method(UNDAMAGED, floors / UNDAMAGED, None) if _is_complete(floors / UNDAMAGED) else None
+    undamaged = read_method(UNDAMAGED, floors / UNDAMAGED, None) if _is_complete(floors / UNDAMAGED) else None
     results = DatasetResults(dataset, methods, missing, upper_bounds, models_of, undamaged)
     if methods:
-        _check_comparable(results)
+        check_comparable(results)
     return results
 
 
@@ -208,7 +208,12 @@ def _is_complete(folder: Path) -> bool:
     return (folder / METRICS).exists()
 
 
-def _read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
+def read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
+    """One evaluation and, where there is a released model, how it was trained.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
     try:
         return MethodResult(
             name=name,
@@ -265,8 +270,12 @@ def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _check_comparable(results: DatasetResults) -> None:
-    """Scores may only stand in one table when they were taken on the same pictures with the same holes."""
+def check_comparable(results: DatasetResults) -> None:
+    """Scores may only stand in one table when they were taken on the same pictures with the same holes.
+
+    Raises:
+        DataError: they were not.
+    """
     same = {"shards_digest": "pictures", "masks_digest": "holes", "split": "splits"}
     # What upper bounds fill, no segmenter looks at.
     checks = [(method, same) for method in results.upper_bounds]

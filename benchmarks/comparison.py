@@ -1,0 +1,232 @@
+"""Every method trained for the same time on the real photographs, and the tables that docs/results.md holds:
+`python benchmarks/comparison.py run FOLDER [outdoor_mix/sge_net-1 …] [--at-once 2]`, then
+`python benchmarks/comparison.py tables [--dataset outdoor_mix]`.
+
+A training is a method, a seed and a dataset of params.yaml, whose recipe it has but for its steps: as many as half an
+hour of one core holds (`STEPS`), so that a comparison can be made over several days and machines. Two at a time, with
+a core each, use two cores best. Everything is resumable: a training that was interrupted goes on when `run` is called
+with the same folder again, one that is kept is not done again.
+
+What is kept, below `benchmarks/results/comparison`, are scores, never pictures or weights: the tables can be drawn
+from them anywhere, with intervals over pictures and tests between methods.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
+from pipelines.evaluation.pictures import WORST
+from pipelines.report.collect import DatasetResults, check_comparable, read_method
+from pipelines.report.formats import to_markdown
+from pipelines.report.pairs import pairs
+from pipelines.report.tables import costs, headline, headroom
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
+
+STEPS = {"base_net": 840, "sg_net": 740, "sge_net": 660, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
+"""Of batch 8, in proportion to the rates that `training_step.py --threads 1` gave one after another on a core of an AMD
+EPYC of the third generation in float32: 4.1, 3.6, 3.2, 2.9, 1.3 and 2.3 pictures/s. With a second training on the
+other core they take half an hour."""
+
+FLOORS = ("mean_colour", "telea")
+_SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
+_FACTS = ("model.json", "training.json", "losses.csv", "validation.csv")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a comparison.
+
+    Attributes:
+        method: its name.
+        seed: of weights, order and holes.
+        start: what the network sees in the hole; ``grey`` for SGE-Net as published.
+    """
+
+    method: str
+    seed: int = 1
+    start: str = "membrane"
+
+    @property
+    def name(self) -> str:
+        """In folders and on the command line."""
+        return f"{self.method}-{self.seed}" + ("-grey" if self.start == "grey" else "")
+
+    @property
+    def remark(self) -> str:
+        """What its row says beside the method's title."""
+        return ", as published" if self.start == "grey" else f", seed {self.seed}" if self.seed > 1 else ""
+
+
+_TWICE = [Training("sg_net"), Training("sg_net", seed=2), Training("sge_net"), Training("sge_net", seed=2)]
+TRAININGS = {
+    "outdoor_mix": [
+        Training("base_net"),
+        *_TWICE,
+        Training("sge_net", start="grey"),
+        Training("gated_conv"),
+        Training("edge_connect"),
+        Training("spg_net"),
+    ],
+    "camvid": [Training("sg_net"), Training("sge_net"), Training("gated_conv"), Training("edge_connect")],
+}
+"""By dataset, in the order of the tables."""
+
+
+def main() -> None:
+    """Train what is missing, or print the tables of what is there."""
+    options = _parse()
+    if options.command == "tables":
+        for dataset in [options.dataset] if options.dataset else TRAININGS:
+            print("\n".join(tables(dataset)))
+        return
+    asked = [(dataset, training) for dataset in TRAININGS for training in TRAININGS[dataset]]
+    if options.trainings:
+        known = {f"{dataset}/{training.name}": (dataset, training) for dataset, training in asked}
+        if unknown := [name for name in options.trainings if name not in known]:
+            sys.exit(f"there is no training {', '.join(unknown)}; there are {', '.join(known)}")
+        asked = [known[name] for name in options.trainings]
+    for dataset in dict.fromkeys(dataset for dataset, _ in asked):
+        prepare(options.folder, dataset)
+    missing = [(dataset, training) for dataset, training in asked if not _kept(dataset, training).exists()]
+    with ThreadPoolExecutor(options.at_once) as pool:
+        for name in pool.map(lambda pair: run(options.folder, *pair), missing):
+            print(f"kept {name}", flush=True)
+
+
+def prepare(folder: Path, dataset: str) -> None:
+    """Shards, holes and floors of a dataset, once for all its trainings."""
+    place = _place(folder, dataset, Training("sge_net"))
+    for stage, output in (("index", "sources.parquet"), ("shards", "shards"), ("masks", "masks")):
+        if not (folder / "data" / dataset / output).exists():
+            _stage(place, stage, dataset)
+    for floor in FLOORS:
+        if not (KEPT / dataset / floor).exists():
+            if not (place / "runs" / dataset / "floors").exists():
+                _stage(place, "floors", dataset)
+            _keep(place / "runs" / dataset / "floors" / floor, KEPT / dataset / floor, _SCORES)
+
+
+def run(folder: Path, dataset: str, training: Training) -> str:
+    """Train, evaluate and keep the scores; what was interrupted goes on."""
+    place = _place(folder, dataset, training)
+    for stage in ("train", "evaluate"):
+        _stage(place, stage, dataset, training.method)
+    keep(place, dataset, training)
+    return f"{dataset}/{training.name}"
+
+
+def keep(place: Path, dataset: str, training: Training) -> None:
+    """Copy the scores and facts of a finished training from where it ran."""
+    done, kept = place / "runs" / dataset / training.method, _kept(dataset, training)
+    _keep(done / "model", kept / "model", _FACTS)
+    if (done / "evaluation" / UPPER_BOUND).exists():
+        _keep(done / "evaluation" / UPPER_BOUND, kept / UPPER_BOUND, _SCORES)
+    _keep(done / "evaluation", kept / "evaluation", _SCORES)
+
+
+def tables(dataset: str) -> Iterator[str]:
+    """Scores, differences between the methods, headroom and costs, as Markdown."""
+    methods = [read_method(floor, KEPT / dataset / floor, None) for floor in FLOORS]
+    bounds = []
+    for training in TRAININGS[dataset]:
+        kept = _kept(dataset, training)
+        if not kept.exists():
+            yield f"{training.name} has not been trained.\n"
+            continue
+        # Every row is a method of its own: the tables tell methods apart by their names.
+        found = [read_method(training.method, kept / "evaluation", kept / "model")]
+        if (kept / UPPER_BOUND).exists():
+            found.append(read_method(training.method, kept / UPPER_BOUND, kept / "model"))
+        found = [replace(each, name=training.name, title=each.title + training.remark) for each in found]
+        methods.append(found[0])
+        bounds += found[1:]
+    results = DatasetResults(dataset, methods, (), bounds, dataset)
+    check_comparable(results)
+    yield f"### {dataset}\n"
+    for set_name in results.sets:
+        drawn = (headline(results, set_name, with_costs=False), pairs(results, set_name), headroom(results, set_name))
+        yield from (to_markdown(table) for table in drawn if table is not None)
+    if cost_table := costs(results):
+        yield to_markdown(cost_table)
+
+
+def _place(folder: Path, dataset: str, training: Training) -> Path:
+    """A folder to run stages in: the settings of this training, and the data that all share."""
+    place = folder / training.name
+    place.mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir(exist_ok=True)
+    if not (place / "data").exists():
+        (place / "data").symlink_to("../data")
+    settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    settings |= {"datasets": list(TRAININGS), "methods": list(STEPS), "run": {"workers": 0, "cpus_per_worker": 1}}
+    settings = _with_absolute_paths(settings)
+    recipe = settings["recipes"][dataset]
+    recipe["network"]["start"] = training.start
+    steps = STEPS[training.method]
+    recipe["training"] |= {"steps": steps, "validate_every": steps // 3, "seed": training.seed}
+    (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return place
+
+
+def _with_absolute_paths(settings: Any) -> Any:
+    """The settings with every path that leaves the repository counted from there."""
+    match settings:
+        case dict():
+            return {name: _with_absolute_paths(value) for name, value in settings.items()}
+        case list():
+            return [_with_absolute_paths(value) for value in settings]
+        case str() if settings.startswith("../"):
+            return str((REPOSITORY / settings).resolve())
+        case _:
+            return settings
+
+
+def _stage(place: Path, stage: str, dataset: str, method: str | None = None) -> None:
+    command = [sys.executable, "-m", "pipelines", stage, "--params", f"{dataset}.yaml", "--dataset", dataset]
+    command += ["--method", method] if method else []
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    with (place / f"{dataset}.log").open("a") as log:
+        subprocess.run(command, cwd=place, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _kept(dataset: str, training: Training) -> Path:
+    return KEPT / dataset / training.name
+
+
+def _keep(source: Path, target: Path, names: Sequence[str]) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, target / name)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("run", help="train and evaluate what is not kept yet")
+    training.add_argument("folder", type=Path, help="for data, checkpoints and models")
+    training.add_argument("trainings", nargs="*", help="such as outdoor_mix/sge_net-1; all of them by default")
+    training.add_argument("--at-once", type=int, default=2, help="trainings at a time, a core each")
+    shown = commands.add_parser("tables", help="print what is kept")
+    shown.add_argument("--dataset", choices=TRAININGS)
+    options = parser.parse_args()
+    if options.command == "run":
+        options.folder = options.folder.resolve()
+    return options
+
+
+if __name__ == "__main__":
+    main()
