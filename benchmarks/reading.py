@@ -207,7 +207,7 @@ def ours(reading: Reading, holes: bool) -> Open:
         transform = TrainingTransform(reading.crop, AugmentationSettings())
         dataset = ShardDataset(table, transform, HoleDrawer(kinds, reading.crop, reading.crop) if holes else None)
         sampler = GlobalBatchSampler(len(table), reading.batch, seed=1)
-        batches = training_batches(dataset, sampler, processes=reading.processes)
+        batches = training_batches(dataset, sampler, processes=reading.processes, crop=reading.crop)
         return ((batch.image, batch.label) for batch in batches)
 
     return open_batches

@@ -240,7 +240,7 @@ def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int)
     table = scan_tars(arguments.shards, "train")
     dataset = ShardDataset(table, TrainingTransform(size, recipe.augmentation), HoleDrawer(holes, size, size))
     sampler = GlobalBatchSampler(len(table), recipe.training.batch_size, recipe.training.seed)
-    return training_batches(dataset, sampler, start=start, processes=recipe.training.loader_processes)
+    return training_batches(dataset, sampler, start=start, processes=recipe.training.loader_processes, crop=size)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -151,7 +151,7 @@ def fit_alone(params: Path) -> None:
     holes = HoleDrawer(settings.masks[DATASET].training, data.crop, data.crop)
     dataset = ShardDataset(table, TrainingTransform(data.crop, recipe.augmentation), holes)
     sampler = GlobalBatchSampler(len(table), recipe.training.batch_size, recipe.training.seed)
-    batches = training_batches(dataset, sampler, rank=0, world=1, start=0, processes=0)
+    batches = training_batches(dataset, sampler, rank=0, world=1, start=0, processes=0, crop=data.crop)
     fit(state, batches, [Printer()], until_step=steps)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from pipelines.shards.kept_memory import InMemory, KeptMemory
 from pipelines.shards.reader import RawBatch, ShardDataset, collate
 from pipelines.shards.sampler import GlobalBatchSampler, SampleRequest
 from sgenet.errors import UserError
@@ -27,6 +28,7 @@ def training_batches(
     start: int = 0,
     processes: int = 0,
     prefetch: int = 4,
+    crop: int | None = None,
 ) -> Iterator[RawBatch]:
     """This rank's part of every global batch from number ``start`` on, without end.
 
@@ -34,6 +36,8 @@ def training_batches(
         dataset: the training split; the sampler's indices are its rows.
         processes: that decode; 0 decodes in the calling process. The batches are the same for any number.
         prefetch: batches each process keeps ready.
+        crop: side of every sample. With it, batches lie in memory that is **used again**: a batch is good until the
+            next but one is taken. Without, each has memory of its own, which takes longer.
 
     Raises:
         SettingsError: the batch cannot be divided among ``world`` ranks.
@@ -41,7 +45,13 @@ def training_batches(
     """
     if sampler.num_samples != len(dataset):
         raise ValueError(f"the sampler counts {sampler.num_samples} samples, the dataset {len(dataset)}")
-    return _load(dataset, sampler.rank_batches(rank, world, start), processes, prefetch)
+    parts = sampler.rank_batches(rank, world, start)
+    memory = None
+    if crop is not None:
+        # While a process writes one, ``prefetch - 1`` are ready and two with the training.
+        slots = (prefetch + 2) * processes if processes else 2
+        memory = KeptMemory(slots, sampler.batch_size // world, crop, shared=processes > 0)
+    return _load(dataset, parts, processes, prefetch, memory)
 
 
 def evaluation_batches(
@@ -57,25 +67,31 @@ def evaluation_batches(
     return _load(dataset, batches, processes, prefetch)
 
 
-class _BatchDataset(Dataset["RawBatch | UserError"]):
+class _BatchDataset(Dataset["RawBatch | InMemory | UserError"]):
     """Whole batches, one a request. What the user can fix is handed over as a value:
     raised in a decoding process, its sentence would arrive buried in a traceback."""
 
-    def __init__(self, dataset: ShardDataset) -> None:
+    def __init__(self, dataset: ShardDataset, memory: KeptMemory | None) -> None:
         self._dataset = dataset
+        self._memory = memory
 
-    def __getitem__(self, requests: list[SampleRequest]) -> RawBatch | UserError:
+    def __getitem__(self, requests: list[SampleRequest]) -> RawBatch | InMemory | UserError:
         try:
-            return collate([self._dataset[request] for request in requests])
+            samples = [self._dataset[request] for request in requests]
+            return collate(samples) if self._memory is None else self._memory.put(samples)
         except UserError as error:
             return error
 
 
 def _load(
-    dataset: ShardDataset, batches: Iterable[list[SampleRequest]], processes: int, prefetch: int
+    dataset: ShardDataset,
+    batches: Iterable[list[SampleRequest]],
+    processes: int,
+    prefetch: int,
+    memory: KeptMemory | None = None,
 ) -> Iterator[RawBatch]:
-    loader: DataLoader[RawBatch | UserError] = DataLoader(
-        _BatchDataset(dataset),
+    loader: DataLoader[RawBatch | InMemory | UserError] = DataLoader(
+        _BatchDataset(dataset, memory),
         batch_size=None,
         sampler=batches,
         num_workers=processes,
@@ -89,7 +105,11 @@ def _load(
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch
-        yield batch
+        if isinstance(batch, InMemory):
+            assert memory is not None
+            yield memory.get(batch)
+        else:
+            yield batch
 
 
 def _prepare_process(process: int) -> None:

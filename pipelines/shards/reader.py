@@ -147,8 +147,11 @@ class ShardDataset(Dataset[RawSample]):
         return f"sample '{self.table.keys[row]}' of {self.table.shard_path(row)}"
 
 
-def collate(samples: Sequence[RawSample]) -> RawBatch:
+def collate(samples: Sequence[RawSample], out: RawBatch | None = None) -> RawBatch:
     """Put samples of one size together.
+
+    Args:
+        out: memory to write to, of a batch of that many samples of their size; its keys are not looked at.
 
     Raises:
         DataError: naming two samples of different sizes.
@@ -160,10 +163,13 @@ def collate(samples: Sequence[RawSample]) -> RawBatch:
                 f"'{first.key}' is {tuple(first.image.shape[1:])} and '{sample.key}' {tuple(sample.image.shape[1:])} "
                 "after cropping; a batch needs one size"
             )
+    image, hole_mask, label = (None, None, None) if out is None else out[:3]
+    if image is not None and image.shape != (len(samples), *first.image.shape):
+        raise ValueError(f"{len(samples)} samples of {tuple(first.image.shape)} for memory of {tuple(image.shape)}")
     return RawBatch(
-        image=torch.stack([sample.image for sample in samples]),
-        hole_mask=torch.stack([sample.hole_mask for sample in samples]),
-        label=torch.stack([sample.label for sample in samples]),
+        image=torch.stack([sample.image for sample in samples], out=image),
+        hole_mask=torch.stack([sample.hole_mask for sample in samples], out=hole_mask),
+        label=torch.stack([sample.label for sample in samples], out=label),
         keys=tuple(sample.key for sample in samples),
     )
 

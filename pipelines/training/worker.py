@@ -129,6 +129,7 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> 
         world=place.world,
         start=start,
         processes=training.loader_processes,
+        crop=job.crop,
     )
 
 

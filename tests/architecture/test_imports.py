@@ -61,7 +61,7 @@ SOLE_IMPORTERS = {
     "botocore": "pipelines.storage",
 }
 
-BARE_READER = ("schema", "sampler", "reader", "scan", "loader")
+BARE_READER = ("schema", "sampler", "reader", "scan", "kept_memory", "loader")
 """What of ``pipelines.shards`` a machine with nothing but PyTorch reads shards with."""
 
 

@@ -4,6 +4,7 @@ import io
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,31 @@ def test_a_failure_in_a_decoding_process_arrives_as_its_own_sentence(shard_folde
     batches = training_batches(dataset, GlobalBatchSampler(7, 4, seed=1), processes=1)
     with pytest.raises(DataError, match=r"^sample 'train\d' of [^\n]* cannot be read [^\n]*$"):
         next(batches)
+
+
+@pytest.mark.parametrize("processes", [0, 1, 2])
+def test_memory_that_is_used_again_holds_the_same_batches_until_the_next_but_one(
+    shard_folder: Path, processes: int
+) -> None:
+    expected, dataset = _take(shard_folder, 30), _training(shard_folder)
+    sampler = GlobalBatchSampler(len(dataset), 4, seed=1)
+    batches = training_batches(dataset, sampler, processes=processes, prefetch=2, crop=20)
+    places: list[int] = []
+    before: RawBatch | None = None
+    for number in range(30):
+        batch = next(batches)
+        time.sleep(0.002)  # the processes go on as far as they may
+        assert _equal([batch], [expected[number]])
+        if before is not None:
+            assert _equal([before], [expected[number - 1]])
+        before = batch
+        places.append(batch.image.data_ptr())
+    period = processes * (2 + 2) if processes else 2
+    assert len(set(places)) == period
+    assert places[period:] == places[:-period]
+
+
+def test_samples_that_do_not_fit_the_kept_memory_are_an_error_of_the_program(shard_folder: Path) -> None:
+    dataset = _training(shard_folder)
+    with pytest.raises(ValueError, match=r"samples of .* for memory of"):
+        next(training_batches(dataset, GlobalBatchSampler(7, 4, seed=1), crop=24))

@@ -1,0 +1,69 @@
+"""Memory for batches that is used again in turn: fresh memory, above all shared memory, costs more than filling it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import get_worker_info
+
+from pipelines.shards.reader import RawBatch, RawSample, collate
+
+
+class InMemory(NamedTuple):
+    """Where a batch lies, which is all that goes from a decoding process to the training.
+
+    Attributes:
+        slot: number in the memory.
+        keys: of its samples.
+    """
+
+    slot: int
+    keys: tuple[str, ...]
+
+
+class KeptMemory:
+    """Places for batches of one size, made before decoding processes are: these write, the training reads.
+
+    Each of the processes has an equal part of the slots and takes them in turn. It is never more ahead of the
+    training than the loader allows, which is what the number of slots has to cover.
+
+    Args:
+        slots: how many batches there is room for, a multiple of the number of processes.
+        batch_size: samples of each.
+        side: of every sample, in pixels.
+        shared: whether other processes write to it.
+    """
+
+    def __init__(self, slots: int, batch_size: int, side: int, *, shared: bool) -> None:
+        shapes = (
+            (slots, batch_size, 3, side, side),
+            (slots, batch_size, 1, side, side),
+            (slots, batch_size, side, side),
+        )
+        self._tensors = tuple(torch.empty(shape, dtype=torch.uint8) for shape in shapes)
+        if shared:
+            self._tensors = tuple(tensor.share_memory_() for tensor in self._tensors)  # type: ignore[no-untyped-call]
+        self._slots = slots
+        self._written = 0
+
+    def put(self, samples: Sequence[RawSample]) -> InMemory:
+        """Write a batch to this process's next slot.
+
+        Raises:
+            DataError: naming two samples of different sizes.
+        """
+        info = get_worker_info()
+        process, processes = (0, 1) if info is None else (info.id, info.num_workers)
+        slot = process + processes * (self._written % (self._slots // processes))
+        self._written += 1
+        return InMemory(slot, collate(samples, out=self._batch(slot, ())).keys)
+
+    def get(self, place: InMemory) -> RawBatch:
+        """The batch that lies there, without a copy."""
+        return self._batch(place.slot, place.keys)
+
+    def _batch(self, slot: int, keys: tuple[str, ...]) -> RawBatch:
+        image, hole_mask, label = (tensor[slot] for tensor in self._tensors)
+        return RawBatch(image, hole_mask, label, keys)
