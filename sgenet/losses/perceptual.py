@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from sgenet.layers.spade import upsample
 from sgenet.losses.vgg import VGG
@@ -44,5 +46,32 @@ def multi_scale_perceptual(
     size = (target.shape[2], target.shape[3])
     with torch.no_grad():
         target_features = vgg(target)
-    terms = [perceptual_loss(target_features, vgg(upsample(images[scale], size))) for scale in scales]
+    terms = [_distance(vgg, target_features, upsample(images[scale], size)) for scale in scales]
     return torch.stack(terms).sum()
+
+
+def _distance(vgg: VGG16Features, target_features: list[Tensor], image: Tensor) -> Tensor:
+    if torch.is_grad_enabled() and image.requires_grad:
+        distance: Tensor = _DistanceWithGradient.apply(image, vgg, target_features)
+        return distance
+    return perceptual_loss(target_features, vgg(image))
+
+
+class _DistanceWithGradient(torch.autograd.Function):
+    """The distance, its gradient computed along with it: of five scales' activations, one's are alive at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, vgg: VGG16Features, target_features: list[Tensor]) -> Tensor:
+        with torch.enable_grad():
+            leaf = image.detach().requires_grad_()
+            # Seen as no leaf: PyTorch's FLOP counter cannot follow a gradient that ends at what a module was given.
+            distance = perceptual_loss(target_features, vgg(leaf.view_as(leaf)))
+            (gradient,) = torch.autograd.grad(distance, leaf)
+        ctx.save_for_backward(gradient)
+        return distance.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream[0] * gradient, None, None

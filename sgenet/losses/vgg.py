@@ -45,7 +45,7 @@ class VGG(nn.Module):
         in_channels = 3
         for block, (width, count) in enumerate(zip(_WIDTHS, _CONVOLUTIONS[depth], strict=True), start=1):
             for number in range(1, count + 1):
-                layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU()]
+                layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 in_channels = width
                 self.positions[f"relu{block}_{number}"] = len(layers) - 1
             layers.append(nn.MaxPool2d(2))

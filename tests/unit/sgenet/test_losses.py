@@ -262,6 +262,22 @@ def test_the_perceptual_loss_trains_the_picture_and_never_the_vgg(vgg: VGG16Feat
     assert not any(parameter.requires_grad for parameter in vgg.parameters())
 
 
+def test_the_perceptual_gradient_is_that_of_the_sum_over_the_scales(vgg: VGG16Features) -> None:
+    target = _random(2, 3, 16, 16)
+    ours, plain = ([_random(2, 3, side, side, seed=side).requires_grad_() for side in (16, 8)] for _ in range(2))
+    ours_loss = multi_scale_perceptual(vgg, target, ours, (0, 1))
+    (3 * ours_loss).backward()
+    activations = vgg(target)
+    drawn = [F.interpolate(image, size=(16, 16), mode="bilinear", align_corners=False) for image in plain]
+    (3 * torch.stack([perceptual_loss(activations, vgg(image)) for image in drawn]).sum()).backward()
+    for one, other in zip(ours, plain, strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert torch.allclose(one.grad, other.grad, rtol=1e-4, atol=1e-7)
+    with torch.no_grad():
+        assert multi_scale_perceptual(vgg, target, ours, (0, 1)) == pytest.approx(ours_loss.item(), rel=1e-5)
+
+
 def test_random_weights_are_the_same_whatever_was_drawn_before() -> None:
     first = VGG16Features("random").state_dict()
     torch.manual_seed(99)
