@@ -41,7 +41,7 @@ STEPS = {"base_net": 840, "sg_net": 740, "sge_net": 660, "gated_conv": 600, "edg
 EPYC of the third generation in float32: 4.1, 3.6, 3.2, 2.9, 1.3 and 2.3 pictures/s. With a second training on the
 other core they take half an hour."""
 
-FLOORS = ("mean_colour", "telea")
+FLOORS = ("mean_colour", "telea", "membrane")
 _SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
 _FACTS = ("model.json", "training.json", "losses.csv", "validation.csv")
 

@@ -40,6 +40,22 @@ def biharmonic(image: Picture, hole_mask: Picture) -> Picture:
     return _composite(np.clip(filled * 255, 0, 255).round(), image, hole_mask)
 
 
+def membrane(image: Picture, hole_mask: Picture) -> Picture:
+    """What networks with ``network.start: membrane`` start from: the solution of Laplace's equation in the hole."""
+    # Takes seconds to import, which the report, for example, has no need of.
+    import torch
+
+    from sgenet.layers.membrane import membrane as solve
+
+    # Up to a multiple of 16; what is added is no more known than the hole is.
+    padding = [(0, -side % 16) for side in hole_mask.shape]
+    pixels = np.pad(image, [*padding, (0, 0)]).astype(np.float32)
+    hole = np.pad(hole_mask > 0, padding, constant_values=True)
+    surface = solve(torch.from_numpy(pixels).permute(2, 0, 1)[None], torch.from_numpy(hole)[None, None].float())
+    height, width = hole_mask.shape
+    return _composite(surface[0].permute(1, 2, 0).numpy().round()[:height, :width], image, hole_mask)
+
+
 def undamaged(image: Picture, hole_mask: Picture) -> Picture:
     """Leave the picture as it was before there was a hole: what a perfect filling would give to a segmenter."""
     return image
@@ -53,6 +69,7 @@ FLOORS: dict[str, FloorFunction] = {
     "telea": telea,
     "navier_stokes": navier_stokes,
     "biharmonic": biharmonic,
+    "membrane": membrane,
 }
 """From a floor's name in the settings to its function."""
 

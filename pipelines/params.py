@@ -153,7 +153,10 @@ class EvaluationSettings(_Strict):
     num_figure_pictures: int = Field(default=6, gt=0)
     num_worst_pictures: int = Field(default=4, ge=0)
     upper_bound: bool = True
-    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic"], ...] = ("mean_colour", "telea")
+    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"], ...] = (
+        "mean_colour",
+        "telea",
+    )
     inception_weights: str = Field(default="none", min_length=1)
     lpips_weights: str = Field(default="none", min_length=1)
 
@@ -310,7 +313,7 @@ class PromotionSettings(_Strict):
     primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
     tolerances: ToleranceSettings = ToleranceSettings()
     min_pictures: int = Field(default=8, ge=2)
-    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic"] = "mean_colour"
+    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"] = "mean_colour"
     latency_factor: float = Field(default=1.5, gt=0)
     latency_slack: float = Field(default=0.05, ge=0)
 

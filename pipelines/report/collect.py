@@ -27,6 +27,7 @@ TITLES = {
     "telea": "Telea",
     "navier_stokes": "Navier–Stokes",
     "biharmonic": "Biharmonic",
+    "membrane": "Membrane",
     "base_net": "Base-Net",
     "sg_net": "SG-Net",
     "sge_net": "SGE-Net",

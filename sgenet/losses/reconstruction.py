@@ -24,6 +24,19 @@ def l1_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor, hole_weight: f
     return error.mean()
 
 
+def squared_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor) -> Tensor:
+    """Mean squared error of the pixels in the holes of a batch; 0 where it has none. *Ours*, off by default.
+
+    The mean of what a hole may hold has the least of it, and with it the highest PSNR.
+
+    Args:
+        target, predicted: (B, 3, H, W) in [-1, 1].
+        hole_mask: (B, 1, H, W), 1 = missing.
+    """
+    error = (target - predicted).square() * hole_mask
+    return error.sum() / (hole_mask.sum() * target.shape[1]).clamp(min=1)
+
+
 def multi_scale_l1(target: Tensor, images: Sequence[Tensor], hole_mask: Tensor, hole_weight: float = 0.0) -> Tensor:
     """Σ_l of :func:`l1_loss` over the scales (Eq. 10)."""
     return torch.stack([l1_loss(target, image, hole_mask, hole_weight) for image in images]).sum()

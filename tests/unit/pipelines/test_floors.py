@@ -38,7 +38,9 @@ def test_what_lies_in_the_hole_is_not_seen(name: str) -> None:
     assert (FLOORS[name](image, _hole()) == FLOORS[name](spoilt, _hole())).all()
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("telea", 20), ("navier_stokes", 20), ("biharmonic", 2)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("telea", 20), ("navier_stokes", 20), ("biharmonic", 2), ("membrane", 5)]
+)
 def test_a_ramp_is_continued(name: str, tolerance: int) -> None:
     filled = FLOORS[name](_ramp(), _hole()).astype(int)
     assert np.abs(filled - _ramp())[_hole() > 0].mean() < tolerance

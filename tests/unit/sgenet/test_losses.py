@@ -20,7 +20,7 @@ from sgenet.losses.adversarial import (
     r1_penalty,
 )
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual, perceptual_loss
-from sgenet.losses.reconstruction import l1_loss, multi_scale_l1
+from sgenet.losses.reconstruction import l1_loss, multi_scale_l1, squared_loss
 from sgenet.losses.reduction import mean_over_ranks
 from sgenet.losses.segmentation import multi_scale_segmentation, segmentation_loss
 
@@ -236,6 +236,14 @@ def test_the_features_are_those_of_torchvision(vgg: VGG16Features, torchvision_f
     assert [activation.shape[1] for activation in found] == [128, 256, 512]
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_the_squared_error_is_the_mean_over_the_holes() -> None:
+    target, hole = _random(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
+    hole[0, :, :2, :3] = 1
+    predicted = target + 0.5 * hole + 7 * (1 - hole)
+    assert float(squared_loss(target, predicted, hole)) == pytest.approx(0.25, rel=1e-5)
+    assert float(squared_loss(target, predicted, torch.zeros_like(hole))) == 0
 
 
 def test_the_perceptual_distance_by_hand(vgg: VGG16Features, torchvision_features: nn.Module) -> None:
