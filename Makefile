@@ -63,6 +63,7 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 	python benchmarks/training_step.py
 	python benchmarks/limits.py
 	python benchmarks/labelling.py --pictures 160
+	python benchmarks/evaluating.py
 
 shipped-model: install  ## train the model that ships with the package (half an hour on one core)
 	for stage in index shards masks floors train evaluate ship; do \

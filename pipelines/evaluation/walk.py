@@ -203,11 +203,12 @@ def model_fill(
         segment: what SPG-Net has the labels of known pixels from; None leaves them to its own small segmenter.
     """
     starts_from_labels = segment is not None and released.method_name in LABEL_STARTED_METHODS
-    generator = released.generator.to(device)
+    generator = released.generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
-        normalised = image.to(device, torch.float32).div(127.5).sub(1.0)
+        normalised = image.to(device, torch.float32).div_(127.5).sub_(1.0)
+        normalised = normalised.contiguous(memory_format=torch.channels_last)
         guide: tuple[Tensor, ...] = (label.to(device, torch.int64),) if guided_by_truth else ()
         if starts_from_labels and segment is not None:
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)

@@ -1,0 +1,92 @@
+"""What scoring takes beside filling: `python benchmarks/evaluating.py [--pictures 8] [--size 256] [--batch 4]`.
+
+The evaluation's own walk over drawn landscapes with centre holes and one thread, as a worker of an evaluation
+does it. SGE-Net has the paper's widths, and as many parameters as LaMa-Fourier; it is not trained, which takes as long.
+Filling is timed apart. The rest is scoring: PSNR, SSIM by two protocols, L1, at the border too, confusion counts,
+confidence and unreliable shares. FID, KID and LPIPS are not among it: they need weights of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from limits import LIKE_LAMA, OURS, OURS_PAPER, PAPER
+from mixed_scenes import processor
+
+from pipelines.datasets.scenery import render_scene
+from pipelines.evaluation.walk import Filled, model_fill, score_split
+from pipelines.shards.reader import RawBatch
+from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.methods.build import build_generator
+from sgenet.methods.release import Released
+from sgenet.settings import Recipe
+from sgenet.training.determinism import one_thread
+
+
+class CentreHoles:
+    """A square of half the side in the middle of every picture."""
+
+    def __init__(self, size: int) -> None:
+        self._mask = np.zeros((size, size), np.uint8)
+        self._mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
+
+    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
+        """(H, W) of 0 and 1, 1 = missing."""
+        return self._mask
+
+
+def main() -> None:
+    """Print a row for each network."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=4)
+    options = parser.parse_args()
+    batches = [draw(first, options.batch, options.size) for first in range(0, options.pictures, options.batch)]
+    print(f"{options.size}×{options.size}, float32, one thread; {processor()}, PyTorch {torch.__version__}\n")
+    print("| network | filling, ms a picture | scoring, ms a picture | scoring to filling |")
+    print("| --- | --: | --: | --: |")
+    for name, recipe in ((OURS_PAPER, PAPER), (OURS, LIKE_LAMA)):
+        with one_thread():
+            filling, scoring = measure(recipe, batches, options.size)
+        print(f"| {name} | {filling * 1e3:.0f} | {scoring * 1e3:.1f} | {scoring / filling:.1%} |", flush=True)
+
+
+def draw(first: int, count: int, size: int) -> RawBatch:
+    """A batch of landscapes with their labels."""
+    scenes = [render_scene(first + number, size, size) for number in range(count)]
+    image = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).contiguous()
+    label = torch.from_numpy(np.stack([scene.label for scene in scenes]))
+    keys = tuple(f"{first + number}" for number in range(count))
+    return RawBatch(image, torch.zeros(count, 1, size, size, dtype=torch.uint8), label, keys)
+
+
+def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, float]:
+    """Seconds a picture for filling, and for everything else; the first batch warms up."""
+    generator = build_generator("sge_net", recipe, OUTDOOR_SCENES.num_classes).eval()
+    fill = model_fill(Released("sge_net", generator, recipe, OUTDOOR_SCENES), torch.device("cpu"))
+    filling = 0.0
+
+    def timed_fill(image: torch.Tensor, hole_mask: torch.Tensor, label: torch.Tensor) -> Filled:
+        nonlocal filling
+        begin = time.perf_counter()
+        filled = fill(image, hole_mask, label)
+        filling += time.perf_counter() - begin
+        return filled
+
+    def walk(part: list[RawBatch]) -> None:
+        score_split(timed_fill, part, CentreHoles(size), ["centre"], OUTDOOR_SCENES.num_classes)
+
+    walk(batches[:1])
+    filling, begin = 0.0, time.perf_counter()
+    walk(batches)
+    total, pictures = time.perf_counter() - begin, sum(len(batch.keys) for batch in batches)
+    return filling / pictures, (total - filling) / pictures
+
+
+if __name__ == "__main__":
+    main()
