@@ -140,7 +140,7 @@ class LossSettings:
     Attributes:
         reconstruction: weight of the L1 term at every scale (1 in Eq. 7).
         hole_weight: extra weight of pixels in the hole in the L1 term (0 in Eq. 7).
-        squared: weight of the mean squared error in the hole of the inpainted picture (0, as in the paper: none).
+        psnr: weight of minus the PSNR in the hole, in dB, of the inpainted picture (0, as in the paper: none).
         structural: weight of 1 - SSIM of the inpainted picture (0, as in the paper: none).
         perceptual: λ_p. 0 leaves VGG-16 out of the step altogether.
         perceptual_weights: ``imagenet`` (torchvision's download), ``random`` (offline; the run
@@ -158,7 +158,7 @@ class LossSettings:
 
     reconstruction: float = 1.0
     hole_weight: float = 0.0
-    squared: float = 0.0
+    psnr: float = 0.0
     structural: float = 0.0
     perceptual: float = 0.1
     perceptual_weights: str = "imagenet"

@@ -7,7 +7,7 @@ import torch
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss, r1_penalty
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
-from sgenet.losses.reconstruction import multi_scale_l1, squared_loss
+from sgenet.losses.reconstruction import multi_scale_l1, psnr_loss
 from sgenet.losses.segmentation import multi_scale_segmentation
 from sgenet.losses.structural import structural_loss
 from sgenet.methods.method import Critic, Terms
@@ -33,9 +33,8 @@ class SGEObjective:
         weights = self.settings
         l1 = multi_scale_l1(batch.image, prediction.images, batch.hole_mask, weights.hole_weight)
         terms = {"reconstruction": weights.reconstruction * l1}
-        if weights.squared > 0:
-            loss = squared_loss(batch.image, prediction.image, batch.hole_mask)
-            terms["squared"] = weights.squared * loss
+        if weights.psnr > 0:
+            terms["psnr"] = weights.psnr * psnr_loss(batch.image, prediction.image, batch.hole_mask)
         if weights.structural > 0:
             loss = structural_loss(batch.image, prediction.image, batch.hole_mask)
             terms["structural"] = weights.structural * loss

@@ -20,7 +20,7 @@ from sgenet.losses.adversarial import (
     r1_penalty,
 )
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual, perceptual_loss
-from sgenet.losses.reconstruction import l1_loss, multi_scale_l1, squared_loss
+from sgenet.losses.reconstruction import l1_loss, multi_scale_l1, psnr_loss
 from sgenet.losses.reduction import mean_over_ranks
 from sgenet.losses.segmentation import multi_scale_segmentation, segmentation_loss
 
@@ -238,12 +238,18 @@ def test_the_features_are_those_of_torchvision(vgg: VGG16Features, torchvision_f
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_the_squared_error_is_the_mean_over_the_holes() -> None:
+def test_the_psnr_loss_is_the_mean_over_pictures_of_what_the_metric_says_of_their_holes() -> None:
     target, hole = _random(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
     hole[0, :, :2, :3] = 1
-    predicted = target + 0.5 * hole + 7 * (1 - hole)
-    assert float(squared_loss(target, predicted, hole)) == pytest.approx(0.25, rel=1e-5)
-    assert float(squared_loss(target, predicted, torch.zeros_like(hole))) == 0
+    hole[1, :, 4:] = 1
+    errors = torch.tensor([0.5, 0.1]).view(2, 1, 1, 1)
+    predicted = target + errors * hole + 7 * (1 - hole)
+    expected = sum(10 * math.log10(4 / error**2) for error in (0.5, 0.1)) / 2
+    assert float(psnr_loss(target, predicted, hole)) == pytest.approx(-expected, abs=0.05)
+    exact = psnr_loss(target, target.clone().requires_grad_(), hole)
+    exact.backward()
+    assert exact.item() == pytest.approx(-10 * math.log10(4 / 1e-4), abs=1e-3)
+    assert bool(psnr_loss(target, predicted, torch.zeros_like(hole)).isfinite())
 
 
 def test_the_perceptual_distance_by_hand(vgg: VGG16Features, torchvision_features: nn.Module) -> None:
