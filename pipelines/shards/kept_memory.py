@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from pipelines.shards.reader import RawBatch, RawSample, collate
+
+Writers = Literal["self", "fork", "spawn"]
 
 
 class InMemory(NamedTuple):
@@ -33,18 +38,16 @@ class KeptMemory:
         slots: how many batches there is room for, a multiple of the number of processes.
         batch_size: samples of each.
         side: of every sample, in pixels.
-        shared: whether other processes write to it.
+        writers: ``self`` where the training writes itself, else how the decoding processes are started.
     """
 
-    def __init__(self, slots: int, batch_size: int, side: int, *, shared: bool) -> None:
+    def __init__(self, slots: int, batch_size: int, side: int, writers: Writers) -> None:
         shapes = (
             (slots, batch_size, 3, side, side),
             (slots, batch_size, 1, side, side),
             (slots, batch_size, side, side),
         )
-        self._tensors = tuple(torch.empty(shape, dtype=torch.uint8) for shape in shapes)
-        if shared:
-            self._tensors = tuple(tensor.share_memory_() for tensor in self._tensors)  # type: ignore[no-untyped-call]
+        self._tensors = tuple(_memory(shape, writers) for shape in shapes)
         self._slots = slots
         self._written = 0
 
@@ -67,3 +70,15 @@ class KeptMemory:
     def _batch(self, slot: int, keys: tuple[str, ...]) -> RawBatch:
         image, hole_mask, label = (tensor[slot] for tensor in self._tensors)
         return RawBatch(image, hole_mask, label, keys)
+
+
+def _memory(shape: tuple[int, ...], writers: Writers) -> Tensor:
+    match writers:
+        case "self":
+            return torch.empty(shape, dtype=torch.uint8)
+        case "fork":
+            # Inherited, with no name: /dev/shm, of which a container has 64 MiB unless told otherwise, is not needed.
+            return torch.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=torch.uint8).view(shape)
+        case "spawn":
+            shared: Tensor = torch.empty(shape, dtype=torch.uint8).share_memory_()  # type: ignore[no-untyped-call]
+            return shared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -16,7 +16,7 @@ from pipelines.shards.sampler import GlobalBatchSampler, SampleRequest
 from sgenet.errors import UserError
 
 # A forked process has the sample table for nothing; elsewhere than on Linux forking is not safe.
-_START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+_START_METHOD: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
 
 
 def training_batches(
@@ -50,7 +50,7 @@ def training_batches(
     if crop is not None:
         # While a process writes one, ``prefetch - 1`` are ready and two with the training.
         slots = (prefetch + 2) * processes if processes else 2
-        memory = KeptMemory(slots, sampler.batch_size // world, crop, shared=processes > 0)
+        memory = KeptMemory(slots, sampler.batch_size // world, crop, _START_METHOD if processes else "self")
     return _load(dataset, parts, processes, prefetch, memory)
 
 

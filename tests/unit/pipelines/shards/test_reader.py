@@ -247,3 +247,17 @@ def test_samples_that_do_not_fit_the_kept_memory_are_an_error_of_the_program(sha
     dataset = _training(shard_folder)
     with pytest.raises(ValueError, match=r"samples of .* for memory of"):
         next(training_batches(dataset, GlobalBatchSampler(7, 4, seed=1), crop=24))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_batches_in_memory_that_is_used_again_need_no_named_shared_memory(
+    shard_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(tensor: torch.Tensor) -> torch.Tensor:
+        raise OSError("no space left on /dev/shm")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", refuse)
+    dataset = _training(shard_folder)
+    batches = training_batches(dataset, GlobalBatchSampler(7, 4, seed=1), processes=2, crop=20)
+    assert _equal([next(batches)], _take(shard_folder, 1))
