@@ -18,7 +18,7 @@ OPSET = 18
 # fmt: off
 STANDARD_OPERATORS = frozenset(
     {
-        "Add", "And", "ArgMax", "Cast", "Ceil", "Clip", "Col2Im", "Concat", "Constant", "Conv",
+        "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Col2Im", "Concat", "Constant", "Conv",
         "ConvTranspose", "Cos", "Div", "Einsum", "Elu", "Equal", "Expand", "Gather", "Greater",
         "GreaterOrEqual", "Identity", "InstanceNormalization", "LeakyRelu", "Less", "LessOrEqual", "MatMul",
         "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Range", "Reciprocal", "ReduceL2",

@@ -62,7 +62,8 @@ def _statistics(flat: Tensor) -> tuple[Tensor, Tensor]:
     # Squares of all pixels at once would be as large again as the features; an exported graph has no loop.
     pieces = (flat,) if torch.compiler.is_compiling() else torch.split(flat, _PIECE, dim=1)
     for piece in pieces:
-        variance += _channel_means((piece - mean).square_()) * (piece.shape[1] / flat.shape[1])
+        centred = piece - mean
+        variance += _channel_means(centred.mul_(centred)) * (piece.shape[1] / flat.shape[1])
     return mean, torch.rsqrt(variance + _EPSILON).to(flat.dtype)
 
 

@@ -39,6 +39,7 @@ NETWORKS = {
     "sg_net": dataclasses.replace(SMALL, context="dilated", modulation_at="coarse"),
     "sge_net": dataclasses.replace(SMALL, context="fourier"),
     "sge_net-fraction": dataclasses.replace(SMALL, tau=TauSettings(rule="fraction_of_max")),
+    "sge_net-membrane": dataclasses.replace(SMALL, start="membrane"),
     "gated_conv": SMALL,
     "edge_connect": SMALL,
     "spg_net": SMALL,
