@@ -28,6 +28,7 @@ import yaml
 
 from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
+from pipelines.files import publish_folder
 from pipelines.report.collect import DatasetResults, check_comparable, read_method
 from pipelines.report.formats import to_markdown
 from pipelines.report.pairs import pairs
@@ -37,12 +38,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
 STEPS = {"base_net": 1300, "sg_net": 1100, "sge_net": 920, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
-AS_PUBLISHED_STEPS = 660
+FROM_GREY_STEPS = 660
 """Of batch 8: what half an hour of a core of an AMD EPYC of the third generation holds in float32, a second training
-on the other core. SGE-Net as published has a critic, which costs it a quarter of its rate."""
+on the other core. With a critic, SGE-Net loses a quarter of its rate."""
 
-AS_PUBLISHED = {"psnr": 0.0, "adversarial": 0.005}
-"""Losses of SGE-Net with the terms that the paper has, beside those of its recipe."""
+FROM_GREY_LOSSES = {"psnr": 0.0, "adversarial": 0.005}
+"""What the recipes for photographs had before they started from the membrane."""
 
 FLOORS = ("mean_colour", "telea", "membrane")
 _SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
@@ -56,22 +57,22 @@ class Training:
     Attributes:
         method: its name.
         seed: of weights, order and holes.
-        as_published: start from grey, with a critic and without what is ours in the recipes for photographs.
+        from_grey: start from grey as the paper does, with a critic and without PSNR as a term; else as the recipe says.
     """
 
     method: str
     seed: int = 1
-    as_published: bool = False
+    from_grey: bool = False
 
     @property
     def name(self) -> str:
         """In folders and on the command line."""
-        return f"{self.method}-{self.seed}" + ("-as-published" if self.as_published else "")
+        return f"{self.method}-{self.seed}" + ("-grey" if self.from_grey else "")
 
     @property
     def remark(self) -> str:
         """What its row says beside the method's title."""
-        return ", as published" if self.as_published else f", seed {self.seed}" if self.seed > 1 else ""
+        return ", from grey, with a critic" if self.from_grey else f", seed {self.seed}" if self.seed > 1 else ""
 
 
 _TWICE = [Training("sg_net"), Training("sg_net", seed=2), Training("sge_net"), Training("sge_net", seed=2)]
@@ -79,7 +80,7 @@ TRAININGS = {
     "outdoor_mix": [
         Training("base_net"),
         *_TWICE,
-        Training("sge_net", as_published=True),
+        Training("sge_net", from_grey=True),
         Training("gated_conv"),
         Training("edge_connect"),
         Training("spg_net"),
@@ -116,11 +117,12 @@ def prepare(folder: Path, dataset: str) -> None:
     for stage, output in (("index", "sources.parquet"), ("shards", "shards"), ("masks", "masks")):
         if not (folder / "data" / dataset / output).exists():
             _stage(place, stage, dataset)
-    for floor in FLOORS:
-        if not (KEPT / dataset / floor).exists():
-            if not (place / "runs" / dataset / "floors").exists():
-                _stage(place, "floors", dataset)
-            _keep(place / "runs" / dataset / "floors" / floor, KEPT / dataset / floor, _SCORES)
+    missing = [floor for floor in FLOORS if not (KEPT / dataset / floor).exists()]
+    if missing:
+        _stage(place, "floors", dataset)
+    for floor in missing:
+        with publish_folder(KEPT / dataset / floor) as folder:
+            _copy(place / "runs" / dataset / "floors" / floor, folder, _SCORES)
 
 
 def run(folder: Path, dataset: str, training: Training) -> str:
@@ -134,11 +136,13 @@ def run(folder: Path, dataset: str, training: Training) -> str:
 
 def keep(place: Path, dataset: str, training: Training) -> None:
     """Copy the scores and facts of a finished training from where it ran."""
-    done, kept = place / "runs" / dataset / training.method, _kept(dataset, training)
-    _keep(done / "model", kept / "model", _FACTS)
-    if (done / "evaluation" / UPPER_BOUND).exists():
-        _keep(done / "evaluation" / UPPER_BOUND, kept / UPPER_BOUND, _SCORES)
-    _keep(done / "evaluation", kept / "evaluation", _SCORES)
+    done = place / "runs" / dataset / training.method
+    # Published whole: what is there at all counts as done.
+    with publish_folder(_kept(dataset, training)) as folder:
+        _copy(done / "model", folder / "model", _FACTS)
+        _copy(done / "evaluation", folder / "evaluation", _SCORES)
+        if (done / "evaluation" / UPPER_BOUND).exists():
+            _copy(done / "evaluation" / UPPER_BOUND, folder / UPPER_BOUND, _SCORES)
 
 
 def tables(dataset: str) -> Iterator[str]:
@@ -179,10 +183,10 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
     settings = _with_absolute_paths(settings)
     recipe = settings["recipes"][dataset]
     steps = STEPS[training.method]
-    if training.as_published:
-        steps = AS_PUBLISHED_STEPS
+    if training.from_grey:
+        steps = FROM_GREY_STEPS
         recipe["network"]["start"] = "grey"
-        recipe["losses"] |= AS_PUBLISHED
+        recipe["losses"] |= FROM_GREY_LOSSES
     recipe["training"] |= {"steps": steps, "validate_every": steps // 3, "seed": training.seed}
     (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return place
@@ -213,7 +217,7 @@ def _kept(dataset: str, training: Training) -> Path:
     return KEPT / dataset / training.name
 
 
-def _keep(source: Path, target: Path, names: Sequence[str]) -> None:
+def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, target / name)

@@ -1,4 +1,4 @@
-"""The L1 part of Eq. 7."""
+"""The L1 part of Eq. 7, and PSNR as a loss."""
 
 from __future__ import annotations
 

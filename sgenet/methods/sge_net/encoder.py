@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         """Encode.
 
         Args:
-            corrupted: (B, 3, H, W) in [-1, 1], 0 in the hole; H and W divisible by 16.
+            corrupted: (B, 3, H, W) in [-1, 1], in the hole 0 or the membrane; H and W divisible by 16.
             hole_mask: (B, 1, H, W), 1 = missing.
 
         Returns:
