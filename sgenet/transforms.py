@@ -57,12 +57,13 @@ def apply_geometry(image: Pixels, label: Pixels, geometry: Geometry, crop: int) 
         crop: side of the result; no pixel is interpolated where ``geometry.side`` is the same.
 
     Returns:
-        (crop, crop, 3) and (crop, crop) uint8: bicubic with antialiasing, and nearest neighbour.
+        (crop, crop, 3) and (crop, crop) uint8: bicubic with antialiasing, and nearest neighbour. What is not
+        interpolated is a view, to be copied once to where it is wanted.
     """
     square = _square(image, geometry)
     if geometry.side != crop:
         square = resize_picture(square, crop, crop)
-    return _finished(square, geometry), cut_map(label, geometry, crop)
+    return _mirrored(square, geometry), cut_map(label, geometry, crop)
 
 
 def cut_map(values: Pixels, geometry: Geometry, crop: int) -> Pixels:
@@ -70,7 +71,7 @@ def cut_map(values: Pixels, geometry: Geometry, crop: int) -> Pixels:
     square = _square(values, geometry)
     if geometry.side != crop:
         square = np.asarray(Image.fromarray(square).resize((crop, crop), Image.Resampling.NEAREST))
-    return _finished(square, geometry)
+    return _mirrored(square, geometry)
 
 
 def resize_picture(picture: Pixels, height: int, width: int) -> Pixels:
@@ -126,7 +127,7 @@ class TrainingTransform:
     settings: AugmentationSettings
 
     def __call__(self, image: Pixels, label: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-        """(H, W, 3) and (H, W) uint8 → (crop, crop, 3) and (crop, crop) uint8, decided by ``rng`` alone."""
+        """(H, W, 3) and (H, W) uint8 → (crop, crop, 3) and (crop, crop) uint8, all from ``rng`` alone."""
         height, width = label.shape
         geometry = draw_geometry(rng, height, width, self.crop, self.settings)
         image, label = apply_geometry(image, label, geometry, self.crop)
@@ -166,9 +167,5 @@ def _square(pixels: Pixels, geometry: Geometry) -> Pixels:
     return pixels[geometry.top : bottom, geometry.left : right]
 
 
-def _finished(square: Pixels, geometry: Geometry) -> Pixels:
-    # A copy: torch takes neither negative strides nor read-only memory. In it the planes of a picture lie one after
-    # the other, as a batch has them, which is also quicker to mirror; its shape stays (H, W, 3).
-    planes = square.transpose(2, 0, 1) if square.ndim == 3 else square
-    copied = np.array(planes[..., ::-1] if geometry.flip else planes, order="C")
-    return copied.transpose(1, 2, 0) if square.ndim == 3 else copied
+def _mirrored(square: Pixels, geometry: Geometry) -> Pixels:
+    return square[:, ::-1] if geometry.flip else square

@@ -25,7 +25,6 @@ import json
 import os
 import secrets
 import struct
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +35,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.shards.fast_zlib import crc32
 from sgenet.errors import DataError
 
 _BLOCK = 1 << 16
@@ -264,7 +264,7 @@ def _fill(descriptor: int, digest: str, size: int, read_range: ReadRange) -> Non
 
 def _checksums(content: bytes) -> list[int]:
     view = memoryview(content)
-    return [zlib.crc32(view[start : start + _BLOCK]) for start in range(0, len(view), _BLOCK)]
+    return [crc32(view[start : start + _BLOCK]) for start in range(0, len(view), _BLOCK)]
 
 
 def _stored_size(size: int) -> int:
@@ -335,6 +335,8 @@ def _remove_if_unlocked(path: Path) -> bool:
     if not _lock(descriptor):
         os.close(descriptor)
         return False
-    path.unlink(missing_ok=True)
+    # Locked or not, what was opened may have been renamed since, and the name now be another owner's.
+    if _is_at(descriptor, path):
+        path.unlink()
     _unlock(descriptor)
     return True

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from pipelines.shards.reader import RawBatch, RawSample, collate
+from pipelines.shards.reader import Place, RawBatch, ShardDataset
+from pipelines.shards.sampler import SampleRequest
 
 Writers = Literal["self", "fork", "spawn"]
 
@@ -51,25 +52,24 @@ class KeptMemory:
         self._slots = slots
         self._written = 0
 
-    def put(self, samples: Sequence[RawSample]) -> InMemory:
-        """Write a batch to this process's next slot.
+    def fill(self, dataset: ShardDataset, requests: Sequence[SampleRequest]) -> InMemory:
+        """Read a batch to this process's next slot.
 
         Raises:
-            DataError: naming two samples of different sizes.
+            DataError: a sample cannot be read, with its shard and key.
         """
         info = get_worker_info()
         process, processes = (0, 1) if info is None else (info.id, info.num_workers)
         slot = process + processes * (self._written % (self._slots // processes))
         self._written += 1
-        return InMemory(slot, collate(samples, out=self._batch(slot, ())).keys)
+        places = map(Place, *(tensor[slot].numpy() for tensor in self._tensors))
+        keys = [dataset.read_to(place, request) for place, request in zip(places, requests, strict=True)]
+        return InMemory(slot, tuple(keys))
 
     def get(self, place: InMemory) -> RawBatch:
         """The batch that lies there, without a copy."""
-        return self._batch(place.slot, place.keys)
-
-    def _batch(self, slot: int, keys: tuple[str, ...]) -> RawBatch:
-        image, hole_mask, label = (tensor[slot] for tensor in self._tensors)
-        return RawBatch(image, hole_mask, label, keys)
+        image, hole_mask, label = (tensor[place.slot] for tensor in self._tensors)
+        return RawBatch(image, hole_mask, label, place.keys)
 
 
 def _memory(shape: tuple[int, ...], writers: Writers) -> Tensor:

@@ -77,8 +77,9 @@ class _BatchDataset(Dataset["RawBatch | InMemory | UserError"]):
 
     def __getitem__(self, requests: list[SampleRequest]) -> RawBatch | InMemory | UserError:
         try:
-            samples = [self._dataset[request] for request in requests]
-            return collate(samples) if self._memory is None else self._memory.put(samples)
+            if self._memory is not None:
+                return self._memory.fill(self._dataset, requests)
+            return collate([self._dataset[request] for request in requests])
         except UserError as error:
             return error
 

@@ -51,6 +51,20 @@ class RawSample(NamedTuple):
     key: str
 
 
+class Place(NamedTuple):
+    """Memory for one sample.
+
+    Attributes:
+        image: (3, H, W) uint8.
+        hole_mask: (1, H, W) uint8.
+        label: (H, W) uint8.
+    """
+
+    image: Pixels
+    hole_mask: Pixels
+    label: Pixels
+
+
 class RawBatch(NamedTuple):
     """A batch of uint8 tensors in the order :meth:`sgenet.batch.InpaintingBatch.from_uint8` takes them.
 
@@ -96,6 +110,7 @@ class ShardDataset(Dataset[RawSample]):
         self.transform = transform
         self.draw_hole = draw_hole
         self._shards: Shards = shards or _ShardFiles()
+        self._streams = _Streams()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -106,21 +121,20 @@ class ShardDataset(Dataset[RawSample]):
         Raises:
             DataError: naming the shard and the key.
         """
-        image, label = self.picture(request.row)
-        rng = np.random.Generator(np.random.Philox(key=request.seed))
-        try:
-            image, label = self.transform(image, label, rng)
-            hole_mask = np.zeros_like(label) if self.draw_hole is None else self.draw_hole(rng)
-        except DataError as error:
-            raise DataError(f"{self._where(request.row)}: {error}") from error
-        if hole_mask.shape != label.shape:
-            raise ValueError(f"draw_hole gave {hole_mask.shape} for a picture of {label.shape}")
-        return RawSample(
-            image=_tensor(image.transpose(2, 0, 1)),
-            hole_mask=_tensor(hole_mask[None]),
-            label=_tensor(label),
-            key=str(self.table.keys[request.row]),
-        )
+        image, hole_mask, label = self._varied(request)
+        return RawSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
+
+    def read_to(self, place: Place, request: SampleRequest) -> str:
+        """The same to memory there is, copied once from the decoded picture; gives the sample's key.
+
+        Raises:
+            DataError: naming the shard and the key.
+        """
+        for source, target in zip(self._varied(request), place, strict=True):
+            if source.shape != target.shape:
+                raise ValueError(f"a sample of {source.shape} for memory of {target.shape}")
+            np.copyto(target, source)
+        return self._key(request.row)
 
     def picture(self, row: int) -> tuple[Pixels, Pixels]:
         """A sample as stored: (H, W, 3) uint8 RGB and (H, W) uint8 label, all 255 where there is none.
@@ -143,15 +157,28 @@ class ShardDataset(Dataset[RawSample]):
                 f"{self._where(row)} cannot be read ({error}); check the disk, then run the shards stage again"
             ) from error
 
+    def _varied(self, request: SampleRequest) -> Place:
+        """A sample with its planes in order: views, to be copied."""
+        image, label = self.picture(request.row)
+        rng = self._streams.of(request.seed)
+        try:
+            image, label = self.transform(image, label, rng)
+            hole_mask = np.zeros_like(label) if self.draw_hole is None else self.draw_hole(rng)
+        except DataError as error:
+            raise DataError(f"{self._where(request.row)}: {error}") from error
+        if hole_mask.shape != label.shape:
+            raise ValueError(f"draw_hole gave {hole_mask.shape} for a picture of {label.shape}")
+        return Place(image.transpose(2, 0, 1), hole_mask[None], label)
+
+    def _key(self, row: int) -> str:
+        return str(self.table.keys[row])
+
     def _where(self, row: int) -> str:
-        return f"sample '{self.table.keys[row]}' of {self.table.shard_path(row)}"
+        return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"
 
 
-def collate(samples: Sequence[RawSample], out: RawBatch | None = None) -> RawBatch:
+def collate(samples: Sequence[RawSample]) -> RawBatch:
     """Put samples of one size together.
-
-    Args:
-        out: memory to write to, of a batch of that many samples of their size; its keys are not looked at.
 
     Raises:
         DataError: naming two samples of different sizes.
@@ -163,13 +190,10 @@ def collate(samples: Sequence[RawSample], out: RawBatch | None = None) -> RawBat
                 f"'{first.key}' is {tuple(first.image.shape[1:])} and '{sample.key}' {tuple(sample.image.shape[1:])} "
                 "after cropping; a batch needs one size"
             )
-    image, hole_mask, label = (None, None, None) if out is None else out[:3]
-    if image is not None and image.shape != (len(samples), *first.image.shape):
-        raise ValueError(f"{len(samples)} samples of {tuple(first.image.shape)} for memory of {tuple(image.shape)}")
     return RawBatch(
-        image=torch.stack([sample.image for sample in samples], out=image),
-        hole_mask=torch.stack([sample.hole_mask for sample in samples], out=hole_mask),
-        label=torch.stack([sample.label for sample in samples], out=label),
+        image=torch.stack([sample.image for sample in samples]),
+        hole_mask=torch.stack([sample.hole_mask for sample in samples]),
+        label=torch.stack([sample.label for sample in samples]),
         keys=tuple(sample.key for sample in samples),
     )
 
@@ -196,6 +220,21 @@ def decode_stored_label(content: bytes) -> Pixels:
 def _tensor(pixels: Pixels) -> Tensor:
     # Copied only where it must be: torch takes neither strides below 0 nor memory it may not write to.
     return torch.from_numpy(np.require(pixels, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
+
+
+class _Streams:
+    """The random stream of each seed: ``Philox(key=seed)``, set anew, since making one takes as long as a crop."""
+
+    def __init__(self) -> None:
+        self._bits = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._bits)
+        self._start = self._bits.state
+
+    def of(self, seed: int) -> np.random.Generator:
+        """The generator at the start of the stream of a seed of 64 bits, good until the next is asked for."""
+        self._start["state"]["key"][0] = seed
+        self._bits.state = self._start
+        return self._generator
 
 
 class _ShardFiles:

@@ -61,7 +61,7 @@ SOLE_IMPORTERS = {
     "botocore": "pipelines.storage",
 }
 
-BARE_READER = ("schema", "sampler", "reader", "scan", "kept_memory", "loader")
+BARE_READER = ("fast_zlib", "schema", "sampler", "reader", "scan", "kept_memory", "loader")
 """What of ``pipelines.shards`` a machine with nothing but PyTorch reads shards with."""
 
 
@@ -155,7 +155,10 @@ def test_sgenet_imports_without_the_platform_and_says_nothing() -> None:
 
 def test_shards_are_read_without_the_platform() -> None:
     absent = tuple(package for package in PLATFORM_PACKAGES if package != "pipelines")
-    assert import_without((*absent, "yaml", "simplejpeg"), [f"pipelines.shards.{name}" for name in BARE_READER]) == ""
+    assert (
+        import_without((*absent, "yaml", "simplejpeg", "zlib_ng"), [f"pipelines.shards.{name}" for name in BARE_READER])
+        == ""
+    )
 
 
 def test_the_command_line_starts_without_heavy_packages() -> None:

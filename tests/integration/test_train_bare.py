@@ -27,6 +27,7 @@ ABSENT = (
     "yaml",
     "boto3",
     "simplejpeg",
+    "zlib_ng",
     "cv2",
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.shards import cache as cache_module
 from pipelines.shards.cache import Fetched, ShardCache
 from sgenet.errors import DataError
 
@@ -186,6 +187,22 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert not cache.has("0" * 64)
     assert fetch(cache, 1) is Fetched.HERE
     assert files_below(tmp_path, "partial") == files_below(tmp_path, "leases") == []
+
+
+def test_a_partial_file_that_took_the_name_meanwhile_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial, lock = tmp_path / "partial", cache_module._lock
+    partial.write_bytes(b"fetched by one")
+
+    def renamed_before(descriptor: int) -> bool:
+        partial.rename(tmp_path / "shard")
+        partial.write_bytes(b"fetched by another")
+        return lock(descriptor)
+
+    monkeypatch.setattr(cache_module, "_lock", renamed_before)
+    assert cache_module._remove_if_unlocked(partial)
+    assert partial.read_bytes() == b"fetched by another"
 
 
 def test_a_shard_is_fetched_by_one_process_at_a_time(tmp_path: Path) -> None:

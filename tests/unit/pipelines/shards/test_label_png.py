@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.shards import label_png
 from pipelines.shards.label_png import decode_label, encode_label
 from pipelines.shards.reader import decode_stored_label
 
@@ -36,6 +39,20 @@ def test_another_png_is_left_to_pillow() -> None:
     Image.fromarray(label).save(content, "PNG")
     assert decode_label(content.getvalue()) is None
     assert (decode_stored_label(content.getvalue()) == label).all()
+
+
+@pytest.mark.parametrize("library", ["zlib", "zlib_ng.zlib_ng"])
+def test_either_library_takes_and_refuses_the_same(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_png, "fast_zlib", pytest.importorskip(library))
+    label = _label(19, 23)
+    content = encode_label(label)
+    decoded = decode_label(content)
+    assert decoded is not None
+    assert (decoded == label).all()
+    # A stream that zlib does not know, under a header and checksums that are right.
+    body = b"\x78\x9c" + bytes(range(90))
+    chunk = struct.pack(">I", len(body)) + b"IDAT" + body + struct.pack(">I", zlib.crc32(b"IDAT" + body))
+    assert decode_label(content[:33] + chunk + content[-12:]) is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])

@@ -76,6 +76,23 @@ def test_a_sample_follows_from_its_seed_alone(shard_folder: Path) -> None:
     assert not torch.equal(a.hole_mask, other.hole_mask)
 
 
+@pytest.mark.parametrize("seed", [0, 77, 2**64 - 1])
+def test_the_stream_of_a_seed_is_philox_from_its_start(shard_folder: Path, seed: int) -> None:
+    drawn: list[np.ndarray] = []
+
+    def remember(rng: np.random.Generator) -> Pixels:
+        # An odd number of 32 bits first, of which a generator keeps the other half for the next.
+        drawn.append(np.concatenate([rng.integers(0, 2**32, 3, np.uint32), rng.normal(size=5)]))
+        return np.zeros((24, 30), np.uint8)
+
+    dataset = ShardDataset(open_index(shard_folder).of_split("val"), _whole, remember)
+    for each in (5, seed):
+        dataset[SampleRequest(0, each)]
+    fresh = np.random.Generator(np.random.Philox(key=seed))
+    expected = np.concatenate([fresh.integers(0, 2**32, 3, np.uint32), fresh.normal(size=5)])
+    np.testing.assert_array_equal(drawn[-1], expected)
+
+
 def test_an_unlabelled_sample_is_all_ignore(shard_folder: Path) -> None:
     table = open_index(shard_folder).of_split("val")
     table.label_spans[:] = 0
@@ -105,7 +122,7 @@ def test_scanning_the_tars_gives_the_table_of_the_index(shard_folder: Path) -> N
 def test_a_bare_machine_reads_shards_without_the_platform(shard_folder: Path) -> None:
     script = f"""
 import sys
-for name in ("pyarrow", "simplejpeg", "webdataset", "pydantic", "yaml", "rich", "cv2", "ray", "mlflow"):
+for name in ("pyarrow", "simplejpeg", "zlib_ng", "webdataset", "pydantic", "yaml", "rich", "cv2", "ray", "mlflow"):
     sys.modules[name] = None
 from pathlib import Path
 from pipelines.shards.loader import evaluation_batches
@@ -245,7 +262,7 @@ def test_memory_that_is_used_again_holds_the_same_batches_until_the_next_but_one
 
 def test_samples_that_do_not_fit_the_kept_memory_are_an_error_of_the_program(shard_folder: Path) -> None:
     dataset = _training(shard_folder)
-    with pytest.raises(ValueError, match=r"samples of .* for memory of"):
+    with pytest.raises(ValueError, match=r"a sample of .* for memory of"):
         next(training_batches(dataset, GlobalBatchSampler(7, 4, seed=1), crop=24))
 
 
