@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -180,7 +180,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def _flat(row: IndexRow) -> dict[str, object]:
-    values = asdict(row) | {"num_classes": row.num_classes}
+    # Not asdict, which copies every value of every row: a tenth of what a picture takes to be decoded.
+    values = vars(row) | {"num_classes": row.num_classes}
     for member in ("image", "label", "meta"):
         span: Span = values.pop(member)
         values |= {f"{member}_offset": span.offset, f"{member}_size": span.size}

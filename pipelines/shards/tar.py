@@ -28,7 +28,17 @@ class ShardWriter:
 
     def add(self, key: str, members: Sequence[tuple[str, bytes]]) -> list[Span]:
         """Append a sample's members, given as (suffix, content), and say where each lies."""
-        return [self._add(f"{key}.{suffix}", content) for suffix, content in members]
+        spans: list[Span] = []
+        pieces: list[bytes] = []
+        end = self._size
+        for suffix, content in members:
+            header = _header(f"{key}.{suffix}", len(content))
+            padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+            spans.append(Span(end + len(header), len(content)))
+            pieces += [header, content, padding]
+            end += len(header) + len(content) + len(padding)
+        self._write(b"".join(pieces))
+        return spans
 
     @property
     def size(self) -> int:
@@ -55,17 +65,33 @@ class ShardWriter:
             finally:
                 self._file.close()
 
-    def _add(self, name: str, content: bytes) -> Span:
-        member = tarfile.TarInfo(name)
-        member.size, member.mode = len(content), 0o644
-        self._write(member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict"))
-        offset = self._size
-        self._write(content)
-        self._write(b"\0" * (-len(content) % tarfile.BLOCKSIZE))
-        return Span(offset, len(content))
-
     def _write(self, content: bytes) -> None:
         with writing(self._path):
             self._file.write(content)
         self._digest.update(content)
         self._size += len(content)
+
+
+def _header(name: str, size: int) -> bytes:
+    """What tarfile writes before a member."""
+    if not name.isascii() or len(name) > tarfile.LENGTH_NAME or size > _LARGEST_PLAIN:
+        return _header_by_tarfile(name, size)
+    header = bytearray(_PLAIN)
+    header[: len(name)] = name.encode()
+    header[_SIZE] = b"%011o" % size
+    header[_CHECKSUM] = b"%06o\0" % sum(header)
+    return bytes(header)
+
+
+def _header_by_tarfile(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+# Fields of a header; its checksum is taken with spaces in the place of the checksum. Of most members only name and size
+# differ, and setting these takes a fifth of the time of a header from the beginning.
+_SIZE, _CHECKSUM = slice(124, 135), slice(148, 155)
+_LARGEST_PLAIN = 8**11 - 1
+_PLAIN = bytearray(_header_by_tarfile("", 0))
+_PLAIN[_CHECKSUM] = b" " * 7
