@@ -37,7 +37,7 @@ from pipelines.report.tables import costs, headline, headroom
 REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
-STEPS = {"base_net": 1300, "sg_net": 1100, "sge_net": 920, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
+STEPS = {"base_net": 1150, "sg_net": 1100, "sge_net": 920, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
 FROM_GREY_STEPS = 660
 """Of batch 8: what half an hour of a core of an AMD EPYC of the third generation holds in float32, a second training
 on the other core. With a critic, SGE-Net loses a quarter of its rate."""

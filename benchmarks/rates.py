@@ -39,9 +39,10 @@ def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, ove
         work: a function of a module's top level, which gives the number of pictures it did.
     """
     started, timed_work = time.time(), partial(_timed, work)
-    # A parallel_map with one worker would not go to the cluster.
+    # A parallel_map with one worker would not go to the cluster. How much is under way follows from its cores, as in
+    # the stages: with as many pieces as workers, one would wait for the other's piece.
     done = (
-        list(map_on_ray(timed_work, items, workers, Path()))
+        list(map_on_ray(timed_work, items, None, Path()))
         if over_ray
         else list(parallel_map(timed_work, items, workers))
     )
