@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +82,13 @@ def load_released(folder: Path) -> Released:
 def write_network(folder: Path, network: nn.Module, content: Mapping[str, Any]) -> None:
     """Write a network's state and what describes it into ``folder`` (made if absent), the description last."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, partial)
-    partial.replace(folder / WEIGHTS)
-    partial = folder / f"{DESCRIPTION}.partial"
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / DESCRIPTION)
+    weights, description = folder / f"{WEIGHTS}.partial", folder / f"{DESCRIPTION}.partial"
+    description.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, weights)
+    # safetensors writes for its owner alone, and who serves a model is often not who trained it.
+    shutil.copymode(description, weights)
+    weights.replace(folder / WEIGHTS)
+    description.replace(folder / DESCRIPTION)
 
 
 def described_labels(content: Mapping[str, Any]) -> LabelSpace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def test_a_network_in_channels_last_is_written_as_any_other(folder: Path, tmp_pa
     save_released(tmp_path / "again", "sge_net", generator, RECIPE, LABELS)
     for name in ("model.safetensors", "model.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_both_files_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    generator = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES)
+    before = os.umask(0o027)
+    try:
+        save_released(tmp_path / "model", "sge_net", generator, RECIPE, LABELS)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()} == {0o640}
 
 
 def test_two_plain_files_are_written_and_nothing_else(folder: Path) -> None:
