@@ -38,12 +38,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
 STEPS = {"base_net": 1150, "sg_net": 1100, "sge_net": 920, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
-FROM_GREY_STEPS = 660
 """Of batch 8: what half an hour of a core of an AMD EPYC of the third generation holds in float32, a second training
-on the other core. With a critic, SGE-Net loses a quarter of its rate."""
-
-FROM_GREY_LOSSES = {"psnr": 0.0, "adversarial": 0.005}
-"""What the recipes for photographs had before they started from the membrane."""
+on the other core."""
 
 FLOORS = ("mean_colour", "telea", "membrane")
 _SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
@@ -57,22 +53,20 @@ class Training:
     Attributes:
         method: its name.
         seed: of weights, order and holes.
-        from_grey: start from grey as the paper does, with a critic and without PSNR as a term; else as the recipe says.
     """
 
     method: str
     seed: int = 1
-    from_grey: bool = False
 
     @property
     def name(self) -> str:
         """In folders and on the command line."""
-        return f"{self.method}-{self.seed}" + ("-grey" if self.from_grey else "")
+        return f"{self.method}-{self.seed}"
 
     @property
     def remark(self) -> str:
         """What its row says beside the method's title."""
-        return ", from grey, with a critic" if self.from_grey else f", seed {self.seed}" if self.seed > 1 else ""
+        return f", seed {self.seed}" if self.seed > 1 else ""
 
 
 _TWICE = [Training("sg_net"), Training("sg_net", seed=2), Training("sge_net"), Training("sge_net", seed=2)]
@@ -80,7 +74,6 @@ TRAININGS = {
     "outdoor_mix": [
         Training("base_net"),
         *_TWICE,
-        Training("sge_net", from_grey=True),
         Training("gated_conv"),
         Training("edge_connect"),
         Training("spg_net"),
@@ -190,13 +183,8 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
     settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"datasets": list(TRAININGS), "methods": list(STEPS), "run": {"workers": 0, "cpus_per_worker": 1}}
     settings = _with_absolute_paths(settings)
-    recipe = settings["recipes"][dataset]
     steps = STEPS[training.method]
-    if training.from_grey:
-        steps = FROM_GREY_STEPS
-        recipe["network"]["start"] = "grey"
-        recipe["losses"] |= FROM_GREY_LOSSES
-    recipe["training"] |= {"steps": steps, "validate_every": steps // 3, "seed": training.seed}
+    settings["recipes"][dataset]["training"] |= {"steps": steps, "validate_every": steps // 3, "seed": training.seed}
     (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return place
 
