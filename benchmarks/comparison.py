@@ -2,10 +2,9 @@
 `python benchmarks/comparison.py run FOLDER [outdoor_mix/sge_net-1 …] [--at-once 2]`, then
 `python benchmarks/comparison.py tables [--dataset outdoor_mix]`.
 
-A training is a method, a seed and a dataset of params.yaml, whose recipe it has but for its steps: as many as half an
-hour of one core holds (`STEPS`), so that a comparison can be made over several days and machines. Two at a time, with
-a core each, use two cores best. Everything is resumable: a training that was interrupted goes on when `run` is called
-with the same folder again, one that is kept is not done again.
+A training is a method, a seed and a dataset of params.yaml, whose recipe it has but for its budget, which is time on
+one core (`BUDGET`). Two at a time, with a core each, use two cores best. Everything is resumable: a training that was
+interrupted goes on when `run` is called with the same folder again, one that is kept is not done again.
 
 What is kept, below `benchmarks/results/comparison`, are scores, never pictures or weights: the tables can be drawn
 from them anywhere, with intervals over pictures and tests between methods.
@@ -37,9 +36,10 @@ from pipelines.report.tables import Table, costs, headline, headroom
 REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
-STEPS = {"base_net": 1150, "sg_net": 1100, "sge_net": 920, "gated_conv": 600, "edge_connect": 270, "spg_net": 475}
-"""Of batch 8: what half an hour of a core of an AMD EPYC of the third generation holds in float32, a second training
-on the other core."""
+METHODS = ("base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net")
+BUDGET = {"budget": "wall_clock", "seconds": 2100.0, "validate_every": 250, "precision": "float32"}
+"""What a training has: 35 minutes of a core. In float32 everywhere, so that processors with and without bfloat16 do the
+same arithmetic."""
 
 FLOORS = ("mean_colour", "telea", "membrane")
 _SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
@@ -181,10 +181,9 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
     if not (place / "data").exists():
         (place / "data").symlink_to("../data")
     settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {"datasets": list(TRAININGS), "methods": list(STEPS), "run": {"workers": 0, "cpus_per_worker": 1}}
+    settings |= {"datasets": list(TRAININGS), "methods": list(METHODS), "run": {"workers": 0, "cpus_per_worker": 1}}
     settings = _with_absolute_paths(settings)
-    steps = STEPS[training.method]
-    settings["recipes"][dataset]["training"] |= {"steps": steps, "validate_every": steps // 3, "seed": training.seed}
+    settings["recipes"][dataset]["training"] |= BUDGET | {"seed": training.seed}
     (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return place
 
