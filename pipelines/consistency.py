@@ -336,9 +336,10 @@ def _spg_net_checks(settings: SPGNetSettings) -> list[Check]:
 
 def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[str]:
     problems = []
-    if recipe.network.context == "channel_fc" and recipe.network.image_size != crop:
+    if recipe.network.image_size != crop:
         problems.append(
-            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}) for context: channel_fc"
+            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}): the model fills pictures at "
+            "the size that it was trained on"
         )
     if recipe.losses.adversarial > 0:
         problems += _critic_problems("critic", recipe.critic, crop)

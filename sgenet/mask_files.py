@@ -127,5 +127,11 @@ def _read_grey(path: Path) -> Mask:
         raise DataError(f"{path} is transparent; save the mask in opaque black and white")
     if upright.mode.startswith("I"):
         # 16-bit greys, which Pillow would clip at 255 on conversion.
-        return np.minimum(np.asarray(upright).astype(np.int64) // 257, 255).astype(np.uint8)
+        levels = np.asarray(upright).astype(np.int64).clip(0, 65535)
+        if 0 < levels.max() < 128 * 257:
+            raise DataError(
+                f"{path} has no white pixels, its brightest value is {levels.max()} of 65535; save the mask with "
+                "values 0 and 65535, or with 8 bits"
+            )
+        return (levels // 257).astype(np.uint8)
     return np.asarray(upright.convert("L"))

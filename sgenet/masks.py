@@ -101,7 +101,11 @@ _LAMA_KINDS = {
 
 
 def lama_hole(rng: np.random.Generator, height: int, width: int, kind: Literal["thin", "medium", "thick"]) -> Mask:
-    """LaMa's holes (Suvorov et al. 2022): polygonal strokes, or boxes in 3 of 10 draws of medium and thick."""
+    """After LaMa's holes (Suvorov et al. 2022): polygonal strokes, or boxes in 3 of 10 draws of medium and thick.
+
+    Widths, steps and sides are LaMa's; that shares and numbers are even, directions uniform and a stroke of one width
+    is *ours*.
+    """
     shape = _LAMA_KINDS[kind]
     scale = _scale(height, width)
     if rng.random() < shape.box_probability:

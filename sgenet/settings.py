@@ -95,7 +95,7 @@ class NetworkSettings:
         tau: the rule of Eq. 4.
         start: what the encoder sees in the hole: ``grey`` (0), as in the paper, or ``membrane`` (*ours*): the
             smoothest surface through the known pixels, and every Ŷ^l is that surface plus what the network draws.
-        image_size: side of the training crop; only ``channel_fc`` depends on it.
+        image_size: side of the training crop, which a released model works at; ``channel_fc`` is made for it alone.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT

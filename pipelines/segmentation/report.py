@@ -98,7 +98,7 @@ def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
 
 
 def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, shards: Path, split: str) -> None:
-    """Write ``report.json``, ``confusion.csv`` (rows: true classes) and ``pictures.png``."""
+    """Write ``report.json``, ``confusion.csv`` (rows: true classes, columns: predicted ones) and ``pictures.png``."""
     names = place.label_space.names
     content = {
         "split": split,
@@ -131,7 +131,7 @@ def finite(values: dict[str, float]) -> dict[str, float | None]:
 def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", *names])
+    writer.writerow(["label", *names, "(none of them)"])
     for name, row in zip(names, scores.confusion.tolist(), strict=True):
         writer.writerow([name, *row])
     return text.getvalue()

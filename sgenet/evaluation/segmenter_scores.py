@@ -21,9 +21,9 @@ class SegmenterScores:
         threshold: pixels whose most probable class has a lower probability are not trusted.
 
     Attributes:
-        confusion: (C, C) int64 counts by true class (row) and predicted class (column), of all labelled pixels that
-            were given a class.
-        trusted: the same of those that are trusted, which are what automatic labels consist of.
+        confusion: (C, C + 1) int64 counts by true class (row) and predicted class (column, the last one *none of
+            them*), of all labelled pixels.
+        trusted: (C, C) of those that were given a class and are trusted, which are what automatic labels consist of.
         calibration: confidence against accuracy.
         num_labelled: pixels that people labelled.
         num_pictures: how many pictures.
@@ -32,8 +32,8 @@ class SegmenterScores:
     def __init__(self, num_classes: int, threshold: float = 0.0) -> None:
         self.num_classes = num_classes
         self.threshold = threshold
-        self.confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self.trusted = torch.zeros_like(self.confusion)
+        self.confusion = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
+        self.trusted = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         self.calibration = Calibration()
         self.num_labelled = 0
         self.num_pictures = 0
@@ -48,7 +48,8 @@ class SegmenterScores:
         confidence, predicted = probabilities.float().max(dim=1)
         label = label.to(predicted.device, torch.int64)
         given = predicted < self.num_classes
-        self.confusion += confusion_matrix(predicted, label, self.num_classes, given).cpu()
+        with_none = confusion_matrix(predicted, label, self.num_classes + 1)
+        self.confusion += with_none[: self.num_classes].cpu()
         sure = given & (confidence >= self.threshold)
         self.trusted += confusion_matrix(predicted, label, self.num_classes, sure).cpu()
         self.calibration.update(confidence, predicted, label)
@@ -101,4 +102,5 @@ class SegmenterScores:
     def class_ious(self) -> list[float]:
         """Intersection over union of each class; NaN for one that neither was labelled nor predicted."""
         right = self.confusion.diagonal().to(torch.float64)
-        return (right / (self.confusion.sum(dim=0) + self.confusion.sum(dim=1) - right)).tolist()
+        predicted = self.confusion.sum(dim=0)[: self.num_classes]
+        return (right / (predicted + self.confusion.sum(dim=1) - right)).tolist()

@@ -102,7 +102,16 @@ def _as_array(picture: Image.Image) -> npt.NDArray[np.uint8]:
     """Grey levels (H, W)."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         # Pillow would clip these at 255 on conversion.
-        return np.clip(np.asarray(picture).astype(np.int64) // _SIXTEEN_TO_EIGHT_BITS, 0, 255).astype(np.uint8)
+        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        brightest = levels.max(initial=0)
+        if brightest <= 1:
+            return levels.astype(np.uint8)
+        if brightest < _WHITE * _SIXTEEN_TO_EIGHT_BITS:
+            raise DataError(
+                f"the hole mask has no white pixels, its brightest value is {brightest} of 65535; draw it with the "
+                "values 0 and 65535, or save it with 8 bits"
+            )
+        return (levels // _SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
     if picture.mode not in _EIGHT_BIT_MODES:
         raise DataError(f"the hole mask has the pixel format {picture.mode}; save it as black and white")
     if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):

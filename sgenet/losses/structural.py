@@ -8,7 +8,7 @@ from torch import Tensor
 
 _WINDOW = 11
 _SIGMA = 1.5
-# Pictures lie in [-1, 1], a range of 2: the constants of Wang et al. 2004 for that range.
+# The constants of Wang et al. 2004 for intensities from 0 to 2.
 _C1 = (0.01 * 2) ** 2
 _C2 = (0.03 * 2) ** 2
 
@@ -21,8 +21,9 @@ def structural_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor) -> Ten
         predicted: Ŷ^0, of the same shape; only what lies in the hole counts.
         hole_mask: (B, 1, H, W), 1 = missing.
     """
-    x = target.float()
-    y = torch.where(hole_mask > 0.5, predicted.float(), x)
+    # SSIM is of intensities from 0 up: around a grey of 0, the luminances' product would change its sign.
+    x = target.float() + 1
+    y = torch.where(hole_mask > 0.5, predicted.float() + 1, x)
     mean_x, mean_y, xx, yy, xy = _blur(torch.cat((x, y, x * x, y * y, x * y), dim=1)).chunk(5, dim=1)
     variance_x, variance_y = xx - mean_x.square(), yy - mean_y.square()
     covariance = xy - mean_x * mean_y

@@ -11,13 +11,16 @@ import torch
 def make_deterministic(device: torch.device) -> None:
     """Ask for deterministic kernels, to the bit on one machine.
 
+    EdgeConnect and SPG-Net pad by reflection, whose backward pass on CUDA adds in any order: there they repeat up to
+    rounding.
+
     On a GPU the cuBLAS workspace must be fixed before CUDA starts: set
     ``CUBLAS_WORKSPACE_CONFIG=:4096:8`` in the environment of the process.
     """
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":
-        # Some kernels have no deterministic backward on CUDA (reflection padding): warn, rather than refuse to train.
+        # Warn of kernels without a deterministic backward pass, rather than refuse to train.
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 

@@ -94,7 +94,7 @@ def test_a_segmenter_is_released_with_its_report_and_a_rerun_is_the_same(
     assert report["scores"]["pixel_accuracy"] == pytest.approx(right / total, abs=1e-3)
     with (folder / "confusion.csv").open() as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["label", "left", "right", "square"]
+    assert rows[0] == ["label", "left", "right", "square", "(none of them)"]
     assert np.trace(np.array([row[1:] for row in rows[1:]], int)) == pytest.approx(right, abs=0.001 * total)
 
     run = tracking.get_run(manifest.run_id or "")

@@ -98,8 +98,8 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
             "training.budget: input should be",
         ),
         (
-            lambda raw: raw["recipes"]["camvid"]["network"].update(context="channel_fc", image_size=64),
-            "image_size (64)",
+            lambda raw: raw["recipes"]["camvid"]["network"].update(image_size=64),
+            "network.image_size (64) must be the crop (128)",
         ),
         (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need pictures of"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(seed=-1), "mixed_scenes has seed: -1"),

@@ -189,3 +189,11 @@ def test_a_file_that_is_cut_off_is_refused_in_a_sentence():
 def test_a_16_bit_mask_is_cut_at_half_its_range(mode):
     deep = np.where(HOLE, 33000, 32000).astype(np.uint16 if mode == "I;16" else np.int32)
     np.testing.assert_array_equal(inpaint(noise(*SIZE, 3), Image.fromarray(deep)).hole, HOLE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_a_deep_mask_of_0_and_1_is_taken_and_one_of_0_and_255_is_refused(dtype):
+    picture = noise(*SIZE, 3)
+    np.testing.assert_array_equal(inpaint(picture, Image.fromarray(HOLE.astype(dtype))).hole, HOLE)
+    with pytest.raises(DataError, match="no white pixels, its brightest value is 255 of 65535"):
+        inpaint(picture, Image.fromarray(HOLE.astype(dtype) * 255))

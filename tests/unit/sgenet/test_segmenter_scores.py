@@ -21,7 +21,7 @@ def test_scores_by_hand() -> None:
     scores = SegmenterScores(num_classes=2, threshold=0.7)
     seen = probabilities((0.9, 0.1), (0.6, 0.4), (0.2, 0.8), (0.75, 0.25), (0.5, 0.5))
     scores.update(seen, torch.tensor([[[0, 1, 1, 1, 255]]]))
-    assert scores.confusion.tolist() == [[1, 0], [2, 1]]
+    assert scores.confusion.tolist() == [[1, 0, 0], [2, 1, 0]]
     assert scores.trusted.tolist() == [[1, 0], [1, 1]]
     assert scores.class_ious() == pytest.approx([1 / 3, 1 / 3])
     assert scores.summary() == {
@@ -37,8 +37,10 @@ def test_scores_by_hand() -> None:
 def test_a_pixel_given_none_of_the_classes_is_not_trusted_and_not_forgotten() -> None:
     scores = SegmenterScores(num_classes=2)
     scores.update(probabilities((0.1, 0.1, 0.8), (0.9, 0.0, 0.1)), torch.tensor([[[0, 0]]]))
-    assert scores.confusion.tolist() == [[1, 0], [0, 0]]
+    assert scores.confusion.tolist() == [[1, 0, 1], [0, 0, 0]]
     assert scores.summary()["trusted_share"] == pytest.approx(0.5)
+    assert scores.summary()["miou"] == scores.summary()["pixel_accuracy"] == pytest.approx(0.5)
+    assert scores.class_ious()[0] == pytest.approx(0.5)
 
 
 def test_blocks_of_pictures_add_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
@@ -18,23 +19,32 @@ def _pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return target, predicted, hole_mask
 
 
+def _grey_levels(picture: torch.Tensor) -> np.ndarray:
+    return ((picture.permute(1, 2, 0).double() + 1) * 127.5).numpy()
+
+
 def test_it_is_one_minus_the_ssim_of_the_inpainted_picture() -> None:
     target, predicted, hole_mask = _pictures()
     inpainted = torch.where(hole_mask > 0, predicted, target)
     expected = [
         1
         - structural_similarity(
-            one.permute(1, 2, 0).double().numpy(),
-            other.permute(1, 2, 0).double().numpy(),
+            _grey_levels(one),
+            _grey_levels(other),
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
-            data_range=2.0,
+            data_range=255.0,
             channel_axis=2,
         )
         for one, other in zip(target, inpainted, strict=True)
     ]
     assert float(structural_loss(target, predicted, hole_mask)) == pytest.approx(sum(expected) / 2, abs=1e-5)
+
+
+def test_a_small_error_around_mid_grey_is_small() -> None:
+    target, hole_mask = torch.full((1, 3, 16, 16), 0.05), torch.ones(1, 1, 16, 16)
+    assert float(structural_loss(target, -target, hole_mask)) < 0.01
 
 
 def test_only_the_hole_is_trained() -> None:
