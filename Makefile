@@ -54,7 +54,7 @@ ui: install      ## the MLflow UI over the embedded store
 app: install     ## the web page: mark a hole, fill it, edit the segmentation
 	python -m pipelines app
 
-bench: install   ## how fast the parts are on this machine, beside peers and limits (40 minutes)
+bench: install   ## how fast the parts are on this machine, beside peers and limits (23 to 40 minutes)
 	python benchmarks/methods_table.py
 	python benchmarks/mixed_scenes.py
 	python benchmarks/preparing.py
