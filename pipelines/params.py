@@ -253,7 +253,7 @@ class SearchSettings(_Strict):
 
     Attributes:
         run: what ``dvc repro`` searches for; nothing by default, as a search takes many trainings.
-        trials: how many are tried; the first one is the recipe as it stands.
+        trials: how many are tried; the first one is the recipe as it stands, where its values lie within the bounds.
         steps: of a trial that is not stopped; schedules of the recipe are stretched over them.
         report_every: steps between two judgements of a trial, each on the validation pictures.
         grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
@@ -261,7 +261,7 @@ class SearchSettings(_Strict):
         metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and
             adversarial losses cost PSNR.
         seed: of the search.
-        lambda_p, lambda_alpha, lambda_s: bounds, drawn logarithmically.
+        lambda_p, lambda_alpha, lambda_s: bounds, drawn logarithmically; one that is 0 in the recipe stays 0.
         tau: bounds of each scale's ratio, for ``sge_net``.
     """
 

@@ -9,13 +9,15 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipelines.evaluation.files import check_same_weights
 from pipelines.evaluation.pictures import FIGURES_FOLDER
 from pipelines.files import sha256_of_file, write_atomically
-from pipelines.layout import RunPaths
+from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import Settings
-from pipelines.report.collect import DatasetResults, MethodResult, collect
+from pipelines.report.collect import DatasetResults, MethodResult, collect_dataset
 from pipelines.report.formats import to_markdown
 from pipelines.report.tables import headline
+from pipelines.shards.manifest import read_manifest
 from sgenet.errors import CheckpointError
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -37,8 +39,9 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
         output: folder; the card is written last.
 
     Raises:
-        CheckpointError: the model is not trained or evaluated yet, or larger than :data:`MOST_BYTES`.
-        DataError: scores of the dataset's methods do not belong together.
+        CheckpointError: the model is not trained or evaluated yet, its scores are of other weights, or it is larger
+            than :data:`MOST_BYTES`.
+        DataError: scores of the dataset's methods do not belong together, or its shards are unfinished.
     """
     paths = RunPaths(dataset, method)
     for path in (paths.model / "model.safetensors", paths.model / "training.json", paths.evaluation / "metrics.json"):
@@ -50,7 +53,7 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
             f"{weights} has {weights.stat().st_size / 2**20:.1f} MiB, but a shipped model may have "
             f"{MOST_BYTES >> 20}; train one with smaller network.widths"
         )
-    results = next(result for result in collect(settings) if result.name == dataset)
+    results = collect_dataset(settings, dataset)
     card = render_card(results, method, params, weights)
     for name in _FILES:
         write_atomically(output / name, (paths.model / name).read_bytes())
@@ -64,6 +67,7 @@ def render_card(results: DatasetResults, method: str, params: Path, weights: Pat
     result = results.method(method)
     assert result is not None, "the caller has checked that the method was evaluated"
     assert result.training is not None
+    check_same_weights(result.folder, result.summary.get("weights_sha256"), weights)
     environment = Environment(
         loader=PackageLoader("pipelines"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -78,7 +82,8 @@ def render_card(results: DatasetResults, method: str, params: Path, weights: Pat
         size_mib=weights.stat().st_size / 2**20,
         sha256=sha256_of_file(weights),
         classes=_classes(result),
-        splits={"train": recipe["data"][results.name]["sources"][0]["train"], "val": result.metrics[results.sets[0]]},
+        num_training_pictures=read_manifest(DatasetPaths(results.name).shards).splits["train"].written,
+        num_scored_pictures=int(result.metrics[results.sets[0]]["num_pictures"]),
         tables=[to_markdown(headline(results, name)) for name in results.sets],
     )
 

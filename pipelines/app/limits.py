@@ -13,8 +13,7 @@ class Limits:
         pixels: in a picture.
         file_bytes: in an uploaded file.
         request_bytes: in any other request: a layer that was painted.
-        at_once: fillings that run at the same time.
-        waiting: fillings that wait for their turn; more are refused.
+        waiting: fillings that wait for their turn, as one runs at a time; more are refused.
         sessions: visitors whose picture is kept; the one idle for the longest is forgotten first.
         models: networks held in memory.
     """
@@ -22,7 +21,6 @@ class Limits:
     pixels: int = 4 * 1024 * 1024
     file_bytes: int = 20 * 1024 * 1024
     request_bytes: int = 8 * 1024 * 1024
-    at_once: int = 1
     waiting: int = 8
     sessions: int = 32
     models: int = 3

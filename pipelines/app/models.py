@@ -13,11 +13,15 @@ from pipelines.report.collect import TITLES
 from pipelines.torch_thread import in_torch_thread
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainter
+from sgenet.methods.release import WEIGHTS
 
 if TYPE_CHECKING:
     from pipelines.model_source import ModelSource
 
 logger = logging.getLogger(__name__)
+
+_Stamp = tuple[int, int] | None
+"""Time of the last change (ns) and size (bytes) of a weights file; None where there is none."""
 
 
 class ModelShelf:
@@ -37,7 +41,7 @@ class ModelShelf:
     ) -> None:
         self._find, self._load, self._most_loaded = find, load, most_loaded
         self._sources: dict[str, ModelSource] = {}
-        self._loaded: OrderedDict[Path, Inpainter] = OrderedDict()
+        self._loaded: OrderedDict[Path, tuple[_Stamp, Inpainter]] = OrderedDict()
         self._lock = threading.Lock()
 
     def refresh(self) -> list[str]:
@@ -74,12 +78,22 @@ class ModelShelf:
             raise UserError(f"the model {title} is no longer there; reload the page and choose another")
         # Loading inside the lock: two visitors who choose the same model wait for one load.
         with self._lock:
-            if source.folder not in self._loaded:
-                self._loaded[source.folder] = in_torch_thread(self._load, source.folder)
+            stamp = _stamp(source.folder)
+            if source.folder not in self._loaded or self._loaded[source.folder][0] != stamp:
+                self._loaded[source.folder] = stamp, in_torch_thread(self._load, source.folder)
             self._loaded.move_to_end(source.folder)
             while len(self._loaded) > self._most_loaded:
                 self._loaded.popitem(last=False)
-            return self._loaded[source.folder]
+            return self._loaded[source.folder][1]
+
+
+def _stamp(folder: Path) -> _Stamp:
+    """What changes when a model is trained anew into the same folder."""
+    try:
+        found = (folder / WEIGHTS).stat()
+    except OSError:
+        return None  # what is wrong with it, its loading says
+    return found.st_mtime_ns, found.st_size
 
 
 def model_title(source: ModelSource) -> str:

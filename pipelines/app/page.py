@@ -96,7 +96,7 @@ def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS)
     ) as page:
         controls = _lay_out(shelf, limits)
-        _connect(page, controls, Actions(shelf, limits), shelf, limits)
+        _connect(page, controls, Actions(shelf, limits), shelf)
     return page
 
 
@@ -184,7 +184,7 @@ def _choosers(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.Dropdown]:
     return model, second
 
 
-def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: ModelShelf, limits: Limits) -> None:
+def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: ModelShelf) -> None:
     def pick(event: gr.EventData) -> list[Any]:
         return _updates(actions.open_example(event._data.get("number")))
 
@@ -204,12 +204,8 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
     def listen(trigger: Callable[..., Any], act: Callable[..., Any], inputs: list[Any], **how: Any) -> Any:
         return trigger(act, inputs, controls.outputs, api_visibility="private", **how)
 
-    # The network uses every core: more fillings at once make each slower, and none is finished sooner.
-    network = {
-        "concurrency_id": "network",
-        "concurrency_limit": limits.at_once,
-        "show_progress_on": controls.results,
-    }
+    # One at a time: all run in one thread, and the network uses every core.
+    network = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress_on": controls.results}
     # What takes no time does not wait in line behind what does.
     listen(controls.examples.click, pick, [], queue=False, show_progress="hidden")
     listen(controls.upload.upload, open_file, [controls.upload], show_progress_on=controls.hole)

@@ -25,18 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-megapixels", type=float, default=4.2, help="largest picture (default: 4.2)")
     parser.add_argument("--max-mebibytes", type=int, default=20, help="largest file (default: 20)")
-    parser.add_argument("--at-once", type=int, default=1, help="fillings that run at the same time (default: 1)")
 
 
 def execute(options: argparse.Namespace) -> None:
     """See :func:`run`."""
     from pipelines.app.limits import Limits
 
-    limits = Limits(
-        pixels=round(options.max_megapixels * 1e6),
-        file_bytes=options.max_mebibytes * 2**20,
-        at_once=options.at_once,
-    )
+    limits = Limits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     run(options.host, options.port, options.model, limits)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.commands.common import add_params
+from pipelines.commands.common import add_params, check_dataset
 
 HELP = "Copy a trained and evaluated model, with its card, to where the package ships one."
 
@@ -19,10 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`pipelines.shipping.ship`."""
+    """See :func:`pipelines.shipping.ship`.
+
+    Raises:
+        UserError: the dataset is none of the settings', or the model cannot be shipped.
+    """
     from pipelines.params import load
     from pipelines.shipping import SHIPPED, ship
 
-    output = options.output or SHIPPED
-    ship(load(options.params), options.dataset, options.method, options.params, output)
+    settings, output = load(options.params), options.output or SHIPPED
+    check_dataset(settings, options.dataset)
+    ship(settings, options.dataset, options.method, options.params, output)
     print(f"{output}: model and card written; commit them to ship them")

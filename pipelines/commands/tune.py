@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params, check_dataset
 from pipelines.layout import DatasetPaths, SearchPaths
 from pipelines.params import Settings, load
-from sgenet.errors import UserError
+from sgenet.errors import SettingsError, UserError
 
 if TYPE_CHECKING:
     from pipelines.search.outcome import Outcome
@@ -62,12 +62,13 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     """
     from pipelines.distributed.loopback import keep_to_loopback
     from pipelines.search.outcome import judge, write_outcome
+    from pipelines.search.space import outside_bounds
     from pipelines.tracking.runs import logical_run
 
     paths, output = DatasetPaths(dataset), SearchPaths(dataset, method).root
-    plan, no_perceptual = _plan(settings, dataset, method, paths)
-    if no_perceptual is not None:
-        print(no_perceptual)
+    plan, left_out = _plan(settings, dataset, method, paths)
+    for sentence in filter(None, (*left_out.values(), outside_bounds(plan.job.recipe, plan.searched))):
+        print(sentence)
     keep_to_loopback()
     with logical_run(
         dataset,
@@ -78,7 +79,7 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
         inputs=_inputs(settings, paths),
     ) as logger:
         trials = _search(plan, logger)
-        outcome = judge(plan, trials, perceptual=no_perceptual is None)
+        outcome = judge(plan, trials, perceptual="lambda_p" not in left_out)
         write_outcome(output, plan, trials, outcome, params)
         shares = {f"importance/{name}": share for name, share in outcome.shares.items()}
         logger.results({f"search/{plan.settings.metric}": outcome.best.curve[-1][1], **shares}, outcome.best.step)
@@ -86,19 +87,22 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     _show(plan, outcome, output, params)
 
 
-def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) -> tuple[SearchPlan, str | None]:
-    """What is searched, and why λ_p is not, where it is not."""
+def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) -> tuple[SearchPlan, dict[str, str]]:
+    """What is searched; and which λ are not, each with why."""
     from pipelines.search.plan import plan_search, search_recipe
-    from pipelines.search.space import dimensions, without_perceptual
+    from pipelines.search.space import dimensions, not_searched
     from pipelines.stages import train as stage
     from pipelines.storage import join
     from pipelines.training.inputs import publish_inputs
 
     searched = dimensions(settings.search, method)
     recipe = search_recipe(settings.recipes[dataset], settings.search)
-    no_perceptual = without_perceptual(recipe)
-    if no_perceptual is not None:
-        searched = tuple(dimension for dimension in searched if dimension.name != "lambda_p")
+    left_out = not_searched(recipe)
+    searched = tuple(dimension for dimension in searched if dimension.name not in left_out)
+    if not searched:
+        reasons = "; ".join(left_out.values())
+        raise SettingsError([f"recipes.{dataset} leaves nothing to search for {method} ({reasons}); turn a term on"])
+    if "lambda_p" in left_out:
         recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
     trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
     labels = settings.labels_of(dataset).automatic(paths.labels)
@@ -109,7 +113,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     if remote:
         job = publish_inputs(job, settings.storage)
     plan = plan_search(job, searched, settings.search, settings.run, join(storage, "searches"))
-    return plan, no_perceptual
+    return plan, left_out
 
 
 def _search(plan: SearchPlan, logger: RunLogger) -> list[Trial]:

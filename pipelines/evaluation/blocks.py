@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.device import check_device
 from pipelines.evaluation.networks import WeightFiles, load_networks
 from pipelines.evaluation.walk import Fill, Segment, SetScores, floor_fill, model_fill, score_split
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
@@ -116,7 +117,9 @@ def load_model_fill(
 
     Raises:
         CheckpointError: the folder holds no released model.
+        SettingsError: a GPU is asked for and whoever scores has none.
     """
+    check_device(device)
     place = torch.device(device)
     make_deterministic(place)
     return model_fill(_released(model, weights_sha256), place, guided_by_truth, segment)

@@ -34,6 +34,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.walk import SetScores
+from pipelines.files import sha256_of_file
+from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
@@ -107,6 +109,23 @@ def write_scores(
     )
     (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
     return metrics
+
+
+def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:
+    """Scores may only be told of the weights that they were taken with.
+
+    Args:
+        evaluation: folder that the stage ``evaluate`` wrote.
+        evaluated: ``weights_sha256`` of its ``evaluation.json``.
+        weights: the file of a released model.
+
+    Raises:
+        CheckpointError: there are no weights, or they are others.
+    """
+    if not weights.exists():
+        raise CheckpointError(f"{weights} does not exist; run the train stage again")
+    if sha256_of_file(weights) != evaluated:
+        raise CheckpointError(f"{evaluation} scored other weights than {weights}; run the evaluate stage again")
 
 
 def set_metrics(scores: SetScores) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.device import device_of
+from pipelines.device import device_of_workers
 from pipelines.distributed.parallel import parallel_map, workers_for
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
@@ -58,7 +58,7 @@ def evaluate_model(
     """
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
-    device = device_of(settings.run)
+    device = device_of_workers(settings.run)
     weights = sha256_of_file(model / "model.safetensors")
     make_fill = partial(load_model_fill, model, device, weights, guided_by_truth)
     return evaluate(

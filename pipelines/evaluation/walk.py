@@ -105,6 +105,7 @@ class SetScores:
         lpips: LPIPS of each picture; empty where it is not taken.
         features: what FID and KID are taken from; None where they are not.
         examples: the pictures kept for the report.
+        num_worst: how many of the worst are kept.
         worst: the pictures whose holes are filled worst (lowest PSNR in the hole), the worst first.
     """
 
@@ -118,10 +119,11 @@ class SetScores:
     lpips: list[float] = field(default_factory=list)
     features: FeatureComparison | None = None
     examples: list[Example] = field(default_factory=list)
+    num_worst: int = 0
     worst: list[Failure] = field(default_factory=list)
 
     def extend(self, other: SetScores) -> None:
-        """Add the scores of the pictures that come next; of the worst of both, as many stay as either has."""
+        """Add the scores of the pictures that come next, of which as many of the worst were kept."""
         self.evaluator.extend(other.evaluator)
         self.keys.extend(other.keys)
         self.num_classes.extend(other.num_classes)
@@ -135,8 +137,7 @@ class SetScores:
         if self.features is not None and other.features is not None:
             self.features.extend(other.features)
         self.examples.extend(other.examples)
-        # Each has as many as are kept, where it has seen that many pictures.
-        self.worst = sorted([*self.worst, *other.worst])[: max(len(self.worst), len(other.worst))]
+        self.worst = sorted([*self.worst, *other.worst])[: self.num_worst]
 
 
 _NO_NETWORKS = ScoringNetworks()
@@ -173,7 +174,7 @@ def score_split(
         networks: for FID, KID and LPIPS, where these are taken.
         segment: the segmenter of the filled pictures, where there is one (Table 4).
     """
-    scores = {name: SetScores(Evaluator(num_classes)) for name in sets}
+    scores = {name: SetScores(Evaluator(num_classes), num_worst=num_worst) for name in sets}
     if segment is not None:
         for result in scores.values():
             result.filled_segmentation = SegmentationCounts(num_classes, with_none=True)
@@ -185,7 +186,7 @@ def score_split(
             filled = fill(batch.image, hole_mask, batch.label)
             filled_label = None if segment is None else segment(filled.image)
             _add(scores[name], batch, hole_mask, filled, filled_label, example_keys)
-            _add_worst(scores[name], batch, hole_mask, filled, num_worst)
+            _add_worst(scores[name], batch, hole_mask, filled)
             _add_network_scores(scores[name], batch, filled, networks, features)
     return scores
 
@@ -297,18 +298,18 @@ def _add(
             scores.examples.append(_example(batch, hole_mask, filled, index, filled_label))
 
 
-def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, count: int) -> None:
-    if not count:
+def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled) -> None:
+    if not scores.num_worst:
         return
     # The maps of every scale are large, and no figure of failures shows them.
     shown = replace(filled, prediction=None)
     for index, score in enumerate(scores.evaluator.scores[-len(batch.keys) :]):
         if math.isnan(score.psnr_hole):
             continue
-        bound = (scores.worst[-1].psnr_hole, scores.worst[-1].key) if len(scores.worst) == count else None
+        bound = (scores.worst[-1].psnr_hole, scores.worst[-1].key) if len(scores.worst) == scores.num_worst else None
         if bound is None or (score.psnr_hole, batch.keys[index]) < bound:
             failure = Failure(score.psnr_hole, batch.keys[index], _example(batch, hole_mask, shown, index))
-            scores.worst = sorted([*scores.worst, failure])[:count]
+            scores.worst = sorted([*scores.worst, failure])[: scores.num_worst]
 
 
 def _add_network_scores(

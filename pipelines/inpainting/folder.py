@@ -94,23 +94,24 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
         raise UserError(f"{photos.shown} holds no pictures; give a picture, or a folder with some")
     output = open_storage(work.output)
     summary, manifest = Summary(len(names)), ManifestWriter(output)
-    size = _chunk_size(len(names), workers)
-    chunks = _chunks(_jobs(names, Known.read(output), work), size)
-    results = parallel_map(
-        partial(fill_chunk, work=work),
-        chunks,
-        workers,
-        f"inpainting, {size} at a time" if size > 1 else "inpainting",
-        shared=_shared_folder(work),
-        total=-(-len(names) // size),
-        num_gpus=int(work.device.startswith("cuda")),
-    )
+
+    def fill_all(pictures: list[str], jobs: Iterator[Job]) -> list[str]:
+        """Record what becomes of pictures; those whose recorded result is another one are left alone, and given."""
+        outdated = []
+        for picture, row in zip(pictures, _fill(jobs, len(pictures), work, workers), strict=True):
+            if row.status == "outdated":
+                outdated.append(picture)
+                continue
+            summary.add(row)
+            if row.status != "unchanged":
+                manifest.add(row)
+        return outdated
+
     try:
-        for rows in results:
-            for row in rows:
-                summary.add(row)
-                if row.status != "unchanged":
-                    manifest.add(row)
+        outdated = fill_all(names, _jobs(names, Known.read(output), work))
+        if outdated:
+            manifest.drop(outdated)
+            fill_all(outdated, (Job(name, output_name(name)) for name in outdated))
     finally:
         # Also when interrupted: what is done is known to be done.
         manifest.flush()
@@ -118,6 +119,22 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
     summary.seconds = round(time.monotonic() - start, 1)
     output.write(SUMMARY, summary.as_json())
     return summary
+
+
+def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[Row]:
+    """What becomes of each, in their order."""
+    size = _chunk_size(count, workers)
+    chunks = parallel_map(
+        partial(fill_chunk, work=work),
+        _chunks(jobs, size),
+        workers,
+        f"inpainting, {size} at a time" if size > 1 else "inpainting",
+        shared=_shared_folder(work),
+        total=-(-count // size),
+        num_gpus=int(work.device.startswith("cuda")),
+    )
+    for rows in chunks:
+        yield from rows
 
 
 def _jobs(names: list[str], known: Known, work: Work) -> Iterator[Job]:

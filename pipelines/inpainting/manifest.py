@@ -2,7 +2,8 @@
 
 The manifest lies in ``manifest/`` below the outputs. Each call writes parts of its own, named by the time it
 started, so that parts sort by age and two calls never write the same one. A picture's newest row counts; when a
-call ends well, the rows that it superseded are taken out of older parts, so that each picture has one row.
+call ends well, the rows that it superseded are taken out of older parts, so that each picture has one row. The row
+of a result goes before another result takes its place, so that no row ever tells of a picture that is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,7 +64,11 @@ class Known:
 
 
 class ManifestWriter:
-    """Adds rows to the manifest of a folder; what is added is on disk two seconds later, or when it is closed."""
+    """Adds rows to the manifest of a folder.
+
+    Rows are written with the first row that is added two seconds or more after the last writing, when a part is full,
+    and by :meth:`flush`. What a call had not written when it was killed is done again.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -94,15 +99,22 @@ class ManifestWriter:
             self._storage.write(f"{FOLDER}/{self._call}-{self._part:05d}{_SUFFIX}", content)
             self._unwritten, self._written_at = False, time.monotonic()
 
+    def drop(self, pictures: Iterable[str]) -> None:
+        """Take the rows of pictures out of the parts of earlier calls: their results are about to be overwritten."""
+        self._drop({name_bits(picture) for picture in pictures})
+
     def drop_superseded(self) -> None:
         """Take the rows that this call superseded out of the parts of earlier calls."""
         self.flush()
-        superseding = self._superseding or set()
-        for path in part_paths(self._storage) if superseding else ():
+        self._drop(self._superseding or set())
+
+    def _drop(self, pictures: set[int]) -> None:
+        # The oldest part first: the newest row of a picture goes last, so that none before it ever counts again.
+        for path in part_paths(self._storage) if pictures else ():
             if path.startswith(f"{FOLDER}/{self._call}-"):
                 continue
             lines = self._storage.read(path).splitlines(keepends=True)
-            kept = [line for line in lines if not _is_of(line, superseding)]
+            kept = [line for line in lines if not _is_of(line, pictures)]
             if not kept:
                 self._storage.delete(path)
             elif len(kept) < len(lines):

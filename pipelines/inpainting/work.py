@@ -28,7 +28,7 @@ FORMAT = 1
 BESIDE = ""
 """In place of a folder: beside the filled picture."""
 
-Status = Literal["done", "unchanged", "failed"]
+Status = Literal["done", "unchanged", "outdated", "failed"]
 
 
 class OptionError(UserError):
@@ -118,7 +118,8 @@ class Row:
 
     Attributes:
         picture, output: names below their folders.
-        status: ``done``; ``unchanged`` since an earlier call did it (not written to the manifest); ``failed``.
+        status: ``done``; ``failed``; or, not written to the manifest, ``unchanged`` since an earlier call did it, or
+            ``outdated``: an earlier call recorded another result, which is left alone while its row is there.
         reason: why it failed.
         warning: what looks wrong though it was done.
         hole_ratio: share of pixels that were missing.
@@ -155,6 +156,9 @@ def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[Row]:
 def fill(job: Job, work: Work) -> Row:
     """Fill one picture and write what was asked for, the filled picture last.
 
+    A result that was recorded as another one is not overwritten: were the call interrupted before it recorded its own,
+    the two would be taken for each other. Without ``known`` it is.
+
     Raises:
         UserError: its files cannot be used.
     """
@@ -165,7 +169,9 @@ def fill(job: Job, work: Work) -> Row:
     hole = read_hole(work.holes, job.photo) if work.hole is None else work.hole
     digests = hashlib.sha256(photo).hexdigest(), hashlib.sha256(hole).hexdigest()
     key = result_key(job, work, *digests)
-    if job.known == key_bits(key) and _is_there(job, work):
+    if job.known is not None and job.known != key_bits(key):
+        return Row(picture=job.photo, output=job.output, status="outdated", key=key)
+    if job.known is not None and _is_there(job, work):
         return Row(picture=job.photo, output=job.output, status="unchanged", key=key)
     reading = time.monotonic() - read_at
     inpainter = _load(work.model, work.device, work.threads)

@@ -16,6 +16,7 @@ METHODS = ("base_net", "sg_net", "sge_net")
 
 _TAU = "tau_"
 _LOSSES = {"lambda_p": "perceptual", "lambda_alpha": "adversarial", "lambda_s": "segmentation"}
+_SYMBOLS = {"lambda_p": "λ_p", "lambda_alpha": "λ_α", "lambda_s": "λ_s"}
 
 
 @dataclass(frozen=True)
@@ -52,34 +53,56 @@ def dimensions(search: SearchSettings, method: str) -> tuple[Dimension, ...]:
     return tuple(found)
 
 
-def without_perceptual(recipe: Recipe) -> str | None:
-    """Why λ_p cannot be searched, in a sentence: the recipe leaves VGG-16 out, or it cannot be had. None where it can.
+def not_searched(recipe: Recipe) -> dict[str, str]:
+    """The λ that are left out of a search of a recipe, by name, each with why, in a sentence.
 
-    Where VGG-16's weights are fetched from the network, they are fetched here.
+    What the recipe has off stays off: no logarithm is 0.
     """
-    if recipe.losses.perceptual == 0:
-        return "λ_p is not searched and stays 0, as losses.perceptual of the recipe says"
+    off = {
+        name: f"{symbol} is not searched and stays 0, as losses.{_LOSSES[name]} of the recipe says"
+        for name, symbol in _SYMBOLS.items()
+        if getattr(recipe.losses, _LOSSES[name]) == 0
+    }
+    if "lambda_p" in off:
+        return off
+    no_vgg = _without_vgg(recipe.losses.perceptual_weights)
+    return off if no_vgg is None else {"lambda_p": f"λ_p is not searched and is 0: {no_vgg}", **off}
+
+
+def _without_vgg(weights: str) -> CheckpointError | None:
+    """Why VGG-16 cannot be had. Where its weights are fetched from the network, they are fetched here."""
     from sgenet.losses.perceptual import VGG16Features
 
     try:
-        VGG16Features(recipe.losses.perceptual_weights)
+        VGG16Features(weights)
     except CheckpointError as error:
-        return f"λ_p is not searched and is 0: {error}"
+        return error
     return None
 
 
 def current_values(recipe: Recipe, searched: Sequence[Dimension]) -> dict[str, float] | None:
     """The recipe's own values; None where one of them lies outside of what is searched."""
-    values: dict[str, float] = {}
-    for dimension in searched:
-        if dimension.name.startswith(_TAU):
-            value = recipe.network.tau.ratios[int(dimension.name.removeprefix(_TAU))]
-        else:
-            value = getattr(recipe.losses, _LOSSES[dimension.name])
-        if not dimension.low <= value <= dimension.high:
-            return None
-        values[dimension.name] = value
-    return values
+    values = {dimension.name: _value(recipe, dimension.name) for dimension in searched}
+    return None if outside_bounds(recipe, searched) else values
+
+
+def outside_bounds(recipe: Recipe, searched: Sequence[Dimension]) -> str | None:
+    """Why the recipe itself is not the first trial, in a sentence; None where all its values lie within the bounds."""
+    outside = [
+        f"{dimension.name} is {value:g}, searched from {dimension.low:g} to {dimension.high:g}"
+        for dimension in searched
+        if not dimension.low <= (value := _value(recipe, dimension.name)) <= dimension.high
+    ]
+    if not outside:
+        return None
+    return f"the first trial is not the recipe: {'; '.join(outside)}; widen these bounds in search to have it tried"
+
+
+def _value(recipe: Recipe, name: str) -> float:
+    if name.startswith(_TAU):
+        return recipe.network.tau.ratios[int(name.removeprefix(_TAU))]
+    value: float = getattr(recipe.losses, _LOSSES[name])
+    return value
 
 
 def with_values(recipe: Recipe, values: Mapping[str, float]) -> Recipe:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pipelines.device import check_device
 from pipelines.files import digest_files, sha256_of_file
 from pipelines.label_settings import LabelSettings
 from sgenet.errors import CheckpointError
@@ -48,9 +49,13 @@ class OpenSegmenter:
     Args:
         network: in evaluation mode, a :class:`~sgenet.segmenters.segmenter.Segmenter`.
         place: how it is used.
+
+    Raises:
+        SettingsError: a GPU is asked for and this process has none.
     """
 
     def __init__(self, network: nn.Module, place: SegmenterPlace) -> None:
+        check_device(place.device)
         self.device = torch.device(place.device)
         self.settings = place.settings
         self.num_classes = place.label_space.num_classes
@@ -78,7 +83,7 @@ def open_segmenter(place: SegmenterPlace) -> OpenSegmenter:
 
     Raises:
         CheckpointError: it is missing, damaged, of other classes, or not the one that was settled on.
-        SettingsError: it is a checkpoint of ``transformers`` that cannot be used.
+        SettingsError: it is a checkpoint of ``transformers`` that cannot be used; a GPU is asked for and there is none.
     """
     settings = place.settings
     class_map = None if settings.class_map is None else tuple(sorted(settings.class_map.items()))

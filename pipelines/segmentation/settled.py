@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.device import device_of
+from pipelines.device import device_of_workers
 from pipelines.params import Settings
 from pipelines.segmentation.manifest import SegmenterManifest
 from pipelines.segmentation.opened import SegmenterPlace
@@ -19,7 +19,7 @@ def settled_segmenter(settings: Settings, dataset: str, folder: Path) -> Segment
 
     Raises:
         DataError: the stage has not run with these settings.
-        SettingsError: a GPU is asked for and there is none.
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
     """
     manifest, wanted = SegmenterManifest.read(folder), settings.labels_of(dataset).segmenter
     if manifest.sha256 is None or manifest.segmenter != wanted:
@@ -43,14 +43,14 @@ def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str)
     """Where workers find the segmenter that lies in a folder of the stage ``fit_segmenter``.
 
     Raises:
-        SettingsError: a GPU is asked for and there is none.
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
     """
     return SegmenterPlace(
         folder=segmenter_folder(settings, dataset, folder),
         sha256=sha256,
         label_space=settings.data[dataset].labels,
         settings=settings.labels_of(dataset),
-        device=device_of(settings.run),
+        device=device_of_workers(settings.run),
     )
 
 

@@ -18,6 +18,7 @@ megapixels is refused before any pixel is decoded.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,6 +53,8 @@ _KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Ima
 # Pillow stretches grey PNGs of 2 and 4 bits to 0 … 255; ids must come back as they are.
 _GREY_STRETCH = {2: 85, 4: 17}
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+# What Pillow raises of damaged files; struct.error is of a metadata block that is cut off.
+_DAMAGES = (OSError, SyntaxError, ValueError, EOFError, OverflowError, KeyError, TypeError, IndexError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         raise DataError(f"not a picture in any of the formats {', '.join(formats)}") from None
     except Image.DecompressionBombError:
         raise DataError(f"larger than {MAX_PIXELS // 1_000_000} megapixels by its header") from None
-    except (OSError, SyntaxError, ValueError, EOFError, OverflowError, KeyError, TypeError, IndexError) as error:
+    except _DAMAGES as error:
         raise DataError(f"damaged or truncated: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import sha256_of_file, write_atomically
+from pipelines.evaluation.files import check_same_weights
+from pipelines.files import write_atomically
 from pipelines.params import Settings
 from pipelines.tracking.address import tracking_uri, without_secrets
 from pipelines.tracking.registry import register
@@ -34,7 +35,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     training = _read(model / "training.json", "run_id", "run_key", "steps", "digests")
     summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")
-    _check_same_weights(model, evaluation, summary["weights_sha256"])
+    check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
     metrics = _flat(scores)
     run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{dataset}/{method}")
     with RunLogger(run_id) as logger:
@@ -81,14 +82,6 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
     if missing:
         raise CheckpointError(f"{path} has no {', '.join(missing)}; run the stage that writes it again")
     return content
-
-
-def _check_same_weights(model: Path, evaluation: Path, evaluated: str | None) -> None:
-    weights = model / "model.safetensors"
-    if not weights.exists():
-        raise CheckpointError(f"{weights} does not exist; run the train stage again")
-    if sha256_of_file(weights) != evaluated:
-        raise CheckpointError(f"{evaluation} scored other weights than {weights}; run the evaluate stage again")
 
 
 def _flat(metrics: dict[str, dict[str, float]]) -> dict[str, float]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import http.client
 import os
 import re
-import socket
 import sqlite3
+import ssl
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +20,7 @@ from sgenet.errors import UserError
 
 _FOLDER = "mlflow"
 _FILE = "mlflow.db"
+_SECONDS_TO_ANSWER = 10.0
 
 
 class TrackingError(UserError):
@@ -93,24 +97,42 @@ def without_secrets(address: str) -> str:
     here = f"sqlite:///{Path.cwd()}/"
     if address.startswith(here):
         return f"sqlite:///{address.removeprefix(here)}"
-    return re.sub(r"(?<=://)[^/@]*@", "", address.split("?", 1)[0])
+    return re.sub(r"(?<=://)[^/]*@", "", address.split("?", 1)[0])
 
 
 def check_reachable(address: str) -> None:
     """Fail at once where a tracking server is not there; MLflow itself would retry for minutes.
 
     Raises:
-        TrackingError: when nothing listens at the address, or its host name is not known.
+        TrackingError: nothing answers at the address, or it is no address.
     """
     if not address.startswith(("http://", "https://")):
         return
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=10):
+        with urllib.request.urlopen(_health_request(address), timeout=_SECONDS_TO_ANSWER):
             pass
-    except urllib.error.URLError as error:
-        # Any answer counts, a refusal without a login or an unknown certificate too: those are MLflow's to handle.
-        if isinstance(error.reason, (ConnectionRefusedError, socket.gaierror, TimeoutError)):
-            raise TrackingError(
-                f"no tracking server answers at {without_secrets(address)} ({error.reason}); "
-                "start it, or correct or unset MLFLOW_TRACKING_URI"
-            ) from error
+    except urllib.error.HTTPError:
+        # Any answer counts, a refusal without a login too: that is MLflow's to handle.
+        return
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            return  # an unknown certificate, which MLflow may be told to accept
+        raise TrackingError(
+            f"no tracking server answers at {without_secrets(address)} ({reason}); "
+            "start it, or correct or unset MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _health_request(address: str) -> urllib.request.Request:
+    """``urllib`` takes no user and password in an address: they are sent as basic authentication."""
+    parts = urllib.parse.urlsplit(address)
+    user, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(
+        urllib.parse.urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
+    )
+    if user:
+        login = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        # Not for a host that it redirects to.
+        request.add_unredirected_header("Authorization", f"Basic {login}")
+    return request

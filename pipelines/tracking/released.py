@@ -60,7 +60,7 @@ class ReleasedModels:
         self._client = MlflowClient(self.address, self.address)
 
     def versions_with_alias(self, alias: str | None = None) -> list[StoredVersion]:
-        """Every version an alias points at, or one certain alias; sorted by name and version."""
+        """Every version of this project that an alias points at, or one certain alias; sorted by name and version."""
         with self._explained():
             wanted = {
                 (model.name, int(version))
@@ -68,7 +68,8 @@ class ReleasedModels:
                 for name, version in model.aliases.items()
                 if alias in (None, name)
             }
-        return [self.version(name, str(version)) for name, version in sorted(wanted)]
+            found = [self._client.get_model_version(name, str(version)) for name, version in sorted(wanted)]
+        return [_describe(stored) for stored in found if stored.tags.get(WEIGHTS_TAG)]
 
     def versions_of(self, name: str) -> list[StoredVersion]:
         """Every version of a model that this project registered, oldest first."""

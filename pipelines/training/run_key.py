@@ -19,6 +19,9 @@ from sgenet.settings import HoleSettings, Recipe
 
 _LENGTH = 16
 
+# Parts of a recipe that name weights of VGG.
+_WITH_VGG = ("losses", "edge_connect", "spg_net")
+
 # Change neither the weights nor the recorded history, so a run continues when they are edited.
 _OPERATIONAL = ("loader_processes", "checkpoint_every", "keep_checkpoints")
 
@@ -27,7 +30,9 @@ _SEGMENTERS = "segmenters"
 _NOT_TRAINED_WITH = ("figures.py", "inpainter", _SEGMENTERS)
 
 # Parts of pipelines that decide which pixels a step sees, and in what order.
-_DATA_PATH = ("shards/decode.py", "shards/loader.py", "shards/reader.py", "shards/sampler.py")
+_DATA_PATH = tuple(
+    f"shards/{name}.py" for name in ("decode", "fast_zlib", "kept_memory", "label_png", "loader", "reader", "sampler")
+)
 
 
 def run_key(
@@ -56,9 +61,12 @@ def run_key(
     Raises:
         DataError: when a folder of mask files that a hole names does not exist.
     """
+    settings = _without_operation(recipe)
+    for part in _WITH_VGG:
+        settings[part]["perceptual_weights"] = _describe_vgg(settings[part]["perceptual_weights"])
     identity: dict[str, object] = {
         "method": method,
-        "recipe": _without_operation(recipe),
+        "recipe": settings,
         "label_space": asdict(label_space),
         "crop": crop,
         "holes": [_describe_hole(hole) for hole in holes],
@@ -136,6 +144,12 @@ def _describe_weights(weights: str, setting: str) -> str:
     if not path.is_file():
         raise DataError(f"the weights file {path} does not exist; correct labels.….recipe.{setting} or put it there")
     return sha256_of_file(path)
+
+
+def _describe_vgg(weights: str) -> str:
+    # The file counts, not where it lies. One that is missing may be unused; else the loss says so when it is built.
+    named = weights in ("imagenet", "random") or not Path(weights).is_file()
+    return weights if named else sha256_of_file(Path(weights))
 
 
 def _without_operation(recipe: Recipe | SegmenterRecipe) -> dict[str, Any]:

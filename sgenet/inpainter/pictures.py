@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,7 @@ def upright(picture: Image.Image, name: str) -> Image.Image:
     """
     try:
         turned = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:  # the last of EXIF data that are cut off
         raise DataError(f"the {name} cannot be decoded ({error}); save it again") from error
     if 0 in turned.size:
         raise DataError(f"the {name} has no pixels, its size is {turned.width}×{turned.height}")

@@ -51,7 +51,7 @@ def address(slow, models):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shelf = ModelShelf(lambda: [ModelSource("slow", models[1], "folder")], most_loaded=1, load=lambda _: slow)
-    with running(shelf, Limits(at_once=1, waiting=1), "127.0.0.1", port) as page:
+    with running(shelf, Limits(waiting=1), "127.0.0.1", port) as page:
         yield page.local_url.rstrip("/")
         slow.may_finish.set()
 

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 import sgenet
+from pipelines.device import device_of_workers
 from pipelines.evaluation import code
-from pipelines.evaluation.blocks import joined
+from pipelines.evaluation.blocks import joined, load_model_fill
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.networks import ScoringNetworks, WeightFiles, weight_files
 from pipelines.evaluation.walk import (
@@ -30,10 +31,12 @@ from pipelines.evaluation.walk import (
     without_holes,
 )
 from pipelines.floors import mean_colour
-from pipelines.params import DataSettings, EvaluationSettings, SourceSettings
+from pipelines.label_settings import LabelSettings
+from pipelines.params import DataSettings, EvaluationSettings, RunSettings, SourceSettings
+from pipelines.segmentation.opened import OpenSegmenter, SegmenterPlace
 from pipelines.shards.reader import RawBatch
 from sgenet.batch import Prediction
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.inception import InceptionV3
 from sgenet.evaluation.lpips import LPIPS
 from sgenet.evaluation.metrics import mean_iou
@@ -94,8 +97,8 @@ def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScore
     )
 
 
-def _scores_of(batch: RawBatch) -> SetScores:
-    return score_split(_fill(), [batch], Holes(), ("wide",), DATA.labels.num_classes, num_worst=WORST)["wide"]
+def _scores_of(batch: RawBatch, num_worst: int) -> SetScores:
+    return score_split(_fill(), [batch], Holes(), ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
 
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
@@ -360,12 +363,32 @@ def test_the_worst_are_those_with_the_lowest_psnr_in_the_hole(batch_size: int) -
             assert failure.psnr_hole == measured[failure.key]
 
 
-def test_of_two_parts_the_worst_of_both_stay() -> None:
-    whole, (first, *others) = _scores()["wide"], (_scores_of(batch) for batch in _batches(2))
+@pytest.mark.parametrize("num_worst", [2, 5])
+def test_of_parts_the_worst_of_all_stay_though_one_has_fewer_pictures(num_worst: int) -> None:
+    whole = _scores_of(_batches(COUNT)[0], num_worst)
+    first, *others = (_scores_of(batch, num_worst) for batch in _batches(2))
     for part in others:
         first.extend(part)
+    assert len(whole.worst) == num_worst
     assert [failure.key for failure in first.worst] == [failure.key for failure in whole.worst]
     assert first.keys == whole.keys
+
+
+def test_on_a_cluster_the_gpu_is_looked_for_where_the_work_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = RunSettings(use_gpu=True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
+        device_of_workers(run)
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert device_of_workers(run) == "cuda"
+    with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
+        load_model_fill(tmp_path, "cuda", "weights", False, None)
+    place = SegmenterPlace(
+        folder=tmp_path, sha256="", label_space=OUTDOOR_SCENES, settings=LabelSettings(), device="cuda"
+    )
+    with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
+        OpenSegmenter(nn.Identity(), place)
 
 
 def test_examples_are_spread_over_the_split_and_the_same_every_time() -> None:

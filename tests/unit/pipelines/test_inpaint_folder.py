@@ -82,7 +82,7 @@ def test_a_second_call_fills_nothing_and_a_third_what_has_changed(tree, model, f
     make_hole(tree / "holes" / "b.png").touch()  # a newer file of the same content
     (tree / "filled" / "sub" / "a.png").unlink()
     inpaint(model)
-    assert filled == ["a.png", "sub/a.png"]
+    assert sorted(filled) == ["a.png", "sub/a.png"]
     assert len(rows()) == 4
 
 
@@ -93,6 +93,22 @@ def test_another_model_polarity_or_further_result_does_it_all_again(tree, model,
         filled.clear()
         inpaint(other, *arguments)
         assert len(filled) == 4, arguments
+
+
+def test_what_an_interrupted_call_overwrote_is_not_taken_for_what_was_there(tree, model, tmp_path_factory, monkeypatch):
+    inpaint(model)
+    before = {name: (tree / "filled" / name).read_bytes() for name in pictures_below(tree / "filled")}
+    other = make_model(tmp_path_factory.mktemp("other") / "model", seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ManifestWriter, "add", _interrupt)
+        assert inpaint(other) == 130
+    assert (tree / "filled" / "a.png").read_bytes() != before["a.png"]
+    inpaint(model)
+    assert {name: (tree / "filled" / name).read_bytes() for name in before} == before
+
+
+def _interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model, capsys):

@@ -190,6 +190,18 @@ def test_several_champions_are_named_and_a_method_chooses_among_them(store):
 
 
 @pytest.mark.slow
+def test_another_teams_model_of_the_same_alias_is_passed_over(store):
+    store.alias("sge-net-towns", "champion", "1")
+    store.client.create_registered_model("another-teams")
+    try:
+        store.client.create_model_version("another-teams", f"runs:/{store.run_id}/model", store.run_id)
+        store.alias("another-teams", "champion", "1")
+        assert find_model().name == "sge-net-towns@champion"
+    finally:
+        store.client.delete_registered_model("another-teams")
+
+
+@pytest.mark.slow
 def test_a_method_without_champion_is_its_candidate_then_its_newest_version(store):
     assert find_model(method="base_net").name == "sge-net-hills@candidate"
     store.alias("sge-net-towns", "candidate", None)

@@ -73,6 +73,16 @@ def test_mask_files_count_by_their_content_not_by_their_place(tmp_path: Path) ->
     assert keys[0] == keys[1] != keys[2]
 
 
+@pytest.mark.parametrize("part", ["losses", "edge_connect", "spg_net"])
+def test_weights_of_vgg_count_by_their_content_not_by_their_place(tmp_path: Path, part: str) -> None:
+    keys = []
+    for name, content in (("here.pth", b"a"), ("there.pth", b"a"), ("changed.pth", b"b")):
+        (tmp_path / name).write_bytes(content)
+        settings = replace(getattr(Recipe(), part), perceptual_weights=str(tmp_path / name))
+        keys.append(run_key(**{**IDENTITY, "recipe": replace(Recipe(), **{part: settings})}))
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
     hole = HoleSettings(kind="files", path=str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="nowhere"):
@@ -81,6 +91,17 @@ def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
 
 def test_code_digest_is_the_same_every_time() -> None:
     assert digest_code() == digest_code()
+
+
+def test_all_that_reads_samples_for_a_training_is_in_the_code_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+    monkeypatch.setattr("pipelines.training.run_key.digest_files", lambda paths, root: hashed.extend(paths) or "digest")
+    digest_code()
+    code = "import sys, pipelines.shards.loader, pipelines.shards.decode; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    readers = {name.rpartition(".")[2] for name in loaded if name.startswith("pipelines.shards.")}
+    # What the schema describes is in the data's own digest.
+    assert readers - {path.stem for path in hashed if path.parent.name == "shards"} == {"schema"}
 
 
 def test_segmenters_count_where_one_is_fitted_alone() -> None:

@@ -20,10 +20,11 @@ from pipelines.search.space import (
     Dimension,
     current_values,
     dimensions,
+    not_searched,
+    outside_bounds,
     rounded,
     settings_of,
     with_values,
-    without_perceptual,
 )
 from pipelines.search.trials import Trial, best_trial, common_scores, table
 from sgenet.errors import SettingsError
@@ -72,16 +73,28 @@ def test_values_arrive_where_the_paper_has_them() -> None:
 def test_the_recipe_itself_is_tried_only_where_it_lies_in_what_is_searched() -> None:
     searched = dimensions(SEARCH, "sge_net")
     assert current_values(with_values(Recipe(), TRIED), searched) == TRIED
-    assert current_values(with_values(Recipe(), {"lambda_alpha": 0.5}), searched) is None
+    assert outside_bounds(with_values(Recipe(), TRIED), searched) is None
+    wide = with_values(Recipe(), {"lambda_alpha": 0.5})
+    assert current_values(wide, searched) is None
+    assert "lambda_alpha is 0.5, searched from 0.001 to 0.1;" in str(outside_bounds(wide, searched))
 
 
 def test_lambda_p_is_searched_only_where_vgg_can_be_had(tmp_path: Path) -> None:
     def reason(**losses: Any) -> str | None:
-        return without_perceptual(replace(Recipe(), losses=LossSettings(**losses)))
+        return not_searched(replace(Recipe(), losses=LossSettings(**losses))).get("lambda_p")
 
     assert reason(perceptual=0.1, perceptual_weights="random") is None
     assert "stays 0" in str(reason(perceptual=0.0))
     assert "λ_p is not searched and is 0: " in str(reason(perceptual=0.1, perceptual_weights=str(tmp_path / "no.pth")))
+
+
+def test_a_term_that_the_recipe_has_off_stays_off() -> None:
+    losses = LossSettings(perceptual_weights="random", adversarial=0.0, segmentation=0.0)
+    reasons = not_searched(replace(Recipe(), losses=losses))
+    assert reasons == {
+        "lambda_alpha": "λ_α is not searched and stays 0, as losses.adversarial of the recipe says",
+        "lambda_s": "λ_s is not searched and stays 0, as losses.segmentation of the recipe says",
+    }
 
 
 def test_trials_are_stored_and_judged_at_the_same_steps() -> None:

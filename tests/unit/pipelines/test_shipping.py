@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from fabricated_runs import DATASET, fabricate_runs
 
-from pipelines.layout import RunPaths
+from pipelines.__main__ import main
+from pipelines.files import sha256_of_file
+from pipelines.layout import DatasetPaths, RunPaths
 from pipelines.params import load
+from pipelines.shards.manifest import SplitCount, write_manifest
+from pipelines.shards.schema import INDEX_NAME
 from pipelines.shipping import ship
 from sgenet.errors import CheckpointError
 from sgenet.label_space import OUTDOOR_SCENES
@@ -36,7 +40,18 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     description = json.loads((model / "model.json").read_text())
     (model / "model.json").write_text(json.dumps({**description, "label_space": {"names": OUTDOOR_SCENES.names}}))
     (model / "model.safetensors").write_bytes(b"weights")
+    say_weights(sha256_of_file(model / "model.safetensors"))
+    shards = DatasetPaths(DATASET).shards
+    shards.mkdir(parents=True)
+    (shards / INDEX_NAME).touch()
+    write_manifest(shards, [], {"train": SplitCount(1234, 0)}, {})
     return tmp_path
+
+
+def say_weights(sha256: str) -> None:
+    """Say in the fabricated evaluation which weights it scored."""
+    path = RunPaths(DATASET, "sge_net").evaluation / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": sha256}))
 
 
 def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> None:
@@ -49,6 +64,7 @@ def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> Non
     assert f"{telea['psnr_hole']:.2f}" in rows["Telea"]
     assert "sky, water" in card
     assert "2,000 × 8, 16,000 pictures seen" in card
+    assert "| 1,234 drawn landscapes," in card
 
 
 def test_the_model_and_its_picture_are_copied(runs: Path) -> None:
@@ -73,3 +89,15 @@ def test_a_large_model_does_not_ship_and_nothing_is_written(runs: Path) -> None:
 def test_a_model_that_was_not_evaluated_is_named(runs: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gated_conv.*does not exist; run the train and evaluate stages"):
         ship(load(PARAMS), DATASET, "gated_conv", PARAMS, runs / "out")
+
+
+def test_scores_of_other_weights_do_not_go_into_the_card(runs: Path) -> None:
+    say_weights("0" * 64)
+    with pytest.raises(CheckpointError, match=r"scored other weights than .*run the evaluate stage again"):
+        ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
+    assert not (runs / "out").exists()
+
+
+def test_a_dataset_that_the_settings_do_not_have_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ship", "--params", str(PARAMS), "--dataset", "mars", "-o", str(runs / "out")]) == 2
+    assert "'mars' is not in datasets" in capsys.readouterr().err

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from pipelines.tracking import runs
+from pipelines.tracking import address, runs
 from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
 from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
 
@@ -164,6 +170,44 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch):
             open_tiny("nobody there")
 
 
+@pytest.fixture
+def serve():
+    """Start a server that does one thing with each connection; gives its host and port."""
+    with ExitStack() as servers:
+
+        def start(handle: Callable[[BaseRequestHandler], None]) -> str:
+            handler = type("Handler", (BaseRequestHandler,), {"handle": handle})
+            server = servers.enter_context(ThreadingTCPServer(("127.0.0.1", 0), handler))
+            server.daemon_threads = True
+            servers.callback(server.shutdown)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            return f"127.0.0.1:{server.server_address[1]}"
+
+        yield start
+
+
+def test_a_server_that_hangs_or_hangs_up_is_the_same_sentence(serve, monkeypatch):
+    monkeypatch.setattr(address, "_SECONDS_TO_ANSWER", 0.2)
+    hanging = serve(lambda connection: time.sleep(2))
+    hanging_up = serve(lambda connection: None)
+    for host in (hanging, hanging_up, "127.0.0.1:port"):
+        with pytest.raises(TrackingError, match=rf"^no tracking server answers at http://{host} \(") as caught:
+            address.check_reachable(f"http://user:secret@{host}")
+        assert "secret" not in str(caught.value)
+
+
+def test_the_login_in_an_address_is_sent_and_a_refusal_is_an_answer(serve):
+    asked: list[bytes] = []
+
+    def refuse(connection: BaseRequestHandler) -> None:
+        asked.append(connection.request.recv(4096))
+        connection.request.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+
+    address.check_reachable(f"http://user:p%40ss@{serve(refuse)}/mlflow/")
+    assert asked[0].startswith(b"GET /mlflow/health ")
+    assert b"\r\nAuthorization: Basic " + base64.b64encode(b"user:p@ss") + b"\r\n" in asked[0]
+
+
 def test_the_embedded_store_is_the_default(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -174,6 +218,7 @@ def test_the_embedded_store_is_the_default(monkeypatch, tmp_path):
 def test_secrets_are_taken_out_of_addresses():
     assert without_secrets("postgresql://mlflow:p:w@db:5432/runs") == "postgresql://db:5432/runs"
     assert without_secrets("https://host/path?token=x") == "https://host/path"
+    assert without_secrets("http://user:p@ss@host/a@b") == "http://host/a@b"
 
 
 def test_nested_settings_become_flat_parameters():

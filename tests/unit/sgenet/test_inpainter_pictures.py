@@ -185,6 +185,13 @@ def test_a_file_that_is_cut_off_is_refused_in_a_sentence():
         inpaint(noise(64, 64, 3), cut)
 
 
+def test_exif_data_that_are_cut_off_are_refused_in_a_sentence():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(*SIZE, 3)).save(buffer, "PNG", exif=b"II*\0\x08")
+    with pytest.raises(DataError, match="the picture cannot be decoded"):
+        inpaint(Image.open(buffer))
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I"])
 def test_a_16_bit_mask_is_cut_at_half_its_range(mode):
     deep = np.where(HOLE, 33000, 32000).astype(np.uint16 if mode == "I;16" else np.int32)

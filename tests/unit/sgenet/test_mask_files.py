@@ -50,7 +50,7 @@ def test_16_bit_greys_are_scaled_not_clipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("brightest", [1, 255, 32895])
 def test_16_bit_greys_without_white_are_refused(tmp_path: Path, brightest: int) -> None:
-    path = save(Image.fromarray((LEFT_HALF * brightest).astype(np.uint16)), tmp_path / "mask.png")
+    path = save(Image.fromarray(LEFT_HALF.astype(np.uint16) * brightest), tmp_path / "mask.png")
     with pytest.raises(DataError, match=f"no white pixels, its brightest value is {brightest} of 65535"):
         load_mask_file(path, white_is_hole=True)
 

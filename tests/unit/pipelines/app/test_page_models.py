@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -56,6 +58,16 @@ def test_two_visitors_at_once_wait_for_one_load(shelf, counting):
     assert counting.folders == ["sge_net"]
     assert len(found) == 4
     assert len(set(map(id, found))) == 1
+
+
+def test_a_folder_that_was_trained_anew_is_loaded_anew(sources, counting, tmp_path):
+    folder = shutil.copytree(sources[0].folder, tmp_path / "mine")
+    shelf = ModelShelf(lambda: [ModelSource("mine", folder, "folder")], most_loaded=2, load=counting)
+    (title,) = shelf.refresh()
+    first = shelf.inpainter(title)
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert shelf.inpainter(title) is shelf.inpainter(title) is not first
+    assert counting.folders == ["mine", "mine"]
 
 
 def test_the_model_unused_for_the_longest_makes_room(shelf, counting):

@@ -88,7 +88,7 @@ def test_the_commands_limits_are_in_the_units_of_its_help(monkeypatch):
     app.execute(parser.parse_args(["--max-megapixels", "1.5", "--max-mebibytes", "3", "--model", "a", "--model", "b"]))
     ((host, port, models, limits),) = called
     assert (host, port, models) == ("127.0.0.1", 7860, ["a", "b"])
-    assert (limits.pixels, limits.file_bytes, limits.at_once) == (1_500_000, 3 * 2**20, 1)
+    assert (limits.pixels, limits.file_bytes) == (1_500_000, 3 * 2**20)
 
 
 def test_a_model_is_offered_once_however_it_was_named(sources, monkeypatch):

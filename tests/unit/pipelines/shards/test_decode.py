@@ -55,6 +55,11 @@ def test_a_truncated_picture_is_refused_and_not_filled_with_grey(kind: str, shar
         decode_image(content[: int(len(content) * share)])
 
 
+def test_exif_data_that_are_cut_off_are_refused() -> None:
+    with pytest.raises(DataError, match="damaged or truncated"):
+        decode_image(_encoded(_grey(8, 8), exif=b"II*\0\x08"))
+
+
 def test_a_header_of_30000_by_30000_is_refused_before_decoding() -> None:
     with pytest.raises(DataError, match="100 megapixels"):
         decode_image(_raw_png(30_000, 30_000, 8, 2, b""))
