@@ -9,7 +9,7 @@ last; the fastest of several runs, forward alone and with its backward. Against 
   many parameters as LaMa-Fourier, and LaMa-Fourier's own (`lama.py`), the median of the steps after a warm-up;
 - one picture through the generators, that of the paper's widths among them, the median of the runs after a warm-up.
 
-FLOPs are those of convolutions and matrix products, counted around a real step or run, two for a multiply-accumulate:
+FLOPs are those of convolutions and matrix products, counted in a real step or run, two for a multiply-accumulate:
 a share of the peak is therefore also the share of the time that the same convolutions would take at the peak's rate.
 Fourier transforms are not counted, which only LaMa has here, nor is anything else that is no convolution or
 product; LaMa's true rate is a little above what stands here. Every case runs in a process of its own on the CPU: its
@@ -44,7 +44,7 @@ from training_step import random_batch
 
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator, build_method, count_parameters
-from sgenet.precision import autocast, has_bfloat16, resolve_precision
+from sgenet.precision import autocast, has_bfloat16, resolve_precision, round_weights
 from sgenet.settings import LossSettings, NetworkSettings, Precision, Recipe
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
@@ -220,7 +220,7 @@ def measure_peak(precision: Precision) -> Peak:
 
 
 def measure_step(network: str, precision: Precision, size: int, batch: int, steps: int) -> Cost:
-    """The first step is counted instead of timed."""
+    """Steps on random pictures."""
     pictures = random_batch(batch, size, NUM_CLASSES, "cpu")
     if network == LAMA:
         lama = LamaTraining(precision)
@@ -238,8 +238,10 @@ def measure_step(network: str, precision: Precision, size: int, batch: int, step
 
 @torch.inference_mode()
 def measure_forward(network: str, precision: Precision, side: int) -> Cost:
-    """As `sgenet.inpainter` runs a generator: channels last, and bfloat16 by autocast."""
-    generator = GENERATORS[network]().eval().to(memory_format=torch.channels_last)
+    """As `sgenet.inpainter` runs a generator: channels last, and bfloat16 by autocast with weights that have it."""
+    generator = GENERATORS[network]().eval()
+    round_weights(generator, precision)
+    generator.to(memory_format=torch.channels_last)
     batch = random_batch(1, side, NUM_CLASSES, "cpu")
 
     def forward() -> None:
@@ -250,14 +252,16 @@ def measure_forward(network: str, precision: Precision, side: int) -> Cost:
 
 
 def measure(generator: nn.Module, work: Callable[[], object], runs: Callable[[float], int]) -> Cost:
-    """A run that is counted and warms up, then as many as its seconds ask for, of which the median is taken."""
+    """A run that warms up, as many as its seconds ask for, of which the median is taken, and one that is counted."""
     parameters, before = count_parameters(generator), resident_bytes()
     if isinstance(generator, LamaGenerator):
         assert abs(parameters / PUBLISHED_PARAMETERS - 1) < TOLERANCE, f"LaMa has {parameters:,} parameters"
-    with FlopCounterMode(display=False) as counter:
-        (warm_up,) = timed(work, 1)
+    (warm_up,) = timed(work, 1)
     seconds = statistics.median(timed(work, runs(warm_up)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Counting keeps what was computed alive for longer: it comes last.
+    with FlopCounterMode(display=False) as counter:
+        work()
     return Cost(parameters, seconds, int(counter.get_total_flops()), peak - before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from sgenet.settings import Precision, PrecisionSetting
 
@@ -10,6 +11,20 @@ from sgenet.settings import Precision, PrecisionSetting
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which a forward pass has this precision: weights stay float32, convolutions may not."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def round_weights(network: nn.Module, precision: Precision) -> None:
+    """Keep the weights of a network that is only used as numbers of the precision its convolutions have.
+
+    In bfloat16 they take half the memory, and passes no longer round them: what :func:`autocast` gives is the same
+    to the bit. Biases and normalisations stay float32.
+    """
+    if precision == "float32":
+        return
+    for module in network.modules():
+        # A weight that is computed from others, as spectral normalisation does, is no parameter of its module.
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and "weight" in module._parameters:
+            module.weight = nn.Parameter(module.weight.detach().to(torch.bfloat16), requires_grad=False)
 
 
 def resolve_precision(setting: PrecisionSetting, device: torch.device) -> Precision:

@@ -18,11 +18,12 @@ from pipelines.inpainting.places import CONFIDENCE, SEGMENTATION, SUFFIXES, besi
 from pipelines.local_storage import MissingFileError, join
 from pipelines.storage import open_storage
 from sgenet.errors import CheckpointError, DataError, UserError
+from sgenet.settings import Precision
 
 if TYPE_CHECKING:
     from sgenet.inpainter import Inpainted, Inpainter
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
 
 BESIDE = ""
@@ -80,6 +81,7 @@ class Work:
             ``BESIDE`` puts them beside the filled picture.
         white_is_hole: the holes' polarity.
         device: where the model runs.
+        precision: of its convolutions.
         threads: of a worker; None leaves it to PyTorch.
     """
 
@@ -92,6 +94,7 @@ class Work:
     confidence: str | None = None
     white_is_hole: bool = True
     device: str = "cpu"
+    precision: Precision = "float32"
     threads: int | None = None
 
 
@@ -174,7 +177,7 @@ def fill(job: Job, work: Work) -> Row:
     if job.known is not None and _is_there(job, work):
         return Row(picture=job.photo, output=job.output, status="unchanged", key=key)
     reading = time.monotonic() - read_at
-    inpainter = _load(work.model, work.device, work.threads)
+    inpainter = _load(work.model, work.device, work.precision, work.threads)
     filled_at = time.monotonic()
     inpainted, caught = _inpaint(photo, hole, job, work, inpainter)
     _write(inpainted, job, work, inpainter)
@@ -218,6 +221,7 @@ def result_key(job: Job, work: Work, photo_sha256: str, hole_sha256: str) -> str
         hole_sha256,
         work.model.digest,
         work.white_is_hole,
+        work.precision,
         # Where they lie decides nothing, as long as they are there.
         work.segmentation is not None,
         work.confidence is not None,
@@ -297,18 +301,21 @@ def _is_there(job: Job, work: Work) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _load(model: Model, device: str, threads: int | None) -> Inpainter:
+def _load(model: Model, device: str, precision: Precision, threads: int | None) -> Inpainter:
     import torch
 
     from sgenet.inpainter import Inpainter
+    from sgenet.precision import has_bfloat16
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise OptionError(f"--device {device} asks for a GPU, but PyTorch finds none; leave it out to use the CPU")
+    if precision == "bfloat16" and not has_bfloat16(torch.device(device)):
+        raise OptionError(f"--precision bfloat16 would be emulated on {device} here, and slow; leave it out")
     if threads is not None:
         torch.set_num_threads(threads)
     if model.files is None:
-        return Inpainter.load(Path(model.folder), device)
+        return Inpainter.load(Path(model.folder), device, precision=precision)
     with tempfile.TemporaryDirectory(prefix="sgenet-model-") as folder:
         for name, content in zip(_MODEL_FILES, model.files, strict=True):
             (Path(folder) / name).write_bytes(content.tobytes())
-        return Inpainter.load(Path(folder), device)
+        return Inpainter.load(Path(folder), device, precision=precision)

@@ -20,6 +20,7 @@ from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.build import GUIDED_METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released
+from sgenet.precision import round_weights
 from sgenet.settings import Precision
 
 WORKING_SIDE = 256
@@ -85,6 +86,7 @@ class Inpainter:
             CheckpointError: when the folder does not hold a released model.
         """
         released = load_released(folder)
+        round_weights(released.generator, precision)
         return cls(
             released.generator.to(device),
             released.label_space,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import activate_, conv3x3, group_norm
+from sgenet.layers.convolution import activate_, conv3x3
+from sgenet.layers.normalisation import group_norm
 
 
 class SpectralTransform(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sgenet.layers.spade import upsample
+from sgenet.layers.resizing import upsample
 from sgenet.losses.vgg import VGG
 
 _ACTIVATIONS = ("relu2_2", "relu3_3", "relu4_3")

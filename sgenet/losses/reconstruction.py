@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sgenet.layers.spade import upsample
+from sgenet.layers.resizing import upsample
 
 _SMALLEST_ERROR = 1e-4
 """Mean square in a range of 2: what PSNR beyond 46 dB would add is not worth a gradient."""

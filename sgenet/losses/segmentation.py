@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgenet.label_space import IGNORE_ID
-from sgenet.layers.spade import upsample
+from sgenet.layers.resizing import upsample
 from sgenet.losses.reduction import mean_over_ranks
 
 

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from sgenet.batch import Prediction
 from sgenet.checks import check_shape
-from sgenet.layers.spade import normalise
+from sgenet.layers.normalisation import normalise
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.settings import EdgeConnectSettings
 

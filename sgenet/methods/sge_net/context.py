@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sgenet.layers.convolution import ResidualBlock, activate
 from sgenet.layers.fourier import FourierBlock
-from sgenet.layers.spade import upsample
+from sgenet.layers.resizing import upsample
 
 _DILATIONS = (1, 2, 4, 8)
 

@@ -6,15 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgenet.layers.bands import Band, in_bands
 from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x3
-from sgenet.layers.spade import SpatiallyAdaptiveNorm, channel_statistics, normalise, upsample, upsampled_rows
+from sgenet.layers.normalisation import instance_norm_of
+from sgenet.layers.spade import SpatiallyAdaptiveNorm
 from sgenet.settings import NetworkSettings
-
-_BAND = 64
-"""Rows of a scale that are inferred at a time where no gradient is wanted; even."""
-
-_HALO = 4
-"""Rows beside a band that are computed with it: three convolutions follow one another, and upsampling wants it even."""
 
 
 class InferenceStep(nn.Module):
@@ -61,56 +57,44 @@ class InferenceStep(nn.Module):
         self.bias_net = BiasNet(joined, fine_width, settings) if evaluated else None
         self.refine = nn.Sequential(*(ResidualBlock(fine_width) for _ in range(num_blocks)))
 
-    def forward(self, coarse: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
-        """φ^{l-1} = infer(φ^l, ϕ^{l-1}, Ŝ^l, M^l), Eq. 2 and 5.
+    def forward(self, projected: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
+        """What Eq. 6 sums, which ``refine`` makes φ^{l-1} = infer(φ^l, ϕ^{l-1}, Ŝ^l, M^l) of (Eq. 2 and 5).
+
+        ``project``, this and ``refine`` are called one after the other, and not within each other, so that the
+        caller can let go of what the next does not need.
 
         Args:
-            coarse: φ^l, (B, C_l, H, W).
+            projected: φ^l after ``project``, (B, C_{l-1}, H, W).
             skip: ϕ^{l-1}, (B, C_{l-1}, 2H, 2W).
             probabilities: Ŝ^l after the softmax, (B, K, H, W).
             reliability: M^l, (B, 1, H, W); only SGE-Net reads it.
 
         Returns:
-            φ^{l-1}, (B, C_{l-1}, 2H, 2W).
+            F_ba + F_bi, (B, C_{l-1}, 2H, 2W).
         """
-        return self.refine(self._infer(coarse, skip, probabilities, reliability))
-
-    def _infer(self, coarse: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
-        height, width = skip.shape[2], skip.shape[3]
-        joined = torch.cat((upsample(self.project(coarse), (height, width)), skip), dim=1)
-        modulation = None if self.modulate is None else self.modulate.prepare(probabilities)
+        size = (skip.shape[2], skip.shape[3])
+        prepared = None if self.modulate is None else self.modulate.prepare(probabilities)
         evidence = None
         if self.bias_net is not None:
             assert reliability is not None
             # F works at the mask's own scale; its features are upsampled, not the hard mask.
             evidence = self.bias_net.translate(reliability)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or height <= _BAND:
+
+        def join(band: Band) -> Tensor:
+            return torch.cat((band.upsampled(projected, size), band.read(skip)), dim=1)
+
+        normalise = instance_norm_of(join, skip)
+
+        def infer(band: Band) -> Tensor:
+            joined = join(band)
             return self._fine_features(
                 joined,
                 normalise(joined),
-                None if modulation is None else upsample(modulation, (height, width)),
-                None if evidence is None else upsample(evidence, (height, width)),
+                None if prepared is None else band.upsampled(prepared, size),
+                None if evidence is None else band.upsampled(evidence, size),
             )
-        # All that follows looks three rows far. In bands, what is alive at once is no longer many times the picture.
-        mean, inverse_std = channel_statistics(joined)
-        fine: Tensor | None = None
-        for first in range(0, height, _BAND):
-            last = min(first + _BAND, height)
-            top, bottom = max(first - _HALO, 0), min(last + _HALO, height)
-            rows = joined[:, :, top:bottom]
-            of_band = self._fine_features(
-                rows,
-                (rows - mean).mul_(inverse_std),
-                None if modulation is None else upsampled_rows(modulation, top, bottom),
-                None if evidence is None else upsampled_rows(evidence, top, bottom),
-            )
-            if fine is None:
-                size = (*of_band.shape[:2], height, width)
-                channels_last = torch.channels_last
-                fine = torch.empty(size, dtype=of_band.dtype, device=of_band.device, memory_format=channels_last)
-            fine[:, :, first:last] = of_band[:, :, first - top : last - top]
-        assert fine is not None
-        return fine
+
+        return in_bands(infer, skip, halo=1 + (0 if self.modulate is None else self.modulate.reach))
 
     def _fine_features(
         self, joined: Tensor, normalised: Tensor, modulation: Tensor | None, evidence: Tensor | None

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.checks import check_shape
-from sgenet.layers.convolution import conv3x3, group_norm
+from sgenet.layers.convolution import conv3x3
+from sgenet.layers.normalisation import group_norm
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.segmenter import InputSegmenter
 from sgenet.settings import SPGNetSettings

@@ -7,8 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import activate, conv3x3, group_norm
-from sgenet.layers.spade import upsample
+from sgenet.layers.convolution import activate, conv3x3
+from sgenet.layers.normalisation import group_norm
+from sgenet.layers.resizing import upsample
 
 _MULTIPLES = (1, 2, 4, 8, 8)
 

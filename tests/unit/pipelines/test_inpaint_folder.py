@@ -86,10 +86,13 @@ def test_a_second_call_fills_nothing_and_a_third_what_has_changed(tree, model, f
     assert len(rows()) == 4
 
 
-def test_another_model_polarity_or_further_result_does_it_all_again(tree, model, filled, tmp_path_factory):
+def test_another_model_polarity_precision_or_further_result_does_it_all_again(
+    tree, model, filled, tmp_path_factory, monkeypatch
+):
     inpaint(model)
     other = make_model(tmp_path_factory.mktemp("other") / "model", seed=1)
-    for arguments in ((), ("--black-is-hole",), ("--save-confidence",)):
+    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: True)
+    for arguments in ((), ("--black-is-hole",), ("--save-confidence",), ("--precision", "bfloat16")):
         filled.clear()
         inpaint(other, *arguments)
         assert len(filled) == 4, arguments
@@ -233,6 +236,13 @@ def test_a_device_that_is_not_there_is_said_once(tree, model, capsys, monkeypatc
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert inpaint(model, "--device", "cuda") == 2
     assert "--device cuda asks for a GPU, but PyTorch finds none" in capsys.readouterr().err
+    assert rows() == {}
+
+
+def test_bfloat16_is_refused_where_it_would_be_emulated(tree, model, capsys, monkeypatch):
+    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
+    assert inpaint(model, "--precision", "bfloat16") == 2
+    assert "--precision bfloat16 would be emulated on cpu here" in capsys.readouterr().err
     assert rows() == {}
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small import small_state
+from small import NUM_CLASSES, small_recipe, small_state
 
 from sgenet import precision
-from sgenet.precision import autocast, has_bfloat16, resolve_precision
+from sgenet.methods.build import GENERATORS, build_generator
+from sgenet.precision import autocast, has_bfloat16, resolve_precision, round_weights
 from sgenet.settings import Precision
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -57,6 +58,30 @@ def test_convolutions_have_the_precision(name: Precision, dtype: torch.dtype) ->
     with autocast(CPU, name):
         assert convolution(torch.ones(1, 3, 5, 5)).dtype == dtype
     assert convolution.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_weights_rounded_once_give_what_rounding_in_every_pass_gives(name: str) -> None:
+    generators = [build_generator(name, small_recipe(), NUM_CLASSES).eval() for _ in range(2)]
+    generators[1].load_state_dict(generators[0].state_dict())
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    hole_mask = torch.zeros(1, 1, 64, 64)
+    hole_mask[..., 16:40, 8:48] = 1
+    round_weights(generators[1], "bfloat16")
+    with torch.inference_mode(), autocast(CPU, "bfloat16"):
+        expected, found = (generator(image, hole_mask).image for generator in generators)
+    assert torch.equal(found, expected)
+    convolutions = [module for module in generators[1].modules() if isinstance(module, torch.nn.Conv2d)]
+    rounded = [module for module in convolutions if module.weight.dtype == torch.bfloat16]
+    # EdgeConnect's spectral normalisation computes some of its weights.
+    assert len(rounded) == len(convolutions) or (name == "edge_connect" and rounded)
+
+
+def test_in_float32_weights_stay_as_they_are() -> None:
+    convolution = torch.nn.Conv2d(3, 4, 3)
+    weight = convolution.weight
+    round_weights(convolution, "float32")
+    assert convolution.weight is weight
 
 
 def test_a_resumed_training_keeps_the_precision_it_started_with(
