@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from pipelines.commands import (
     app,
@@ -85,9 +84,10 @@ def floors(settings: Settings, dataset: str) -> None:
 def train(settings: Settings, dataset: str, method: str) -> None:
     """Train a method on a dataset; goes on where an earlier, interrupted call stopped."""
     from pipelines.stages import train as stage
+    from pipelines.training.inputs import bring
 
     paths = DatasetPaths(dataset)
-    labels = _bring_data(settings, paths)
+    labels = bring(settings, paths)
     stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model, labels)
 
 
@@ -95,22 +95,13 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     """Do everything a training does before its first step, print what it would take, and stop."""
     from pipelines.stages import train as stage
     from pipelines.training.dry_run import dry_run as lines
-    from pipelines.training.inputs import read_published
+    from pipelines.training.inputs import bring, read_published
 
     paths = DatasetPaths(dataset)
-    labels = _bring_data(settings, paths)
+    labels = bring(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
     print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))
-
-
-def _bring_data(settings: Settings, paths: DatasetPaths) -> Path | None:
-    """Bring what was published and is not here; give the folder of automatic labels, where they are trained with."""
-    from pipelines.training.inputs import bring_data
-
-    labels = settings.labels_of(paths.dataset).automatic(paths.labels)
-    bring_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
-    return labels
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:

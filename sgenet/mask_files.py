@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def _read_grey(path: Path) -> Mask:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)
             upright.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    # The last is of EXIF data that are cut off.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error) as error:
         raise DataError(f"{path} cannot be read as a mask picture ({error}); replace the file") from None
     if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
         raise DataError(f"{path} is transparent; save the mask in opaque black and white")

@@ -93,7 +93,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     from pipelines.search.space import dimensions, not_searched
     from pipelines.stages import train as stage
     from pipelines.storage import join
-    from pipelines.training.inputs import publish_inputs
+    from pipelines.training.inputs import bring, publish_inputs
 
     searched = dimensions(settings.search, method)
     recipe = search_recipe(settings.recipes[dataset], settings.search)
@@ -105,7 +105,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     if "lambda_p" in left_out:
         recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
     trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
-    labels = settings.labels_of(dataset).automatic(paths.labels)
+    labels = bring(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests, labels)
     remote = "://" in settings.storage

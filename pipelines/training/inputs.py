@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
 from pipelines.files import digest_files, write_atomically
+from pipelines.layout import DatasetPaths
+from pipelines.params import Settings
 from pipelines.published import fetch_files, publish_files
 from pipelines.shards.index import open_index
 from pipelines.shards.labels import read_label_manifest, with_automatic_labels
@@ -115,6 +117,13 @@ def bring_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | 
         fetch_files(storage, data.labels, labels)
     fetch_files(storage, data.masks, masks)
     fetch_files(storage, data.shards, shards)
+
+
+def bring(settings: Settings, paths: DatasetPaths) -> Path | None:
+    """:func:`bring_data` of a dataset; gives the folder of automatic labels, where they are trained with."""
+    labels = settings.labels_of(paths.dataset).automatic(paths.labels)
+    bring_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
+    return labels
 
 
 def read_published(job: TrainingJob, root: str, note: Path) -> TrainingJob:

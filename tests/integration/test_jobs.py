@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mlflow import MlflowClient
+from mlflow.entities import FileInfo, Run
 from mlflow_server import TrackingServer
 from tiny import DATASET, METHOD
 from training_process import make_workspace
@@ -65,16 +67,26 @@ def workspace(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     for name in (".gitignore", ".rayignore", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     run = {"workers": 2, "max_failures": 0, "cache": {"folder": str(folder.parent / "cache")}}
-    return make_workspace(folder, tiny_dataset, "s3://jobs/store", run, steps=STEPS)
+    make_workspace(folder, tiny_dataset, "s3://jobs/store", run, steps=STEPS)
+    params = folder / "params.yaml"
+    settings = yaml.safe_load(params.read_text())
+    settings["search"] |= {"steps": 2, "report_every": 1, "grace_steps": 1, "reduction_factor": 2}
+    params.write_text(yaml.safe_dump(settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(cluster: Cluster, workspace: Path) -> Path:
+    """The workspace, after ``publish``."""
+    said = _run([sys.executable, "-m", "pipelines", "publish", "--dataset", DATASET], workspace, cluster.environment)
+    assert f"{DATASET} is in s3://jobs/store" in said
+    return workspace
 
 
 def test_a_submitted_job_trains_on_both_nodes_what_was_published(
-    cluster: Cluster, workspace: Path, s3_client: Any
+    cluster: Cluster, published: Path, s3_client: Any
 ) -> None:
-    train = ("train", "--dataset", DATASET, "--method", METHOD)
-    said = _run([sys.executable, "-m", "pipelines", "publish", "--dataset", DATASET], workspace, cluster.environment)
-    assert f"{DATASET} is in s3://jobs/store" in said
-
+    train, workspace = ("train", "--dataset", DATASET, "--method", METHOD), published
     tried = cluster.submit(workspace, *train, "--dry-run")
     assert "would           start from the beginning" in tried
     experiments = MlflowClient(cluster.server.address).search_experiments(filter_string=f"name = '{DATASET}'")
@@ -93,6 +105,25 @@ def test_a_submitted_job_trains_on_both_nodes_what_was_published(
     # The same submission finds that all is done, and adds no run.
     assert "step 1/" not in cluster.submit(workspace, *train)
     assert _only_run(cluster.server).info.run_id == run.info.run_id
+
+
+def test_a_submitted_search_brings_what_was_published(cluster: Cluster, published: Path) -> None:
+    said = cluster.submit(published, "tune", "--dataset", DATASET, "--method", METHOD, "--trials", "2")
+    assert "trial 2 of 2" in said
+    client = MlflowClient(cluster.server.address)
+    experiment = client.get_experiment_by_name(DATASET)
+    assert experiment is not None
+    (search,) = client.search_runs([experiment.experiment_id], filter_string=f"run_name = 'search {DATASET}/{METHOD}'")
+    assert search.info.status == "FINISHED"
+    # The job's folder is gone; what was found is in the run.
+    files = {
+        file.path for folder in client.list_artifacts(search.info.run_id) for file in _files(client, search, folder)
+    }
+    assert {"best.yaml", "trials.csv"} <= {Path(file).name for file in files}
+
+
+def _files(client: MlflowClient, run: Run, entry: FileInfo) -> list[FileInfo]:
+    return list(client.list_artifacts(run.info.run_id, entry.path)) if entry.is_dir else [entry]
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:

@@ -55,6 +55,12 @@ def test_16_bit_greys_without_white_are_refused(tmp_path: Path, brightest: int) 
         load_mask_file(path, white_is_hole=True)
 
 
+def test_exif_data_that_are_cut_off_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(LEFT_HALF * 255).save(tmp_path / "mask.png", exif=b"II*\0\x08")
+    with pytest.raises(DataError, match="cannot be read as a mask picture"):
+        load_mask_file(tmp_path / "mask.png", white_is_hole=True)
+
+
 def test_an_upright_photograph_has_an_upright_mask(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90° clockwise
