@@ -1,7 +1,7 @@
 """What scoring takes beside filling: `python benchmarks/evaluating.py [--pictures 8] [--size 256] [--batch 4]`.
 
 The evaluation's own walk over drawn landscapes with centre holes and one thread, as a worker of an evaluation
-does it. SGE-Net has the paper's widths, and as many parameters as LaMa-Fourier; it is not trained, which takes as long.
+does it. SGE-Net has the default widths, and as many parameters as LaMa-Fourier; it is not trained, which takes as long.
 Filling is timed apart. The rest is scoring: PSNR, SSIM by two protocols, L1, at the border too, confusion counts,
 confidence and unreliable shares. FID, KID and LPIPS are not among it: they need weights of their own.
 """
@@ -14,7 +14,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 import torch
-from limits import LIKE_LAMA, OURS, OURS_PAPER, PAPER
+from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
 from pipelines.datasets.scenery import render_scene
@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{options.size}×{options.size}, float32, one thread; {processor()}, PyTorch {torch.__version__}\n")
     print("| network | filling, ms a picture | scoring, ms a picture | scoring to filling |")
     print("| --- | --: | --: | --: |")
-    for name, recipe in ((OURS_PAPER, PAPER), (OURS, LIKE_LAMA)):
+    for name, recipe in ((OURS_DEFAULT, DEFAULT), (OURS, LIKE_LAMA)):
         with one_thread():
             filling, scoring = measure(recipe, batches, options.size)
         print(f"| {name} | {filling * 1e3:.0f} | {scoring * 1e3:.1f} | {scoring / filling:.1%} |", flush=True)

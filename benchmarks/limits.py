@@ -7,13 +7,13 @@ last; the fastest of several runs, forward alone and with its backward. Against 
 
 - a full training step (generator, critic, losses with VGG-16, optimizers, moving average) of an SGE-Net with about as
   many parameters as LaMa-Fourier, and LaMa-Fourier's own (`lama.py`), the median of the steps after a warm-up;
-- one picture through the generators, that of the paper's widths among them, the median of the runs after a warm-up.
+- one picture through the generators, that of the default widths among them, the median of the runs after a warm-up.
 
 FLOPs are those of convolutions and matrix products, counted in a real step or run, two for a multiply-accumulate:
 a share of the peak is therefore also the share of the time that the same convolutions would take at the peak's rate.
 Fourier transforms are not counted, which only LaMa has here, nor is anything else that is no convolution or
 product; LaMa's true rate is a little above what stands here. Every case runs in a process of its own on the CPU: its
-memory is the process's peak less what was resident before the step or run, thus without weights, and for a step with
+memory is the peak of the step or run less what was resident before it, thus without weights, and for a step with
 gradients, moments, and what allocator and kernels keep. Measure on an idle machine: with another program on one of the
 cores, threads wait for each other, and a case takes up to ten times as long; it is named on standard error then.
 Pictures are filled in bfloat16, too, where the processor has it.
@@ -22,6 +22,7 @@ Pictures are filled in bfloat16, too, where the processor has it.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import resource
@@ -52,17 +53,18 @@ from sgenet.training.step import training_step
 CPU = torch.device("cpu")
 NUM_CLASSES = OUTDOOR_SCENES.num_classes
 
-PAPER = Recipe()
-"""The defaults, which `outdoor_scenes` of params.yaml is trained with: 82 M parameters."""
+DEFAULT = Recipe()
+"""The paper names no widths. These are its nearest relatives', and those of `outdoor_scenes` in params.yaml: 82 M
+parameters."""
 
 LIKE_LAMA = Recipe(
     network=NetworkSettings(widths=(32, 64, 128, 288, 288)), losses=LossSettings(perceptual_weights="random")
 )
 """Narrower, and the defaults otherwise: all five scales, VGG-16, the critic of three scales."""
 
-OURS_PAPER, OURS, LAMA = "SGE-Net, the paper's widths", "SGE-Net", "LaMa-Fourier"
+OURS_DEFAULT, OURS, LAMA = "SGE-Net, default widths", "SGE-Net", "LaMa-Fourier"
 GENERATORS: dict[str, Callable[[], nn.Module]] = {
-    OURS_PAPER: partial(build_generator, "sge_net", PAPER, NUM_CLASSES),
+    OURS_DEFAULT: partial(build_generator, "sge_net", DEFAULT, NUM_CLASSES),
     OURS: partial(build_generator, "sge_net", LIKE_LAMA, NUM_CLASSES),
     LAMA: LamaGenerator,
 }
@@ -253,12 +255,13 @@ def measure_forward(network: str, precision: Precision, side: int) -> Cost:
 
 def measure(generator: nn.Module, work: Callable[[], object], runs: Callable[[float], int]) -> Cost:
     """A run that warms up, as many as its seconds ask for, of which the median is taken, and one that is counted."""
-    parameters, before = count_parameters(generator), resident_bytes()
+    parameters = count_parameters(generator)
+    before = forget_peak()
     if isinstance(generator, LamaGenerator):
         assert abs(parameters / PUBLISHED_PARAMETERS - 1) < TOLERANCE, f"LaMa has {parameters:,} parameters"
     (warm_up,) = timed(work, 1)
     seconds = statistics.median(timed(work, runs(warm_up)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = memory("VmHWM")
     # Counting keeps what was computed alive for longer: it comes last.
     with FlopCounterMode(display=False) as counter:
         work()
@@ -275,9 +278,20 @@ def timed(work: Callable[[], object], runs: int) -> list[float]:
     return seconds
 
 
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+def forget_peak() -> int:
+    """Start a new peak of this process's memory from what it holds now, which is given, in bytes.
+
+    Building a network takes more than filling a small picture, and what it freed would serve the first run.
+    """
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return memory("VmRSS")
+
+
+def memory(name: str) -> int:
+    """Bytes of this process that are resident now (VmRSS) or were at the peak (VmHWM), as Linux counts them."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
 
 
 def busy_elsewhere() -> float:

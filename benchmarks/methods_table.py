@@ -9,7 +9,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-# Tensors of a size without content: nothing is computed, and the paper's widths cost no memory.
+# Tensors of a size without content: nothing is computed, and large networks cost no memory.
 from torch._subclasses import FakeTensorMode
 
 from pipelines.params import Settings, load

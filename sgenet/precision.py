@@ -24,7 +24,8 @@ def round_weights(network: nn.Module, precision: Precision) -> None:
     for module in network.modules():
         # A weight that is computed from others, as spectral normalisation does, is no parameter of its module.
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and "weight" in module._parameters:
-            module.weight = nn.Parameter(module.weight.detach().to(torch.bfloat16), requires_grad=False)
+            rounded = module.weight.detach().to(torch.bfloat16)
+            module.weight = nn.Parameter(rounded, requires_grad=module.weight.requires_grad)
 
 
 def resolve_precision(setting: PrecisionSetting, device: torch.device) -> Precision:

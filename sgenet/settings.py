@@ -88,8 +88,8 @@ class NetworkSettings:
         encoder_blocks: residual blocks of the encoder at each scale 0 … 4.
         decoder_blocks: residual blocks after the sum of Eq. 6 at the decoder's scales 0 … 3 (*ours*).
         modulation_width: hidden channels of the (γ, β) convolutions (SPADE: 128).
-        modulation_at: ``fine`` upsamples Ŝ^l first, as SPADE does; ``coarse`` computes γ and β
-            at scale l and upsamples them, a quarter of the work.
+        modulation_at: ``coarse`` computes γ and β at scale l and upsamples them; ``fine`` upsamples Ŝ^l
+            first, as SPADE does: four times the work for the same scores (*ours*).
         bias_width_ratio: width of the bias-net F_bi relative to the scale's width.
         reliability_width: channels of F(M^l) in Eq. 6.
         tau: the rule of Eq. 4.
@@ -106,7 +106,7 @@ class NetworkSettings:
     encoder_blocks: tuple[int, int, int, int, int] = (0, 0, 1, 1, 1)
     decoder_blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
     modulation_width: int = 128
-    modulation_at: Literal["fine", "coarse"] = "fine"
+    modulation_at: Literal["fine", "coarse"] = "coarse"
     bias_width_ratio: float = 1.0
     reliability_width: int = 16
     tau: TauSettings = field(default_factory=TauSettings)

@@ -20,8 +20,8 @@ class SpatiallyAdaptiveNorm(nn.Module):
         channels: of the features that are modulated.
         num_classes: channels of the class probabilities.
         hidden: channels between the two convolutions (SPADE: 128).
-        at: ``fine`` convolves the upsampled probabilities; ``coarse`` convolves at the
-            probabilities' own scale and upsamples γ and β.
+        at: ``coarse`` convolves at the probabilities' own scale, and γ and β are upsampled; ``fine``
+            convolves the upsampled probabilities.
     """
 
     ones_and_zeros: Tensor

@@ -87,29 +87,16 @@ class InferenceStep(nn.Module):
 
         def infer(band: Band) -> Tensor:
             joined = join(band)
-            return self._fine_features(
-                joined,
-                normalise(joined),
-                None if prepared is None else band.upsampled(prepared, size),
-                None if evidence is None else band.upsampled(evidence, size),
-            )
+            if self.modulate is None or prepared is None:
+                guided = activate(normalise(joined))
+            else:
+                guided = activate_(self.modulate.modulate(normalise(joined), band.upsampled(prepared, size)))
+            fine = self.base_shortcut(joined).add_(self.base_net(guided))
+            if self.bias_net is not None and evidence is not None:
+                fine.add_(self.bias_net(guided, band.upsampled(evidence, size)))
+            return fine
 
         return in_bands(infer, skip, halo=1 + (0 if self.modulate is None else self.modulate.reach))
-
-    def _fine_features(
-        self, joined: Tensor, normalised: Tensor, modulation: Tensor | None, evidence: Tensor | None
-    ) -> Tensor:
-        """F_ba and F_bi (Eq. 6), everything at the size of scale l-1."""
-        guided = normalised
-        if self.modulate is not None:
-            assert modulation is not None
-            guided = self.modulate.modulate(normalised, modulation)
-        guided = activate(guided)
-        fine = self.base_shortcut(joined).add_(self.base_net(guided))
-        if self.bias_net is not None:
-            assert evidence is not None
-            fine.add_(self.bias_net(guided, evidence))
-        return fine
 
 
 class BiasNet(nn.Module):
