@@ -18,9 +18,9 @@ from sgenet.methods.sge_net.guidance import BiasNet, InferenceStep
 COARSE, FINE = 10, 6
 
 
-def _step(*, guided: bool, evaluated: bool, num_blocks: int = 0) -> InferenceStep:
+def _step(*, guided: bool, evaluated: bool, num_blocks: int = 0, at: str = "coarse") -> InferenceStep:
     torch.manual_seed(0)
-    settings = small_network(bias_width_ratio=0.5)
+    settings = small_network(bias_width_ratio=0.5, modulation_at=at)
     return InferenceStep(COARSE, FINE, NUM_CLASSES, num_blocks, guided=guided, evaluated=evaluated, settings=settings)
 
 
@@ -66,8 +66,10 @@ def _joined(step: InferenceStep, coarse: Tensor, skip: Tensor) -> Tensor:
 def _modulated(step: InferenceStep, joined: Tensor, probabilities: Tensor) -> Tensor:
     """f_de-s of Eq. 3."""
     assert step.modulate is not None
-    hidden = _leaky(_convolve(_bigger(probabilities), step.modulate.shared))
+    at_fine = step.modulate.at == "fine"
+    hidden = _leaky(_convolve(_bigger(probabilities) if at_fine else probabilities, step.modulate.shared))
     both = _convolve(hidden, step.modulate.gamma_and_beta)
+    both = both if at_fine else _bigger(both)
     gamma, beta = both[:, : 2 * FINE], both[:, 2 * FINE :]
     return _leaky((1 + gamma) * _normalised(joined) + beta)
 
@@ -84,8 +86,9 @@ def _bias(net: BiasNet, guided: Tensor, reliability: Tensor) -> Tensor:
     return _convolve(_leaky(_convolve(torch.cat((guided, evidence), dim=1), net.correct)), net.expand)
 
 
-def test_sge_net_adds_base_net_and_bias_net() -> None:
-    step = _step(guided=True, evaluated=True)
+@pytest.mark.parametrize("at", ["fine", "coarse"])
+def test_sge_net_adds_base_net_and_bias_net(at: str) -> None:
+    step = _step(guided=True, evaluated=True, at=at)
     coarse, skip, probabilities, reliability = _inputs()
     joined = _joined(step, coarse, skip)
     guided = _modulated(step, joined, probabilities)
@@ -94,8 +97,9 @@ def test_sge_net_adds_base_net_and_bias_net() -> None:
     assert torch.allclose(_infer(step, coarse, skip, probabilities, reliability), expected, atol=1e-5)
 
 
-def test_sg_net_is_the_base_net_on_modulated_features() -> None:
-    step = _step(guided=True, evaluated=False)
+@pytest.mark.parametrize("at", ["fine", "coarse"])
+def test_sg_net_is_the_base_net_on_modulated_features(at: str) -> None:
+    step = _step(guided=True, evaluated=False, at=at)
     coarse, skip, probabilities, _ = _inputs()
     joined = _joined(step, coarse, skip)
     expected = _base(step, joined, _modulated(step, joined, probabilities))
