@@ -195,7 +195,7 @@ def _measure_ours(reader: str, reading: Reading) -> Result:
 
 
 def ours(reading: Reading, holes: bool) -> Open:
-    """Our reader, put together as a training does it, with the holes that the paper's sizes are trained with."""
+    """Our reader, put together as a training does it, with the holes that `outdoor_scenes` is trained with."""
 
     def open_batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         kinds = (

@@ -9,15 +9,15 @@ from sgenet.settings import Precision, PrecisionSetting
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a forward pass has this precision: weights stay float32, convolutions may not."""
+    """The context in which convolutions and products of a forward pass have this precision, whatever the weights'."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def round_weights(network: nn.Module, precision: Precision) -> None:
-    """Keep the weights of a network that is only used as numbers of the precision its convolutions have.
+    """Keep the weights of convolutions and linear layers in the precision they compute with, in a network to be used.
 
-    In bfloat16 they take half the memory, and passes no longer round them: what :func:`autocast` gives is the same
-    to the bit. Biases and normalisations stay float32.
+    In bfloat16 they take half the memory, and passes under :func:`autocast`, which the network needs from now on, no
+    longer round them: their results are the same to the bit. All other parameters stay float32.
     """
     if precision == "float32":
         return

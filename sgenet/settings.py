@@ -88,8 +88,8 @@ class NetworkSettings:
         encoder_blocks: residual blocks of the encoder at each scale 0 … 4.
         decoder_blocks: residual blocks after the sum of Eq. 6 at the decoder's scales 0 … 3 (*ours*).
         modulation_width: hidden channels of the (γ, β) convolutions (SPADE: 128).
-        modulation_at: ``coarse`` computes γ and β at scale l and upsamples them; ``fine`` upsamples Ŝ^l
-            first, as SPADE does: four times the work for the same scores (*ours*).
+        modulation_at: ``coarse`` (*ours*) computes γ and β at scale l and upsamples them; ``fine`` upsamples
+            Ŝ^l first, as SPADE does, four times the work.
         bias_width_ratio: width of the bias-net F_bi relative to the scale's width.
         reliability_width: channels of F(M^l) in Eq. 6.
         tau: the rule of Eq. 4.

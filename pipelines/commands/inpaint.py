@@ -74,8 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="bfloat16 takes half the time where the processor has it, and differs by a few grey levels "
-        "(default: float32)",
+        help="bfloat16 is faster where the processor has it, by up to half, and differs a little (default: float32)",
     )
     more = parser.add_argument_group("more results", "without PATH beside the filled picture: filled.segmentation.png")
     more.add_argument(

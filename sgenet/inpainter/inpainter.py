@@ -97,7 +97,7 @@ class Inpainter:
 
     @property
     def generator(self) -> nn.Module:
-        """The generator, in evaluation mode."""
+        """The generator, in evaluation mode; one that was loaded for bfloat16 is called under autocast."""
         return self._network.generator
 
     @property

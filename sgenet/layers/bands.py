@@ -1,8 +1,8 @@
 """Features computed a band of rows at a time where no gradient is wanted.
 
 A layer makes several times what it gives, and at the finest scale one tensor alone takes 128 MiB (64 channels of
-1024 × 1024 pixels in bfloat16). In bands, what a layer makes on the way is never as large as the picture. Training,
-exported graphs and small features have one band, which is all of them.
+1024 × 1024 pixels in bfloat16). In bands, what a layer makes on the way at its own size is alive for some rows at a
+time. Training, exported graphs and small features have one band, which is all of them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ _ROWS = 32
 """Of a band, at least: with a halo of one row on either side, 6 % is computed twice."""
 
 _FEWEST_PIXELS = {"cpu": 2**13}
-_FEWEST_PIXELS_ELSEWHERE = 2**21
-"""Of a band of all pictures of a batch: enough to keep the processors busy."""
+_FEWEST_PIXELS_ELSEWHERE = 2**18
+"""Of a band of each picture, to keep the processors busy; measured on CPUs alone. The batch has no say, so that a
+picture's result does not depend on its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ def bands(like: Tensor, halo: int = 0) -> list[Band]:
     """Cut features into bands.
 
     Args:
-        like: (B, C, H, W); its gradient, if any, and its size decide.
+        like: (B, C, H, W); its size and device decide, and whether gradients are enabled.
         halo: how many rows beside it a computed row depends on.
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return [Band(0, 0, 0, 0, whole=True)]
-    batch, _, height, width = like.shape
+    height, width = like.shape[2:]
     fewest = _FEWEST_PIXELS.get(like.device.type, _FEWEST_PIXELS_ELSEWHERE)
-    rows = max(_ROWS, -(-fewest // (batch * width)))
+    rows = max(_ROWS, -(-fewest // width))
     if rows >= height:
         return [Band(0, height, 0, height, whole=True)]
     starts = range(0, height, rows)

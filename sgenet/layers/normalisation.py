@@ -64,15 +64,16 @@ class _Affine:
     """Rows times a scale plus a shift, each (B, C)."""
 
     def __init__(self, scale: Tensor, shift: Tensor) -> None:
-        self.scale, self.shift = (values[:, :, None, None] for values in (scale, shift))
+        self.scale, self.shift = (values.float()[:, :, None, None] for values in (scale, shift))
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return torch.addcmul(self.shift.to(rows.dtype), rows, self.scale.to(rows.dtype))
+        # In float32 until the end: a rounded scale would be off for all pixels of a channel alike.
+        return torch.addcmul(self.shift, rows, self.scale).to(rows.dtype)
 
 
 def _channel_moments(read: Callable[[Band], Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel of each picture, both (B, C) float32, from one band after the other."""
-    mean = variance = torch.zeros(())
+    mean = variance = torch.zeros(like.shape[0], 1, device=like.device)
     num_rows = 0
     for band in bands(like):
         band_mean, band_variance = _moments(read(band))
