@@ -54,7 +54,8 @@ def ray_cluster(cores: int) -> Iterator[None]:
     """A cluster on this machine."""
     import ray
 
-    context = ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
+    # Without an address Ray looks for a cluster that somebody else started on this machine.
+    context = ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
     os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
     try:
         yield
