@@ -133,8 +133,8 @@ def read_index(folder: Path, manifest: Manifest) -> SampleTable:
         sizes = np.empty((count, 2), np.int32)
         end = 0
         # A piece at a time, which bounds the memory. pq.read_table and to_numpy, which would do for a column, import
-        # pandas, and that takes as long as all of this.
-        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS):
+        # pandas, and that takes as long as all of this. Arrow's threads would each keep memory, and save no time.
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
             rows = slice(end, end := end + piece.num_rows)
             keys[rows] = piece["key"].to_pylist()
             splits[rows] = _repeated(piece["split"])
