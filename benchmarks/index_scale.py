@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from memory import memory
 from mixed_scenes import processor
 
 from pipelines.shards.index import INDEX_SCHEMA, open_index, write_table
@@ -93,18 +94,12 @@ def _apart(folder: str) -> tuple[float, int]:
 
 
 def _open(folder: str) -> tuple[float, int]:
-    before = _kilobytes("VmRSS")
+    before = memory("VmRSS")
     started = time.perf_counter()
     table = open_index(Path(folder))
     seconds = time.perf_counter() - started
     assert len(table)
-    return seconds, (_kilobytes("VmHWM") - before) * 1024
-
-
-def _kilobytes(name: str) -> int:
-    """The memory of this process now (VmRSS) or at its peak since it started (VmHWM), as Linux counts it."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return seconds, memory("VmHWM") - before
 
 
 def measure_sampler(size: int) -> tuple[float, float, float]:

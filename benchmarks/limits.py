@@ -22,7 +22,6 @@ Pictures are filled in bfloat16, too, where the processor has it.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import resource
@@ -38,6 +37,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lama import PUBLISHED_PARAMETERS, LamaGenerator, LamaTraining
+from memory import forget_peak, memory
 from mixed_scenes import processor
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -276,22 +276,6 @@ def timed(work: Callable[[], object], runs: int) -> list[float]:
         work()
         seconds.append(time.perf_counter() - started)
     return seconds
-
-
-def forget_peak() -> int:
-    """Start a new peak of this process's memory from what it holds now, which is given, in bytes.
-
-    Building a network takes more than filling a small picture, and what it freed would serve the first run.
-    """
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return memory("VmRSS")
-
-
-def memory(name: str) -> int:
-    """Bytes of this process that are resident now (VmRSS) or were at the peak (VmHWM), as Linux counts them."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
 
 
 def busy_elsewhere() -> float:
