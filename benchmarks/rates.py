@@ -54,9 +54,10 @@ def ray_cluster(cores: int) -> Iterator[None]:
     """A cluster on this machine."""
     import ray
 
-    # Without an address Ray looks for a cluster that somebody else started on this machine.
-    context = ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
-    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
+    from pipelines.distributed.cluster import start_local_cluster
+
+    start_local_cluster(cores)
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
     try:
         yield
     finally:
