@@ -2,10 +2,11 @@
 
 python benchmarks/preparing.py [--pictures 2048] [--side 256] [--from FOLDER] [--without-ray]
 
-Embedded landscapes drawn at 683×512, as JPEGs of quality 92 (or the JPEGs of a folder), become tar shards of pictures
-whose shorter side is 256 pixels, as JPEGs of quality 95. Rates are those after start-up. The limit is reading,
-decoding, resizing and encoding the same files with the same libraries, in as many processes. Fidelity is the PSNR of
-the stored pictures against Pillow's bicubic reduction of all their pixels: before encoding, and as they are read back.
+Embedded landscapes drawn at 683×512, as JPEGs of quality 92 (or the colour JPEGs of a folder), become tar shards of
+pictures whose shorter side is 256 pixels, as JPEGs of quality 95. Rates are those after start-up. The limit is reading,
+decoding, resizing and encoding the same files with the same libraries and nothing else, by turns with ours in the same
+processes. Fidelity is the PSNR of the stored pictures against Pillow's bicubic reduction of all their pixels: before
+encoding, and as they are read back.
 img2dataset, in an environment of its own, reads the same files by file:// addresses.
 """
 
@@ -19,23 +20,25 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from mixed_scenes import processor
 from peers import peer_python
 from PIL import Image
-from rates import Rate, Timed, ray_cluster, spread, steady_rate
+from rates import Rate, Timed, ray_cluster, spread, spread_by_turns, steady_rate
 
 from pipelines.datasets.build import build_adapters
 from pipelines.datasets.samples import Adapter
 from pipelines.datasets.scenery import render_scene
 from pipelines.distributed.parallel import parallel_map
 from pipelines.params import DataSettings
-from pipelines.shards.decode import decode_image, resize_image
+from pipelines.shards.decode import DecodedImage, resize_image
 from pipelines.shards.sources import read_sources
 from pipelines.shards.writer import ShardPlan, plan_shards, write_shard
 from pipelines.stages import index
@@ -44,6 +47,7 @@ from sgenet.transforms import Pixels
 DRAWN, HEIGHT, WIDTH = 128, 512, 683
 RAW_QUALITY, QUALITY = 92, 95
 NUM_SHARDS = 8  # img2dataset's processes start anew after five
+RAY_TIMES = 4  # all pictures: what a second worker brings is asked of long work
 JUDGED = 32
 
 
@@ -62,15 +66,23 @@ def main() -> None:
             _row("img2dataset", "2 processes", peer, peer, None, _fidelity(raw, root / "img2dataset", options.side))
         for decoding in ("full", "scaled"):
             for workers, by in ((1, "this process"), (2, "2 processes")):
-                limit = _limit(raw, options.side, decoding, workers)
+                preparing = _preparing(raw, root, options.side, decoding, by)
+                recode = partial(_recode, raw[0].parent, options.side, decoding)
+                limit, rate = spread_by_turns([recode, preparing.work], preparing.plans, workers)
                 fidelity = f"{_psnr_of_pixels(raw, options.side, decoding):.1f} dB before encoding"
                 _row(f"limit, {decoding} decoding", by, limit, peer, limit, fidelity)
-                rate, shards = _prepare(raw, root, options.side, decoding, workers, over_ray=False)
-                _row(f"sgenet, {decoding} decoding", by, rate, peer, limit, _fidelity(raw, shards, options.side))
+                fidelity = _fidelity(raw, preparing.folder, options.side)
+                _row(f"sgenet, {decoding} decoding", by, rate, peer, limit, fidelity)
         if not options.without_ray:
             for workers, by in ((1, "1 Ray worker"), (2, "2 Ray workers")):
+                preparing = _preparing(raw, root, options.side, "full", by)
+                plans = [
+                    replace(plan, name=f"{number}-{plan.name}")
+                    for number in range(RAY_TIMES)
+                    for plan in preparing.plans
+                ]
                 with ray_cluster(workers):
-                    rate, _ = _prepare(raw, root, options.side, "full", workers, over_ray=True)
+                    rate = spread(preparing.work, plans, workers, over_ray=True)
                 _row("sgenet, full decoding", by, rate, peer, None, "")
 
 
@@ -112,8 +124,15 @@ def _drawn(seed: int) -> bytes:
     return content.getvalue()
 
 
-def _prepare(raw: list[Path], root: Path, side: int, decoding: str, workers: int, over_ray: bool) -> tuple[Rate, Path]:
-    """Write the shards as the stage of this name does; give the rate and where they are."""
+class Preparing(NamedTuple):
+    """What the stage of this name does for one shard, the shards, and where they go."""
+
+    work: Callable[[ShardPlan], int]
+    plans: list[ShardPlan]
+    folder: Path
+
+
+def _preparing(raw: list[Path], root: Path, side: int, decoding: str, name: str) -> Preparing:
     data = DataSettings.model_validate(
         {
             "sources": [{"adapter": "folder", "root": str(raw[0].parent), "val_ratio": 0.0}],
@@ -125,32 +144,29 @@ def _prepare(raw: list[Path], root: Path, side: int, decoding: str, workers: int
             "jpeg_quality": QUALITY,
         }
     )
-    output = root / f"{decoding}-{workers}-{over_ray}"
-    output.mkdir()
+    folder = root / f"{decoding}, {name}"
+    folder.mkdir()
     index.run(data, root / "sources.parquet")
     plans = plan_shards(read_sources(root / "sources.parquet"), data.samples_per_shard)
-    return spread(partial(_write, dict(build_adapters(data)), data, output), plans, workers, over_ray), output
+    return Preparing(partial(_write, dict(build_adapters(data)), data, folder), plans, folder)
 
 
 def _write(adapters: Mapping[str, Adapter], data: DataSettings, folder: Path, plan: ShardPlan) -> int:
     return len(write_shard(plan, adapters, data, folder).index)
 
 
-def _limit(raw: list[Path], side: int, decoding: str, workers: int) -> Rate:
-    size = len(raw) // NUM_SHARDS
-    pieces = [raw[first : first + size] for first in range(0, len(raw), size)]
-    return spread(partial(_recode, side, decoding), pieces, workers)
-
-
-def _recode(side: int, decoding: str, paths: list[Path]) -> int:
-    for path in paths:
-        resized = _reduced(path.read_bytes(), side, decoding)
+def _recode(folder: Path, side: int, decoding: str, plan: ShardPlan) -> int:
+    for row in plan.rows:
+        resized = _reduced((folder / row.sample.image_path).read_bytes(), side, decoding)
         simplejpeg.encode_jpeg(resized, QUALITY, "RGB", "444", fastdct=False)
-    return len(paths)
+    return len(plan.rows)
 
 
 def _reduced(content: bytes, side: int, decoding: str) -> Pixels:
-    return resize_image(decode_image(content, side if decoding == "scaled" else None), side)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(content)
+    least = side if decoding == "scaled" else 0
+    pixels = simplejpeg.decode_jpeg(content, "RGB", False, False, least, least)
+    return resize_image(DecodedImage(pixels, (width, height), None), side)
 
 
 def _exact(path: Path, side: int) -> Pixels:

@@ -49,6 +49,33 @@ def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, ove
     return steady_rate(done, started, workers)
 
 
+def spread_by_turns(works: Sequence[Callable[[Item], int]], items: Sequence[Item], workers: int) -> list[Rate]:
+    """How fast so many processes of this machine do each of several works, on the same pieces and within one run.
+
+    A worker does a piece with one work after the other, each as often first as another: whatever slows the machine
+    for a while slows them alike, and their ratios hold where rates of separate runs drift apart.
+
+    Args:
+        works: functions of modules' top levels, as for :func:`spread`. The start-up is what all took together.
+    """
+    started = time.time()
+    turns = list(parallel_map(partial(_timed_by_turns, works), list(enumerate(items)), workers))
+    firsts: dict[int, list[Timed]] = {}
+    for turn in sorted(turns, key=lambda turn: turn[0].begin):
+        firsts.setdefault(turn[0].worker, turn)
+    _check_all_worked(len(firsts), workers)
+    steady = [turn for turn in turns if turn not in firsts.values()]
+    rates = []
+    for pieces in zip(*steady, strict=True):
+        seconds = sum(piece.end - piece.begin for piece in pieces)
+        rates.append(workers * sum(piece.pictures for piece in pieces) / seconds)
+    start_ups = []
+    for turn in firsts.values():
+        usual = sum(piece.pictures * workers / rate for piece, rate in zip(turn, rates, strict=True))
+        start_ups.append(max(piece.end for piece in turn) - started - usual)
+    return [Rate(rate, max(start_ups)) for rate in rates]
+
+
 @contextmanager
 def ray_cluster(cores: int) -> Iterator[None]:
     """A cluster on this machine."""
@@ -71,6 +98,14 @@ def _timed(work: Callable[[Item], int], item: Item) -> Timed:
     return Timed(os.getpid(), begin, time.time(), pictures)
 
 
+def _timed_by_turns(works: Sequence[Callable[[Item], int]], numbered: tuple[int, Item]) -> list[Timed]:
+    number, item = numbered
+    order = list(range(len(works)))
+    turned = order[number % len(works) :] + order[: number % len(works)]
+    done = {place: _timed(works[place], item) for place in turned}
+    return [done[place] for place in order]
+
+
 def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
     """The rate from when all workers have done a piece to the end.
 
@@ -80,8 +115,7 @@ def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
     ends: dict[int, float] = {}
     for piece in sorted(done, key=lambda piece: piece.end):
         ends.setdefault(piece.worker, piece.end)
-    if len(ends) != workers:
-        raise SystemExit(f"{len(ends)} of {workers} workers had something to do; give more --pictures")
+    _check_all_worked(len(ends), workers)
     ready, last = max(ends.values()), max(piece.end for piece in done)
     pictures = sum(
         piece.pictures * max(0.0, piece.end - max(piece.begin, ready)) / (piece.end - piece.begin) for piece in done
@@ -89,3 +123,8 @@ def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
     rate = pictures / (last - ready)
     before = sum(piece.pictures for piece in done) - pictures
     return Rate(rate, ready - started - before / rate)
+
+
+def _check_all_worked(worked: int, workers: int) -> None:
+    if worked != workers:
+        raise SystemExit(f"{worked} of {workers} workers had something to do; give more --pictures")

@@ -32,6 +32,8 @@ from sgenet.transforms import Pixels
 # processor in some zlib builds, and a shard must have the same bytes everywhere.
 _ZLIB_RLE = 3
 
+_METADATA = json.JSONEncoder(sort_keys=True)
+
 
 @dataclass(frozen=True)
 class ShardPlan:
@@ -180,7 +182,7 @@ def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSamp
     members = [(image_suffix(plan.split), stored.image)]
     if stored.label is not None:
         members.append((LABEL_SUFFIX, stored.label))
-    members.append((META_SUFFIX, json.dumps(meta, sort_keys=True).encode()))
+    members.append((META_SUFFIX, _METADATA.encode(meta).encode()))
     image_span, *label_spans, meta_span = shard.add(sample.key, members)
     return IndexRow(
         key=sample.key,

@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.shards import decode
 from pipelines.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
 from sgenet.errors import DataError
 
@@ -242,3 +244,66 @@ def test_a_jpeg_with_stray_bytes_is_what_pillow_makes_of_it() -> None:
     content = _encoded(_grey(32, 32), "JPEG")
     stray = content[:-2] + b"\x00\x01\x02" + content[-2:]
     assert (_pixels(stray) == _pixels(content)).all()
+
+
+_TURNED_BY_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
+
+
+def _jpegs() -> list[bytes]:
+    """Of all kinds: with and without what may turn them, early and late in the file; grey, CMYK and as RGB."""
+    rng = np.random.default_rng(2)
+    image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options: list[dict[str, object]] = [
+        {}, {"progressive": True}, {"comment": b"words"}, {"icc_profile": b"colours" * 40}, {"keep_rgb": True},
+        {"exif": exif}, {"exif": exif, "icc_profile": b"colours" * 40}, {"xmp": _TURNED_BY_XMP},
+    ]  # fmt: skip
+    jpegs = [_encoded(image, "JPEG", **chosen) for chosen in options]
+    jpegs += [_encoded(image.convert(mode), "JPEG") for mode in ("L", "CMYK")]
+    with_exif = jpegs[5]
+    start = with_exif.index(b"\xff\xe1")
+    end = start + 2 + int.from_bytes(with_exif[start + 2 : start + 4], "big")
+    scan = with_exif.index(b"\xff\xda")
+    return [*jpegs, with_exif[:start] + with_exif[end:scan] + with_exif[start:end] + with_exif[scan:]]
+
+
+def _outcome(content: bytes) -> object:
+    try:
+        picture = decode_image(content)
+    except DataError as error:
+        return str(error)
+    return picture.pixels.tobytes(), picture.pixels.shape, picture.size, picture.turned
+
+
+def _outcome_by_pillow(content: bytes) -> object:
+    with patch.object(decode, "_decoded_plain_jpeg", return_value=None):
+        return _outcome(content)
+
+
+def test_what_may_turn_a_jpeg_is_found_wherever_it_is_and_pillow_is_not_asked_about_the_others() -> None:
+    outcomes = [_outcome_by_pillow(content) for content in _jpegs()]
+    with patch.object(Image, "open", side_effect=DataError("asked")) as asked:
+        assert [_outcome(content) for content in _jpegs()] == [*outcomes[:5], *["asked"] * 6]
+    assert asked.call_count == 6
+    assert [_outcome(content) for content in _jpegs()] == outcomes
+    assert [isinstance(outcome, tuple) and outcome[2] == (48, 64) for outcome in outcomes] == [
+        False, False, False, False, False, True, True, True, False, False, True,
+    ]  # fmt: skip
+
+
+def test_damaged_jpegs_have_the_pixels_or_the_reason_that_pillow_alone_gives() -> None:
+    rng = np.random.default_rng(3)
+    jpegs = _jpegs()
+    refused = 0
+    for trial in range(600):
+        content = bytearray(jpegs[trial % len(jpegs)])
+        header = content.index(b"\xff\xda") + 14
+        for place in rng.integers(2, header if trial % 4 else len(content), rng.integers(1, 4)):
+            content[place] = rng.integers(256)
+        if trial % 10 == 0:
+            del content[rng.integers(len(content)) :]
+        outcome = _outcome(bytes(content))
+        assert outcome == _outcome_by_pillow(bytes(content)), trial
+        refused += isinstance(outcome, str)
+    assert 100 < refused < 500

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import IO
 
 import pyarrow.parquet as pq
 import pytest
 from raw_tree import RawTree, label_map, png, texture
 
+from pipelines import local_storage
 from pipelines.datasets.samples import RawSample
 from pipelines.shards.sources import examine, read_sources
 from pipelines.stages import index
@@ -48,16 +50,15 @@ def test_an_unreadable_file_is_recorded_with_its_reason_not_raised() -> None:
 
 
 def test_an_unreadable_file_ends_in_quarantine(raw_tree: RawTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    unreadable = raw_tree.root / "images/train/train3.png"
-    original = Path.read_bytes
+    unreadable = str(raw_tree.root / "images/train/train3.png")
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: str, *_: object) -> IO[bytes]:
         if path == unreadable:
-            raise PermissionError(13, "Permission denied", str(path))
-        return original(path)
+            raise PermissionError(13, "Permission denied", path)
+        return open(path, "rb")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", refuse)
+        patched.setattr(local_storage, "open", refuse, raising=False)
         raw_tree.index()
     folder = raw_tree.write(settings=raw_tree.with_settings(max_quarantine_ratio=0.1))
     (row,) = pq.read_table(folder / "quarantine.parquet").to_pylist()

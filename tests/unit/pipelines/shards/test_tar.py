@@ -25,6 +25,9 @@ def test_members_lie_where_it_is_said_and_the_hash_is_of_the_file(tmp_path: Path
     samples = {
         "one": [("jpg", b"1" * 700), ("json", b"{}")],
         "zwölf": [("jpg", b"12"), ("label.png", b""), ("json", b"x" * 512)],
+        # More than is written at once, and some after it.
+        "large": [("jpg", bytes(range(256)) * (tar._BLOCK // 200)), ("json", b"{}")],
+        "last": [("jpg", b"last"), ("json", b"{}")],
     }
     with ShardWriter(path) as shard:
         spans = {key: shard.add(key, members) for key, members in samples.items()}
