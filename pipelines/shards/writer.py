@@ -18,7 +18,7 @@ from PIL import Image
 from pipelines.datasets.samples import Adapter
 from pipelines.params import DataSettings
 from pipelines.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
-from pipelines.shards.index import IndexRow, index_table
+from pipelines.shards.index import IndexRow, count_classes, index_table
 from pipelines.shards.label_png import encode_label
 from pipelines.shards.manifest import ShardEntry
 from pipelines.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
@@ -175,7 +175,7 @@ def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSamp
         "height": stored.size[1],
         "image_path": sample.image_path,
         "image_sha256": row.image_sha256,
-        "num_classes": sum(count > 0 for count in stored.class_histogram),
+        "num_classes": count_classes(stored.class_histogram),
         "source": sample.source,
         "width": stored.size[0],
     }
