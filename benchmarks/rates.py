@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from pipelines.distributed.ray_map import map_on_ray
 
 Item = TypeVar("Item")
 
+_turns = itertools.count()  # that this process has done
+
 
 class Timed(NamedTuple):
     """A piece of work: which worker did it, from when to when (clocks of one machine agree), and how many pictures."""
@@ -26,7 +29,7 @@ class Timed(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Pictures a second once every worker has done a piece; seconds before the first of them began to do any."""
+    """Pictures a second once every worker has done a piece, and the seconds that were lost before."""
 
     pictures_per_second: float
     start_up: float
@@ -49,31 +52,28 @@ def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, ove
     return steady_rate(done, started, workers)
 
 
-def spread_by_turns(works: Sequence[Callable[[Item], int]], items: Sequence[Item], workers: int) -> list[Rate]:
-    """How fast so many processes of this machine do each of several works, on the same pieces and within one run.
+def spread_by_turns(works: Sequence[Callable[[Item], int]], items: Sequence[Item], workers: int) -> list[float]:
+    """Pictures a second of several works, done on the same pieces by the same processes of this machine.
 
-    A worker does a piece with one work after the other, each as often first as another: whatever slows the machine
-    for a while slows them alike, and their ratios hold where rates of separate runs drift apart.
+    A process does each piece with one work after the other, the first of them by turns: whatever slows the machine
+    for a while slows them alike, and their ratios hold where rates of separate runs drift apart. Counted is what the
+    work itself takes once every process is at work, without what lies between pieces.
 
     Args:
-        works: functions of modules' top levels, as for :func:`spread`. The start-up is what all took together.
+        works: functions of modules' top levels, as for :func:`spread`.
     """
-    started = time.time()
-    turns = list(parallel_map(partial(_timed_by_turns, works), list(enumerate(items)), workers))
+    done = list(parallel_map(partial(_timed_by_turns, works), items, workers))
     firsts: dict[int, list[Timed]] = {}
-    for turn in sorted(turns, key=lambda turn: turn[0].begin):
+    for turn in sorted(done, key=_begin):
         firsts.setdefault(turn[0].worker, turn)
-    _check_all_worked(len(firsts), workers)
-    steady = [turn for turn in turns if turn not in firsts.values()]
+    all_at_work = max(map(_begin, firsts.values()))
+    steady = [turn for turn in done if turn not in firsts.values() and _begin(turn) > all_at_work]
+    _check_all_worked(len({turn[0].worker for turn in steady}), workers)
     rates = []
     for pieces in zip(*steady, strict=True):
         seconds = sum(piece.end - piece.begin for piece in pieces)
         rates.append(workers * sum(piece.pictures for piece in pieces) / seconds)
-    start_ups = []
-    for turn in firsts.values():
-        usual = sum(piece.pictures * workers / rate for piece, rate in zip(turn, rates, strict=True))
-        start_ups.append(max(piece.end for piece in turn) - started - usual)
-    return [Rate(rate, max(start_ups)) for rate in rates]
+    return rates
 
 
 @contextmanager
@@ -98,12 +98,15 @@ def _timed(work: Callable[[Item], int], item: Item) -> Timed:
     return Timed(os.getpid(), begin, time.time(), pictures)
 
 
-def _timed_by_turns(works: Sequence[Callable[[Item], int]], numbered: tuple[int, Item]) -> list[Timed]:
-    number, item = numbered
-    order = list(range(len(works)))
-    turned = order[number % len(works) :] + order[: number % len(works)]
-    done = {place: _timed(works[place], item) for place in turned}
-    return [done[place] for place in order]
+def _timed_by_turns(works: Sequence[Callable[[Item], int]], item: Item) -> list[Timed]:
+    first = next(_turns) % len(works)
+    numbers = range(len(works))
+    done = {number: _timed(works[number], item) for number in (*numbers[first:], *numbers[:first])}
+    return [done[number] for number in numbers]
+
+
+def _begin(turn: Sequence[Timed]) -> float:
+    return min(piece.begin for piece in turn)
 
 
 def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
@@ -127,4 +130,4 @@ def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
 
 def _check_all_worked(worked: int, workers: int) -> None:
     if worked != workers:
-        raise SystemExit(f"{worked} of {workers} workers had something to do; give more --pictures")
+        raise SystemExit(f"{worked} of {workers} workers had enough to do; give more --pictures")

@@ -59,6 +59,9 @@ _JPEG_SEGMENT = struct.Struct(">HH")
 _JPEG_SCAN, _EXIF_OR_XMP = 0xFFDA, 0xFFE1
 # Frames, tables, applications' data and comments: all that have a length.
 _PLAIN_SEGMENTS = {*range(0xFFC0, 0xFFD0), *range(0xFFDA, 0xFFF0), 0xFFFE} - {_EXIF_OR_XMP}
+# Of JFIF, ICC and Adobe segments: what is shorter, Pillow does not take for a picture. A length counts itself.
+_JPEG_LENGTH = 2
+_LEAST_LENGTH = {0xFFE0: 14, 0xFFE2: 16, 0xFFEE: 14}
 # What Pillow raises of damaged files; struct.error is of a metadata block that is cut off.
 _DAMAGES = (OSError, SyntaxError, ValueError, EOFError, OverflowError, KeyError, TypeError, IndexError, struct.error)
 
@@ -164,9 +167,9 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
 
 
 def _decoded_plain_jpeg(content: bytes, least_side: int) -> DecodedImage | None:
-    """A colour JPEG without metadata, as most datasets store theirs; None where Pillow has to look at it.
+    """A colour JPEG without EXIF data or XMP, as most datasets store theirs; None where Pillow has to look at it.
 
-    Pillow's reading of the header takes as long as a twentieth of a picture.
+    Pillow's reading of the header takes 4 % of what a picture of 683×512 does that is decoded scaled.
     """
     if not _is_plain_jpeg(content):
         return None
@@ -188,14 +191,14 @@ def _is_plain_jpeg(content: bytes) -> bool:
             marker, length = _JPEG_SEGMENT.unpack_from(content, place)
         except struct.error:
             return False
-        if marker not in _PLAIN_SEGMENTS:
+        if marker not in _PLAIN_SEGMENTS or length < _LEAST_LENGTH.get(marker, _JPEG_LENGTH):
             return False
         place += 2 + length
     return True
 
 
 def _as_rgb(image: Image.Image, content: bytes, least_side: int) -> Pixels:
-    if image.format == "JPEG" and image.mode == "RGB":
+    if image.format in ("JPEG", "MPO") and image.mode == "RGB":
         # The same pixels as Pillow's in less time. What it takes for damaged is Pillow's to judge, and to name.
         with suppress(ValueError):
             return _decoded_jpeg(content, least_side)

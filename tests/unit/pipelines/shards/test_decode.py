@@ -228,15 +228,29 @@ def test_a_jpeg_has_the_pixels_that_pillow_gives(options: dict[str, object]) -> 
         assert (_pixels(content) == np.asarray(image)).all()
 
 
-@pytest.mark.parametrize(("size", "orientation", "decoded"), [((400, 300), 1, (75, 100)), ((400, 300), 6, (100, 75))])
-def test_a_jpeg_decoded_scaled_is_no_smaller_than_asked_and_remembers_its_size(
-    size: tuple[int, int], orientation: int, decoded: tuple[int, int]
-) -> None:
+def _oriented(orientation: int) -> dict[str, object]:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = decode_image(_encoded(_grey(*size), "JPEG", exif=exif), 64)
-    assert picture.pixels.shape == (*decoded, 3)
-    assert picture.size == (size if orientation == 1 else size[::-1])
+    return {"exif": exif}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "size"),
+    [
+        ("JPEG", {}, (400, 300)),
+        ("JPEG", _oriented(1), (400, 300)),
+        ("JPEG", _oriented(6), (300, 400)),
+        ("MPO", {}, (400, 300)),
+        ("MPO", _oriented(6), (300, 400)),
+    ],
+)
+def test_a_jpeg_decoded_scaled_is_no_smaller_than_asked_and_remembers_its_size(
+    kind: str, options: dict[str, object], size: tuple[int, int]
+) -> None:
+    several = {"save_all": True, "append_images": [_grey(400, 300)]} if kind == "MPO" else {}
+    picture = decode_image(_encoded(_grey(400, 300), kind, **options, **several), 64)
+    assert picture.pixels.shape == (size[1] // 4, size[0] // 4, 3)
+    assert picture.size == size
     assert resize_image(picture, 64).shape == resize_image(decode_image(_encoded(_grey(*picture.size))), 64).shape
 
 
@@ -249,15 +263,17 @@ def test_a_jpeg_with_stray_bytes_is_what_pillow_makes_of_it() -> None:
 _TURNED_BY_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
 
 
+def _coarse() -> Image.Image:
+    rng = np.random.default_rng(2)
+    return Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48))
+
+
 def _jpegs() -> list[bytes]:
     """Of all kinds: with and without what may turn them, early and late in the file; grey, CMYK and as RGB."""
-    rng = np.random.default_rng(2)
-    image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48))
-    exif = Image.Exif()
-    exif[0x0112] = 6
+    image, turned = _coarse(), _oriented(6)
     options: list[dict[str, object]] = [
         {}, {"progressive": True}, {"comment": b"words"}, {"icc_profile": b"colours" * 40}, {"keep_rgb": True},
-        {"exif": exif}, {"exif": exif, "icc_profile": b"colours" * 40}, {"xmp": _TURNED_BY_XMP},
+        turned, {**turned, "icc_profile": b"colours" * 40}, {"xmp": _TURNED_BY_XMP},
     ]  # fmt: skip
     jpegs = [_encoded(image, "JPEG", **chosen) for chosen in options]
     jpegs += [_encoded(image.convert(mode), "JPEG") for mode in ("L", "CMYK")]
@@ -276,13 +292,13 @@ def _outcome(content: bytes) -> object:
     return picture.pixels.tobytes(), picture.pixels.shape, picture.size, picture.turned
 
 
-def _outcome_by_pillow(content: bytes) -> object:
+def _outcome_with_pillow(content: bytes) -> object:
     with patch.object(decode, "_decoded_plain_jpeg", return_value=None):
         return _outcome(content)
 
 
 def test_what_may_turn_a_jpeg_is_found_wherever_it_is_and_pillow_is_not_asked_about_the_others() -> None:
-    outcomes = [_outcome_by_pillow(content) for content in _jpegs()]
+    outcomes = [_outcome_with_pillow(content) for content in _jpegs()]
     with patch.object(Image, "open", side_effect=DataError("asked")) as asked:
         assert [_outcome(content) for content in _jpegs()] == [*outcomes[:5], *["asked"] * 6]
     assert asked.call_count == 6
@@ -292,7 +308,7 @@ def test_what_may_turn_a_jpeg_is_found_wherever_it_is_and_pillow_is_not_asked_ab
     ]  # fmt: skip
 
 
-def test_damaged_jpegs_have_the_pixels_or_the_reason_that_pillow_alone_gives() -> None:
+def test_damaged_jpegs_have_the_pixels_or_the_reason_that_they_have_where_pillow_reads_every_header() -> None:
     rng = np.random.default_rng(3)
     jpegs = _jpegs()
     refused = 0
@@ -304,6 +320,22 @@ def test_damaged_jpegs_have_the_pixels_or_the_reason_that_pillow_alone_gives() -
         if trial % 10 == 0:
             del content[rng.integers(len(content)) :]
         outcome = _outcome(bytes(content))
-        assert outcome == _outcome_by_pillow(bytes(content)), trial
+        assert outcome == _outcome_with_pillow(bytes(content)), trial
         refused += isinstance(outcome, str)
     assert 100 < refused < 500
+
+
+@pytest.mark.parametrize(("marker", "body"), [(0xE0, b"JFIF"), (0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe\0")])
+def test_a_jpeg_with_a_segment_that_is_too_short_is_refused_as_by_pillow(marker: int, body: bytes) -> None:
+    content = _encoded(_coarse(), "JPEG")
+    segment = struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+    with pytest.raises(DataError, match="not a picture"):
+        decode_image(content[:2] + segment + content[2:])
+
+
+def test_a_jpeg_is_refused_by_its_header_too_where_pillow_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
+    assert _pixels(_encoded(_coarse(), "JPEG")).shape == (48, 64, 3)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(DataError, match="megapixels"):
+        decode_image(_encoded(_coarse(), "JPEG"))
