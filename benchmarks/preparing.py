@@ -46,7 +46,7 @@ from sgenet.transforms import Pixels
 
 DRAWN, HEIGHT, WIDTH = 128, 512, 683
 RAW_QUALITY, QUALITY = 92, 95
-NUM_SHARDS = 10  # img2dataset's processes start anew after five
+NUM_SHARDS = 8  # img2dataset's processes start anew after five
 RAY_TIMES = 4  # all pictures: what a second worker brings is asked of long work
 JUDGED = 32
 
@@ -69,8 +69,8 @@ def main() -> None:
             for workers, by in ((1, "this process"), (2, "2 processes")):
                 preparing = _preparing(raw, root, options.side, decoding, by)
                 recode = partial(_recode, raw[0].parent, options.side, decoding)
-                limit, ours = spread_by_turns([recode, preparing.work], preparing.plans, workers)
-                rate = spread(preparing.work, preparing.again(), workers)
+                limit, ours = spread_by_turns([recode, preparing.work], preparing.again(2), workers)
+                rate = spread(preparing.work, preparing.plans, workers)
                 fidelity = f"{_psnr_of_pixels(raw, options.side, decoding):.1f} dB before encoding"
                 _row(f"limit, {decoding} decoding", by, limit, peer, 1, None, fidelity)
                 fidelity = _fidelity(raw, preparing.folder, options.side)
@@ -136,7 +136,7 @@ class Preparing(NamedTuple):
     plans: list[ShardPlan]
     folder: Path
 
-    def again(self, times: int = 1) -> list[ShardPlan]:
+    def again(self, times: int) -> list[ShardPlan]:
         """The same shards by other names: a file that is there already takes longer to write."""
         return [replace(plan, name=f"{number}-{plan.name}") for number in range(times) for plan in self.plans]
 

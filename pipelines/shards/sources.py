@@ -1,4 +1,8 @@
-"""``sources.parquet``: every raw sample of a dataset and the hashes of its files."""
+"""``sources.parquet``: every raw sample of a dataset and the hashes of its files.
+
+SHA-256 says what a file held, in the index of the shards too. Whether it still holds it when it is read again is told
+by its size and CRC-32, which overlooks one accident in four billion and takes a thirtieth of the time.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.datasets.samples import Adapter, RawSample
+from pipelines.shards import fast_zlib
 from pipelines.shards.index import write_table
 from sgenet.errors import DataError
 
@@ -24,6 +29,8 @@ SOURCES_SCHEMA = pa.schema(
         pa.field("label_path", pa.string()),
         pa.field("image_sha256", pa.string()),
         pa.field("label_sha256", pa.string()),
+        pa.field("image_crc32", pa.uint32()),
+        pa.field("label_crc32", pa.uint32()),
         pa.field("image_bytes", pa.int64()),
         pa.field("reason", pa.string()),
     ]
@@ -36,7 +43,7 @@ class SourceRow:
 
     Attributes:
         sample: as the adapter gave it.
-        image_sha256, label_sha256: of the raw bytes; None where unreadable, or without label.
+        image_sha256, label_sha256, image_crc32, label_crc32: of the raw bytes; None where unreadable, or without label.
         image_bytes: size of the picture's file; None where unreadable.
         reason: why it cannot be read, or None.
     """
@@ -44,6 +51,8 @@ class SourceRow:
     sample: RawSample
     image_sha256: str | None = None
     label_sha256: str | None = None
+    image_crc32: int | None = None
+    label_crc32: int | None = None
     image_bytes: int | None = None
     reason: str | None = None
 
@@ -62,7 +71,7 @@ def examine(sample: RawSample, adapter: Adapter) -> SourceRow:
         image, label = adapter.read_image(sample), adapter.read_label(sample)
     except (DataError, OSError) as error:
         return SourceRow(sample, reason=f"cannot be read: {error}")
-    return SourceRow(sample, _sha256(image), _sha256(label), len(image))
+    return SourceRow(sample, _sha256(image), _sha256(label), _crc32(image), _crc32(label), len(image))
 
 
 def read_unchanged(row: SourceRow, adapter: Adapter) -> RawFiles:
@@ -79,7 +88,8 @@ def read_unchanged(row: SourceRow, adapter: Adapter) -> RawFiles:
             f"{sample.image_path} could be read when it was indexed and now cannot be ({error}); "
             "run the index stage again"
         ) from error
-    if (_sha256(files.image), _sha256(files.label)) != (row.image_sha256, row.label_sha256):
+    found = len(files.image), _crc32(files.image), _crc32(files.label)
+    if found != (row.image_bytes, row.image_crc32, row.label_crc32):
         raise DataError(f"{sample.image_path} or its label changed since it was indexed; run the index stage again")
     return files
 
@@ -119,3 +129,7 @@ def _order(row: SourceRow) -> tuple[str, str]:
 
 def _sha256(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _crc32(content: bytes | None) -> int | None:
+    return None if content is None else fast_zlib.crc32(content)

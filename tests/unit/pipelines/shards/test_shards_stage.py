@@ -232,9 +232,12 @@ def test_unicode_and_spaces_in_names_survive(raw_tree: RawTree, tmp_path: Path) 
     assert (tmp_path / "été_на_озере_湖_v1_2.label.png").is_file()
 
 
-def test_a_file_that_changed_since_it_was_indexed_stops_the_stage(raw_tree: RawTree) -> None:
+@pytest.mark.parametrize("path", ["images/train/train2.png", "labels/train/train2.png"])
+def test_a_file_that_changed_in_one_bit_since_it_was_indexed_stops_the_stage(raw_tree: RawTree, path: str) -> None:
     raw_tree.index()
-    raw_tree.add("train", "train2", *_good())
+    content = bytearray((raw_tree.root / path).read_bytes())
+    content[-20] ^= 1
+    (raw_tree.root / path).write_bytes(content)
     with pytest.raises(DataError, match=r"train2.png or its label changed since it was indexed; run the index stage"):
         raw_tree.write()
     assert not (raw_tree.work / "data" / "shards").exists()
