@@ -79,13 +79,8 @@ def main() -> None:
         if not options.without_ray:
             for workers, by in ((1, "1 Ray worker"), (2, "2 Ray workers")):
                 preparing = _preparing(raw, root, options.side, "full", by)
-                plans = [
-                    replace(plan, name=f"{number}-{plan.name}")
-                    for number in range(RAY_TIMES)
-                    for plan in preparing.plans
-                ]
                 with ray_cluster(workers):
-                    rate = spread(preparing.work, plans, workers, over_ray=True)
+                    rate = spread(preparing.work, preparing.again(RAY_TIMES), workers, over_ray=True)
                 _row("sgenet, full decoding", by, rate.pictures_per_second, peer, None, rate.start_up, "")
 
 
@@ -199,8 +194,10 @@ def _fidelity(raw: list[Path], shards: Path, side: int) -> str:
     found = []
     for sample in webdataset.WebDataset(urls, shardshuffle=False):
         name = Path(json.loads(sample["json"]).get("url") or sample["__key__"]).stem
+        if name not in exact:
+            continue
         stored = simplejpeg.decode_jpeg(sample["jpg"], "RGB", fastdct=False, fastupsample=False)
-        if name in exact and exact[name].shape == stored.shape:
+        if exact[name].shape == stored.shape:
             found.append(_psnr(stored, exact[name]))
     return f"{np.mean(found):.1f} dB" if found else "of another size"
 
