@@ -67,7 +67,7 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 
 shipped-model: install  ## train the model that ships with the package (half an hour on one core)
 	for stage in index shards masks floors train evaluate ship; do \
-		python -m pipelines $$stage --params pipelines/shipped/params.yaml --dataset landscapes \
+		python -m pipelines $$stage --params pipelines/registry/shipped/params.yaml --dataset landscapes \
 			$$(case $$stage in train|evaluate) echo --method sge_net;; esac) || exit $$?; \
 	done
 

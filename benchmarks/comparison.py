@@ -27,11 +27,11 @@ import yaml
 
 from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
-from pipelines.files import publish_folder
 from pipelines.report.collect import DatasetResults, check_comparable, read_method
 from pipelines.report.formats import to_markdown
 from pipelines.report.pairs import pairs
 from pipelines.report.tables import Table, costs, headline, headroom
+from pipelines.storage.files import publish_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"

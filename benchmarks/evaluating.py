@@ -17,9 +17,9 @@ import torch
 from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
-from pipelines.datasets.scenery import render_scene
+from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.walk import Filled, model_fill, score_split
-from pipelines.shards.reader import RawBatch
+from pipelines.landscapes import render_scene
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
 from sgenet.methods.release import Released

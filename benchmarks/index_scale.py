@@ -21,10 +21,10 @@ import pyarrow as pa
 from memory import memory
 from mixed_scenes import processor
 
-from pipelines.shards.index import INDEX_SCHEMA, open_index, write_table
-from pipelines.shards.manifest import ShardEntry, SplitCount, write_manifest
-from pipelines.shards.sampler import GlobalBatchSampler
-from pipelines.shards.schema import INDEX_NAME
+from pipelines.data.shards.index import INDEX_SCHEMA, open_index, write_table
+from pipelines.data.shards.manifest import ShardEntry, SplitCount, write_manifest
+from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.schema import INDEX_NAME
 
 SHARD_SAMPLES = 1000
 SAMPLE_BYTES = 100_000

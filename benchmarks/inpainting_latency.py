@@ -38,7 +38,7 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def main() -> None:
     """Print one Markdown table with the machine above it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", type=Path, default=Path("pipelines/shipped"))
+    parser.add_argument("--model", type=Path, default=Path("pipelines/registry/shipped"))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--holes", nargs="+", choices=HOLES, default=list(HOLES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
@@ -74,7 +74,7 @@ def print_rows(options: argparse.Namespace, picture: Path, size: str, hole: str)
 
 def draw_scene(path: Path, height: int, width: int) -> None:
     """Draw the embedded scene here, so that the measured processes only read it."""
-    from pipelines.datasets.scenery import render_scene
+    from pipelines.landscapes import render_scene
 
     Image.fromarray(render_scene(SCENE_SEED, height, width).image).save(path)
 

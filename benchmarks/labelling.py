@@ -21,10 +21,11 @@ import torch
 from mixed_scenes import processor
 from rates import ray_cluster, spread
 
-from pipelines.label_settings import LabelSettings
-from pipelines.params import Settings, load
-from pipelines.segmentation.labelling import LabelledShard, Labelling, label_shard, plan_labelling
-from pipelines.shards.index import open_index
+from pipelines.data.labels.labelling import LabelledShard, Labelling, label_shard, plan_labelling
+from pipelines.data.shards.index import open_index
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from pipelines.stages import fit_segmenter, index, shards
 from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.release import save_segmenter

@@ -12,7 +12,8 @@ from pathlib import Path
 # Tensors of a size without content: nothing is computed, and large networks cost no memory.
 from torch._subclasses import FakeTensorMode
 
-from pipelines.params import Settings, load
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from sgenet.errors import UserError
 from sgenet.methods.build import GENERATORS, build_generator, count_macs, count_parameters
 

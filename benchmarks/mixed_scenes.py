@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.datasets.scenery import Scene, render_scene
+from pipelines.landscapes import Scene, render_scene
 from sgenet.label_space import OUTDOOR_SCENES
 
 REQUIRED_PICTURES_PER_SECOND = 20.0

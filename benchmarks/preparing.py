@@ -33,14 +33,14 @@ from peers import peer_python
 from PIL import Image
 from rates import Rate, Timed, ray_cluster, spread, spread_by_turns, steady_rate
 
-from pipelines.datasets.build import build_adapters
-from pipelines.datasets.samples import Adapter
-from pipelines.datasets.scenery import render_scene
-from pipelines.distributed.parallel import parallel_map
-from pipelines.params import DataSettings
-from pipelines.shards.decode import DecodedImage, resize_image
-from pipelines.shards.sources import read_sources
-from pipelines.shards.writer import ShardPlan, plan_shards, write_shard
+from pipelines.data.adapters.build import build_adapters
+from pipelines.data.adapters.samples import Adapter
+from pipelines.data.shards.decode import DecodedImage, resize_image
+from pipelines.data.shards.sources import read_sources
+from pipelines.data.shards.writer import ShardPlan, plan_shards, write_shard
+from pipelines.landscapes import render_scene
+from pipelines.parallel.parallel import parallel_map
+from pipelines.settings.params import DataSettings
 from pipelines.stages import index
 from sgenet.transforms import Pixels
 

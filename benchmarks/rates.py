@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pipelines.distributed.parallel import parallel_map
-from pipelines.distributed.ray_map import map_on_ray
+from pipelines.parallel.parallel import parallel_map
+from pipelines.parallel.ray_map import map_on_ray
 
 Item = TypeVar("Item")
 
@@ -81,7 +81,7 @@ def ray_cluster(cores: int) -> Iterator[None]:
     """A cluster on this machine."""
     import ray
 
-    from pipelines.distributed.cluster import start_local_cluster
+    from pipelines.parallel.cluster import start_local_cluster
 
     start_local_cluster(cores)
     os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address

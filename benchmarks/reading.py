@@ -33,12 +33,12 @@ from peer_readers import READERS as PEERS
 from peer_readers import Open, Reading, measure
 from peers import peer_python
 
-from pipelines.params import DataSettings, SourceSettings
-from pipelines.shards.index import open_index
-from pipelines.shards.loader import training_batches
-from pipelines.shards.reader import ShardDataset, decode_stored_image, decode_stored_label
-from pipelines.shards.sampler import GlobalBatchSampler
-from pipelines.shards.schema import SampleTable
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.loader import training_batches
+from pipelines.data.shards.reader import ShardDataset, decode_stored_image, decode_stored_label
+from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.schema import SampleTable
+from pipelines.settings.params import DataSettings, SourceSettings
 from pipelines.stages import index, shards
 from sgenet.masks import HoleDrawer
 from sgenet.settings import AugmentationSettings, HoleSettings

@@ -33,7 +33,7 @@ def running(
     Args:
         kind: ``ray`` is ``python -m pipelines serve``; ``mlflow`` registers the model in a store of its own
             and runs ``mlflow models serve`` on it.
-        limits: what differs from the defaults of :class:`pipelines.serving.limits.Limits`.
+        limits: what differs from the defaults of :class:`pipelines.inference.server.limits.Limits`.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def tiny_model(folder: Path) -> Path:
 
 def _register(model: Path, environment: Mapping[str, str]) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipelines.tracking.registry import register;"
+        "import sys; from pathlib import Path; from pipelines.registry.register import register;"
         "from pipelines.tracking.runs import close_run, open_run;"
         "run = open_run('serving', 'serving', name='served', params={}); close_run(run, 'FINISHED');"
         "register(Path(sys.argv[1]), 'served', run, {}, step=0, tags={}, side=32)"

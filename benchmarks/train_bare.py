@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.shards.loader import evaluation_batches, training_batches
-from pipelines.shards.reader import RawBatch, ShardDataset
-from pipelines.shards.sampler import GlobalBatchSampler
-from pipelines.shards.scan import scan_tars
+from pipelines.data.shards.loader import evaluation_batches, training_batches
+from pipelines.data.shards.reader import RawBatch, ShardDataset
+from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.errors import SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator

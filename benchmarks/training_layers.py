@@ -122,12 +122,12 @@ def fit_alone(params: Path) -> None:
     """The loader and ``fit``, nothing else; a line for each step that the others would log."""
     import torch
 
-    from pipelines.layout import DatasetPaths
-    from pipelines.params import load
-    from pipelines.shards.index import open_index
-    from pipelines.shards.loader import training_batches
-    from pipelines.shards.reader import ShardDataset
-    from pipelines.shards.sampler import GlobalBatchSampler
+    from pipelines.data.shards.index import open_index
+    from pipelines.data.shards.loader import training_batches
+    from pipelines.data.shards.reader import ShardDataset
+    from pipelines.data.shards.sampler import GlobalBatchSampler
+    from pipelines.settings.layout import DatasetPaths
+    from pipelines.settings.load import load
     from sgenet.masks import HoleDrawer
     from sgenet.methods.build import build_method
     from sgenet.training.determinism import make_deterministic
@@ -179,7 +179,7 @@ def report(times: dict[str, list[Step]], options: argparse.Namespace) -> None:
 def report_checkpoints(root: Path, step_seconds: float) -> None:
     """Time to store a checkpoint as a share of the training between two, every 1,000 steps as by default."""
     os.chdir(root)
-    from pipelines.params import load
+    from pipelines.settings.load import load
     from pipelines.training.checkpoints import CheckpointStore
     from sgenet.methods.build import build_method
     from sgenet.settings import TrainingSettings

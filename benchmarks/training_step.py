@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.params import load
+from pipelines.settings.load import load
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
 from sgenet.precision import resolve_precision

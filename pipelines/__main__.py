@@ -26,8 +26,9 @@ from pipelines.commands import (
     ui,
 )
 from pipelines.commands.common import Command, add_params, check_dataset
-from pipelines.layout import REPORT, DatasetPaths, RunPaths
-from pipelines.params import Settings, load
+from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from sgenet.errors import UserError
 
 # Stages are imported where they are called: starting the command line must not load PyTorch,

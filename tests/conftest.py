@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.distributed.loopback import keep_to_loopback
+from pipelines.parallel.loopback import keep_to_loopback
 
 _bucket_numbers = itertools.count()
 

@@ -11,7 +11,7 @@ import torch
 from pipelines.evaluation.files import UPPER_BOUND, EvaluationSummary, write_scores
 from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import Example, Failure, SetScores
-from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.settings.layout import DatasetPaths, RunPaths
 from sgenet.batch import Prediction
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.segmentation import SegmentationCounts

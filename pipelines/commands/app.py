@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.app.limits import Limits
-    from pipelines.model_source import ModelSource
+    from pipelines.inference.page.limits import Limits
+    from pipelines.tracking.model_source import ModelSource
 
 HELP = "Open the web page: mark a hole, fill it, edit the segmentation."
 HOST, PORT = "127.0.0.1", 7860
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """See :func:`run`."""
-    from pipelines.app.limits import Limits
+    from pipelines.inference.page.limits import Limits
 
     limits = Limits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     run(options.host, options.port, options.model, limits)
@@ -44,9 +44,9 @@ def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
     Raises:
         UserError: there is no model, one cannot be found, or the port cannot be used.
     """
-    from pipelines.app.models import ModelShelf
-    from pipelines.app.server import running
-    from pipelines.serving.loopback import warn_if_open
+    from pipelines.inference.page.models import ModelShelf
+    from pipelines.inference.page.server import running
+    from pipelines.inference.server.loopback import warn_if_open
 
     logging.basicConfig(level=logging.WARNING)
     shelf = ModelShelf(partial(_models, models), limits.models)
@@ -58,7 +58,7 @@ def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
 
 def _models(specs: Sequence[str]) -> list[ModelSource]:
     """Those named, then every registered one and the shipped one, none twice."""
-    from pipelines.model_source import find_model, list_models
+    from pipelines.tracking.model_source import find_model, list_models
 
     found = [*map(find_model, specs), *list_models()]
     return list({source.folder.resolve(): source for source in found}.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.commands.common import add_params
-from pipelines.params import load
+from pipelines.settings.load import load
 
 HELP = "Check params.yaml and report every problem."
 

@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.layout import PARAMS
-from pipelines.params import Settings
+from pipelines.settings.layout import PARAMS
+from pipelines.settings.params import Settings
 from sgenet.errors import UserError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipelines.model_source import SPECS
+from pipelines.tracking.model_source import SPECS
 from sgenet.errors import UserError
 
 HELP = "Export a model as an ONNX file, or as a program of torch.export."
@@ -31,8 +31,8 @@ def execute(options: argparse.Namespace) -> None:
     suffix = ".onnx" if options.format == "onnx" else ".pt2"
     if options.output.suffix != suffix:
         raise UserError(f"the output {options.output} must end in {suffix}, as the format {options.format} does")
-    from pipelines.export.model import export_model
-    from pipelines.model_source import find_model
+    from pipelines.registry.export.model import export_model
+    from pipelines.tracking.model_source import find_model
 
     source = find_model(options.model)
     print(f"exporting {source.name}; this takes a minute", flush=True)

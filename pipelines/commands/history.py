@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.promotion.act import History
+    from pipelines.registry.gate.act import History
 
 HELP = "Show who was champion of a registered model when, why, and what the gate refused."
 
@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`pipelines.promotion.act.look_back`."""
-    from pipelines.params import load
-    from pipelines.promotion.act import default_model, look_back
+    """See :func:`pipelines.registry.gate.act.look_back`."""
+    from pipelines.registry.gate.act import default_model, look_back
+    from pipelines.settings.load import load
 
     history = look_back(options.model or default_model(load(options.params)))
     if options.json:
@@ -49,7 +49,7 @@ def _json(history: History) -> str:
 def _print(history: History) -> None:
     from rich.text import Text
 
-    from pipelines.promotion.tables import decisions_grid, moves_grid, show
+    from pipelines.registry.gate.tables import decisions_grid, moves_grid, show
 
     champion = history.state.champion
     now = "has no champion" if champion is None else f"version {champion} is champion"

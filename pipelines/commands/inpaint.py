@@ -10,9 +10,9 @@ from pipelines.commands.common import positive
 from sgenet.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from pipelines.inpainting.folder import Summary
-    from pipelines.inpainting.places import Place
-    from pipelines.inpainting.work import Row
+    from pipelines.inference.folders.folder import Summary
+    from pipelines.inference.folders.places import Place
+    from pipelines.inference.folders.work import Row
     from sgenet.settings import Precision
 
 HELP = "Fill the hole of a photograph, or of every photograph of a folder."
@@ -136,7 +136,7 @@ def run(
 
     Args:
         photo, hole, output: a local path or ``s3://`` address of a picture or folder.
-        model, method: as :func:`pipelines.model_source.find_model` takes them.
+        model, method: as :func:`pipelines.tracking.model_source.find_model` takes them.
         save_segmentation, save_confidence: where to; "" is beside the filled picture, None leaves them out.
         black_is_hole: the masks' polarity.
         device: of PyTorch.
@@ -149,11 +149,11 @@ def run(
     Raises:
         UserError: a file cannot be used; or, after all were tried, some pictures of a folder failed.
     """
-    from pipelines.distributed.parallel import cluster_is_addressed
-    from pipelines.inpainting.folder import fill_folder
-    from pipelines.inpainting.places import check_apart, find_place, output_place
-    from pipelines.inpainting.work import Job, Model, Work, fill
-    from pipelines.model_source import find_model
+    from pipelines.inference.folders.folder import fill_folder
+    from pipelines.inference.folders.places import check_apart, find_place, output_place
+    from pipelines.inference.folders.work import Job, Model, Work, fill
+    from pipelines.parallel.parallel import cluster_is_addressed
+    from pipelines.tracking.model_source import find_model
 
     photos, holes = find_place(photo, "photo"), find_place(hole, "hole")
     outputs = output_place(output, photos)
@@ -190,8 +190,8 @@ def run(
 
 def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
     """The address of a further result, checked; "" is beside the filled picture."""
-    from pipelines.inpainting.places import check_apart, check_lossless, output_place
-    from pipelines.storage import join
+    from pipelines.inference.folders.places import check_apart, check_lossless, output_place
+    from pipelines.storage.store import join
 
     if not path:
         return path
@@ -213,7 +213,7 @@ def _say_one(row: Row, output: Place) -> None:
 
 
 def _say_all(summary: Summary, output: Place) -> int:
-    from pipelines.inpainting.manifest import FOLDER
+    from pipelines.inference.folders.manifest import FOLDER
 
     for failure in summary.failures:
         print(f"failed: {failure}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.promotion.act import Outcome
+    from pipelines.registry.gate.act import Outcome
 
 HELP = "Make a version of the registered model champion, for good reason only."
 DESCRIPTION = """\
@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """See :func:`pipelines.promotion.act.promote`; the exit status is in the help."""
-    from pipelines.params import load
-    from pipelines.promotion.act import default_model, promote
+    """See :func:`pipelines.registry.gate.act.promote`; the exit status is in the help."""
+    from pipelines.registry.gate.act import default_model, promote
+    from pipelines.settings.load import load
 
     settings = load(options.params)
     name = options.model or default_model(settings)
@@ -68,7 +68,7 @@ def execute(options: argparse.Namespace) -> int:
 def _json(name: str, outcome: Outcome) -> str:
     from dataclasses import asdict
 
-    from pipelines.promotion.tables import to_json
+    from pipelines.registry.gate.tables import to_json
 
     more = {
         "status": int(outcome.status),
@@ -84,7 +84,7 @@ def _json(name: str, outcome: Outcome) -> str:
 def _print(name: str, outcome: Outcome) -> None:
     from rich.text import Text
 
-    from pipelines.promotion.tables import show, to_terminal
+    from pipelines.registry.gate.tables import show, to_terminal
 
     if outcome.judgement is not None:
         show(to_terminal(name, outcome.judgement))

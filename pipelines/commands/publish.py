@@ -23,9 +23,9 @@ def execute(options: argparse.Namespace) -> None:
     Raises:
         UserError: the storage is a folder of this machine, or the data are not prepared.
     """
-    from pipelines.layout import DatasetPaths
-    from pipelines.params import load
-    from pipelines.storage import open_storage
+    from pipelines.settings.layout import DatasetPaths
+    from pipelines.settings.load import load
+    from pipelines.storage.store import open_storage
     from pipelines.training.inputs import publish_data
 
     settings = load(options.params)

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from pipelines.commands.common import check_free, positive
-from pipelines.model_source import SPECS, ModelSource, find_model
+from pipelines.tracking.model_source import SPECS, ModelSource, find_model
 
 HELP = "Serve a model over HTTP with Ray Serve."
 EPILOG = """\
@@ -32,8 +32,8 @@ def execute(options: argparse.Namespace) -> None:
     Raises:
         UserError: the model, the port or the cluster cannot be used.
     """
-    from pipelines.distributed.loopback import keep_to_loopback
-    from pipelines.serving.limits import limits_from_environment
+    from pipelines.inference.server.limits import limits_from_environment
+    from pipelines.parallel.loopback import keep_to_loopback
     from sgenet.methods.release import load_released
 
     limits = limits_from_environment()
@@ -44,7 +44,7 @@ def execute(options: argparse.Namespace) -> None:
         check_free(options.port, options.host)
     keep_to_loopback()
     # Ray is imported only now: it reads what was just set.
-    from pipelines.distributed.serving import Service, deploy_to_cluster, serve_until_stopped
+    from pipelines.inference.server.on_ray import Service, deploy_to_cluster, serve_until_stopped
 
     service = Service(
         model=address_on_cluster(source) if on_cluster else str(source.folder.resolve()),

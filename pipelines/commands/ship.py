@@ -15,17 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_params(parser)
     parser.add_argument("--dataset", required=True, help="a name in datasets of the settings file")
     parser.add_argument("--method", default="sge_net", help="a name in methods of it (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, help="folder to write into (default: pipelines/shipped)")
+    parser.add_argument("-o", "--output", type=Path, help="folder to write into (default: pipelines/registry/shipped)")
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`pipelines.shipping.ship`.
+    """See :func:`pipelines.registry.shipping.ship`.
 
     Raises:
         UserError: the dataset is none of the settings', or the model cannot be shipped.
     """
-    from pipelines.params import load
-    from pipelines.shipping import SHIPPED, ship
+    from pipelines.registry.shipping import SHIPPED, ship
+    from pipelines.settings.load import load
 
     settings, output = load(options.params), options.output or SHIPPED
     check_dataset(settings, options.dataset)

@@ -36,11 +36,11 @@ def execute(options: argparse.Namespace) -> None:
     Raises:
         UserError: nothing can be compared, nobody has voted, or the port cannot be used.
     """
-    from pipelines.layout import StudyPaths
-    from pipelines.params import load
     from pipelines.report.collect import collect_dataset
-    from pipelines.study.plan import make_plan
-    from pipelines.study.votes import VoteBox
+    from pipelines.report.study.plan import make_plan
+    from pipelines.report.study.votes import VoteBox
+    from pipelines.settings.layout import StudyPaths
+    from pipelines.settings.load import load
 
     settings = load(options.params)
     dataset = options.dataset or settings.datasets[0]
@@ -49,12 +49,12 @@ def execute(options: argparse.Namespace) -> None:
     votes = options.votes or paths.votes
     results = collect_dataset(settings, dataset)
     if options.results:
-        from pipelines.study.results import print_results, titles_of, write_results
+        from pipelines.report.study.results import print_results, titles_of, write_results
 
         print_results(write_results(results, votes, paths.results), titles_of(results))
         print(f"Written to {paths.results}; `python -m pipelines report` shows it")
         return
-    from pipelines.study.server import serve, study_application
+    from pipelines.report.study.server import serve, study_application
 
     plan = make_plan(results, options.holes or settings.masks[dataset].evaluation[0].name, options.method)
     box = VoteBox(votes)

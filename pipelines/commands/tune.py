@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.common import add_params, check_dataset
-from pipelines.layout import DatasetPaths, SearchPaths
-from pipelines.params import Settings, load
+from pipelines.settings.layout import DatasetPaths, SearchPaths
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from sgenet.errors import SettingsError, UserError
 
 if TYPE_CHECKING:
-    from pipelines.search.outcome import Outcome
-    from pipelines.search.plan import SearchPlan
-    from pipelines.search.trials import Trial
     from pipelines.tracking.logger import RunLogger
     from pipelines.tracking.runs import DataInput, Scalar
     from pipelines.training.job import TrainingJob
+    from pipelines.training.search.outcome import Outcome
+    from pipelines.training.search.plan import SearchPlan
+    from pipelines.training.search.trials import Trial
 
 HELP = "Search for the loss weights and thresholds of a method; goes on where an earlier, interrupted call stopped."
 
@@ -60,10 +61,10 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
         UserError: the settings or the data do not allow it, or no trial was judged.
         KeyboardInterrupt: asked to stop; the state is stored.
     """
-    from pipelines.distributed.loopback import keep_to_loopback
-    from pipelines.search.outcome import judge, write_outcome
-    from pipelines.search.space import outside_bounds
+    from pipelines.parallel.loopback import keep_to_loopback
     from pipelines.tracking.runs import logical_run
+    from pipelines.training.search.outcome import judge, write_outcome
+    from pipelines.training.search.space import outside_bounds
 
     paths, output = DatasetPaths(dataset), SearchPaths(dataset, method).root
     plan, left_out = _plan(settings, dataset, method, paths)
@@ -89,11 +90,11 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
 
 def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) -> tuple[SearchPlan, dict[str, str]]:
     """What is searched; and which λ are not, each with why."""
-    from pipelines.search.plan import plan_search, search_recipe
-    from pipelines.search.space import dimensions, not_searched
     from pipelines.stages import train as stage
-    from pipelines.storage import join
+    from pipelines.storage.store import join
     from pipelines.training.inputs import bring, publish_inputs
+    from pipelines.training.search.plan import plan_search, search_recipe
+    from pipelines.training.search.space import dimensions, not_searched
 
     searched = dimensions(settings.search, method)
     recipe = search_recipe(settings.recipes[dataset], settings.search)
@@ -118,8 +119,8 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
 
 def _search(plan: SearchPlan, logger: RunLogger) -> list[Trial]:
     """Run the trials, and close their runs on every way out."""
-    from pipelines.distributed.search import search_on_ray
     from pipelines.tracking.search import TrialResult, close_trials, interrupt_trials
+    from pipelines.training.search.ray_tune import search_on_ray
 
     try:
         trials = search_on_ray(plan, partial(_open_trial, logger.run_id, logger.address))
@@ -169,7 +170,7 @@ def _inputs(settings: Settings, paths: DatasetPaths) -> list[DataInput]:
 def _show(plan: SearchPlan, outcome: Outcome, output: Path, params: Path) -> None:
     import yaml
 
-    from pipelines.search.outcome import BEST, IMPORTANCE, overrides
+    from pipelines.training.search.outcome import BEST, IMPORTANCE, overrides
 
     best = outcome.best
     print(f"best of the search {plan.key}: {plan.settings.metric} {best.score:.5g} after {best.step} steps")

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.device import check_device
+from pipelines.data.evaluation_masks import EvaluationMasks, load_evaluation_masks
+from pipelines.data.labels.opened import SegmenterPlace, open_segmenter
+from pipelines.data.shards.index import reopen_index
+from pipelines.data.shards.loader import evaluation_batches
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.schema import SampleTable
+from pipelines.evaluation.baselines import FLOORS, UNDAMAGED, undamaged
 from pipelines.evaluation.networks import WeightFiles, load_networks
 from pipelines.evaluation.walk import Fill, Segment, SetScores, floor_fill, model_fill, score_split
-from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.floors import FLOORS, UNDAMAGED, undamaged
-from pipelines.segmentation.opened import SegmenterPlace, open_segmenter
-from pipelines.shards.index import reopen_index
-from pipelines.shards.loader import evaluation_batches
-from pipelines.shards.reader import ShardDataset
-from pipelines.shards.schema import SampleTable
+from pipelines.parallel.device import check_device
 from sgenet.errors import DataError
 from sgenet.methods.release import Released, load_released
 from sgenet.training.determinism import make_deterministic, one_thread
@@ -129,7 +129,7 @@ def load_floor_fill(name: str, segment: Segment | None) -> Fill:
     """A method without learning, which has no use for a segmenter.
 
     Args:
-        name: a key of :data:`~pipelines.floors.FLOORS`, or :data:`UNDAMAGED`.
+        name: a key of :data:`~pipelines.evaluation.baselines.FLOORS`, or :data:`UNDAMAGED`.
     """
     return floor_fill(undamaged if name == UNDAMAGED else FLOORS[name])
 

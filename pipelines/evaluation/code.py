@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pipelines
 import sgenet
-from pipelines.files import digest_files
+from pipelines.storage.files import digest_files
 
 # What lies between a stored picture and its scores, below the folders of the two packages.
 _LIBRARY = ("evaluation", "batch.py", "checks.py", "label_space.py", "transforms.py")
 _PLATFORM = (
     "evaluation",
-    "evaluation_masks.py",
-    "shards/loader.py",
-    "shards/reader.py",
-    "shards/sampler.py",
-    "shards/schema.py",
+    "data/evaluation_masks.py",
+    "data/shards/loader.py",
+    "data/shards/reader.py",
+    "data/shards/sampler.py",
+    "data/shards/schema.py",
 )
 
 # PSNR, confusion matrices and the arithmetic below them.

@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.walk import SetScores
-from pipelines.files import sha256_of_file
+from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.counts import ConfusionCounts

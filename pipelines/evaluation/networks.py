@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.params import EvaluationSettings
+from pipelines.settings.params import EvaluationSettings
 from sgenet.evaluation import inception, lpips
 from sgenet.evaluation.inception import InceptionV3, load_inception
 from sgenet.evaluation.lpips import LPIPS, load_lpips

@@ -1,6 +1,6 @@
 """Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and pictures.
 
-The split is scored in blocks, by :func:`~pipelines.distributed.parallel.parallel_map`: on the cores of this machine or
+The split is scored in blocks, by :func:`~pipelines.parallel.parallel.parallel_map`: on the cores of this machine or
 on a Ray cluster. A block is the same pictures and one thread whoever scores it, so the scores are the same.
 """
 
@@ -11,19 +11,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.device import device_of_workers
-from pipelines.distributed.parallel import parallel_map, workers_for
+from pipelines.data.evaluation_masks import load_evaluation_masks
+from pipelines.data.labels.opened import SegmenterPlace
+from pipelines.data.shards.index import open_index
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.networks import weight_files
 from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import SetScores, choose_examples
-from pipelines.evaluation_masks import load_evaluation_masks
-from pipelines.files import sha256_of_file
-from pipelines.params import Settings
-from pipelines.segmentation.opened import SegmenterPlace
-from pipelines.shards.index import open_index
+from pipelines.parallel.device import device_of_workers
+from pipelines.parallel.parallel import parallel_map, workers_for
+from pipelines.settings.params import Settings
+from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.evaluation.baselines import FloorFunction, mean_colour
 from pipelines.evaluation.networks import ScoringNetworks
-from pipelines.floors import FloorFunction, mean_colour
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
@@ -234,7 +234,7 @@ def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
 
 
 def floor_fill(function: FloorFunction) -> Fill:
-    """Fill holes with a function of one picture from :mod:`pipelines.floors`."""
+    """Fill holes with a function of one picture from :mod:`pipelines.evaluation.baselines`."""
 
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
         return Filled(_by_picture(function, image, hole_mask))

@@ -15,31 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
-from pipelines.floors import UNDAMAGED
-from pipelines.layout import DatasetPaths, RunPaths
-from pipelines.params import Settings
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.settings.params import Settings
+from pipelines.settings.titles import TITLES
 from sgenet.errors import DataError
-
-TITLES = {
-    "mean_colour": "Mean colour",
-    "telea": "Telea",
-    "navier_stokes": "Navier–Stokes",
-    "biharmonic": "Biharmonic",
-    "membrane": "Membrane",
-    "base_net": "Base-Net",
-    "sg_net": "SG-Net",
-    "sge_net": "SGE-Net",
-    "gated_conv": "GatedConv",
-    "edge_connect": "EdgeConnect",
-    "spg_net": "SPG-Net",
-    UNDAMAGED: "Undamaged pictures",
-}
-"""How the tables call a method."""
-
-SEGMENTER_TITLES = {"deep_parsing": "DPN", "deeplab_v3_plus": "DeepLab v3+", "transformers": "transformers"}
-"""How the tables call a segmenter."""
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.layout import StudyPaths
-from pipelines.params import DataSettings, Settings
 from pipelines.report import pictures, plots, segmentation, tables
-from pipelines.report.collect import TITLES, DatasetResults
+from pipelines.report.collect import DatasetResults
 from pipelines.report.pairs import pairs
 from pipelines.report.paper import published, published_label_sources, published_segmentation
 from pipelines.report.pictures import FigureImage, Gallery
+from pipelines.report.study.results import report_tables
 from pipelines.report.tables import Table
-from pipelines.study.results import report_tables
+from pipelines.settings.layout import StudyPaths
+from pipelines.settings.params import DataSettings, Settings
+from pipelines.settings.titles import TITLES
 
 _NUM_FIGURES = 2  # examples a mask set shown as Figures 6 and 7
 
@@ -107,7 +108,7 @@ def make_page(settings: Settings, datasets: Sequence[DatasetResults]) -> Page:
 def render(page: Page) -> str:
     """Render the page: HTML that loads nothing from anywhere."""
     environment = Environment(
-        loader=PackageLoader("pipelines"),
+        loader=PackageLoader("pipelines.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

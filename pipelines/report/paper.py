@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.params import Settings
+from pipelines.settings.params import Settings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from pipelines.evaluation.pictures import failure_path, figure_path, picture_path
-from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, MethodResult
+from pipelines.report.collect import DatasetResults, MethodResult
+from pipelines.settings.titles import SEGMENTER_TITLES
 
 _WEBP_QUALITY = 90
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, MethodResult, Training
+from pipelines.report.collect import DatasetResults, MethodResult, Training
 from pipelines.report.pairs import miou_difference
 from pipelines.report.tables import SCORES, Cell, Table, interval, per_picture
+from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.methods.build import LABEL_STARTED_METHODS
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.report.collect import SEGMENTER_TITLES, DatasetResults, Group, MethodResult
+from pipelines.report.collect import DatasetResults, Group, MethodResult
 from pipelines.report.paper import Published
+from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.methods.build import LABEL_STARTED_METHODS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines.data.labels.settled import segmenter_of_filled
 from pipelines.evaluation.files import UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
-from pipelines.files import publish_folder
-from pipelines.params import Settings
-from pipelines.segmentation.settled import segmenter_of_filled
+from pipelines.settings.params import Settings
+from pipelines.storage.files import publish_folder
 from sgenet.methods.build import GUIDED_METHODS
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.files import publish_folder
-from pipelines.params import Settings
-from pipelines.segmentation.manifest import SegmenterManifest
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.settings.params import Settings
+from pipelines.storage.files import publish_folder
 
 
 def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
@@ -31,6 +31,6 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
             SegmenterManifest().write(folder)
         return
     # Heavy, and for nothing otherwise.
-    from pipelines.segmentation.fit import fit_segmenter, take_segmenter
+    from pipelines.training.segmenter_fit import fit_segmenter, take_segmenter
 
     (fit_segmenter if labels.checkpoint is None else take_segmenter)(settings, dataset, shards, output)

@@ -6,13 +6,13 @@ import json
 from functools import partial
 from pathlib import Path
 
+from pipelines.data.labels.settled import segmenter_of_filled
+from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.blocks import load_floor_fill
 from pipelines.evaluation.files import METRICS
 from pipelines.evaluation.run import evaluate
-from pipelines.files import publish_folder
-from pipelines.floors import UNDAMAGED
-from pipelines.params import Settings
-from pipelines.segmentation.settled import segmenter_of_filled
+from pipelines.settings.params import Settings
+from pipelines.storage.files import publish_folder
 
 
 def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: Path, output: Path) -> None:

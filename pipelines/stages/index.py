@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipelines.datasets.build import build_adapters
-from pipelines.datasets.samples import Adapter, RawSample
-from pipelines.distributed.parallel import parallel_map
-from pipelines.params import DataSettings
-from pipelines.shards.sources import SourceRow, examine, write_sources
+from pipelines.data.adapters.build import build_adapters
+from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.data.shards.sources import SourceRow, examine, write_sources
+from pipelines.parallel.parallel import parallel_map
+from pipelines.settings.params import DataSettings
 from sgenet.errors import DataError
 
 _CHUNK = 32

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.files import publish_folder
-from pipelines.params import Settings
-from pipelines.shards.labels import LabelManifest
+from pipelines.data.shards.labels import LabelManifest
+from pipelines.settings.params import Settings
+from pipelines.storage.files import publish_folder
 
 
 def run(settings: Settings, dataset: str, shards: Path, segmenter: Path, output: Path) -> None:
@@ -16,8 +16,8 @@ def run(settings: Settings, dataset: str, shards: Path, segmenter: Path, output:
         settings: the whole of ``params.yaml``.
         dataset: which one.
         shards, segmenter: folders of the stages ``shards`` and ``fit_segmenter``.
-        output: folder to write; see :mod:`pipelines.shards.labels`. Where labels are people's, ``manifest.json`` says
-            so and is alone.
+        output: folder to write; see :mod:`pipelines.data.shards.labels`. Where labels are people's,
+            ``manifest.json`` says so and is alone.
 
     Raises:
         DataError: shards or segmenter are unfinished or of other settings.
@@ -28,6 +28,6 @@ def run(settings: Settings, dataset: str, shards: Path, segmenter: Path, output:
             LabelManifest(source="human").write(folder)
         return
     # Heavy, and for nothing where labels are people's.
-    from pipelines.segmentation.labelling import label_dataset
+    from pipelines.data.labels.labelling import label_dataset
 
     label_dataset(settings, dataset, shards, segmenter, output)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.evaluation_masks import DrawnMask, MaskSet, write_mask_sets
-from pipelines.files import publish_folder
-from pipelines.params import DataSettings, EvaluationMaskSettings, EvaluationSettings, MaskSettings
-from pipelines.shards.index import open_index
+from pipelines.data.evaluation_masks import DrawnMask, MaskSet, write_mask_sets
+from pipelines.data.shards.index import open_index
+from pipelines.settings.params import DataSettings, EvaluationMaskSettings, EvaluationSettings, MaskSettings
+from pipelines.storage.files import publish_folder
 from sgenet.errors import DataError, SettingsError
 from sgenet.evaluation.strata import hole_ratio_bin, ratio_bins
 from sgenet.mask_files import MaskFolder, hole_ratio
@@ -30,7 +30,7 @@ def run(masks: MaskSettings, evaluation: EvaluationSettings, data: DataSettings,
 
     Args:
         shards: folder of shards with their index.
-        output: folder to write; see :mod:`pipelines.evaluation_masks`.
+        output: folder to write; see :mod:`pipelines.data.evaluation_masks`.
 
     Raises:
         SettingsError: naming every set that cannot be drawn.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.files import check_same_weights
-from pipelines.files import write_atomically
-from pipelines.params import Settings
+from pipelines.registry.register import register
+from pipelines.settings.params import Settings
+from pipelines.storage.files import write_atomically
 from pipelines.tracking.address import tracking_uri, without_secrets
-from pipelines.tracking.registry import register
 from pipelines.tracking.runs import RunLogger, restored_run
 from sgenet.errors import CheckpointError
 

@@ -10,12 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
-from pipelines.files import publish_folder
-from pipelines.params import Settings
 from pipelines.report.collect import collect
 from pipelines.report.formats import FORMATS, to_markdown
 from pipelines.report.page import Page, make_page, render
 from pipelines.report.tables import Cell, Table, costs, headline
+from pipelines.settings.params import Settings
+from pipelines.storage.files import publish_folder
 
 PAGE = "index.html"
 TABLES = "tables"

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.datasets.build import build_adapters
-from pipelines.distributed.parallel import parallel_map
-from pipelines.files import publish_folder
-from pipelines.params import DataSettings
-from pipelines.shards.index import write_index, write_table
-from pipelines.shards.manifest import SplitCount, write_manifest
-from pipelines.shards.schema import INDEX_NAME, QUARANTINE_NAME
-from pipelines.shards.sources import read_sources
-from pipelines.shards.writer import Quarantined, WrittenShard, plan_shards, write_shard
+from pipelines.data.adapters.build import build_adapters
+from pipelines.data.shards.index import write_index, write_table
+from pipelines.data.shards.manifest import SplitCount, write_manifest
+from pipelines.data.shards.schema import INDEX_NAME, QUARANTINE_NAME
+from pipelines.data.shards.sources import read_sources
+from pipelines.data.shards.writer import Quarantined, WrittenShard, plan_shards, write_shard
+from pipelines.parallel.parallel import parallel_map
+from pipelines.settings.params import DataSettings
+from pipelines.storage.files import publish_folder
 from sgenet.errors import DataError
 
 QUARANTINE_SCHEMA = pa.schema(

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from pipelines.evaluation_masks import load_evaluation_masks
-from pipelines.files import publish_folder
-from pipelines.params import RunSettings, Settings
-from pipelines.shards.labels import read_label_manifest
-from pipelines.shards.manifest import read_manifest
-from pipelines.storage import join
+from pipelines.data.evaluation_masks import load_evaluation_masks
+from pipelines.data.shards.labels import read_label_manifest
+from pipelines.data.shards.manifest import read_manifest
+from pipelines.settings.params import RunSettings, Settings
+from pipelines.storage.files import publish_folder
+from pipelines.storage.store import join
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore

@@ -13,8 +13,8 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.address import TrackingError, check_reachable, tracking_uri, without_secrets
-from pipelines.tracking.registry import WEIGHTS_TAG
 
+WEIGHTS_TAG = "sgenet.weights_sha256"
 METHOD_TAG = "sgenet.method"
 SEGMENTER_TAG = "sgenet.segmenter"
 

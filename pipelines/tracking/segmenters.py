@@ -6,8 +6,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, tracking_uri, without_secrets
-from pipelines.tracking.registry import WEIGHTS_TAG
-from pipelines.tracking.released import SEGMENTER_TAG
+from pipelines.tracking.released import SEGMENTER_TAG, WEIGHTS_TAG
 
 
 def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weights_sha256: str) -> str:

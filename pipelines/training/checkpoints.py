@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.storage import DamagedFileError, MissingFileError, open_storage
+from pipelines.storage.store import DamagedFileError, MissingFileError, open_storage
 from pipelines.training.history import History
 from sgenet.errors import CheckpointError
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipelines.params import RunSettings
-from pipelines.shards.manifest import read_manifest
-from pipelines.shards.reader import RawBatch
-from pipelines.storage import join
+from pipelines.data.shards.manifest import read_manifest
+from pipelines.data.shards.reader import RawBatch
+from pipelines.settings.params import RunSettings
+from pipelines.settings.workers import num_workers
+from pipelines.storage.store import join
 from pipelines.tracking.address import check_reachable, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
-from pipelines.training.sharing import num_workers
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import count_macs, count_parameters

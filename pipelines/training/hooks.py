@@ -11,7 +11,7 @@ import torch.distributed as dist
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
 from pipelines.training.history import History, LossRow, ValidationRow
-from pipelines.validation import Validates
+from pipelines.training.validation import Validates
 from sgenet.settings import TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState

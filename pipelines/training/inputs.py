@@ -7,15 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.files import digest_files, write_atomically
-from pipelines.layout import DatasetPaths
-from pipelines.params import Settings
-from pipelines.published import fetch_files, publish_files
-from pipelines.shards.index import open_index
-from pipelines.shards.labels import read_label_manifest, with_automatic_labels
-from pipelines.shards.manifest import read_manifest
-from pipelines.shards.publish import (
+from pipelines.data.evaluation_masks import EvaluationMasks, load_evaluation_masks
+from pipelines.data.published import fetch_files, publish_files
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.labels import read_label_manifest, with_automatic_labels
+from pipelines.data.shards.manifest import read_manifest
+from pipelines.data.shards.publish import (
     PublishedShards,
     open_published,
     publish_labels,
@@ -23,8 +20,11 @@ from pipelines.shards.publish import (
     published_labels,
     published_shards,
 )
-from pipelines.shards.schema import SampleTable
-from pipelines.storage import Storage, open_storage
+from pipelines.data.shards.schema import SampleTable
+from pipelines.settings.layout import DatasetPaths
+from pipelines.settings.params import Settings
+from pipelines.storage.files import digest_files, write_atomically
+from pipelines.storage.store import Storage, open_storage
 from pipelines.training.job import TrainingJob
 from sgenet.errors import DataError
 from sgenet.settings import HoleSettings

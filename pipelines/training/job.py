@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipelines.label_settings import LabelSource
-from pipelines.params import CacheSettings
+from pipelines.settings.labels import LabelSource
+from pipelines.settings.params import CacheSettings
 from sgenet.label_space import LabelSpace
 from sgenet.segmenters.settings import SegmenterRecipe
 from sgenet.settings import HoleSettings, Recipe
@@ -99,8 +98,3 @@ class Place:
     world: int = 1
     device: str = "cpu"
     threads: int = 1
-
-
-def usable_cpus() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from pipelines.device import device_of
-from pipelines.distributed.loopback import keep_to_loopback
-from pipelines.params import RunSettings
+from pipelines.parallel.device import device_of
+from pipelines.parallel.loopback import keep_to_loopback
+from pipelines.parallel.sharing import usable_cpus
+from pipelines.settings.params import RunSettings
+from pipelines.settings.workers import batch_problem
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
-from pipelines.training.job import Place, Reached, TrainingJob, usable_cpus
-from pipelines.training.sharing import batch_problem
+from pipelines.training.job import Place, Reached, TrainingJob
 from pipelines.training.worker import train
 from sgenet.errors import SettingsError
 
@@ -35,7 +36,7 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         else:
             keep_to_loopback()
             # Ray takes seconds to import, is not needed above, and must not be imported earlier.
-            from pipelines.distributed.training import train_on_ray
+            from pipelines.training.ray_train import train_on_ray
 
             reached = train_on_ray(job, run, display)
         if not reached.finished:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pipelines
 import sgenet
-from pipelines.files import digest_files, sha256_of_file
+from pipelines.storage.files import digest_files, sha256_of_file
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
 from sgenet.segmenters.settings import SegmenterRecipe
@@ -31,7 +31,8 @@ _NOT_TRAINED_WITH = ("figures.py", "inpainter", _SEGMENTERS)
 
 # Parts of pipelines that decide which pixels a step sees, and in what order.
 _DATA_PATH = tuple(
-    f"shards/{name}.py" for name in ("decode", "fast_zlib", "kept_memory", "label_png", "loader", "reader", "sampler")
+    f"data/shards/{name}.py"
+    for name in ("decode", "fast_zlib", "kept_memory", "label_png", "loader", "reader", "sampler")
 )
 
 

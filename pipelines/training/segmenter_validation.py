@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipelines.shards.loader import evaluation_batches
-from pipelines.shards.reader import ShardDataset, Shards
-from pipelines.shards.schema import SampleTable
-from pipelines.validation import MAX_PICTURES, Picture, Validation, spread
+from pipelines.data.shards.loader import evaluation_batches
+from pipelines.data.shards.reader import ShardDataset, Shards
+from pipelines.data.shards.schema import SampleTable, spread
+from pipelines.training.validation import MAX_PICTURES, Picture, Validation
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import grid, to_picture

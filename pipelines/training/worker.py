@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
-from pipelines.shards.loader import training_batches
-from pipelines.shards.reader import RawBatch, ShardDataset
-from pipelines.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.loader import training_batches
+from pipelines.data.shards.reader import RawBatch, ShardDataset
+from pipelines.data.shards.sampler import GlobalBatchSampler
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
 from pipelines.training.hooks import (
@@ -27,7 +27,7 @@ from pipelines.training.hooks import (
 from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, Reached, TrainingJob
 from pipelines.training.segmenter_validation import SegmenterValidator
-from pipelines.validation import Validates, Validator
+from pipelines.training.validation import Validates, Validator
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method

@@ -15,7 +15,7 @@ WORK_AT_IMPORT = frozenset({"print", "open", "read_text", "read_bytes", "mkdir",
 
 WORKS_AT_IMPORT = {
     "pipelines.tracking": "MLflow reads whether to send telemetry while it is imported",
-    "pipelines.tracking.served_model": "MLflow runs it as a script: naming the model is all it is for",
+    "pipelines.registry.served_model": "MLflow runs it as a script: naming the model is all it is for",
 }
 """The exceptions, each with its reason."""
 

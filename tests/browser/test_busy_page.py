@@ -9,10 +9,10 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines.app.limits import Limits
-from pipelines.app.models import ModelShelf
-from pipelines.app.server import running
-from pipelines.model_source import ModelSource
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.models import ModelShelf
+from pipelines.inference.page.server import running
+from pipelines.tracking.model_source import ModelSource
 from sgenet.inpainter import Inpainted
 from sgenet.label_space import OUTDOOR_SCENES
 

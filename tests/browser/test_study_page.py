@@ -9,8 +9,8 @@ import pytest
 from fabricated_runs import COUNT, DATASET, fabricate_runs
 from study_server import start_study
 
-from pipelines.layout import StudyPaths
-from pipelines.study.votes import Choice, Vote, VoteBox
+from pipelines.report.study.votes import Choice, Vote, VoteBox
+from pipelines.settings.layout import StudyPaths
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.app.examples import HEIGHT, WIDTH, example_picture
+from pipelines.inference.page.examples import HEIGHT, WIDTH, example_picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from infra_files import INFRA, read_yaml
 
-from pipelines.layout import DatasetPaths
-from pipelines.params import load
+from pipelines.settings.layout import DatasetPaths
+from pipelines.settings.load import load
 
 _STRING = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}

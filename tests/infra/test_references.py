@@ -13,7 +13,7 @@ import pytest
 from infra_files import INFRA, ROOT, read_yaml, strings
 
 from pipelines.__main__ import main
-from pipelines.params import load
+from pipelines.settings.load import load
 
 GUIDE = ROOT / "docs" / "cluster-guide.md"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.distributed.parallel import parallel_map
+from pipelines.parallel.parallel import parallel_map
 from sgenet.errors import DataError, SettingsError
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from tiny import DATASET, tiny_settings
 
-from pipelines.label_settings import LabelSettings
-from pipelines.params import Settings
-from pipelines.segmentation.manifest import SegmenterManifest
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.params import Settings
 from pipelines.stages import index, masks, shards
 from sgenet.label_space import LabelSpace
 from sgenet.segmenters.build import build_segmenter

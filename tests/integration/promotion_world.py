@@ -18,8 +18,9 @@ from mlflow import MlflowClient
 from PIL import Image
 from tiny import tiny_recipe
 
-from pipelines.layout import DatasetPaths
-from pipelines.params import Settings, load
+from pipelines.settings.layout import DatasetPaths
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from pipelines.stages import evaluate, index, masks, register, shards
 from pipelines.tracking.runs import close_run, open_run
 from sgenet.methods.build import build_generator

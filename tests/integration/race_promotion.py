@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from pipelines.tracking.champions import Champions, OvertakenError
+from pipelines.registry.champions import Champions, OvertakenError
 
 
 def main(version: str) -> None:

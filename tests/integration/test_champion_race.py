@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
 
-from pipelines.tracking.champions import Champions, OvertakenError
+from pipelines.registry.champions import Champions, OvertakenError
 from sgenet.errors import UserError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

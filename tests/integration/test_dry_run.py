@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from pipelines.__main__ import main
-from pipelines.params import RunSettings, parse
+from pipelines.settings.load import parse
+from pipelines.settings.params import RunSettings
 from pipelines.stages import train as stage
 from pipelines.training.display import LoggedStep
 from pipelines.training.dry_run import dry_run, measure, open_data

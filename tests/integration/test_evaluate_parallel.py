@@ -12,11 +12,11 @@ import yaml
 from ray_head import driver_environment, ray_head
 from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 
-from pipelines.distributed import parallel
 from pipelines.evaluation import run
-from pipelines.label_settings import LabelSettings
-from pipelines.layout import DatasetPaths
-from pipelines.params import Settings
+from pipelines.parallel import parallel
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.layout import DatasetPaths
+from pipelines.settings.params import Settings
 from pipelines.stages import evaluate, fit_segmenter, floors, report
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released

@@ -15,14 +15,14 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 from tiny import DATASET, tiny_settings
 
-from pipelines.label_settings import LabelSettings
-from pipelines.params import Settings
-from pipelines.segmentation.manifest import SegmenterManifest
-from pipelines.segmentation.report import held_out
-from pipelines.segmentation.settled import segmenter_of_filled
-from pipelines.shards.reader import ShardDataset
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.data.labels.report import held_out
+from pipelines.data.labels.settled import segmenter_of_filled
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.params import Settings
 from pipelines.stages import fit_segmenter, label
-from pipelines.storage import open_storage
+from pipelines.storage.store import open_storage
 from pipelines.tracking.address import TrackingError
 from pipelines.training.checkpoints import CheckpointStore
 from sgenet.errors import CheckpointError, DataError

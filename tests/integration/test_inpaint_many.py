@@ -16,8 +16,8 @@ from inpainting_files import files_below, make_model, make_tree
 from ray_head import driver_environment, ray_head
 
 from pipelines.__main__ import main
-from pipelines.inpainting.manifest import read_manifest
-from pipelines.storage import open_storage
+from pipelines.inference.folders.manifest import read_manifest
+from pipelines.storage.store import open_storage
 
 pytestmark = pytest.mark.slow
 # So many that the manifest, written every two seconds, has its first part long before the last picture.

@@ -19,11 +19,11 @@ from partly_labelled import NUM_UNLABELLED, make_partly_labelled, partly_setting
 from PIL import Image
 from tiny import DATASET
 
-from pipelines.params import Settings
-from pipelines.segmentation import labelling
-from pipelines.shards.index import open_index
-from pipelines.shards.labels import read_label_manifest, sidecar_name, with_automatic_labels
-from pipelines.shards.reader import ShardDataset
+from pipelines.data.labels import labelling
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.labels import read_label_manifest, sidecar_name, with_automatic_labels
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.settings.params import Settings
 from pipelines.stages import label
 from sgenet.errors import CheckpointError, DataError
 from sgenet.segmenters.release import load_segmenter
@@ -40,7 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.distributed.parallel.num_usable_cores", lambda: 1)
+    monkeypatch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
 
 
 def auto(root: Path, storage: Path, source: str = "auto", **changes: object) -> Settings:
@@ -57,7 +57,7 @@ def labelled(prepared: Path, to: Path, source: str = "auto", **changes: object) 
 def done(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The labels of the dataset."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.distributed.parallel.num_usable_cores", lambda: 1)
+        patch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
         return labelled(prepared, tmp_path_factory.mktemp("done"))
 
 

@@ -15,10 +15,10 @@ import pytest
 from promotion_world import DATASET, NAME, World, add_version, make_world
 
 from pipelines.__main__ import main
-from pipelines.layout import DatasetPaths
-from pipelines.promotion import act, gate
+from pipelines.registry.champions import Champions
+from pipelines.registry.gate import act, gate
+from pipelines.settings.layout import DatasetPaths
 from pipelines.stages import floors
-from pipelines.tracking.champions import Champions
 from pipelines.tracking.released import ReleasedModels
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ray_head import driver_environment, free_ports, ray_head
 
-from pipelines.distributed.parallel import parallel_map
+from pipelines.parallel.parallel import parallel_map
 from sgenet.errors import UserError
 
 pytestmark = pytest.mark.slow

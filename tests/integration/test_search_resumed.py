@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from tiny import DATASET, METHOD, tiny_settings
 
-from pipelines.params import load
-from pipelines.search.space import with_values
+from pipelines.settings.load import load
+from pipelines.training.search.space import with_values
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from fabricated_runs import COUNT, DATASET, fabricate_runs
 from study_server import Person, start_study
 
 from pipelines.__main__ import main
-from pipelines.layout import StudyPaths
-from pipelines.study.votes import VoteBox
+from pipelines.report.study.votes import VoteBox
+from pipelines.settings.layout import StudyPaths
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,9 +13,9 @@ from faulty_store import faulty_store
 from tiny import tiny_job
 from training_process import make_workspace, result_of, start_training
 
-from pipelines.params import CacheSettings, RunSettings
-from pipelines.shards.manifest import read_manifest
-from pipelines.storage import open_storage
+from pipelines.data.shards.manifest import read_manifest
+from pipelines.settings.params import CacheSettings, RunSettings
+from pipelines.storage.store import open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
@@ -112,7 +112,7 @@ def test_failing_requests_and_a_stalled_connection_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("AWS_MAX_ATTEMPTS")
-    monkeypatch.setattr("pipelines.storage._SILENCE_SECONDS", 1)
+    monkeypatch.setattr("pipelines.storage.store._SILENCE_SECONDS", 1)
     with faulty_store(s3_endpoint) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
         store.failing_share = 0.1

@@ -13,12 +13,12 @@ from mlflow import MlflowClient
 from partly_labelled import NUM_LABELLED, NUM_UNLABELLED, make_partly_labelled, partly_settings
 from tiny import DATASET, METHOD
 
-from pipelines.params import Settings
-from pipelines.shards.labels import read_label_manifest
-from pipelines.shards.reader import ShardDataset
-from pipelines.shards.sampler import SampleRequest
+from pipelines.data.shards.labels import read_label_manifest
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.sampler import SampleRequest
+from pipelines.settings.params import Settings
 from pipelines.stages import label, train
-from pipelines.storage import open_storage
+from pipelines.storage.store import open_storage
 from pipelines.training.inputs import Inputs, PublishedData, bring_data, open_inputs, publish_data, publish_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.worker import open_batches
@@ -34,7 +34,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("partly")
     make_partly_labelled(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.distributed.parallel.num_usable_cores", lambda: 1)
+        patch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
         for source in ("auto", "fill"):
             settings = partly_settings(root, root / "storage", {"source": source, "threshold": 0.0})
             label.run(settings, DATASET, root / "shards", root / "segmenter", root / source)

@@ -10,8 +10,8 @@ import yaml
 from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 
 from pipelines.__main__ import main
-from pipelines.files import sha256_of_file
-from pipelines.layout import DatasetPaths, RunPaths
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.storage.files import sha256_of_file
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from tiny import tiny_job
 
-from pipelines.distributed.loopback import keep_to_loopback
-from pipelines.params import RunSettings
+from pipelines.parallel.loopback import keep_to_loopback
+from pipelines.settings.params import RunSettings
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.history import History
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     keep_to_loopback()
-    from pipelines.distributed import cluster as ours
+    from pipelines.parallel import cluster as ours
 
     ours.start_local_cluster(num_cpus=2)
     yield

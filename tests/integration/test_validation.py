@@ -7,9 +7,9 @@ import torch
 from tiny import CROP
 from torch import Tensor, nn
 
-from pipelines.evaluation_masks import load_evaluation_masks
-from pipelines.shards.index import open_index
-from pipelines.validation import Validator
+from pipelines.data.evaluation_masks import load_evaluation_masks
+from pipelines.data.shards.index import open_index
+from pipelines.training.validation import Validator
 from sgenet.batch import Prediction
 from sgenet.label_space import LabelSpace
 

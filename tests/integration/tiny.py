@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.params import Settings, parse
+from pipelines.settings.load import parse
+from pipelines.settings.params import Settings
 from pipelines.stages import index, masks, shards, train
 from pipelines.training.job import TrainingJob
 

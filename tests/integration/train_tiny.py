@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiny import tiny_job
 
-from pipelines.params import RunSettings
+from pipelines.settings.params import RunSettings
 from pipelines.stages.train import Digests, release
 from pipelines.training.launch import launch
 

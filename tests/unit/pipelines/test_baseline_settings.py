@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.params import parse
-from pipelines.report.collect import TITLES
+from pipelines.settings.load import parse
+from pipelines.settings.titles import TITLES
 from sgenet.errors import SettingsError
 from sgenet.methods.build import GENERATORS, perceptual_weights
 from sgenet.settings import EdgeConnectSettings, LossSettings, Recipe, SPGNetSettings

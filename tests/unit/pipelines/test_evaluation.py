@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import sgenet
-from pipelines.device import device_of_workers
+from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
+from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation import code
+from pipelines.evaluation.baselines import mean_colour
 from pipelines.evaluation.blocks import joined, load_model_fill
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.networks import ScoringNetworks, WeightFiles, weight_files
@@ -30,11 +32,9 @@ from pipelines.evaluation.walk import (
     score_split,
     without_holes,
 )
-from pipelines.floors import mean_colour
-from pipelines.label_settings import LabelSettings
-from pipelines.params import DataSettings, EvaluationSettings, RunSettings, SourceSettings
-from pipelines.segmentation.opened import OpenSegmenter, SegmenterPlace
-from pipelines.shards.reader import RawBatch
+from pipelines.parallel.device import device_of_workers
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings, SourceSettings
 from sgenet.batch import Prediction
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.inception import InceptionV3

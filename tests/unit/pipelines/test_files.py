@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.files import digest_files, publish_folder, sha256_of_file, write_atomically
+from pipelines.storage.files import digest_files, publish_folder, sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.floors import FLOORS, mean_colour
+from pipelines.evaluation.baselines import FLOORS, mean_colour
 
 
 def _ramp(height: int = 40, width: int = 48) -> np.ndarray:

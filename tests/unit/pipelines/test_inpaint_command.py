@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.commands import inpaint
-from pipelines.pictures import decode_picture, encode_label, encode_png
+from pipelines.inference.pictures import decode_picture, encode_label, encode_png
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.label_space import OUTDOOR_SCENES
 

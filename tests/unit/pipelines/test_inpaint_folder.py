@@ -10,10 +10,10 @@ import pytest
 from inpainting_files import files_below, make_hole, make_model, make_photo, make_tree, pixels_of
 
 from pipelines.__main__ import main
-from pipelines.inpainting import work
-from pipelines.inpainting.manifest import Known, ManifestWriter, read_manifest
-from pipelines.inpainting.work import Row, key_bits
-from pipelines.storage import open_storage
+from pipelines.inference.folders import work
+from pipelines.inference.folders.manifest import Known, ManifestWriter, read_manifest
+from pipelines.inference.folders.work import Row, key_bits
+from pipelines.storage.store import open_storage
 
 NAMES = ["a.png", "b.jpg", "sub/a.png", "sub/deep/c é.webp"]
 
@@ -283,7 +283,7 @@ def test_the_newest_row_counts_and_a_line_cut_off_is_done_again(tmp_path):
 
 
 def test_a_long_call_writes_parts_and_every_row_is_read_back(tmp_path, monkeypatch):
-    from pipelines.inpainting import manifest
+    from pipelines.inference.folders import manifest
 
     monkeypatch.setattr(manifest, "_ROWS_A_PART", 10)
     writer = ManifestWriter(open_storage(str(tmp_path)))

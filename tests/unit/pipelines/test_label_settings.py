@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.label_settings import LabelSettings
-from pipelines.params import Settings, parse
+from pipelines.settings.labels import LabelSettings
+from pipelines.settings.load import parse
+from pipelines.settings.params import Settings
 from pipelines.training.run_key import segmenter_key
 from sgenet.errors import DataError, SettingsError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES

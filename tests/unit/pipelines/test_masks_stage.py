@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluation_masks import EvaluationMasks, load_evaluation_masks
-from pipelines.params import (
+from pipelines.data.evaluation_masks import EvaluationMasks, load_evaluation_masks
+from pipelines.settings.params import (
     DataSettings,
     EvaluationMaskSettings,
     EvaluationSettings,

@@ -15,12 +15,12 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 from PIL import Image
 
-from pipelines.datasets import mixed_scenes
-from pipelines.datasets.mixed_scenes import MixedScenes
-from pipelines.datasets.samples import RawSample
-from pipelines.datasets.scenery import render_scene
-from pipelines.datasets.scenery.ground import GRASS, PLANT, SKY, WATER
-from pipelines.params import SourceSettings
+from pipelines.data.adapters import mixed_scenes
+from pipelines.data.adapters.mixed_scenes import MixedScenes
+from pipelines.data.adapters.samples import RawSample
+from pipelines.landscapes import render_scene
+from pipelines.landscapes.ground import GRASS, PLANT, SKY, WATER
+from pipelines.settings.params import SourceSettings
 from sgenet.errors import DataError, SettingsError
 
 SHARE_THAT_COUNTS = 0.005
@@ -67,7 +67,7 @@ def test_pictures_are_those_of_every_other_machine() -> None:
 def test_same_seed_gives_the_same_bytes_in_another_process(vectorised: bool) -> None:
     """Also in one whose NumPy uses none of this processor's vector instructions."""
     code = (
-        "import hashlib; from pipelines.datasets.scenery import render_scene; s = render_scene(5, 48, 64); "
+        "import hashlib; from pipelines.landscapes import render_scene; s = render_scene(5, 48, 64); "
         "print(hashlib.sha256(s.image.tobytes() + s.label.tobytes()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}

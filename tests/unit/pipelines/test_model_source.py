@@ -13,11 +13,10 @@ import pytest
 from inpainting_files import make_model
 from mlflow import MlflowClient
 
-from pipelines import model_source
-from pipelines.files import sha256_of_file
-from pipelines.model_source import find_model, list_models, shipped_model
-from pipelines.tracking import registry
+from pipelines.storage.files import sha256_of_file
+from pipelines.tracking import model_source, registry
 from pipelines.tracking.address import TrackingError
+from pipelines.tracking.model_source import find_model, list_models, shipped_model
 from pipelines.tracking.released import ReleasedModels
 from pipelines.tracking.runs import RunLogger, close_run, open_run
 from sgenet.errors import CheckpointError, UserError
@@ -140,7 +139,7 @@ def test_a_server_that_is_away_is_said_at_once_and_nothing_else_is_used(place, m
 
 
 def test_a_model_on_s3_is_copied_and_checked(model, s3_bucket):
-    from pipelines.storage import open_storage
+    from pipelines.storage.store import open_storage
 
     storage = open_storage(f"s3://{s3_bucket}/models/tiny")
     for path in model.iterdir():
@@ -273,7 +272,7 @@ def test_finding_a_shipped_model_beside_a_store_without_champion_loads_neither_m
     (place / "mlflow").mkdir()
     shutil.copyfile(store.address.removeprefix("sqlite:///"), place / "mlflow" / "mlflow.db")
     code = (
-        "import sys; from pipelines import model_source\n"
+        "import sys; from pipelines.tracking import model_source\n"
         f"model_source.SHIPPED_FOLDER = {str(place / 'shipped')!r}\n"
         "assert model_source.find_model().origin == 'shipped'\n"
         "print([name for name in ('mlflow', 'torch', 'boto3', 'ray', 'sqlalchemy') if name in sys.modules])"

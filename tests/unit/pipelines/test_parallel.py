@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipelines.distributed.parallel import parallel_map
+from pipelines.parallel.parallel import parallel_map
 from sgenet.errors import DataError, SettingsError, UserError
 
 

@@ -11,7 +11,7 @@ import yaml
 from dvc.repo import Repo
 
 from pipelines.__main__ import main
-from pipelines.params import load, parse
+from pipelines.settings.load import load, parse
 from sgenet.errors import SettingsError
 from sgenet.layers.critic import smallest_picture
 from sgenet.settings import CriticSettings

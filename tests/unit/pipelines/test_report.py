@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
 
-from pipelines.layout import DatasetPaths, RunPaths
-from pipelines.params import load
 from pipelines.report import plots
 from pipelines.report.collect import collect_dataset
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.settings.load import load
 from pipelines.stages import report
 from sgenet.errors import DataError
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.params import Settings, load, parse
 from pipelines.report.paper import published
+from pipelines.settings.load import load, parse
+from pipelines.settings.params import Settings
 
 PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs, label_with
 
-from pipelines.layout import DatasetPaths, RunPaths
-from pipelines.params import Settings, parse
 from pipelines.report.paper import published_label_sources, published_segmentation
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.settings.load import parse
+from pipelines.settings.params import Settings
 from pipelines.stages import report
 from sgenet.errors import DataError
 

@@ -97,9 +97,9 @@ def test_all_that_reads_samples_for_a_training_is_in_the_code_digest(monkeypatch
     hashed: list[Path] = []
     monkeypatch.setattr("pipelines.training.run_key.digest_files", lambda paths, root: hashed.extend(paths) or "digest")
     digest_code()
-    code = "import sys, pipelines.shards.loader, pipelines.shards.decode; print(*sys.modules)"
+    code = "import sys, pipelines.data.shards.loader, pipelines.data.shards.decode; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    readers = {name.rpartition(".")[2] for name in loaded if name.startswith("pipelines.shards.")}
+    readers = {name.rpartition(".")[2] for name in loaded if name.startswith("pipelines.data.shards.")}
     # What the schema describes is in the data's own digest.
     assert readers - {path.stem for path in hashed if path.parent.name == "shards"} == {"schema"}
 

@@ -12,11 +12,12 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from pipelines.params import SearchSettings, load, parse
-from pipelines.search.importance import FEWEST_TRIALS, importances, plot
-from pipelines.search.outcome import overrides, with_settings
-from pipelines.search.plan import search_recipe
-from pipelines.search.space import (
+from pipelines.settings.load import load, parse
+from pipelines.settings.params import SearchSettings
+from pipelines.training.search.importance import FEWEST_TRIALS, importances, plot
+from pipelines.training.search.outcome import overrides, with_settings
+from pipelines.training.search.plan import search_recipe
+from pipelines.training.search.space import (
     Dimension,
     current_values,
     dimensions,
@@ -26,7 +27,7 @@ from pipelines.search.space import (
     settings_of,
     with_values,
 )
-from pipelines.search.trials import Trial, best_trial, common_scores, table
+from pipelines.training.search.trials import Trial, best_trial, common_scores, table
 from sgenet.errors import SettingsError
 from sgenet.settings import LossSettings, Recipe, TrainingSettings
 

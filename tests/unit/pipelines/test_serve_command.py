@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.__main__ import main
 from pipelines.commands import serve
-from pipelines.model_source import ModelSource
+from pipelines.tracking.model_source import ModelSource
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from pipelines.model_source import ModelSource
         (ModelSource("runs:/abc", Path("cache/c"), "run"), "runs:/abc"),
         (ModelSource("s3://bucket/model", Path("cache/d"), "folder"), "s3://bucket/model"),
         (ModelSource("model", Path("model"), "folder"), str(Path("model").resolve())),
-        (ModelSource("shipped", Path("pipelines/shipped"), "shipped"), "shipped"),
+        (ModelSource("shipped", Path("pipelines/registry/shipped"), "shipped"), "shipped"),
     ],
 )
 def test_replicas_of_a_cluster_find_the_very_version_that_was_meant(source, address):

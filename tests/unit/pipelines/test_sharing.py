@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.training.sharing import batch_problem, cpus_of_a_worker, num_workers, room_for_workers
+from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
+from pipelines.settings.workers import batch_problem, num_workers
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from fabricated_runs import DATASET, fabricate_runs
 
 from pipelines.__main__ import main
-from pipelines.files import sha256_of_file
-from pipelines.layout import DatasetPaths, RunPaths
-from pipelines.params import load
-from pipelines.shards.manifest import SplitCount, write_manifest
-from pipelines.shards.schema import INDEX_NAME
-from pipelines.shipping import ship
+from pipelines.data.shards.manifest import SplitCount, write_manifest
+from pipelines.data.shards.schema import INDEX_NAME
+from pipelines.registry.shipping import ship
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.settings.load import load
+from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import OUTDOOR_SCENES
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage import Entry, MissingFileError, Storage, join, open_storage
+from pipelines.storage.store import Entry, MissingFileError, Storage, join, open_storage
 from sgenet.errors import DataError
 
 
@@ -250,7 +250,7 @@ def test_join(parts: tuple[str, ...], expected: str) -> None:
 
 def test_local_files_need_no_boto3(tmp_path: Path) -> None:
     program = (
-        "import sys; from pipelines.storage import open_storage;"
+        "import sys; from pipelines.storage.store import open_storage;"
         f"open_storage({str(tmp_path)!r}).write('x', b'1'); sys.exit('boto3' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

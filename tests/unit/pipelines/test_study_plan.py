@@ -12,10 +12,10 @@ from fabricated_runs import COUNT, DATASET, ERRORS, KEYS, fabricate_runs
 from PIL import Image
 
 from pipelines.evaluation.pictures import picture_path
-from pipelines.layout import RunPaths
-from pipelines.params import load
 from pipelines.report.collect import DatasetResults, collect_dataset
-from pipelines.study.plan import Plan, first_stands_left, make_plan, next_pair
+from pipelines.report.study.plan import Plan, first_stands_left, make_plan, next_pair
+from pipelines.settings.layout import RunPaths
+from pipelines.settings.load import load
 from sgenet.errors import DataError
 
 SETTINGS = load(Path(__file__).resolve().parents[3] / "params.yaml")

@@ -13,13 +13,13 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.evaluation.pictures import picture_path
-from pipelines.layout import RunPaths, StudyPaths
-from pipelines.params import load
 from pipelines.report.collect import collect_dataset
+from pipelines.report.study.plan import Pair, make_plan
+from pipelines.report.study.preferences import ALL, Preference, count_preferences, wilson_interval
+from pipelines.report.study.votes import Choice, Vote, VoteBox
+from pipelines.settings.layout import RunPaths, StudyPaths
+from pipelines.settings.load import load
 from pipelines.stages import report
-from pipelines.study.plan import Pair, make_plan
-from pipelines.study.preferences import ALL, Preference, count_preferences, wilson_interval
-from pipelines.study.votes import Choice, Vote, VoteBox
 
 PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 PATHS = StudyPaths(DATASET)

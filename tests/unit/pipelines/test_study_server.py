@@ -10,11 +10,12 @@ import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, KEYS, fabricate_runs
 from starlette.testclient import TestClient
 
-from pipelines.params import load
-from pipelines.report.collect import TITLES, collect_dataset
-from pipelines.study.plan import Plan, make_plan
-from pipelines.study.server import COOKIE, study_application
-from pipelines.study.votes import Choice, VoteBox
+from pipelines.report.collect import collect_dataset
+from pipelines.report.study.plan import Plan, make_plan
+from pipelines.report.study.server import COOKIE, study_application
+from pipelines.report.study.votes import Choice, VoteBox
+from pipelines.settings.load import load
+from pipelines.settings.titles import TITLES
 
 HERE = "http://127.0.0.1:7870"
 JSON = {"content-type": "application/json"}

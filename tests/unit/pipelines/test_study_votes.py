@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.study.plan import Pair
-from pipelines.study.votes import Choice, Vote, VoteBox
+from pipelines.report.study.plan import Pair
+from pipelines.report.study.votes import Choice, Vote, VoteBox
 from sgenet.errors import DataError
 
 PAIRS = [Pair(f"pair {n}", "centre", f"picture {n}", "low", "sge_net", "telea", "c", "a", "b") for n in range(20)]
@@ -21,7 +21,7 @@ VOTES_FROM_A_PROCESS = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from pipelines.study.votes import Choice, Vote, VoteBox
+from pipelines.report.study.votes import Choice, Vote, VoteBox
 # No Pair: what defines it imports PyTorch, and four processes of that would be slow.
 PAIRS = [
     SimpleNamespace(key=f"pair {n}", mask_set="centre", picture="p", stratum="low", first="a", second="b")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipelines.torch_thread import in_torch_thread, submit
+from pipelines.parallel.torch_thread import in_torch_thread, submit
 
 
 def test_whoever_asks_the_same_thread_computes() -> None:

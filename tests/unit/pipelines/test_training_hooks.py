@@ -24,7 +24,7 @@ from pipelines.training.hooks import (
     is_due,
 )
 from pipelines.training.interruption import stop_requests
-from pipelines.validation import Validation, Validator
+from pipelines.training.validation import Validation, Validator
 from sgenet.settings import TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState

@@ -10,7 +10,8 @@ import pytest
 import torch
 from small import METHODS, NUM_CLASSES, SIDE, small_batch, small_network, small_recipe
 
-from pipelines.params import Settings, load
+from pipelines.settings.load import load
+from pipelines.settings.params import Settings
 from sgenet.batch import Prediction
 from sgenet.methods.build import build_generator, count_parameters
 from sgenet.methods.sge_net.context import ChannelwiseFullyConnected

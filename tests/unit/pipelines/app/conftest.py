@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.app.models import ModelShelf
-from pipelines.model_source import ModelSource
+from pipelines.inference.page.models import ModelShelf
+from pipelines.tracking.model_source import ModelSource
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
 from sgenet.methods.release import save_released

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.app.actions import Actions
-from pipelines.app.layers import decode_layer, encode_layer
-from pipelines.app.limits import Limits
-from pipelines.app.session import Session
+from pipelines.inference.page.actions import Actions
+from pipelines.inference.page.layers import decode_layer, encode_layer
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.session import Session
 
 SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
 

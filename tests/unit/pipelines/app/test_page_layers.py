@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.app.layers import decode_guide, decode_hole, decode_layer, encode_layer
+from pipelines.inference.page.layers import decode_guide, decode_hole, decode_layer, encode_layer
 from sgenet.errors import DataError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.app.models import ModelShelf, model_title
-from pipelines.model_source import ModelSource
+from pipelines.inference.page.models import ModelShelf, model_title
+from pipelines.tracking.model_source import ModelSource
 from sgenet.errors import UserError
 
 

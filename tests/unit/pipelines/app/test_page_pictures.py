@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.app.examples import EXAMPLES, HEIGHT, WIDTH, example_picture
-from pipelines.app.limits import Limits
-from pipelines.app.pictures import (
+from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_picture
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.pictures import (
     confidence_overlay,
     data_address,
     display_size,

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from pipelines.app.limits import Limits
-from pipelines.app.server import Guard, running
 from pipelines.commands import app
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.server import Guard, running
 from sgenet.errors import UserError
 
 LIMITS = Limits(request_bytes=1000, file_bytes=5000)
@@ -92,10 +92,10 @@ def test_the_commands_limits_are_in_the_units_of_its_help(monkeypatch):
 
 
 def test_a_model_is_offered_once_however_it_was_named(sources, monkeypatch):
-    import pipelines.model_source
+    import pipelines.tracking.model_source
 
-    monkeypatch.setattr(pipelines.model_source, "list_models", lambda: sources)
-    monkeypatch.setattr(pipelines.model_source, "find_model", lambda spec: sources[1])
+    monkeypatch.setattr(pipelines.tracking.model_source, "list_models", lambda: sources)
+    monkeypatch.setattr(pipelines.tracking.model_source, "find_model", lambda spec: sources[1])
     assert [source.name for source in app._models(["named"])] == ["base_net", "sge_net", "gated_conv"]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.app.layers import encode_layer
-from pipelines.app.session import Session, edited, fill, open_picture, refill, why_not_editable
+from pipelines.inference.page.layers import encode_layer
+from pipelines.inference.page.session import Session, edited, fill, open_picture, refill, why_not_editable
 from sgenet.errors import UserError
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipelines.app import views
-from pipelines.app.layers import encode_layer
-from pipelines.app.session import fill, open_picture
+from pipelines.inference.page import views
+from pipelines.inference.page.layers import encode_layer
+from pipelines.inference.page.session import fill, open_picture
 from sgenet.label_space import LabelSpace
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"

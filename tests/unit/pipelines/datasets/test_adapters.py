@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.datasets.build import build_adapter
-from pipelines.datasets.cityscapes import TRAIN_IDS
-from pipelines.datasets.samples import Adapter, RawSample
-from pipelines.params import SourceSettings
-from pipelines.storage import open_storage
+from pipelines.data.adapters.build import build_adapter
+from pipelines.data.adapters.cityscapes import TRAIN_IDS
+from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.settings.params import SourceSettings
+from pipelines.storage.store import open_storage
 from sgenet.errors import DataError
 
 SHARED_DATA = Path(__file__).resolve().parents[4] / ".." / "shared" / "data"

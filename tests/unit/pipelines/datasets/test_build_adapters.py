@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.datasets.build import build_adapters, source_problems
-from pipelines.params import DataSettings, SourceSettings
-from pipelines.storage import open_storage
+from pipelines.data.adapters.build import build_adapters
+from pipelines.settings.params import DataSettings, SourceSettings
+from pipelines.settings.sources import source_problems
+from pipelines.storage.store import open_storage
 from sgenet.errors import SettingsError
 
 

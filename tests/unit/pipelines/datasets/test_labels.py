@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.datasets.labels import LabelMap
+from pipelines.data.adapters.labels import LabelMap
 from sgenet.errors import DataError
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from pipelines.datasets.samples import RawSample, checked_samples, hashed_split, sample_key
+from pipelines.data.adapters.samples import RawSample, checked_samples, hashed_split, sample_key
 from sgenet.errors import DataError
 
 

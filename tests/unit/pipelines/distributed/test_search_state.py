@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem, PyFileSystem, copy_files
 
-from pipelines.distributed.search_state import disk_for_search_state
+from pipelines.training.search.state import disk_for_search_state
 
 
 @pytest.fixture

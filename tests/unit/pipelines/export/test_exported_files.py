@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from pipelines.__main__ import main
-from pipelines.export import model as exporting
-from pipelines.export.equality import compare
-from pipelines.export.model import export_model, onnx_run
-from pipelines.export.onnx_file import STANDARD_OPERATORS
-from pipelines.files import sha256_of_file
+from pipelines.registry.export import model as exporting
+from pipelines.registry.export.equality import compare
+from pipelines.registry.export.model import export_model, onnx_run
+from pipelines.registry.export.onnx_file import STANDARD_OPERATORS
+from pipelines.storage.files import sha256_of_file
 from sgenet.export import InpaintingGraph
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator

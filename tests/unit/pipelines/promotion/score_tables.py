@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.promotion.pictures import MEAN_SCORES, PictureTable
+from pipelines.registry.gate.pictures import MEAN_SCORES, PictureTable
 
 COUNT = 30
 SETS = ("centre", "irregular")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from score_tables import COUNT, changed, rows_of, table, with_counts
 
-from pipelines.params import PromotionSettings
-from pipelines.promotion.decision import Check, Decision, Verdict, decide
-from pipelines.promotion.pictures import PictureTable
+from pipelines.registry.gate.decision import Check, Decision, Verdict, decide
+from pipelines.registry.gate.pictures import PictureTable
+from pipelines.settings.params import PromotionSettings
 
 RULES = PromotionSettings()
 CHAMPION = table()

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.params import PromotionSettings
-from pipelines.promotion.decision import Check
-from pipelines.promotion.invariants import check_filling, check_latency, check_weights
+from pipelines.registry.gate.decision import Check
+from pipelines.registry.gate.invariants import check_filling, check_latency, check_weights
+from pipelines.settings.params import PromotionSettings
 from sgenet.batch import Prediction
 from sgenet.inpainter import Inpainted, Inpainter
 from sgenet.label_space import OUTDOOR_SCENES

@@ -9,9 +9,9 @@ import pytest
 from sent import file_of, mask, picture, pixels_of, row
 from starlette.testclient import TestClient
 
-from pipelines.serving.application import serving_application
-from pipelines.serving.limits import Limits
-from pipelines.serving.pairs import Pair
+from pipelines.inference.server.application import serving_application
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.pairs import Pair
 from sgenet.inpainter import Inpainted
 
 DESCRIPTION = {"name": "sge-net@champion", "version": "3", "method": "sge_net", "classes": ["sky", "tree"]}

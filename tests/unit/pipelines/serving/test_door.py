@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from pipelines.serving.door import Door
-from pipelines.serving.limits import Limits
+from pipelines.inference.server.door import Door
+from pipelines.inference.server.limits import Limits
 
 
 class Connection:

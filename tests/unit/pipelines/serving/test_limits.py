@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.serving.limits import Limits, limits_from_environment
+from pipelines.inference.server.limits import Limits, limits_from_environment
 from sgenet.errors import SettingsError
 
 

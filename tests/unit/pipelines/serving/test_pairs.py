@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from sent import file_of, mask, picture
 
-from pipelines.serving import pairs
-from pipelines.serving.limits import Limits
-from pipelines.serving.pairs import decode_row, decode_rows
-from pipelines.serving.refusal import Refusal
-from pipelines.serving.rows import Row
+from pipelines.inference.server import pairs
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.pairs import decode_row, decode_rows
+from pipelines.inference.server.refusal import Refusal
+from pipelines.inference.server.rows import Row
 
 LIMITS = Limits(pixels=128 * 128, side=200)
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from sent import file_of, mask, picture, row, text_of
 
-from pipelines.serving.limits import Limits
-from pipelines.serving.refusal import Refusal
-from pipelines.serving.rows import media_type, parse_json, read_records, read_row, read_rows
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.refusal import Refusal
+from pipelines.inference.server.rows import media_type, parse_json, read_records, read_row, read_rows
 
 LIMITS = Limits(rows=3)
 

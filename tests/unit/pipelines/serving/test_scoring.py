@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pipelines.serving.limits import Limits
-from pipelines.serving.refusal import Refusal
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.refusal import Refusal
 from pipelines.tracking import scoring
 
 SERVER, DECORATOR = "mlflow.pyfunc.scoring_server", "_async_catch_mlflow_exception"

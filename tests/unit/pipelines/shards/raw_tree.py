@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.params import DataSettings
+from pipelines.settings.params import DataSettings
 from pipelines.stages import index, shards
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.shards import cache as cache_module
-from pipelines.shards.cache import Fetched, ShardCache
+from pipelines.data.shards import cache as cache_module
+from pipelines.data.shards.cache import Fetched, ShardCache
 from sgenet.errors import DataError
 
 ROOM = 1 << 30
@@ -166,7 +166,7 @@ def test_a_full_disk_makes_room_as_the_bound_does(tmp_path: Path, monkeypatch: p
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipelines.shards.cache import ShardCache
+from pipelines.data.shards.cache import ShardCache
 
 def cut_off(offset, size):
     if offset:
@@ -221,7 +221,7 @@ def test_a_shard_is_fetched_by_one_process_at_a_time(tmp_path: Path) -> None:
 MANY = """
 import hashlib, random, sys
 from pathlib import Path
-from pipelines.shards.cache import ShardCache
+from pipelines.data.shards.cache import ShardCache
 
 random.seed(int(sys.argv[2]))
 cache = ShardCache(Path(sys.argv[1]), 700_000)
@@ -247,7 +247,7 @@ def test_many_processes_share_it(tmp_path: Path) -> None:
 FORKED = """
 import os, sys, threading
 from pathlib import Path
-from pipelines.shards.cache import ShardCache
+from pipelines.data.shards.cache import ShardCache
 
 child = None
 

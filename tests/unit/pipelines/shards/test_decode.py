@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.shards import decode
-from pipelines.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
+from pipelines.data.shards import decode
+from pipelines.data.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
 from sgenet.errors import DataError
 
 

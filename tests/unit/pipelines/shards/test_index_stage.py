@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from raw_tree import RawTree, label_map, png, texture
 
-from pipelines import local_storage
-from pipelines.datasets.samples import RawSample
-from pipelines.shards.sources import examine, read_sources
+from pipelines.data.adapters.samples import RawSample
+from pipelines.data.shards.sources import examine, read_sources
 from pipelines.stages import index
+from pipelines.storage import local as local_storage
 from sgenet.errors import DataError
 
 

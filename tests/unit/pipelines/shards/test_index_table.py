@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from raw_tree import RawTree
 
-from pipelines.shards.index import INDEX_SCHEMA, open_index, write_index
-from pipelines.shards.manifest import ShardEntry, SplitCount, write_manifest
+from pipelines.data.shards.index import INDEX_SCHEMA, open_index, write_index
+from pipelines.data.shards.manifest import ShardEntry, SplitCount, write_manifest
 from sgenet.errors import DataError
 
 

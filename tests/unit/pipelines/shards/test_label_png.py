@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.shards import label_png
-from pipelines.shards.label_png import decode_label, encode_label
-from pipelines.shards.reader import decode_stored_label
+from pipelines.data.shards import label_png
+from pipelines.data.shards.label_png import decode_label, encode_label
+from pipelines.data.shards.reader import decode_stored_label
 
 
 def _label(height: int = 37, width: int = 50) -> np.ndarray:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.published import fetch_files, publish_files
-from pipelines.shards.cache import ShardCache
-from pipelines.shards.index import open_index
-from pipelines.shards.manifest import read_manifest
-from pipelines.shards.publish import PublishedShards, open_published, publish_shards
-from pipelines.shards.reader import ShardDataset
-from pipelines.storage import S3Storage, Storage, open_storage
+from pipelines.data.published import fetch_files, publish_files
+from pipelines.data.shards.cache import ShardCache
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.manifest import read_manifest
+from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
 
 ROOM = 1 << 30
@@ -132,7 +132,7 @@ def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage:
 def test_the_cache_is_filled_and_repaired_in_the_background(
     shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.shards.publish._SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr("pipelines.data.shards.publish._SECONDS_BETWEEN_LOOKS", 0.05)
     _, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
     said: list[str] = []
     shards.keep(said.append)

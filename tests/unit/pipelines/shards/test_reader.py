@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from raw_tree import RawTree, label_map, png, texture
 
-from pipelines.shards import reader
-from pipelines.shards.decode import resize_label
-from pipelines.shards.index import open_index
-from pipelines.shards.loader import evaluation_batches, training_batches
-from pipelines.shards.reader import RawBatch, ShardDataset, collate, decode_stored_image
-from pipelines.shards.sampler import GlobalBatchSampler, SampleRequest
-from pipelines.shards.scan import scan_tars
+from pipelines.data.shards import reader
+from pipelines.data.shards.decode import resize_label
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.loader import evaluation_batches, training_batches
+from pipelines.data.shards.reader import RawBatch, ShardDataset, collate, decode_stored_image
+from pipelines.data.shards.sampler import GlobalBatchSampler, SampleRequest
+from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
 from sgenet.transforms import resize_picture
@@ -125,9 +125,9 @@ import sys
 for name in ("pyarrow", "simplejpeg", "zlib_ng", "webdataset", "pydantic", "yaml", "rich", "cv2", "ray", "mlflow"):
     sys.modules[name] = None
 from pathlib import Path
-from pipelines.shards.loader import evaluation_batches
-from pipelines.shards.reader import ShardDataset
-from pipelines.shards.scan import scan_tars
+from pipelines.data.shards.loader import evaluation_batches
+from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.scan import scan_tars
 table = scan_tars(Path({str(shard_folder)!r}), "val")
 batch = next(evaluation_batches(ShardDataset(table, lambda image, label, rng: (image, label)), 3))
 print(batch.keys, tuple(batch.image.shape))

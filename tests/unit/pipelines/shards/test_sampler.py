@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.shards.sampler import GlobalBatchSampler, permute
+from pipelines.data.shards.sampler import GlobalBatchSampler, permute
 from sgenet.errors import DataError, SettingsError
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 from raw_tree import RawTree, label_map, png, texture
 
-from pipelines.shards.index import open_index
-from pipelines.shards.manifest import check_shards, read_manifest
+from pipelines.data.shards.index import open_index
+from pipelines.data.shards.manifest import check_shards, read_manifest
 from sgenet.errors import DataError
 from sgenet.transforms import resize_picture
 

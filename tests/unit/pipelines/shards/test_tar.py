@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.shards import tar
-from pipelines.shards.tar import ShardWriter
+from pipelines.data.shards import tar
+from pipelines.data.shards.tar import ShardWriter
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 30_000, 8**11 - 1, 8**11])

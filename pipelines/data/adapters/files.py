@@ -1,0 +1,117 @@
+"""What adapters over files share: finding pictures and label maps, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.data.adapters.labels import LabelMap
+from pipelines.data.adapters.samples import RawLabel, RawSample, checked_samples, some
+from pipelines.storage.store import Storage
+from sgenet.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"})
+LABEL_SUFFIXES = frozenset({"png"})
+
+
+@dataclass(frozen=True)
+class FileAdapter:
+    """An :class:`~pipelines.data.adapters.samples.Adapter` over a tree of files.
+
+    Args:
+        image_storage: where the pictures are.
+        label_storage: where the label maps are.
+        label_map: what the ids of the label maps mean.
+        find: the layout: lists the samples or raises DataError.
+    """
+
+    image_storage: Storage
+    label_storage: Storage
+    label_map: LabelMap
+    find: Callable[[], list[RawSample]]
+
+    def samples(self) -> list[RawSample]:
+        """Every sample, sorted by split and key."""
+        return checked_samples(self.find())
+
+    def read_image(self, sample: RawSample) -> bytes:
+        """The picture's file."""
+        return self.image_storage.read(sample.image_path)
+
+    def read_label(self, sample: RawSample) -> bytes | None:
+        """The label map's file; None for a sample without labels."""
+        return None if sample.label_path is None else self.label_storage.read(sample.label_path)
+
+    def map_label(self, raw: RawLabel) -> npt.NDArray[np.uint8]:
+        """Raw ids (H, W) → ids of the dataset's label space (H, W), 255 = ignore."""
+        return self.label_map(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of a listing: its path in the storage, and its path below the folder without the suffix."""
+
+    stem: str
+    path: str
+
+
+def find_images(storage: Storage, folder: str = "") -> list[FoundFile]:
+    """The pictures below a folder, at any depth, sorted by path. Hidden files are left out."""
+    return _find(storage, folder, IMAGE_SUFFIXES)
+
+
+def find_labels(storage: Storage, folder: str = "") -> dict[str, str]:
+    """The label maps below a folder, at any depth: stem → path.
+
+    Raises:
+        DataError: where two label maps differ in nothing but the case of their suffix.
+    """
+    paths: dict[str, str] = {}
+    for found in _find(storage, folder, LABEL_SUFFIXES):
+        if paths.setdefault(found.stem, found.path) != found.path:
+            raise DataError(
+                f"duplicate names in {storage.address}: {paths[found.stem]} and {found.path} label the same picture; "
+                "remove one"
+            )
+    return paths
+
+
+def paired_labels(source: str, images: list[FoundFile], labels: dict[str, str]) -> list[str]:
+    """The label map of each picture, in the pictures' order.
+
+    Raises:
+        DataError: where the two sets differ, with how many files have no counterpart and the first few.
+    """
+    stems = {image.stem for image in images}
+    lonely_images = [image.path for image in images if image.stem not in labels]
+    lonely_labels = [path for stem, path in labels.items() if stem not in stems]
+    for lonely, all_files, kind, lacking in (
+        (lonely_images, len(images), "pictures", "label map"),
+        (lonely_labels, len(labels), "label maps", "picture"),
+    ):
+        if lonely:
+            raise DataError(
+                f"{source}: {len(lonely)} of {all_files} {kind} have no {lacking} of the same name: {some(lonely)}; "
+                "add the missing files or remove these"
+            )
+    return [labels[image.stem] for image in images]
+
+
+def refuse_missing(storage: Storage, source: str, missing: list[str]) -> None:
+    """Raise a DataError where a layout lacks something: ``missing`` says what and where."""
+    if missing:
+        raise DataError(f"{source}: {storage.address} has no {', no '.join(missing)}; check root and the layout")
+
+
+def _find(storage: Storage, folder: str, suffixes: frozenset[str]) -> list[FoundFile]:
+    start = len(folder) + 1 if folder else 0
+    found = []
+    for entry in storage.list(folder):
+        stem, _, suffix = entry.path[start:].rpartition(".")
+        hidden = any(part.startswith(".") for part in entry.path[start:].split("/"))
+        if stem and suffix.lower() in suffixes and not hidden:
+            found.append(FoundFile(stem, entry.path))
+    return found

@@ -1,0 +1,54 @@
+"""The layout of several small datasets: a folder of pictures and one of label maps for each split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
+from pipelines.data.adapters.labels import LabelMap
+from pipelines.data.adapters.samples import RawSample, sample_key
+from pipelines.settings.params import SourceSettings
+from pipelines.storage.store import Storage, open_storage
+
+
+@dataclass(frozen=True)
+class PairedFolders:
+    """Where the pictures and the label maps of a split are, relative to the source's root."""
+
+    split: str
+    images: str
+    labels: str
+
+
+_IMAGES_AND_LABELS = (
+    PairedFolders("train", "images/train", "labels/train"),
+    PairedFolders("val", "images/val", "labels/val"),
+)
+
+
+def paired_adapter(settings: SourceSettings, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
+    """An adapter over ``{images,labels}/{train,val}``; for ``own_ids`` see LabelMap."""
+    storage = open_storage(settings.root or "")
+    label_map = LabelMap(settings.adapter, num_classes, own_ids, settings.class_map)
+    return FileAdapter(storage, storage, label_map, partial(find_pairs, storage, _IMAGES_AND_LABELS, settings.adapter))
+
+
+def find_pairs(storage: Storage, folders: tuple[PairedFolders, ...], source: str) -> list[RawSample]:
+    """The samples of all splits.
+
+    Raises:
+        DataError: naming the folders without files, or the pictures without a label map.
+    """
+    images = [find_images(storage, split.images) for split in folders]
+    labels = [find_labels(storage, split.labels) for split in folders]
+    missing = [f"pictures in {split.images}" for split, found in zip(folders, images, strict=True) if not found]
+    missing += [f"label PNGs in {split.labels}" for split, found in zip(folders, labels, strict=True) if not found]
+    refuse_missing(storage, source, missing)
+    samples = []
+    for split, pictures, maps in zip(folders, images, labels, strict=True):
+        for picture, label_path in zip(pictures, paired_labels(source, pictures, maps), strict=True):
+            key = sample_key(picture.stem)
+            samples.append(RawSample(key, split.split, picture.path, label_path, source, storage.address))
+    return samples

@@ -1,0 +1,36 @@
+"""Places2: photographs of scenes, without label maps (Zhou et al., TPAMI 2018).
+
+Layout, as distributed at 256×256: pictures at any depth below ``data_256`` (or ``train_256``)
+and below ``val_256``. Without ``val_256`` a share of the training pictures is held out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pipelines.data.adapters.files import FileAdapter, find_images, refuse_missing
+from pipelines.data.adapters.labels import LabelMap
+from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
+from pipelines.settings.params import SourceSettings
+from pipelines.storage.store import Storage, open_storage
+
+
+def places2(settings: SourceSettings, num_classes: int) -> Adapter:
+    """The adapter of Places2; its samples have no labels."""
+    storage = open_storage(settings.root or "")
+    label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
+    return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter, settings.val_ratio))
+
+
+def _find(storage: Storage, source: str, val_ratio: float) -> list[RawSample]:
+    train_images = find_images(storage, "data_256") or find_images(storage, "train_256")
+    val_images = find_images(storage, "val_256")
+    refuse_missing(storage, source, [] if train_images else ["pictures in data_256 or train_256"])
+
+    def sample(stem: str, path: str, split: str) -> RawSample:
+        return RawSample(sample_key(stem), split, path, None, source, storage.address)
+
+    held_out_ratio = 0.0 if val_images else val_ratio
+    return [sample(image.stem, image.path, "val") for image in val_images] + [
+        sample(image.stem, image.path, hashed_split(sample_key(image.stem), held_out_ratio)) for image in train_images
+    ]

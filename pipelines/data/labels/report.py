@@ -1,0 +1,158 @@
+"""How good a segmenter is on held-out pictures: scored as it labels, on whole pictures, and written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipelines.parallel.parallel import parallel_map, workers_for
+from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
+from pipelines.data.labels.pictures import whole_pictures
+from pipelines.data.shards.index import open_index, reopen_index
+from pipelines.data.shards.schema import SampleTable
+from pipelines.data.shards.schema import spread
+from sgenet.evaluation.segmenter_scores import SegmenterScores
+from sgenet.figures import Picture, grid, to_picture
+from sgenet.segmenters.segmenter import label_pixels
+
+REPORT, CONFUSION, SHEET = "report.json", "confusion.csv", "pictures.png"
+
+BLOCK_PICTURES = 32
+NUM_SHOWN = 6
+_TITLES = ("picture", "label", "automatic", "confidence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredBlock:
+    """Some of the held-out pictures.
+
+    Attributes:
+        shards: folder of the stage of this name.
+        digest: of what must be found there.
+        split: whose labelled pictures are held out.
+        first, pictures: their position among these, and how many; the last block has fewer.
+    """
+
+    shards: Path
+    digest: str
+    split: str
+    first: int
+    pictures: int
+
+
+def held_out(shards: Path, split: str) -> SampleTable:
+    """The labelled pictures of a split.
+
+    Raises:
+        DataError: there are none.
+    """
+    return open_index(shards).of_split(split).labelled()
+
+
+def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> SegmenterScores:
+    """Score a segmenter on the held-out pictures, on the cores of this machine or on a cluster.
+
+    Raises:
+        DataError: no held-out picture is labelled, or the shards are unfinished.
+        CheckpointError: see :func:`~pipelines.data.labels.opened.open_segmenter`.
+    """
+    table = held_out(shards, split)
+    blocks = [
+        ScoredBlock(shards=shards, digest=table.digest, split=split, first=first, pictures=BLOCK_PICTURES)
+        for first in range(0, len(table), BLOCK_PICTURES)
+    ]
+    scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
+    for part in parallel_map(
+        partial(score_block, place),
+        blocks,
+        workers=workers_for(place.device == "cuda"),
+        description="scoring the segmenter",
+        num_gpus=int(place.device == "cuda"),
+    ):
+        scores.extend(part)
+    return scores
+
+
+def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
+    """Score the pictures of a block.
+
+    Raises:
+        DataError: the shards are not those of the other blocks.
+    """
+    table = reopen_index(block.shards, block.digest).of_split(block.split).labelled()
+    rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
+    scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
+    with threads_for(place.device):
+        segmenter = open_segmenter(place)
+        for batch in whole_pictures(table.rows(rows), place.settings.batch_size):
+            scores.update(segmenter.probabilities(batch.image), batch.label)
+    return scores
+
+
+def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, shards: Path, split: str) -> None:
+    """Write ``report.json``, ``confusion.csv`` (rows: true classes, columns: predicted ones) and ``pictures.png``."""
+    names = place.label_space.names
+    content = {
+        "split": split,
+        "pictures": scores.num_pictures,
+        "threshold": place.settings.threshold,
+        "scores": finite(scores.summary()),
+        "class_iou": finite(dict(zip(names, scores.class_ious(), strict=True))),
+        "calibration": scores.calibration.rows(),
+    }
+    (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFUSION).write_text(_confusion(names, scores), encoding="utf-8")
+    Image.fromarray(_sheet(place, spread(held_out(shards, split), NUM_SHOWN))).save(folder / SHEET)
+
+
+def told(scores: SegmenterScores) -> str:
+    """What a person is told of scores: how good labels are, and how many pixels are sure enough to have one."""
+    summary = scores.summary()
+    return (
+        f"mIoU {summary['miou']:.3f}, pixel accuracy {summary['pixel_accuracy']:.3f}; "
+        f"{summary['trusted_share']:.1%} of the labelled pixels reach the threshold of {scores.threshold:g}, of which "
+        f"{summary['trusted_pixel_accuracy']:.1%} are right"
+    )
+
+
+def finite(values: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what was measured on no pixel is null."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label", *names, "(none of them)"])
+    for name, row in zip(names, scores.confusion.tolist(), strict=True):
+        writer.writerow([name, *row])
+    return text.getvalue()
+
+
+def _sheet(place: SegmenterPlace, table: SampleTable) -> Picture:
+    colourise = place.label_space.colourise
+    rows: list[list[Picture | None]] = []
+    with threads_for(place.device):
+        segmenter = open_segmenter(place)
+        for batch in whole_pictures(table, batch_size=1):
+            labelled = label_pixels(
+                segmenter.probabilities(batch.image), place.label_space.num_classes, place.settings.threshold
+            )
+            confidence = np.repeat(labelled.confidence[0].numpy()[..., None], 3, axis=2)
+            rows.append(
+                [
+                    to_picture(batch.image[0]),
+                    colourise(batch.label[0].numpy()),
+                    colourise(labelled.label[0].numpy()),
+                    confidence,
+                ]
+            )
+    return grid(rows, _TITLES)

@@ -1,0 +1,60 @@
+"""The segmenter of a dataset, settled on by the stage ``fit_segmenter``: where it is, for whoever uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.parallel.device import device_of_workers
+from pipelines.settings.params import Settings
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.data.labels.opened import SegmenterPlace
+from sgenet.errors import DataError
+
+
+def settled_segmenter(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace:
+    """The segmenter that the settings ask for.
+
+    Args:
+        folder: of the stage ``fit_segmenter``.
+
+    Raises:
+        DataError: the stage has not run with these settings.
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
+    """
+    manifest, wanted = SegmenterManifest.read(folder), settings.labels_of(dataset).segmenter
+    if manifest.sha256 is None or manifest.segmenter != wanted:
+        raise DataError(
+            f"{folder} holds {manifest.segmenter or 'no segmenter'}, but labels.{dataset} asks for {wanted}; run the "
+            "stage fit_segmenter again"
+        )
+    return segmenter_place(settings, dataset, folder, manifest.sha256)
+
+
+def segmenter_of_filled(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace | None:
+    """The segmenter of filled pictures; None where the settings do not ask for their segmentation.
+
+    Raises:
+        DataError, SettingsError: see :func:`settled_segmenter`.
+    """
+    return settled_segmenter(settings, dataset, folder) if settings.labels_of(dataset).score_filled else None
+
+
+def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str) -> SegmenterPlace:
+    """Where workers find the segmenter that lies in a folder of the stage ``fit_segmenter``.
+
+    Raises:
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
+    """
+    return SegmenterPlace(
+        folder=segmenter_folder(settings, dataset, folder),
+        sha256=sha256,
+        label_space=settings.data[dataset].labels,
+        settings=settings.labels_of(dataset),
+        device=device_of_workers(settings.run),
+    )
+
+
+def segmenter_folder(settings: Settings, dataset: str, folder: Path) -> Path:
+    """Where the weights lie: a checkpoint of ``transformers`` stays where it is, as it may be large."""
+    labels = settings.labels_of(dataset)
+    return Path(labels.checkpoint or "") if labels.segmenter == "transformers" else folder

@@ -1,0 +1,79 @@
+"""Small folders that other machines need, in a storage they share, and copies of them there.
+
+A folder is published once, under a name that follows from its content. The list of its files,
+with their SHA-256, is written last: without it, nothing counts as published.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.storage.files import publish_folder, sha256_of_file, writing
+from pipelines.storage.store import MissingFileError, Storage, join
+from sgenet.errors import DataError
+
+_LIST = "files.json"
+
+
+def publish_files(folder: Path, names: Iterable[str], storage: Storage, path: str) -> None:
+    """Publish files of a folder below a path of their own, unless that was done before.
+
+    Args:
+        names: paths below ``folder``, with ``/``.
+
+    Raises:
+        DataError: a file is missing, or the storage cannot be used.
+    """
+    if storage.exists(f"{path}/{_LIST}"):
+        return
+    digests = {}
+    for name in sorted(names):
+        storage.upload(folder / name, f"{path}/{name}")
+        digests[name] = sha256_of_file(folder / name)
+    storage.write(f"{path}/{_LIST}", json.dumps(digests, indent=1).encode())
+
+
+def fetch_files(storage: Storage, path: str, folder: Path) -> None:
+    """Make ``folder`` a copy of what was published below a path; a whole copy stays as it is.
+
+    The processes of a node may call this at once. A copy that was damaged is made anew.
+
+    Raises:
+        DataError: nothing was published there, or the storage or the disk cannot be used.
+    """
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digests = _published(storage, path)
+        if not _is_copy(folder, digests):
+            with publish_folder(folder) as copy:
+                for name in digests:
+                    storage.download(f"{path}/{name}", copy / name)
+    finally:
+        # Closing alone would leave the lock with a process that was forked from this one meanwhile.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+
+
+def _published(storage: Storage, path: str) -> dict[str, str]:
+    try:
+        digests: dict[str, str] = json.loads(storage.read(f"{path}/{_LIST}"))
+    except MissingFileError:
+        raise DataError(
+            f"nothing was published at {join(storage.address, path)}, or it was removed; run train again, "
+            "which publishes it anew"
+        ) from None
+    return digests
+
+
+def _is_copy(folder: Path, digests: dict[str, str]) -> bool:
+    try:
+        return all(sha256_of_file(folder / name) == digest for name, digest in digests.items())
+    except OSError:
+        return False

@@ -1,0 +1,199 @@
+"""``index.parquet``: one row a sample, with the byte offset of every member of every shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.storage.files import write_atomically
+from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span, Strings
+from sgenet.errors import DataError
+
+_SPAN = ("offset", "size")
+_STRING = np.dtypes.StringDType()
+_ROWS_A_PIECE = 1 << 14
+
+# What a SampleTable holds, and of it the columns with few different values.
+_REPEATED = ["split", "shard", "source"]
+_TABLE_COLUMNS = [
+    "key", *_REPEATED, "image_offset", "image_size", "label_offset", "label_size", "width", "height", "num_classes",
+]  # fmt: skip
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        *(
+            pa.field(f"{member}_{part}", pa.int64(), nullable=False)
+            for member in ("image", "label", "meta")
+            for part in _SPAN
+        ),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("image_path", pa.string(), nullable=False),
+        pa.field("image_sha256", pa.string(), nullable=False),
+        pa.field("label_sha256", pa.string()),
+        pa.field("class_histogram", pa.list_(pa.int64()), nullable=False),
+        pa.field("num_ignored", pa.int64(), nullable=False),
+        pa.field("num_classes", pa.int32(), nullable=False),
+    ]
+)
+
+
+class IndexRow(NamedTuple):
+    """What the index says of one sample.
+
+    Attributes:
+        key, split, shard: its name, its split, the file name of its shard.
+        image, label, meta: where its members lie in the shard.
+        width, height: in pixels, as stored.
+        source, image_path: the adapter's name and the path of the raw picture there.
+        image_sha256, label_sha256: of the raw bytes.
+        class_histogram: pixels of each class, in the order of the label space (all 0 without a label).
+        num_ignored: pixels of the label that are *ignore*.
+    """
+
+    key: str
+    split: str
+    shard: str
+    image: Span
+    label: Span
+    meta: Span
+    width: int
+    height: int
+    source: str
+    image_path: str
+    image_sha256: str
+    label_sha256: str | None
+    class_histogram: tuple[int, ...]
+    num_ignored: int
+
+
+def index_table(rows: Sequence[IndexRow]) -> pa.Table:
+    """The rows of one shard as a table of ``INDEX_SCHEMA``, which is a small fraction of their size."""
+    if not rows:
+        return INDEX_SCHEMA.empty_table()
+    columns: dict[str, Sequence[Any]] = dict(zip(IndexRow._fields, zip(*rows, strict=True), strict=True))
+    for member in ("image", "label", "meta"):
+        spans = zip(*columns.pop(member), strict=True)
+        columns |= {f"{member}_{part}": values for part, values in zip(_SPAN, spans, strict=True)}
+    columns["num_classes"] = [count_classes(row.class_histogram) for row in rows]
+    return pa.table(columns, schema=INDEX_SCHEMA)
+
+
+def count_classes(class_histogram: tuple[int, ...]) -> int:
+    """How many classes there are pixels of."""
+    return len(class_histogram) - class_histogram.count(0)
+
+
+def write_index(path: Path, tables: Sequence[pa.Table]) -> None:
+    """Write the tables of all shards, in the order of split and key, as one Parquet file."""
+    write_table(path, pa.concat_tables([INDEX_SCHEMA.empty_table(), *tables]))
+
+
+def open_index(folder: Path) -> SampleTable:
+    """Open the index of a folder of shards; a million rows take less than a second.
+
+    The index is checked by its hash, the shards by their sizes.
+
+    Raises:
+        DataError: the folder is unfinished, or a file is missing or altered.
+    """
+    manifest = read_manifest(folder)
+    check_shards(folder, manifest)
+    return read_index(folder, manifest)
+
+
+@lru_cache(maxsize=1)
+def reopen_index(folder: Path, digest: str) -> SampleTable:
+    """Open in a worker what its driver opened with :func:`open_index`; kept for its next piece of work.
+
+    Raises:
+        DataError: as :func:`open_index`, or the folder has another digest by now.
+    """
+    table = open_index(folder)
+    if table.digest != digest:
+        raise DataError(f"{folder} changed while it was used; run the stage again")
+    return table
+
+
+def read_index(folder: Path, manifest: Manifest) -> SampleTable:
+    """Read the index of a folder, which was checked already and whose shards may lie elsewhere."""
+    shard_names = tuple(entry.name for entry in manifest.shards)
+    place = {name: number for number, name in enumerate(shard_names)}
+    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
+        count = file.metadata.num_rows
+        keys, splits, sources = (np.empty(count, _STRING) for _ in range(3))
+        shard_ids, num_classes = np.empty(count, np.int32), np.empty(count, np.int32)
+        image_spans, label_spans = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
+        sizes = np.empty((count, 2), np.int32)
+        end = 0
+        # A piece at a time, which bounds the memory. pq.read_table and to_numpy, which would do for a column, import
+        # pandas, and that takes as long as all of this. Arrow's threads would each keep memory, and save no time.
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
+            rows = slice(end, end := end + piece.num_rows)
+            keys[rows] = piece["key"].to_pylist()
+            splits[rows] = _repeated(piece["split"])
+            sources[rows] = _repeated(piece["source"])
+            shard_ids[rows] = _positions(piece["shard"], place)
+            for number, part in enumerate(_SPAN):
+                image_spans[rows, number] = np.from_dlpack(piece[f"image_{part}"])
+                label_spans[rows, number] = np.from_dlpack(piece[f"label_{part}"])
+            for number, side in enumerate(("width", "height")):
+                sizes[rows, number] = np.from_dlpack(piece[side])
+            num_classes[rows] = np.from_dlpack(piece["num_classes"])
+    return SampleTable(
+        folder=folder,
+        digest=manifest.digest,
+        shard_names=shard_names,
+        keys=keys,
+        splits=splits,
+        sources=sources,
+        shard_ids=shard_ids,
+        image_spans=image_spans,
+        label_spans=label_spans,
+        sizes=sizes,
+        num_classes=num_classes,
+    )
+
+
+def class_pixels(folder: Path, split: str) -> tuple[int, ...]:
+    """How many pixels of each class people labelled in a split of a folder of shards, checked already."""
+    table = pq.read_table(folder / INDEX_NAME, columns=["class_histogram"], filters=[("split", "=", split)])
+    histograms = table["class_histogram"].to_pylist()
+    return tuple(int(count) for count in np.sum(histograms, axis=0)) if histograms else ()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file atomically, with the same bytes for the same table.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+    content = pa.BufferOutputStream()
+    pq.write_table(table.combine_chunks(), content, compression="zstd", row_group_size=1 << 16)
+    write_atomically(path, content.getvalue().to_pybytes())
+
+
+def _repeated(column: pa.DictionaryArray) -> Strings:
+    """The text of a column of few different values."""
+    values = np.array(column.dictionary.to_pylist(), _STRING)
+    text: Strings = values[np.from_dlpack(column.indices)]
+    return text
+
+
+def _positions(column: pa.DictionaryArray, place: Mapping[str, int]) -> npt.NDArray[np.int32]:
+    """The number of each value of a column of few different ones."""
+    numbers = np.array([place[value] for value in column.dictionary.to_pylist()], np.int32)
+    positions: npt.NDArray[np.int32] = numbers[np.from_dlpack(column.indices)]
+    return positions

@@ -1,0 +1,122 @@
+"""``manifest.json``: what a folder of shards holds and the hashes it must have. Written last: the done-marker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.storage.files import sha256_of_file, write_atomically
+from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SCHEMA_VERSION
+from sgenet.errors import DataError
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard: its file name, sha256, size in bytes and number of samples."""
+
+    name: str
+    sha256: str
+    size: int
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """How many samples of a split were written, and how many were quarantined."""
+
+    written: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of a folder of shards.
+
+    Attributes:
+        digest: identifies the shards and the index; equal digests mean equal bytes.
+        index_sha256: of ``index.parquet``.
+        shards: in order of their names.
+        splits: counts of each split.
+        settings: the dataset's settings, as in ``params.yaml``.
+        version: of the layout, ``SCHEMA_VERSION``.
+    """
+
+    digest: str
+    index_sha256: str
+    shards: tuple[ShardEntry, ...]
+    splits: dict[str, SplitCount]
+    settings: dict[str, Any]
+    version: int = SCHEMA_VERSION
+
+
+def write_manifest(
+    folder: Path, shards: Sequence[ShardEntry], splits: dict[str, SplitCount], settings: dict[str, Any]
+) -> Manifest:
+    """Describe a folder whose shards and index are complete."""
+    index_sha256 = sha256_of_file(folder / INDEX_NAME)
+    digest = _digest(index_sha256, shards)
+    manifest = Manifest(digest, index_sha256, tuple(shards), splits, settings)
+    text = json.dumps(asdict(manifest), indent=1, sort_keys=True)
+    write_atomically(folder / MANIFEST_NAME, f"{text}\n".encode())
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a folder's manifest.
+
+    Raises:
+        DataError: there is none (the shards were never finished), or it is of another version.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["version"] != SCHEMA_VERSION:
+            raise DataError(
+                f"{path} describes shards of layout version {raw['version']}, this code reads version "
+                f"{SCHEMA_VERSION}; run the shards stage again"
+            )
+        shards = tuple(ShardEntry(**entry) for entry in raw["shards"])
+        splits = {name: SplitCount(**count) for name, count in raw["splits"].items()}
+        return Manifest(raw["digest"], raw["index_sha256"], shards, splits, raw["settings"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            f"{path} does not exist; {folder} is not a finished folder of shards, run the shards stage"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}); run the shards stage again") from error
+
+
+def check_shards(folder: Path, manifest: Manifest, *, content: bool = False) -> None:
+    """Check the index by its hash and the shards by their size, or by their hash with ``content``.
+
+    Raises:
+        DataError: naming the first file that is missing or altered.
+    """
+    check_index(folder, manifest)
+    for entry in manifest.shards:
+        path = folder / entry.name
+        if not path.is_file():
+            raise DataError(f"{path} does not exist though {MANIFEST_NAME} names it; run the shards stage again")
+        if path.stat().st_size != entry.size or (content and sha256_of_file(path) != entry.sha256):
+            raise DataError(f"{path} does not match {MANIFEST_NAME}; run the shards stage again")
+
+
+def check_index(folder: Path, manifest: Manifest) -> None:
+    """Check the index by its hash.
+
+    Raises:
+        DataError: it is missing or altered.
+    """
+    if not (folder / INDEX_NAME).is_file():
+        raise DataError(f"{folder / INDEX_NAME} does not exist; run the shards stage again")
+    if sha256_of_file(folder / INDEX_NAME) != manifest.index_sha256:
+        raise DataError(f"{folder / INDEX_NAME} does not match {MANIFEST_NAME}; run the shards stage again")
+
+
+def _digest(index_sha256: str, shards: Sequence[ShardEntry]) -> str:
+    lines = [f"{INDEX_NAME} {index_sha256}", *(f"{entry.name} {entry.sha256}" for entry in shards)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,266 @@
+"""Random access to the samples of shards by byte offset. Needs torch, NumPy and Pillow alone."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pipelines.data.shards.label_png import decode_label
+from pipelines.data.shards.sampler import SampleRequest
+from pipelines.data.shards.schema import SampleTable
+from sgenet.errors import DataError
+from sgenet.label_space import IGNORE_ID
+
+try:
+    import simplejpeg
+except ImportError:
+    simplejpeg = None
+
+Pixels = npt.NDArray[np.uint8]
+Transform = Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]]
+DrawHole = Callable[[np.random.Generator], Pixels]
+
+_MAX_OPEN_FILES = 128
+_JPEG_START = b"\xff\xd8"
+
+
+class RawSample(NamedTuple):
+    """One sample as the loader hands it on.
+
+    Attributes:
+        image: (3, H, W) uint8.
+        hole_mask: (1, H, W) uint8, 1 = missing.
+        label: (H, W) uint8 class ids, 255 = ignore.
+        key: its name in the shards.
+    """
+
+    image: Tensor
+    hole_mask: Tensor
+    label: Tensor
+    key: str
+
+
+class Place(NamedTuple):
+    """Memory for one sample.
+
+    Attributes:
+        image: (3, H, W) uint8.
+        hole_mask: (1, H, W) uint8.
+        label: (H, W) uint8.
+    """
+
+    image: Pixels
+    hole_mask: Pixels
+    label: Pixels
+
+
+class RawBatch(NamedTuple):
+    """A batch of uint8 tensors in the order :meth:`sgenet.batch.InpaintingBatch.from_uint8` takes them.
+
+    Attributes:
+        image: (B, 3, H, W) uint8.
+        hole_mask: (B, 1, H, W) uint8, 1 = missing.
+        label: (B, H, W) uint8 class ids, 255 = ignore.
+        keys: the samples' names in the shards.
+    """
+
+    image: Tensor
+    hole_mask: Tensor
+    label: Tensor
+    keys: tuple[str, ...]
+
+
+class Shards(Protocol):
+    """Where the bytes of shards are read."""
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset`` on of a shard that the :class:`SampleTable` named."""
+
+
+class ShardDataset(Dataset[RawSample]):
+    """The samples of a table, decoded and varied on request.
+
+    Args:
+        table: the samples of one split.
+        transform: crops and varies a picture and its label alike, from the generator it is given.
+        draw_hole: draws a hole mask (H, W) of 0 and 1; None leaves every picture whole
+            (evaluation brings its own fixed masks).
+        shards: reads them; None where they lie in the table's folder.
+    """
+
+    def __init__(
+        self,
+        table: SampleTable,
+        transform: Transform,
+        draw_hole: DrawHole | None = None,
+        shards: Shards | None = None,
+    ) -> None:
+        self.table = table
+        self.transform = transform
+        self.draw_hole = draw_hole
+        self._shards: Shards = shards or _ShardFiles()
+        self._streams = _Streams()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, request: SampleRequest) -> RawSample:
+        """Read one sample; everything random about it follows from the request's seed.
+
+        Raises:
+            DataError: naming the shard and the key.
+        """
+        image, hole_mask, label = self._varied(request)
+        return RawSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
+
+    def read_to(self, place: Place, request: SampleRequest) -> str:
+        """The same to memory there is, copied once from the decoded picture; gives the sample's key.
+
+        Raises:
+            DataError: naming the shard and the key.
+        """
+        for source, target in zip(self._varied(request), place, strict=True):
+            if source.shape != target.shape:
+                raise ValueError(f"a sample of {source.shape} for memory of {target.shape}")
+            np.copyto(target, source)
+        return self._key(request.row)
+
+    def picture(self, row: int) -> tuple[Pixels, Pixels]:
+        """A sample as stored: (H, W, 3) uint8 RGB and (H, W) uint8 label, all 255 where there is none.
+
+        Raises:
+            DataError: naming the shard and the key.
+        """
+        path = self.table.shard_path(row)
+        image_span, label_span = self.table.image_spans[row].tolist(), self.table.label_spans[row].tolist()
+        try:
+            image = decode_stored_image(self._shards.read(path, *image_span))
+            if label_span[1] == 0:
+                return image, np.full(image.shape[:2], IGNORE_ID, np.uint8)
+            label = decode_stored_label(self._shards.read(self.table.label_path(row), *label_span))
+            if label.shape != image.shape[:2]:
+                raise ValueError(f"the label is {label.shape} and the picture {image.shape[:2]}")
+            return image, label
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(
+                f"{self._where(row)} cannot be read ({error}); check the disk, then run the shards stage again"
+            ) from error
+
+    def _varied(self, request: SampleRequest) -> Place:
+        """A sample with its planes in order: views, to be copied."""
+        image, label = self.picture(request.row)
+        rng = self._streams.of(request.seed)
+        try:
+            image, label = self.transform(image, label, rng)
+            hole_mask = np.zeros_like(label) if self.draw_hole is None else self.draw_hole(rng)
+        except DataError as error:
+            raise DataError(f"{self._where(request.row)}: {error}") from error
+        if hole_mask.shape != label.shape:
+            raise ValueError(f"draw_hole gave {hole_mask.shape} for a picture of {label.shape}")
+        return Place(image.transpose(2, 0, 1), hole_mask[None], label)
+
+    def _key(self, row: int) -> str:
+        return str(self.table.keys[row])
+
+    def _where(self, row: int) -> str:
+        return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"
+
+
+def collate(samples: Sequence[RawSample]) -> RawBatch:
+    """Put samples of one size together.
+
+    Raises:
+        DataError: naming two samples of different sizes.
+    """
+    first = samples[0]
+    for sample in samples:
+        if sample.image.shape != first.image.shape:
+            raise DataError(
+                f"'{first.key}' is {tuple(first.image.shape[1:])} and '{sample.key}' {tuple(sample.image.shape[1:])} "
+                "after cropping; a batch needs one size"
+            )
+    return RawBatch(
+        image=torch.stack([sample.image for sample in samples]),
+        hole_mask=torch.stack([sample.hole_mask for sample in samples]),
+        label=torch.stack([sample.label for sample in samples]),
+        keys=tuple(sample.key for sample in samples),
+    )
+
+
+def decode_stored_image(content: bytes) -> Pixels:
+    """Decode a picture of a shard to (H, W, 3) uint8 RGB, the same pixels by either JPEG library."""
+    if simplejpeg is not None and content.startswith(_JPEG_START):
+        pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False)
+        return pixels
+    with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def decode_stored_label(content: bytes) -> Pixels:
+    """Decode a label map of a shard to (H, W) uint8 class ids."""
+    label = decode_label(content)
+    if label is not None:
+        return label
+    # Made by an earlier version, or damaged, which Pillow says.
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        return np.asarray(image)
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    # Copied only where it must be: torch takes neither strides below 0 nor memory it may not write to.
+    return torch.from_numpy(np.require(pixels, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
+
+
+class _Streams:
+    """The random stream of each seed: ``Philox(key=seed)``, set anew, since making one takes as long as a crop."""
+
+    def __init__(self) -> None:
+        self._bits = np.random.Philox(key=0)
+        self._generator = np.random.Generator(self._bits)
+        self._start = self._bits.state
+
+    def of(self, seed: int) -> np.random.Generator:
+        """The generator at the start of the stream of a seed of 64 bits, good until the next is asked for."""
+        self._start["state"]["key"][0] = seed
+        self._bits.state = self._start
+        return self._generator
+
+
+class _ShardFiles:
+    """The shards a process has open, the longest unused closed first. Sent elsewhere, it starts empty."""
+
+    def __init__(self) -> None:
+        self._descriptors: OrderedDict[Path, int] = OrderedDict()
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        # pread has no file position, so processes forked from this one may share its descriptors.
+        content = os.pread(self._descriptor(path), size, offset)
+        if len(content) != size:
+            raise OSError(f"the shard ends {size - len(content)} bytes early")
+        return content
+
+    def _descriptor(self, path: Path) -> int:
+        if path not in self._descriptors:
+            if len(self._descriptors) >= _MAX_OPEN_FILES:
+                os.close(self._descriptors.popitem(last=False)[1])
+            self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptors.move_to_end(path)
+        return self._descriptors[path]
+
+    def __reduce__(self) -> tuple[type[_ShardFiles], tuple[()]]:
+        return (_ShardFiles, ())
+
+    def __del__(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)

@@ -1,0 +1,170 @@
+"""What lies in a shard and what is known about it without opening it. Needs NumPy alone.
+
+A sample is up to three members of a tar file that share a key:
+
+===================  ==================================================================
+``<key>.jpg``        the picture of a training sample, JPEG 4:4:4
+``<key>.png``        the picture of an evaluation sample, lossless
+``<key>.label.png``  its label map, 8-bit class ids, 255 = ignore (absent when unlabelled)
+``<key>.json``       source, path, hash, width, height, number of classes
+===================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sgenet.errors import DataError
+
+SCHEMA_VERSION = 1
+"""Raised whenever shards written before can no longer be read."""
+
+INDEX_NAME = "index.parquet"
+QUARANTINE_NAME = "quarantine.parquet"
+MANIFEST_NAME = "manifest.json"
+
+LABEL_SUFFIX = "label.png"
+META_SUFFIX = "json"
+
+Strings = np.ndarray[tuple[Any, ...], np.dtype[Any]]
+"""A column of text of ``numpy.dtypes.StringDType``: one compact buffer, not a Python object a row."""
+
+
+class Span(NamedTuple):
+    """Where a member's content lies in its shard.
+
+    Attributes:
+        offset: of its first byte, from the start of the tar file.
+        size: in bytes; 0 when the sample has no such member.
+    """
+
+    offset: int
+    size: int
+
+
+ABSENT = Span(0, 0)
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """The samples of a folder of shards in index order (split, then key), a column an array of N rows.
+
+    Attributes:
+        folder: where the shards lie.
+        digest: identifies the content of the whole folder, whichever rows this table holds.
+        shard_names: file names of the shards.
+        keys, splits, sources: (N,) text.
+        shard_ids: (N,) positions in ``shard_names``.
+        image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
+        sizes: (N, 2) int32 width and height in pixels.
+        num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
+        label_folder: where sidecar shards with automatic labels lie, if any are used.
+        label_shard_names: their file names.
+        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the picture, as all do
+            where this is None.
+    """
+
+    folder: Path
+    digest: str
+    shard_names: tuple[str, ...]
+    keys: Strings
+    splits: Strings
+    sources: Strings
+    shard_ids: npt.NDArray[np.int32]
+    image_spans: npt.NDArray[np.int64]
+    label_spans: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int32]
+    num_classes: npt.NDArray[np.int32]
+    label_folder: Path | None = None
+    label_shard_names: tuple[str, ...] = ()
+    label_shard_ids: npt.NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def of_split(self, split: str) -> SampleTable:
+        """The samples of one split, in the same order.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = np.flatnonzero(self.splits == split)
+        if len(rows) == 0:
+            found = ", ".join(sorted({str(name) for name in np.unique(self.splits)})) or "none"
+            raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
+        first, last = int(rows[0]), int(rows[-1])
+        # One piece of a table in index order.
+        return self.rows(slice(first, last + 1) if last - first + 1 == len(rows) else rows)
+
+    def labelled(self) -> SampleTable:
+        """The samples that have a label, in the same order.
+
+        Raises:
+            DataError: there are none.
+        """
+        rows = np.flatnonzero(self.label_spans[:, 1] > 0)
+        if len(rows) == 0:
+            splits = ", ".join(sorted({str(split) for split in self.splits}))
+            raise DataError(
+                f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
+                "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
+            )
+        return self.rows(rows)
+
+    def rows(self, rows: npt.NDArray[np.integer] | slice) -> SampleTable:
+        """The samples at the given positions; those of a slice share the memory of these."""
+        return replace(
+            self,
+            keys=self.keys[rows],
+            splits=self.splits[rows],
+            sources=self.sources[rows],
+            shard_ids=self.shard_ids[rows],
+            image_spans=self.image_spans[rows],
+            label_spans=self.label_spans[rows],
+            sizes=self.sizes[rows],
+            num_classes=self.num_classes[rows],
+            label_shard_ids=None if self.label_shard_ids is None else self.label_shard_ids[rows],
+        )
+
+    def shard_path(self, row: int) -> Path:
+        """The shard that holds a sample."""
+        return self._shard_paths[int(self.shard_ids[row])]
+
+    def label_path(self, row: int) -> Path:
+        """The shard that holds a sample's label: the sample's own, or a sidecar."""
+        if self.label_folder is None or self.label_shard_ids is None or self.label_shard_ids[row] < 0:
+            return self.shard_path(row)
+        return self._label_shard_paths[int(self.label_shard_ids[row])]
+
+    # Joined once: for every sample anew, it takes as long as inflating a label.
+    @cached_property
+    def _shard_paths(self) -> tuple[Path, ...]:
+        return tuple(self.folder / name for name in self.shard_names)
+
+    @cached_property
+    def _label_shard_paths(self) -> tuple[Path, ...]:
+        assert self.label_folder is not None
+        return tuple(self.label_folder / name for name in self.label_shard_names)
+
+
+def shard_name(split: str, number: int) -> str:
+    """File name of a split's shard, counted from 0."""
+    return f"{split}-{number:06d}.tar"
+
+
+def image_suffix(split: str) -> str:
+    """``jpg`` for training pictures; what is measured on is stored losslessly, as ``png``."""
+    return "jpg" if split == "train" else "png"
+
+
+def spread(table: SampleTable, most: int) -> SampleTable:
+    """At most ``most`` samples, evenly spread over the table."""
+    if len(table) <= most:
+        return table
+    return table.rows(np.arange(most) * len(table) // most)

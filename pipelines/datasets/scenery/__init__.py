@@ -1,5 +1,0 @@
-"""A procedural landscape: :func:`render_scene` draws a picture and its exact label map from a seed."""
-
-from pipelines.datasets.scenery.scene import SMALLEST_SIDE, Scene, render_scene
-
-__all__ = ["SMALLEST_SIDE", "Scene", "render_scene"]

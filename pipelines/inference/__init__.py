@@ -1,0 +1,1 @@
+"""Released models in use: folders of images, the server, the web page."""

@@ -1,0 +1,186 @@
+"""Filling every picture of a folder: over many processes, going on where an earlier call stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.inference.folders.manifest import FOLDER, Known, ManifestWriter, name_bits
+from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_picture, output_name, stem
+from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
+from pipelines.parallel.parallel import cluster_is_addressed, num_usable_cores, parallel_map
+from pipelines.storage.files import writing
+from pipelines.storage.store import open_storage
+from sgenet.errors import UserError
+
+SUMMARY = f"{FOLDER}/summary.json"
+_LARGEST_CHUNK = 16
+_CHUNKS_PER_WORKER = 8
+_CLUSTER_WORKERS = 64  # only to divide few pictures evenly: how many there are, the cluster knows
+_FAILURES_KEPT = 5
+
+
+@dataclass
+class Summary:
+    """What became of all pictures of one call.
+
+    Attributes:
+        pictures: how many there were.
+        done, unchanged, failed: how many of them; ``unchanged`` were done by an earlier call.
+        ours: how many failed by a fault of this program.
+        seconds: the whole call.
+        mean_confidence: of the pictures done now that have one.
+        warnings: how many looked wrong though they were done.
+        failures: the first few, with their reasons.
+    """
+
+    pictures: int
+    done: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    ours: int = 0
+    seconds: float = 0.0
+    mean_confidence: float | None = None
+    warnings: int = 0
+    failures: list[str] = field(default_factory=list)
+    _confidences: tuple[float, int] = (0.0, 0)
+
+    def add(self, row: Row) -> None:
+        """Count one picture."""
+        match row.status:
+            case "done":
+                self.done += 1
+            case "unchanged":
+                self.unchanged += 1
+            case "failed":
+                self.failed += 1
+                self.ours += row.ours
+                if len(self.failures) < _FAILURES_KEPT:
+                    self.failures.append(f"{row.picture}: {row.reason}")
+        self.warnings += row.warning is not None
+        if row.confidence is not None:
+            total, count = self._confidences
+            self._confidences = total + row.confidence, count + 1
+            self.mean_confidence = (total + row.confidence) / (count + 1)
+
+    def as_json(self) -> bytes:
+        """For ``summary.json``."""
+        content = {key: value for key, value in asdict(self).items() if not key.startswith("_")}
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summary:
+    """Fill every picture below a folder and keep the manifest; what is done already is left as it is.
+
+    Args:
+        photos: the folder.
+        work: what to do with each picture.
+        workers: processes, or chunks under way on a cluster; None takes every core or the whole cluster.
+
+    Raises:
+        UserError: there are no pictures, or a failure that every picture would meet: a damaged model, a lost
+            worker, a full disk.
+    """
+    start = time.monotonic()
+    # One list of names is all that is kept of the pictures.
+    names = [entry.path for entry in photos.storage.list() if is_picture(entry.path)]
+    if not names:
+        raise UserError(f"{photos.shown} holds no pictures; give a picture, or a folder with some")
+    output = open_storage(work.output)
+    summary, manifest = Summary(len(names)), ManifestWriter(output)
+
+    def fill_all(pictures: list[str], jobs: Iterator[Job]) -> list[str]:
+        """Record what becomes of pictures; those whose recorded result is another one are left alone, and given."""
+        outdated = []
+        for picture, row in zip(pictures, _fill(jobs, len(pictures), work, workers), strict=True):
+            if row.status == "outdated":
+                outdated.append(picture)
+                continue
+            summary.add(row)
+            if row.status != "unchanged":
+                manifest.add(row)
+        return outdated
+
+    try:
+        outdated = fill_all(names, _jobs(names, Known.read(output), work))
+        if outdated:
+            manifest.drop(outdated)
+            fill_all(outdated, (Job(name, output_name(name)) for name in outdated))
+    finally:
+        # Also when interrupted: what is done is known to be done.
+        manifest.flush()
+    manifest.drop_superseded()
+    summary.seconds = round(time.monotonic() - start, 1)
+    output.write(SUMMARY, summary.as_json())
+    return summary
+
+
+def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[Row]:
+    """What becomes of each, in their order."""
+    size = _chunk_size(count, workers)
+    chunks = parallel_map(
+        partial(fill_chunk, work=work),
+        _chunks(jobs, size),
+        workers,
+        f"inpainting, {size} at a time" if size > 1 else "inpainting",
+        shared=_shared_folder(work),
+        total=-(-count // size),
+        num_gpus=int(work.device.startswith("cuda")),
+    )
+    for rows in chunks:
+        yield from rows
+
+
+def _jobs(names: list[str], known: Known, work: Work) -> Iterator[Job]:
+    beside = [
+        kind for kind, place in ((SEGMENTATION, work.segmentation), (CONFIDENCE, work.confidence)) if place == BESIDE
+    ]
+    shared = _shared_stems(names)
+    first: dict[str, str] = {}
+    for name in names:
+        refusal = None
+        if name_bits(stem(name)) in shared and first.setdefault(stem(name), name) != name:
+            refusal = f"{name} and {first[stem(name)]} would both become {output_name(name)}; rename one of them"
+        elif any(stem(name).endswith(f".{kind}") for kind in beside):
+            refusal = f"{name} is named like the results of another picture; rename it, or give them a folder"
+        yield Job(name, output_name(name), known.key_of(name), refusal)
+
+
+def _shared_stems(names: list[str]) -> set[int]:
+    """The hashes of what several names would become; those of the others take 8 bytes each, and only here."""
+    bits = np.fromiter((name_bits(stem(name)) for name in names), np.uint64, len(names))
+    unique, counts = np.unique(bits, return_counts=True)
+    return set(unique[counts > 1].tolist())
+
+
+def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:
+    chunk: list[Job] = []
+    for job in jobs:
+        chunk.append(job)
+        if len(chunk) == size:
+            yield tuple(chunk)
+            chunk = []
+    if chunk:
+        yield tuple(chunk)
+
+
+def _chunk_size(num_pictures: int, workers: int | None) -> int:
+    """Large enough that handing over costs nothing, small enough that all workers end at about the same time."""
+    workers = workers or (_CLUSTER_WORKERS if cluster_is_addressed() else num_usable_cores())
+    return max(1, min(_LARGEST_CHUNK, num_pictures // (workers * _CHUNKS_PER_WORKER)))
+
+
+def _shared_folder(work: Work) -> Path | None:
+    """The folder that the nodes of a cluster must see: none where the results go to S3."""
+    if "://" in work.output:
+        return None
+    folder = Path(work.output)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,156 @@
+"""What became of every picture: JSON lines in parts, written while the work goes on, read again by the next call.
+
+The manifest lies in ``manifest/`` below the outputs. Each call writes parts of its own, named by the time it
+started, so that parts sort by age and two calls never write the same one. A picture's newest row counts; when a
+call ends well, the rows that it superseded are taken out of older parts, so that each picture has one row. The row
+of a result goes before another result takes its place, so that no row ever tells of a picture that is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.inference.folders.work import Row, key_bits
+from pipelines.storage.store import Storage
+
+FOLDER = "manifest"
+_SUFFIX = ".jsonl"
+_ROWS_A_PART = 10_000
+_SECONDS_BETWEEN_WRITES = 2.0
+
+
+class Known:
+    """The keys of results that earlier calls recorded, 16 bytes a picture.
+
+    Names and keys are kept as 64 bits of their hashes. A collision, of one chance in 10¹⁹ for a pair, has no
+    effect but that a picture is done again.
+    """
+
+    def __init__(self, names: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> None:
+        self._names, self._keys = names, keys
+
+    @classmethod
+    def read(cls, storage: Storage) -> Known:
+        """Read every part; a line that is no row, as a damaged part would hold, is passed over and done again."""
+        names: list[npt.NDArray[np.uint64]] = []
+        keys: list[npt.NDArray[np.uint64]] = []
+        for path in part_paths(storage):
+            rows = [row for row in _rows(storage.read(path)) if row is not None]
+            names.append(np.array([name_bits(row["picture"]) for row in rows], np.uint64))
+            keys.append(np.array([key_bits(row["key"]) if row["status"] == "done" else 0 for row in rows], np.uint64))
+        if not names:
+            return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+        # The newest row first, since `unique` keeps the first of several.
+        all_names, all_keys = np.concatenate(names)[::-1], np.concatenate(keys)[::-1]
+        unique, positions = np.unique(all_names, return_index=True)
+        return cls(unique, all_keys[positions])
+
+    def key_of(self, picture: str) -> int | None:
+        """:func:`key_bits` of the recorded result; None where there is none, or the picture failed."""
+        name = np.uint64(name_bits(picture))
+        position = int(np.searchsorted(self._names, name))
+        if position == len(self._names) or self._names[position] != name:
+            return None
+        return int(self._keys[position]) or None
+
+
+class ManifestWriter:
+    """Adds rows to the manifest of a folder.
+
+    Rows are written with the first row that is added two seconds or more after the last writing, when a part is full,
+    and by :meth:`flush`. What a call had not written when it was killed is done again.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._call = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self._part = 0
+        self._lines: list[str] = []
+        self._written_at = time.monotonic()
+        self._unwritten = False
+        # Kept only where there is something to supersede.
+        self._superseding: set[int] | None = set() if part_paths(storage) else None
+
+    def add(self, row: Row) -> None:
+        """Add a row."""
+        self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
+        if self._superseding is not None:
+            self._superseding.add(name_bits(row.picture))
+        self._unwritten = True
+        full = len(self._lines) >= _ROWS_A_PART
+        if full or time.monotonic() - self._written_at >= _SECONDS_BETWEEN_WRITES:
+            self.flush()
+        if full:
+            self._part, self._lines = self._part + 1, []
+
+    def flush(self) -> None:
+        """Write what was added since the last time."""
+        if self._unwritten:
+            content = "".join(f"{line}\n" for line in self._lines).encode()
+            self._storage.write(f"{FOLDER}/{self._call}-{self._part:05d}{_SUFFIX}", content)
+            self._unwritten, self._written_at = False, time.monotonic()
+
+    def drop(self, pictures: Iterable[str]) -> None:
+        """Take the rows of pictures out of the parts of earlier calls: their results are about to be overwritten."""
+        self._drop({name_bits(picture) for picture in pictures})
+
+    def drop_superseded(self) -> None:
+        """Take the rows that this call superseded out of the parts of earlier calls."""
+        self.flush()
+        self._drop(self._superseding or set())
+
+    def _drop(self, pictures: set[int]) -> None:
+        # The oldest part first: the newest row of a picture goes last, so that none before it ever counts again.
+        for path in part_paths(self._storage) if pictures else ():
+            if path.startswith(f"{FOLDER}/{self._call}-"):
+                continue
+            lines = self._storage.read(path).splitlines(keepends=True)
+            kept = [line for line in lines if not _is_of(line, pictures)]
+            if not kept:
+                self._storage.delete(path)
+            elif len(kept) < len(lines):
+                self._storage.write(path, b"".join(kept))
+
+
+def read_manifest(storage: Storage) -> Iterator[dict[str, Any]]:
+    """The newest row of every picture."""
+    newest: dict[str, dict[str, Any]] = {}
+    for path in part_paths(storage):
+        newest.update({row["picture"]: row for row in _rows(storage.read(path)) if row is not None})
+    yield from newest.values()
+
+
+def part_paths(storage: Storage) -> list[str]:
+    """The manifest's parts, the oldest first."""
+    return [entry.path for entry in storage.list(FOLDER) if entry.path.endswith(_SUFFIX)]
+
+
+def _rows(content: bytes) -> Iterator[dict[str, Any] | None]:
+    return (_row(line) for line in content.splitlines())
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+        return row if {"picture", "key", "status"} <= row.keys() else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def _is_of(line: bytes, pictures: set[int]) -> bool:
+    row = _row(line)
+    return row is None or name_bits(row["picture"]) in pictures
+
+
+def name_bits(name: str) -> int:
+    """64 bits of a name's hash."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,141 @@
+"""Where pictures, holes and results lie: a file, a folder, or ``s3://``, and what is paired with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.storage.store import Storage, join, open_storage
+from sgenet.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+"""The endings, in either case, of what is taken for a picture; of several holes with one name the first counts."""
+
+SEGMENTATION, CONFIDENCE = "segmentation", "confidence"
+OUTPUT_SUFFIX = ".png"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One picture file, or a folder of them.
+
+    Attributes:
+        folder: a local folder, absolute, or ``s3://bucket/prefix``.
+        name: of the file below it; None for the folder itself.
+        shown: as the user wrote it.
+    """
+
+    folder: str
+    name: str | None
+    shown: str
+
+    @property
+    def storage(self) -> Storage:
+        """The files of the folder."""
+        return open_storage(self.folder)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies in the file system."""
+        return "://" not in self.folder
+
+
+def find_place(text: str, what: str) -> Place:
+    """The picture or folder that a user names; on S3 a picture is told by its ending.
+
+    Raises:
+        UserError: a local file or folder does not exist.
+    """
+    if "://" in text:
+        return _file(text) if _is_picture(text) else Place(text.rstrip("/"), None, text)
+    path = Path(text).absolute()
+    if not path.exists():
+        raise UserError(f"the {what} {text} does not exist; check its path")
+    return Place(str(path), None, text) if path.is_dir() else _file(str(path), text)
+
+
+def output_place(text: str, photos: Place) -> Place:
+    """Where the results go: a .png file or a folder for one photo, a folder for many.
+
+    Raises:
+        UserError: the name cannot be that of a result.
+    """
+    folder = text.endswith("/") or ("://" not in text and Path(text).is_dir())
+    address = text.rstrip("/") if "://" in text else str(Path(text).absolute())
+    if photos.name is None:
+        if not folder and _is_picture(text):
+            raise UserError(
+                f"{photos.shown} is a folder, so the output {text} must be a folder too, not a picture; "
+                "it gets one .png for each photo"
+            )
+        return Place(address, None, text)
+    if folder:
+        return Place(address, output_name(photos.name), join(text, output_name(photos.name)))
+    check_lossless(text)
+    return _file(address, text)
+
+
+def check_lossless(text: str) -> None:
+    """Refuse a name that does not end in .png.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not text.lower().endswith(OUTPUT_SUFFIX):
+        raise UserError(f"the output {text} must be a .png file, which keeps every known pixel as it was")
+
+
+def check_apart(output: Place, inputs: list[Place]) -> None:
+    """Refuse an output that would overwrite what it is made from, or be taken for a photo by the next call.
+
+    Raises:
+        UserError: they meet.
+    """
+    for place in inputs:
+        if output.name is not None and place.name is not None:
+            if _real(join(output.folder, output.name)) == _real(join(place.folder, place.name)):
+                raise UserError(f"the output {output.shown} is the input itself; give another name with -o")
+        elif output.name is None and _meet(_real(output.folder), _real(place.folder), files=place.name is not None):
+            raise UserError(
+                f"{output.shown} and {place.shown} lie within one another; give these results a folder of their own"
+            )
+
+
+def stem(name: str) -> str:
+    """``a/b.jpg`` → ``a/b``: what a photo, its hole and its results have in common."""
+    return name[: -len(Path(name).suffix)] if _is_picture(name) else name
+
+
+def output_name(name: str) -> str:
+    """``a/b.jpg`` → ``a/b.png``."""
+    return stem(name) + OUTPUT_SUFFIX
+
+
+def beside(name: str, kind: str) -> str:
+    """Where a result of another kind lies beside the filled picture: ``a/b.png`` → ``a/b.segmentation.png``."""
+    return f"{stem(name)}.{kind}{OUTPUT_SUFFIX}"
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file of a folder is taken for a picture."""
+    return _is_picture(name) and not Path(name).name.startswith(".")
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _file(address: str, shown: str | None = None) -> Place:
+    folder, _, name = address.rpartition("/")
+    return Place(folder or "/", name, shown or address)
+
+
+def _real(address: str) -> str:
+    return address if "://" in address else str(Path(address).resolve())
+
+
+def _meet(output: str, other: str, *, files: bool) -> bool:
+    """Whether a folder for results lies in a folder of inputs or holds it; one input's own folder may hold it."""
+    if files:
+        return output == other
+    return output == other or f"{output}/".startswith(f"{other}/") or f"{other}/".startswith(f"{output}/")

@@ -1,0 +1,156 @@
+"""What the page shows after each thing a visitor does, as plain values: the page only hands them on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.inference.page import views
+from pipelines.inference.page.canvases import shown_picture, shown_segmentation, shown_sentence
+from pipelines.inference.page.examples import EXAMPLES, example_picture
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.models import ModelShelf
+from pipelines.inference.page.pictures import Pixels, open_upload
+from pipelines.inference.page.session import Session, edited, fill, open_picture, refill, why_not_editable
+from pipelines.inference.pictures import encode_label, encode_png
+from sgenet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+OPENED = "Mark what should be filled, then press Fill."
+RESULT_HERE = (
+    "What the network makes of it appears here: the filled picture, the classes it sees, how sure it is, "
+    "and how it got there, scale by scale."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What changes on the page; None leaves a part as it is.
+
+    Attributes:
+        session: of the visitor.
+        hole: value of the hole's canvas.
+        results: the views before and after, segmentation, confidence, scales.
+        classes: value of the classes' canvas.
+        downloads: (file name, title, PNG) of the filled pictures, then of the segmentation.
+        notice: what happened, as HTML.
+    """
+
+    session: Session | None = None
+    hole: dict[str, Any] | None = None
+    results: tuple[str, str, str, str] | None = None
+    classes: dict[str, Any] | None = None
+    downloads: tuple[tuple[str, str, bytes], ...] | None = None
+    notice: str = ""
+
+
+class Actions:
+    """Everything a visitor can do, bound to the models and the limits.
+
+    Nothing here raises: what a person can set right becomes a sentence on the page, and what is our own
+    fault is logged with its traceback and said to be so.
+    """
+
+    def __init__(self, shelf: ModelShelf, limits: Limits) -> None:
+        self._shelf, self._limits = shelf, limits
+
+    def open_example(self, number: object) -> Shown:
+        """Start with an example; its number comes from the browser, and so may be anything."""
+
+        def opened() -> Shown:
+            if not isinstance(number, int) or not 0 <= number < len(EXAMPLES):
+                raise UserError("there is no such example; reload the page")
+            return self._opened(example_picture(number), EXAMPLES[number].title)
+
+        return _guarded(opened, "choose another example")
+
+    def open_file(self, path: Path) -> Shown:
+        """Start with an uploaded file."""
+        return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another picture")
+
+    def fill(self, session: Session, hole_layer: object, models: Sequence[str]) -> Shown:
+        """Fill what is marked."""
+        return _guarded(lambda: self._filled(lambda: fill(session, hole_layer, models, self._shelf)), "try again")
+
+    def refill(self, session: Session, class_layer: object) -> Shown:
+        """Fill again with painted classes."""
+        return _guarded(lambda: self._filled(lambda: refill(session, class_layer, self._shelf)), "try again")
+
+    def _opened(self, picture: Pixels, name: str) -> Shown:
+        session = open_picture(picture, name)
+        return Shown(
+            session=session,
+            hole=shown_picture(picture),
+            results=(views.absent(RESULT_HERE),) * 4,
+            classes=shown_sentence(why_not_editable(session)),
+            downloads=(),
+            notice=views.notice(OPENED),
+        )
+
+    def _filled(self, run: Callable[[], Session]) -> Shown:
+        started = time.monotonic()
+        session = run()
+        seconds = time.monotonic() - started
+        assert session.picture is not None, "nothing is filled without a picture"
+        fillings, editable = session.fillings, edited(session)
+        return Shown(
+            session=session,
+            results=(
+                views.before_and_after(session.picture, fillings),
+                views.segmentation(fillings),
+                views.confidence(fillings),
+                views.scales(fillings),
+            ),
+            classes=_editable(session) if editable else shown_sentence(why_not_editable(session)),
+            downloads=_downloads(session),
+            notice=views.notice(_summary(session, seconds), "done"),
+        )
+
+
+def _guarded(act: Callable[[], Shown], remedy: str) -> Shown:
+    try:
+        return act()
+    except UserError as error:
+        sentence = str(error)
+    except Exception:
+        logger.exception("an action of the web page failed")
+        sentence = f"Something went wrong on our side, and the server's log says what; {remedy}."
+    return Shown(notice=views.notice(sentence[:1].upper() + sentence[1:], "problem"))
+
+
+def _editable(session: Session) -> dict[str, Any]:
+    """The segmentation to edit: the network's own, under what was painted last."""
+    first = edited(session)
+    assert first is not None, "asked for where there is one only"
+    guide = next((filling.guide for filling in session.fillings if filling.guide is not None), None)
+    return shown_segmentation(first, guide)
+
+
+def _summary(session: Session, seconds: float) -> str:
+    last = session.fillings[-1]
+    if last.guide is not None:
+        return f"Filled again with your classes in {seconds:.1f} s; the first filling stays beside it."
+    share = f"{last.inpainted.hole.mean():.1%}"
+    many = f"by {len(session.fillings)} models " if len(session.fillings) > 1 else ""
+    return f"Filled {share} of the picture {many}in {seconds:.1f} s."
+
+
+def _downloads(session: Session) -> tuple[tuple[str, str, bytes], ...]:
+    words = "".join(letter if letter.isalnum() else " " for letter in session.name).split()
+    stem = "-".join(words).lower()[:60] or "picture"
+    files: list[tuple[str, str, bytes]] = []
+    for number, filling in enumerate(session.fillings, start=1):
+        kind = "your classes" if filling.guide is not None else filling.method
+        several = len(session.fillings) > 1
+        name = f"{stem}-filled-{number}.png" if several else f"{stem}-filled.png"
+        files.append((name, f"Download ({kind})" if several else "Download", encode_png(filling.inpainted.image)))
+    last = next((filling for filling in reversed(session.fillings) if filling.inpainted.label is not None), None)
+    if last is not None and last.inpainted.label is not None:
+        content = encode_label(last.inpainted.label, last.label_space)
+        files.append((f"{stem}-segmentation.png", "Download segmentation", content))
+    return tuple(files)

@@ -1,0 +1,166 @@
+"""The server of the page: bounded requests, nothing from elsewhere, loopback unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.models import ModelShelf
+from pipelines.inference.server.loopback import guarded_names
+from sgenet.errors import UserError
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+    from gradio.themes import Base
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    # Gradio evaluates templates of its own in the browser.
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; font-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_FORM_BYTES = 64 * 1024
+"""What an upload holds beside the file."""
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+@contextmanager
+def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator[Blocks]:
+    """Serve the page while the context is open; its ``local_url`` is the address.
+
+    Args:
+        shelf: the models to choose from.
+        limits: what is accepted.
+        host: the address to listen on.
+        port: to listen on.
+
+    Raises:
+        UserError: there is no model, or the port cannot be used.
+    """
+    with TemporaryDirectory(prefix="sgenet-app-") as folder:
+        # Read by Gradio while it is imported: no statistics, and what visitors upload goes with the server.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        page = _launched(shelf, limits, host, port)
+        try:
+            yield page
+        finally:
+            page.close(verbose=False)
+
+
+def _launched(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Blocks:
+    from starlette.middleware import Middleware
+
+    from pipelines.inference.page.page import build_page, style
+
+    page = build_page(shelf, limits)
+    page.queue(max_size=limits.waiting, api_open=False)
+    middleware = [Middleware(Guard, limits=limits), *guarded_names(host)]
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            max_file_size=limits.file_bytes,
+            state_session_capacity=limits.sessions,
+            theme=_theme(),
+            css=style(),
+            app_kwargs={"middleware": middleware},
+        )
+    except (OSError, OverflowError) as error:
+        raise UserError(f"port {port} of {host} cannot be used ({error}); choose another with --port") from error
+    return page
+
+
+def _theme() -> Base:
+    """Fonts of the visitor's own system, and buttons dark enough for white text."""
+    import gradio as gr
+
+    theme = gr.themes.Base(
+        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
+    dark_enough = {f"button_primary_background_fill{dark}": "*primary_700" for dark in ("", "_dark")}
+    on_hover = {f"button_primary_background_fill_hover{dark}": "*primary_800" for dark in ("", "_dark")}
+    return theme.set(**dark_enough, **on_hover, layout_gap="10px")
+
+
+class Guard:
+    """Refuses large requests before they are read, and tells browsers to load nothing from elsewhere.
+
+    Args:
+        app: what it guards.
+        limits: ``file_bytes`` for uploads, ``request_bytes`` for everything else.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app, self._limits = app, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 413."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit(scope["path"])
+        left = limit - _declared_length(scope)
+        started = False
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received, left
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                left = -1
+                return {"type": "http.disconnect"}
+            return message
+
+        async def with_headers(message: Message) -> None:
+            nonlocal started
+            if left < 0:
+                return  # answered below instead
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": [*message["headers"], *_HEADERS]}
+            await send(message)
+
+        if left >= 0:
+            try:
+                await self._app(scope, counted, with_headers)
+            except Exception:
+                if left >= 0:
+                    raise
+        if left < 0 and not started:
+            await _refuse(send, limit)
+
+    def _limit(self, path: str) -> int:
+        if path.rstrip("/").endswith("/upload"):
+            return self._limits.file_bytes + _FORM_BYTES
+        return self._limits.request_bytes
+
+
+def _declared_length(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+
+
+async def _refuse(send: Send, limit: int) -> None:
+    sentence = f"The request is larger than {limit / 2**20:.0f} MiB; send a smaller picture.".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(sentence)).encode())]
+    await send({"type": "http.response.start", "status": 413, "headers": [*headers, *_HEADERS]})
+    await send({"type": "http.response.body", "body": sentence})

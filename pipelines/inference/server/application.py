@@ -1,0 +1,149 @@
+"""The HTTP interface of a served model: routes, forms and JSON; what fills the pictures is handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipelines.inference.pictures import encode_png
+from pipelines.inference.server.answers import answer
+from pipelines.inference.server.door import Door
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.pairs import Pair, decode_row, decode_rows
+from pipelines.inference.server.refusal import Refusal, busy, error_body
+from pipelines.inference.server.rows import (
+    COLUMNS,
+    FORM,
+    JSON,
+    Row,
+    check_media_type,
+    media_type,
+    parse_json,
+    read_records,
+    read_row,
+    read_rows,
+)
+from sgenet.inpainter import Inpainted
+
+Fill = Callable[[Pair], Awaitable[Inpainted]]
+
+_PNG = "image/png"
+
+
+def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limits) -> Door:
+    """The ASGI application of one model, with its :class:`~pipelines.inference.server.door.Door`.
+
+    ``POST /inpaint`` takes one picture and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows
+    as MLflow's scoring server does; ``GET /model`` says what is served, ``GET /healthz`` that it is.
+
+    Args:
+        fill: fills one picture. It is called at once for all pictures of a request, and may batch them.
+        description: what ``GET /model`` answers beside the limits.
+    """
+    door = _Routes(fill, dict(description), limits)
+    application = Starlette(
+        routes=[
+            Route("/healthz", door.healthz),
+            Route("/model", door.model),
+            Route("/inpaint", door.inpaint, methods=["POST"]),
+            Route("/invocations", door.invocations, methods=["POST"]),
+        ],
+        exception_handlers={Refusal: _refuse, HTTPException: _refuse_route, Exception: _confess},
+    )
+    # A redirection would repeat what the request calls its host.
+    application.router.redirect_slashes = False
+    return Door(application, limits)
+
+
+class _Routes:
+    def __init__(self, fill: Fill, description: dict[str, Any], limits: Limits) -> None:
+        self._fill_one = fill
+        self._description = description | {"limits": dataclasses.asdict(limits)}
+        self._limits = limits
+
+    async def healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def model(self, request: Request) -> Response:
+        return JSONResponse(self._description)
+
+    async def inpaint(self, request: Request) -> Response:
+        sent = media_type(request.headers.get("content-type", ""))
+        check_media_type(sent, JSON, FORM)
+        if sent == FORM:
+            row = await _read_form(request)
+            pair = await run_in_threadpool(decode_row, row, self._limits)
+        else:
+            body = await request.body()
+            pair = await run_in_threadpool(lambda: decode_row(read_row(parse_json(body)), self._limits))
+        (inpainted,) = await self._fill([pair])
+        accepted = request.headers.get("accept", "")
+        if _PNG in accepted or (sent == FORM and JSON not in accepted):
+            return Response(await run_in_threadpool(encode_png, inpainted.image), media_type=_PNG)
+        return JSONResponse(await run_in_threadpool(answer, inpainted))
+
+    async def invocations(self, request: Request) -> Response:
+        check_media_type(media_type(request.headers.get("content-type", "")), JSON)
+        pairs = await run_in_threadpool(self._decode, await request.body())
+        filled = await self._fill(pairs)
+        answers = await run_in_threadpool(lambda: [answer(inpainted) for inpainted in filled])
+        return JSONResponse({"predictions": answers})
+
+    def _decode(self, body: bytes) -> list[Pair]:
+        records = read_records(parse_json(body), self._limits)
+        return decode_rows(read_rows(records), self._limits)
+
+    async def _fill(self, pairs: list[Pair]) -> list[Inpainted]:
+        """All pictures of a request, within the time limit."""
+        try:
+            async with asyncio.timeout(self._limits.answer_seconds):
+                return await asyncio.gather(*map(self._fill_one, pairs))
+        except TimeoutError:
+            raise busy(
+                f"the answer was not ready within {self._limits.answer_seconds:g} s; "
+                "try again when there is less to do, or with a smaller picture"
+            ) from None
+
+
+async def _read_form(request: Request) -> Row:
+    """The two files of a form."""
+    async with request.form(max_files=len(COLUMNS), max_fields=0) as form:
+        unknown = [key for key in form if key not in COLUMNS]
+        missing = [key for key in COLUMNS if not isinstance(form.get(key), UploadFile)]
+        if unknown or missing or len(form.multi_items()) != len(COLUMNS):
+            raise Refusal(400, f"a form must hold exactly the files {' and '.join(COLUMNS)}")
+        files = [value for key in COLUMNS if isinstance(value := form[key], UploadFile)]
+        return Row(*[await file.read() for file in files])
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return Response(error_body(error.status, str(error)), error.status, error.headers, JSON)
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            sentence = "there is nothing at this path; use POST /inpaint, POST /invocations, GET /model or GET /healthz"
+        case 405:
+            sentence = f"this path does not take {request.method[:20]}; see the header Allow for what it takes"
+        case _:
+            sentence = f"the request cannot be read ({error.detail}); send the files image and hole_mask"
+    return Response(error_body(error.status_code, sentence), error.status_code, error.headers, JSON)
+
+
+async def _confess(request: Request, error: Exception) -> Response:
+    """A failure of ours. Starlette raises the error again afterwards, so that the server logs it."""
+    sentence = f"the server failed on this request ({type(error).__name__}); its log says more"
+    return Response(error_body(500, sentence), 500, media_type=JSON)

@@ -1,0 +1,134 @@
+"""A model behind Ray Serve: replicas that fill pictures in batches, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import BackpressureConfig, HTTPOptions
+from ray.serve.handle import DeploymentHandle
+
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.proxy import CALLBACK
+from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
+from pipelines.inference.server.replica import LARGEST_BATCH, Replica
+from pipelines.parallel.cluster import start_local_cluster
+from pipelines.parallel.sharing import usable_cpus
+from pipelines.training.interruption import stop_requests
+from sgenet.errors import UserError
+
+APPLICATION = "sgenet"
+"""What the application is called in a cluster."""
+
+_SLACK_SECONDS = 15.0
+_SECONDS_BETWEEN_LOOKS = 0.5
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What is served, and where.
+
+    Attributes:
+        model: as :func:`pipelines.tracking.model_source.find_model` takes it, on every machine that has a replica.
+        description: what ``GET /model`` answers.
+        limits: of a request.
+        host, port: where HTTP is listened for.
+        replicas: copies of the model.
+        cpus: cores of a replica; 0 shares this machine's among them.
+        device: ``cpu`` or ``cuda``, one GPU a replica.
+    """
+
+    model: str
+    description: Mapping[str, Any]
+    limits: Limits
+    host: str
+    port: int
+    replicas: int
+    cpus: int = 0
+    device: str = "cpu"
+
+
+def serve_until_stopped(service: Service) -> None:
+    """Serve on this machine until SIGTERM or Ctrl-C; what is under way then is still answered.
+
+    Raises:
+        UserError: Ray does not come up, or the model cannot be loaded.
+    """
+    # Read by Ray's processes when they start.
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    start_local_cluster(max(usable_cpus(), service.replicas * max(1, service.cpus)))
+    try:
+        with stop_requests() as stop:
+            replicas = _deploy(service, service.cpus or max(1, usable_cpus() // service.replicas))
+            print(f"serving at http://{service.host}:{service.port} (Ctrl-C stops)", flush=True)
+            stop.wait()
+            print("finishing what is under way", flush=True)
+            _finish(replicas, service.limits)
+    finally:
+        ray.shutdown()
+
+
+def deploy_to_cluster(service: Service) -> None:
+    """Deploy to the cluster that ``RAY_ADDRESS`` names, where the application stays.
+
+    Raises:
+        UserError: no cluster answers, or the model cannot be loaded there.
+    """
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']} ({error})") from error
+    try:
+        _deploy(service, service.cpus or 1)
+    finally:
+        ray.shutdown()
+
+
+def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
+    limits = service.limits
+    serve.start(
+        http_options=HTTPOptions(
+            host=service.host, port=service.port, request_timeout_s=limits.answer_seconds + _SLACK_SECONDS
+        )
+    )
+    as_deployment = serve.deployment(
+        name="replica",
+        num_replicas=service.replicas,
+        ray_actor_options={"num_cpus": cpus, "num_gpus": int(service.device == "cuda")},
+        max_ongoing_requests=2 * LARGEST_BATCH,
+        max_queued_requests=limits.under_way,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_SECONDS),
+        graceful_shutdown_timeout_s=limits.answer_seconds,
+        graceful_shutdown_wait_loop_s=_SECONDS_BETWEEN_LOOKS,
+        max_constructor_retry_count=2,
+    )
+    application = as_deployment(Replica).bind(service.model, dict(service.description), limits, service.device)
+    try:
+        return serve.run(application, name=APPLICATION, route_prefix="/")
+    except RuntimeError as error:
+        raise UserError(f"the model {service.model} does not come up ({error}); see the log of Ray Serve") from error
+
+
+def _finish(replicas: DeploymentHandle[Any], limits: Limits) -> None:
+    """Wait until the replicas have answered what they were asked; what comes now is told that the server stops."""
+    deadline = time.monotonic() + limits.answer_seconds + _SLACK_SECONDS
+    with suppress(TimeoutError):
+        replicas.broadcast("drain").results(timeout_s=limits.answer_seconds)
+    # The last answers are on their way through the proxy until the replicas are gone.
+    serve.delete(APPLICATION, _blocking=False)
+    while APPLICATION in serve.status().applications and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -1,0 +1,124 @@
+"""From picture files that anybody may have sent to a picture and its hole, within the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipelines.inference.pictures import OversizedPicture, decode_picture
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.refusal import Refusal
+from pipelines.inference.server.rows import Row, of_row
+from sgenet.errors import DataError
+from sgenet.inpainter import as_hole, as_pixels
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""What is decoded for strangers: few formats, with decoders that many eyes are on."""
+
+_ANIMATED_FORMATS = ("PNG", "WEBP")
+"""A JPEG of a phone may hold a second picture, for 3D screens: its first one is meant."""
+
+_PADDED_TO = 32
+"""The network sees sides that are multiples of 16 or 32: a strip one pixel wide costs as much as a strip of 32."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its hole, ready to be filled.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        hole: (H, W) bool, True = missing.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    hole: npt.NDArray[np.bool_]
+
+    @property
+    def cost(self) -> int:
+        """Pixels that the network sees."""
+        height, width = self.hole.shape
+        return _cost(width, height)
+
+
+def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pair]:
+    """The pictures of all rows of a request.
+
+    Args:
+        first: number of the first row.
+
+    Raises:
+        Refusal: 400 or 413, with the row's number.
+    """
+    pairs: list[Pair] = []
+    left = limits.pixels
+    for number, row in enumerate(rows, first):
+        with of_row(number):
+            pairs.append(decode_row(row, limits, left))
+        left -= pairs[-1].cost
+    return pairs
+
+
+def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair:
+    """The picture and the hole of one row.
+
+    Args:
+        pixels_left: of ``limits.pixels``, where other pictures of the request had their share.
+
+    Raises:
+        Refusal: 413 for a picture beyond the limits, 400 for what cannot be decoded or does not fit together.
+    """
+    left = limits.pixels if pixels_left is None else pixels_left
+    picture = _decode(row.image, "the image", limits, left)
+    # Of the picture's size, so it fits where the picture does.
+    mask = _decode(row.hole_mask, "the hole mask", limits, left)
+    try:
+        pair = Pair(as_pixels(picture), as_hole(mask))
+    except DataError as error:
+        raise Refusal(400, str(error)) from error
+    # Orientation, palette and transparency are read here, by code that trusts the file.
+    except Exception as error:
+        raise Refusal(400, f"the pictures cannot be read ({type(error).__name__}); save them again") from error
+    if pair.hole.shape != pair.pixels.shape[:2]:
+        (height, width), (hole_height, hole_width) = pair.pixels.shape[:2], pair.hole.shape
+        raise Refusal(
+            400,
+            f"the image is {width}×{height} pixels but its hole mask is {hole_width}×{hole_height}; "
+            "make a mask of the picture's size",
+        )
+    return pair
+
+
+def _decode(content: bytes, where: str, limits: Limits, pixels_left: int) -> Image.Image:
+    def inspect(picture: Image.Image) -> None:
+        width, height = picture.size
+        if max(width, height) > limits.side:
+            raise Refusal(413, f"{where} is {width}×{height} pixels; send sides of at most {limits.side}")
+        if _cost(width, height) > pixels_left:
+            raise _too_many_pixels(where, limits)
+        if picture.format in _ANIMATED_FORMATS and getattr(picture, "is_animated", False):
+            raise Refusal(400, f"{where} is an animation; send a single picture")
+
+    try:
+        return decode_picture(content, where, formats=FORMATS, inspect=inspect)
+    except Refusal:
+        raise
+    except OversizedPicture as error:
+        raise _too_many_pixels(where, limits) from error
+    except DataError as error:
+        raise Refusal(400, str(error)) from error
+    # Decoders meet bytes here that were made to break them; whatever they raise says that the file is bad.
+    except Exception as error:
+        raise Refusal(400, f"{where} cannot be decoded ({type(error).__name__}); save it again") from error
+
+
+def _too_many_pixels(where: str, limits: Limits) -> Refusal:
+    return Refusal(413, f"{where} has too many pixels; send at most {limits.pixels / 1e6:.3g} million in a request")
+
+
+def _cost(width: int, height: int) -> int:
+    return -(-width // _PADDED_TO) * -(-height // _PADDED_TO) * _PADDED_TO**2

@@ -1,0 +1,83 @@
+"""A replica of a served model: it fills the pictures of several requests together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ray import serve
+
+from pipelines.inference.server.application import serving_application
+from pipelines.inference.server.door import Application
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.pairs import Pair
+from pipelines.parallel.torch_thread import in_torch_thread, submit
+from pipelines.tracking.model_source import find_model
+from sgenet.inpainter import Inpainted, Inpainter
+
+LARGEST_BATCH = 8
+"""Pictures that are filled together; fewer where they are large."""
+
+_WAIT_SECONDS = 0.01
+_log = logging.getLogger("ray.serve")
+
+
+@serve.ingress()
+class Replica:
+    """Answers requests with one copy of a model.
+
+    Args:
+        model: as :func:`pipelines.tracking.model_source.find_model` takes it, on the replica's machine.
+        description: what ``GET /model`` answers.
+        limits: of a request.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, model: str, description: dict[str, Any], limits: Limits, device: str) -> None:
+        self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device)
+        self._description = description
+        self._limits = limits
+
+    def __serve_build_asgi_app__(self) -> Application:
+        @serve.batch(
+            max_batch_size=LARGEST_BATCH,
+            batch_wait_timeout_s=_WAIT_SECONDS,
+            batch_size_fn=partial(shares, most_pixels=self._limits.pixels),
+        )
+        async def fill_together(pairs: list[Pair]) -> list[Inpainted | Exception]:
+            # Not in this thread, so that requests are read and refused meanwhile.
+            return await asyncio.wrap_future(submit(self._fill_together, pairs))
+
+        async def fill(pair: Pair) -> Inpainted:
+            filled = await fill_together(pair)
+            if isinstance(filled, Exception):
+                raise filled
+            return filled
+
+        self._door = serving_application(fill, self._description, self._limits)
+        return self._door
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait until those under way are answered."""
+        await self._door.close()
+
+    def _fill_together(self, pairs: Sequence[Pair]) -> list[Inpainted | Exception]:
+        try:
+            return [*self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])]
+        except Exception as error:
+            _log.exception("a batch of %d pictures failed", len(pairs))
+            if len(pairs) == 1:
+                return [error]
+        # One picture that cannot be filled must not take those of other people with it.
+        return [result for pair in pairs for result in self._fill_together([pair])]
+
+
+def shares(pairs: Sequence[Pair], most_pixels: int) -> int:
+    """How full pictures make a batch, of :data:`LARGEST_BATCH`: each takes its share of the pixels, but at least one.
+
+    So a batch holds eight small pictures, or one as large as a request may hold.
+    """
+    return sum(min(LARGEST_BATCH, max(1, -(-LARGEST_BATCH * pair.cost // most_pixels))) for pair in pairs)

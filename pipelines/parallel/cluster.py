@@ -1,0 +1,191 @@
+"""The Ray cluster a training runs on: the one that ``RAY_ADDRESS`` names, or one of this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray._private.state
+import torch
+from ray import ObjectRef
+from ray.autoscaler.sdk import request_resources
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers, usable_cpus
+from pipelines.settings.params import RunSettings
+from sgenet.errors import SettingsError, UserError
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    # Workers keep the driver's folder: paths in the settings are relative to it.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Importing PyTorch on a busy machine may take longer than the minute that is the default.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
+}
+_OBJECT_STORE_BYTES = 128 << 20
+_START_ATTEMPTS = 3
+_ANSWER_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a training knows of its cluster.
+
+    Attributes:
+        cpus_per_worker, gpus_per_worker: what each worker asks for.
+    """
+
+    cpus_per_worker: int
+    gpus_per_worker: int
+
+    def room(self, own_workers: int = 0) -> int:
+        """For how many workers there are resources now.
+
+        Args:
+            own_workers: workers of this training that run now: their resources count as free.
+        """
+        nodes = [_resources(node) for node in _usable_nodes()]
+        # What other jobs use is known of the cluster as a whole only.
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        cpus = int(free.get("CPU", 0)) // self.cpus_per_worker + own_workers
+        gpus = int(free.get("GPU", 0)) // self.gpus_per_worker + own_workers if self.gpus_per_worker else cpus
+        return min(room_for_workers(nodes, self.cpus_per_worker, self.gpus_per_worker), cpus, gpus)
+
+    def room_that_answers(self) -> int:
+        """The same, counting only nodes that answer: it takes a while until a dead node is known to be dead."""
+        nodes = _usable_nodes()
+        if len(nodes) < 2:
+            return self.room()
+        answering = _answering(nodes)
+        return min(room_for_workers(answering, self.cpus_per_worker, self.gpus_per_worker), self.room())
+
+
+def leaving_nodes() -> set[str]:
+    """The ids of the nodes whose end was announced: spot instances about to be taken away, nodes being drained."""
+    # Ray Train's own watcher reads the same; there is no public way to it.
+    return set(ray._private.state.state.get_draining_nodes())
+
+
+@contextmanager
+def joined_cluster(run: RunSettings) -> Iterator[Cluster]:
+    """Use the cluster this process or ``RAY_ADDRESS`` is connected to, or start one.
+
+    Raises:
+        SettingsError: this machine has fewer GPUs than workers.
+        UserError: the cluster does not answer or cannot be started.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    connected = ray.is_initialized()
+    if not connected:
+        _connect(run)
+    try:
+        nodes = [_resources(node) for node in _usable_nodes()]
+        cluster = Cluster(run.cpus_per_worker or cpus_of_a_worker(nodes, run.max_workers), int(run.use_gpu))
+        # For an autoscaler, where there is one; it remembers the wish until it is taken back.
+        request_resources(bundles=[{"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}] * run.max_workers)
+        yield cluster
+    finally:
+        request_resources(bundles=[])
+        if not connected:
+            ray.shutdown()
+
+
+def start_local_cluster(num_cpus: int) -> None:
+    """Start a cluster that ends with this process; see :func:`pipelines.parallel.loopback.keep_to_loopback`.
+
+    Raises:
+        UserError: Ray does not come up.
+    """
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # Ray makes its workers nicer than everything else on the machine; here they are the work.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+            )
+            return
+        # On a busy machine Ray's parts give up waiting for each other, after times that cannot be set
+        # and with an error of no class of its own. The next attempt finds their files in memory.
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _START_ATTEMPTS:
+                raise UserError(
+                    f"Ray could not be started on this machine ({error}); run the command again when the machine "
+                    "is less busy, or set run.workers to 0 to train without Ray"
+                ) from error
+
+
+def _connect(run: RunSettings) -> None:
+    if os.environ.get("RAY_ADDRESS"):
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise UserError(
+                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']} ({error}); "
+                "correct it, or remove it to train on this machine alone"
+            ) from error
+        return
+    num_gpus = torch.cuda.device_count()
+    if run.use_gpu and num_gpus < run.min_workers:
+        raise SettingsError(
+            [
+                f"run.use_gpu asks for {run.min_workers} GPUs, one a worker, but this machine has {num_gpus}; "
+                "lower run.workers or set run.use_gpu to false"
+            ]
+        )
+    start_local_cluster(run.cpus_per_worker * run.max_workers or max(usable_cpus(), run.max_workers))
+
+
+def _usable_nodes() -> list[dict[str, Any]]:
+    leaving = leaving_nodes()
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"] and node["NodeID"] not in leaving]
+
+
+def _resources(node: dict[str, Any]) -> tuple[int, int]:
+    return int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
+
+
+def _answering(nodes: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    asked = {_ask(node["NodeID"]): node for node in nodes}
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    for reference in silent:
+        ray.cancel(reference)
+    return [_resources(asked[reference]) for reference in answered if _is_answer(reference)]
+
+
+def _ask(node: str) -> ObjectRef[float]:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    question = ray.remote(_answer).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    reference: ObjectRef[float] = question.remote()
+    return reference
+
+
+def _answer() -> float:
+    return time.time()
+
+
+def _is_answer(reference: ObjectRef[float]) -> bool:
+    try:
+        ray.get(reference)
+    # Of many classes: the node died, it is leaving, its worker could not be started.
+    except Exception:
+        return False
+    return True

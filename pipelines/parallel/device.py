@@ -1,0 +1,45 @@
+"""Where a process computes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from pipelines.parallel.parallel import cluster_is_addressed
+from pipelines.settings.params import RunSettings
+from sgenet.errors import SettingsError
+
+Device = Literal["cpu", "cuda"]
+
+
+def device_of(run: RunSettings) -> Device:
+    """What the settings ask for, in this process.
+
+    Raises:
+        SettingsError: a GPU, and there is none.
+    """
+    device = _asked_for(run)
+    check_device(device)
+    return device
+
+
+def device_of_workers(run: RunSettings) -> Device:
+    """The same where :func:`~pipelines.parallel.parallel.parallel_map` has the work done.
+
+    The GPUs of a cluster are its workers', and the driver may have none: there :func:`check_device` is theirs to call.
+
+    Raises:
+        SettingsError: a GPU, and there is none where the work is done on this machine.
+    """
+    return _asked_for(run) if cluster_is_addressed() else device_of(run)
+
+
+def check_device(device: str) -> None:
+    """Raise a SettingsError where ``device`` is a GPU and this process has none."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
+
+
+def _asked_for(run: RunSettings) -> Device:
+    return "cuda" if run.use_gpu else "cpu"

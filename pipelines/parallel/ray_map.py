@@ -1,0 +1,185 @@
+"""A function over many items on the Ray cluster that ``RAY_ADDRESS`` names; :mod:`pipelines.parallel.parallel`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray import ObjectRef
+from ray.exceptions import (
+    AuthenticationError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
+
+from pipelines.storage.files import writing
+from sgenet.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # By default a task that the memory monitor kills is tried again for ever.
+    "RAY_task_oom_retries": "2",
+}
+_LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
+_RETRIES = 2
+_QUEUED_PER_UNIT = 2
+_SECONDS_BETWEEN_COUNTS = 5.0
+_SECONDS_TO_ANSWER = 10
+
+
+def map_on_ray(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    most_at_once: int | None = None,
+    shared: Path | None = None,
+    num_gpus: int = 0,
+) -> Iterator[Result]:
+    """See :func:`pipelines.parallel.parallel.parallel_map`.
+
+    Args:
+        most_at_once: how many items may be under way; None lets the cluster decide, also while it grows.
+        shared: a folder that every node must see.
+        num_gpus: that each item needs for itself.
+    """
+    with _connected(), _marked(shared) as marker:
+        run: Any = ray.remote(_run).options(max_retries=_RETRIES, num_gpus=num_gpus)
+        # Once for all items: what the function carries may be large.
+        carried = ray.put(function)
+        waiting: deque[ObjectRef[Result]] = deque()
+        room = _Room(most_at_once, "GPU" if num_gpus else "CPU")
+        try:
+            for item in items:
+                waiting.append(run.remote(carried, item, marker))
+                while len(waiting) >= room.size():
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
+        finally:
+            for reference in waiting:
+                ray.cancel(reference)
+
+
+def _run(function: Callable[[Item], Result], item: Item, marker: str | None) -> Result:
+    """What runs on a node."""
+    if marker is not None:
+        folder = Path(marker).parent
+        if not Path(marker).is_file():
+            node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            raise UserError(
+                f"the node {node} does not see the folder {folder}; run the command in a "
+                "folder that all nodes of the cluster share, or use s3:// addresses"
+            )
+        os.chdir(folder)
+    return function(item)
+
+
+def _result(reference: ObjectRef[Result]) -> Result:
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        raise error.cause from error
+    except _LOST as error:
+        raise UserError(
+            f"a worker process of the Ray cluster was lost {_RETRIES + 1} times at the same piece of work, most often "
+            f"for want of memory ({_first_line(error)}); use machines with more memory, or fewer CPUs a node"
+        ) from error
+    except TaskUnschedulableError as error:
+        raise UserError(f"the Ray cluster has no machine for this work ({_first_line(error)}); add nodes") from error
+
+
+class _Room:
+    """How many items may be under way: enough to keep all of the cluster busy, counted again as it grows."""
+
+    def __init__(self, most_at_once: int | None, resource: str) -> None:
+        self._most, self._resource = most_at_once, resource
+        self._counted_at = -_SECONDS_BETWEEN_COUNTS
+        self._size = 1
+
+    def size(self) -> int:
+        if self._most is not None:
+            return self._most
+        now = time.monotonic()
+        if now - self._counted_at >= _SECONDS_BETWEEN_COUNTS:
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            self._size, self._counted_at = max(1, int(resources.get(self._resource, 0))) * _QUEUED_PER_UNIT, now
+        return self._size
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Use the connection this process has, or connect to ``RAY_ADDRESS`` for the time of the block.
+
+    Raises:
+        UserError: no cluster answers there.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS", "")
+    try:
+        _knock(address)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        ray.shutdown()
+        if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
+            raise UserError(
+                f"the Ray cluster at RAY_ADDRESS={address} asks for a token; set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN where ~/.ray/auth_token is not the cluster's"
+            ) from error
+        raise UserError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({_first_line(error)}); start it, or unset RAY_ADDRESS "
+            "to work on this machine"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself would go on trying for ever where nobody answers."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
+
+
+@contextmanager
+def _marked(shared: Path | None) -> Iterator[str | None]:
+    """Put a marker into the folder that all nodes must see, and remove it afterwards.
+
+    A node may have a folder of that name that is not the same: a copy of the working folder, for one.
+    """
+    if shared is None:
+        yield None
+        return
+    marker = shared.absolute() / f".ray-{uuid.uuid4().hex}"
+    with writing(marker):
+        marker.touch()
+    try:
+        yield str(marker)
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _first_line(error: Any) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

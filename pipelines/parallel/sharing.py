@@ -1,0 +1,27 @@
+"""How the cores of nodes are divided among workers: plain arithmetic, the same with and without a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+
+def room_for_workers(nodes: Sequence[tuple[int, int]], cpus: int, gpus: int) -> int:
+    """For how many workers the nodes have resources; no worker is spread over two nodes.
+
+    Args:
+        nodes: CPUs and GPUs of each node.
+        cpus, gpus: of one worker.
+    """
+    return sum(min(node_cpus // cpus, node_gpus // gpus if gpus else node_cpus) for node_cpus, node_gpus in nodes)
+
+
+def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int) -> int:
+    """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs than workers."""
+    most = max((cpus for cpus, _ in nodes), default=1)
+    return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, 0) >= workers), default=1)
+
+
+def usable_cpus() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,108 @@
+"""From a traced program to an ONNX file of standard operators."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from typing import Any
+
+import onnx
+import torch
+
+from pipelines.registry.export.description import Description
+
+OPSET = 18
+"""The oldest with every operator needed (Col2Im), so that older runtimes can run the file too."""
+
+# fmt: off
+STANDARD_OPERATORS = frozenset(
+    {
+        "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Col2Im", "Concat", "Constant", "Conv",
+        "ConvTranspose", "Cos", "Div", "Einsum", "Elu", "Equal", "Expand", "Gather", "Greater",
+        "GreaterOrEqual", "Identity", "InstanceNormalization", "LeakyRelu", "Less", "LessOrEqual", "MatMul",
+        "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Range", "Reciprocal", "ReduceL2",
+        "ReduceMax", "ReduceSum", "Relu", "Reshape", "Resize", "Round", "Shape", "Sigmoid", "Sin", "Slice",
+        "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
+    }
+)
+# fmt: on
+"""All that an exported model may consist of: operators of ONNX itself that do one thing and hold no program."""
+
+
+def to_onnx(
+    program: torch.export.ExportedProgram,
+    input_names: tuple[str, ...],
+    output_names: tuple[str, ...],
+    description: Description,
+) -> bytes:
+    """Convert, describe and check.
+
+    Raises:
+        RuntimeError: something in the program has no standard operator.
+    """
+    with _silence():
+        converted = torch.onnx.export(
+            program,
+            input_names=list(input_names),
+            output_names=list(output_names),
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    assert converted is not None
+    model: onnx.ModelProto = converted.model_proto
+    _forget_origins(model)
+    _name_sizes(model)
+    model.producer_name, model.producer_version = "sgenet", description.properties["sgenet.version"]
+    model.doc_string = description.text
+    onnx.helper.set_model_props(model, description.properties)
+    onnx.checker.check_model(model, full_check=True)
+    _check_operators(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _forget_origins(model: onnx.ModelProto) -> None:
+    """Leave out what the exporter noted of the source lines: it names folders of this machine."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output):
+        value.ClearField("metadata_props")
+    for tensor in model.graph.initializer:
+        tensor.ClearField("metadata_props")
+    # Shapes in between, in symbols of the exporter; runtimes infer them anew.
+    model.graph.ClearField("value_info")
+    model.graph.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+
+
+def _name_sizes(model: onnx.ModelProto) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        for size, name in zip(value.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False):
+            size.dim_param = name
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    foreign = {node.domain or node.op_type for node in model.graph.node if not _is_standard(node)}
+    if foreign or len(model.functions) or any(opset.domain for opset in model.opset_import):
+        found = ", ".join(sorted(foreign)) or "functions of the exporter's own"
+        raise RuntimeError(f"the exported graph holds {found}, which is not a standard ONNX operator")
+
+
+def _is_standard(node: onnx.NodeProto) -> bool:
+    return not node.domain and node.op_type in STANDARD_OPERATORS
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """Keep the exporter's notes on its own steps off the screen."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,117 @@
+"""The released model as an MLflow pyfunc: pictures as base64 in, pictures as base64 out, and no pickles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd  # type: ignore[import-untyped]
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, Schema
+
+from pipelines.inference.server.answers import Answer, answer, to_base64
+from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.pairs import Pair, decode_rows
+from pipelines.inference.server.refusal import Refusal
+from pipelines.inference.server.rows import read_rows
+from pipelines.parallel.torch_thread import in_torch_thread
+from pipelines.registry.scoring import guard_scoring_server
+from sgenet.inpainter import Inpainted, Inpainter
+
+NO_LIMITS = Limits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
+"""For rows that a program has at hand. Pillow's own limit for a picture remains."""
+
+_ROWS_AT_ONCE = 8
+
+ARTIFACT = "released"
+"""The artifact that holds the released folder."""
+
+MODEL_CONFIG = {"device": "cpu"}
+"""What may be chosen when the model is loaded: MLflow passes on only what a model was logged with."""
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("string", "image"), ColSpec("string", "hole_mask")]),
+    outputs=Schema(
+        [
+            ColSpec("string", "inpainted"),
+            ColSpec("string", "segmentation", required=False),
+            ColSpec("double", "confidence", required=False),
+        ]
+    ),
+)
+"""One row a picture.
+
+In: ``image``, a base64 PNG or JPEG; ``hole_mask``, a base64 PNG of its size, white = missing.
+Out: ``inpainted``, a base64 PNG; ``segmentation``, a base64 PNG of class ids, or null for a method
+without; ``confidence``, the mean in the hole from 0 to 1, or null without a hole or a segmentation.
+"""
+
+
+class SGEModel(PythonModel):
+    """Serves an :class:`~sgenet.inpainter.Inpainter`.
+
+    ``mlflow.pyfunc.load_model(uri, model_config={"device": "cuda"})`` puts it on a GPU; the default is the CPU.
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights: called by MLflow once, before the first prediction."""
+        device = (MODEL_CONFIG | (context.model_config or {}))["device"]
+        self._inpainter = in_torch_thread(Inpainter.load, Path(context.artifacts[ARTIFACT]), device)
+        # Rows that a program gives are its own; what comes over the network is bounded.
+        self._limits = guard_scoring_server() or NO_LIMITS
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Fill every row's picture; see :data:`SIGNATURE`.
+
+        Raises:
+            MlflowException: (answered as 4xx by a server) naming the row and what is wrong with it.
+        """
+        records = model_input.to_dict("records")
+        answers: list[Answer] = []
+        for start in range(0, len(records), _ROWS_AT_ONCE):
+            try:
+                rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
+                pairs = decode_rows(rows, self._limits, start)
+            except Refusal as refusal:
+                raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
+            # Of several requests one at a time: a picture uses every core.
+            filled = in_torch_thread(self._fill, pairs)
+            answers += map(answer, filled)
+        # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.
+        return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
+
+    def _fill(self, pairs: Sequence[Pair]) -> list[Inpainted]:
+        return self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])
+
+
+def read_row(row: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The picture and the hole of one row of the input.
+
+    Raises:
+        Refusal: one of them is not a picture in base64, or they do not fit together.
+    """
+    (pair,) = decode_rows(read_rows([dict(row)]), NO_LIMITS)
+    return pair.pixels, pair.hole
+
+
+def example_input(side: int) -> pd.DataFrame:
+    """A sky over a hill with its middle missing: one row that shows what the model takes.
+
+    Args:
+        side: height and width in pixels.
+    """
+    y, x = np.mgrid[0:side, 0:side] / side
+    hill = y > 0.6 + 0.15 * np.sin(4 * x)
+    sky = np.stack([90 + 100 * y, 140 + 80 * y, 230 - 10 * y], axis=-1)
+    ground = np.stack([60 + 40 * x, 110 + 30 * np.sin(40 * x * y), 50 + 0 * x], axis=-1)
+    image = np.where(hill[..., None], ground, sky).round().astype(np.uint8)
+    hole = (np.abs(y - 0.5) < 0.25) & (np.abs(x - 0.5) < 0.25)
+    return pd.DataFrame([{"image": to_base64(image), "hole_mask": to_base64(hole.astype(np.uint8) * 255)}])

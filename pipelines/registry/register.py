@@ -1,0 +1,187 @@
+"""The model registry: a version with its evidence, loaded back before it is called a candidate.
+
+The evidence is what the gate compares two versions by. It lies in the version itself, where it cannot be
+taken for another's: ``artifacts/evidence/`` holds the evaluation's ``pictures.parquet`` and ``evaluation.json``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from pipelines.inference.server.answers import answer
+from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
+from pipelines.storage.files import digest_files, sha256_of_file
+from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
+from pipelines.tracking.released import WEIGHTS_TAG
+from sgenet.inpainter import Inpainter
+
+CANDIDATE = "candidate"
+METRICS_TAG = "sgenet.metrics"
+VERIFIED_TAG = "sgenet.verified"
+EVIDENCE_TAG = "sgenet.evidence_sha256"
+
+EVIDENCE = "evidence"
+"""The artifact that holds :data:`EVIDENCE_FILES`."""
+
+EVIDENCE_FILES = ("evaluation.json", "pictures.parquet")
+"""What of an evaluation is kept with a version."""
+
+_CODE = Path(__file__).with_name("served_model.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredVersion:
+    """A version of a registered model that was loaded back and drew the same picture.
+
+    Attributes:
+        name, version: address it as ``models:/<name>/<version>``.
+        alias: what points at it: ``models:/<name>@<alias>``.
+        run_id: the training's run.
+        weights_sha256: of ``model.safetensors``.
+    """
+
+    name: str
+    version: str
+    alias: str
+    run_id: str
+    weights_sha256: str
+
+    @property
+    def uri(self) -> str:
+        """The version's own address, which no later registration changes."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register(
+    released: Path,
+    name: str,
+    run_id: str,
+    metrics: Mapping[str, float],
+    *,
+    step: int,
+    tags: Mapping[str, str],
+    side: int,
+    evaluation: Path | None = None,
+) -> RegisteredVersion:
+    """Register a released model as a new version and let the alias ``candidate`` point at it.
+
+    The version is loaded back and must draw what the :class:`~sgenet.inpainter.Inpainter` draws, bit
+    for bit, before the alias moves; the alias is read back after it was written, since the last
+    writer wins in MLflow.
+
+    Args:
+        released: folder with ``model.safetensors`` and ``model.json``.
+        name: of the registered model, made where missing.
+        run_id: of the training.
+        metrics: the evaluation's, kept with the version as evidence.
+        step: how many steps the training had; the run's metrics of this step are linked to the model.
+        tags: more evidence: data digests, method, dataset.
+        side: height and width of the input example in pixels.
+        evaluation: folder whose :data:`EVIDENCE_FILES` are kept with the version.
+
+    Raises:
+        TrackingError: the store cannot be used, or another process moved the alias meanwhile.
+        CheckpointError: the folder holds no released model.
+        RuntimeError: the version draws another picture than the model it was made from.
+    """
+    address = tracking_uri()
+    weights = sha256_of_file(released / "model.safetensors")
+    described = {**tags, METRICS_TAG: json.dumps(dict(metrics), sort_keys=True), WEIGHTS_TAG: weights}
+    if evaluation is not None:
+        described[EVIDENCE_TAG] = digest_evidence(evaluation)
+    # Logging a model is the one thing MLflow only does through its global store.
+    mlflow.set_tracking_uri(address)
+    client = MlflowClient(address)
+    try:
+        with _artifacts(released, evaluation) as artifacts:
+            version = _new_version(artifacts, name, run_id, described, step, side)
+        _verify_picture(f"models:/{name}/{version}", released, side)
+        client.set_model_version_tag(name, version, VERIFIED_TAG, "true")
+        _move_alias(client, name, version)
+    except MlflowException as error:
+        raise TrackingError(
+            f"{name} cannot be registered in {without_secrets(address)} ({str(error).splitlines()[0]}); "
+            "check the tracking store and run this again"
+        ) from error
+    return RegisteredVersion(name=name, version=version, alias=CANDIDATE, run_id=run_id, weights_sha256=weights)
+
+
+def digest_evidence(folder: Path) -> str:
+    """Hash the :data:`EVIDENCE_FILES` of a folder."""
+    return digest_files((folder / name for name in EVIDENCE_FILES), folder)
+
+
+@contextmanager
+def _artifacts(released: Path, evaluation: Path | None) -> Iterator[dict[str, str]]:
+    if evaluation is None:
+        yield {ARTIFACT: str(released)}
+        return
+    with TemporaryDirectory() as temporary:
+        # MLflow keeps a folder under its own name.
+        evidence = Path(temporary) / EVIDENCE
+        evidence.mkdir()
+        for name in EVIDENCE_FILES:
+            shutil.copyfile(evaluation / name, evidence / name)
+        yield {ARTIFACT: str(released), EVIDENCE: str(evidence)}
+
+
+def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[str, str], step: int, side: int) -> str:
+    # Not mlflow.pyfunc.log_model: it knows the thread's active run only, and would reopen the training's run.
+    info = Model.log(
+        artifact_path=None,
+        flavor=mlflow.pyfunc,
+        name="model",
+        run_id=run_id,
+        registered_model_name=name,
+        tags=tags,
+        step=step,
+        python_model=str(_CODE),
+        artifacts=artifacts,
+        model_config=MODEL_CONFIG,
+        signature=SIGNATURE,
+        input_example=example_input(side),
+        pip_requirements=_requirements(),
+    )
+    return str(info.registered_model_version)
+
+
+def _verify_picture(uri: str, released: Path, side: int) -> None:
+    example = example_input(side)
+    served = mlflow.pyfunc.load_model(uri).predict(example).iloc[0].to_dict()
+    direct = answer(Inpainter.load(released)(*read_row(example.iloc[0])))
+    if served != direct:
+        different = ", ".join(key for key in direct if served.get(key) != direct[key])
+        raise RuntimeError(f"{uri} differs from the model in {released} in: {different}; it is not made a candidate")
+
+
+def _move_alias(client: MlflowClient, name: str, version: str) -> None:
+    client.set_registered_model_alias(name, CANDIDATE, version)
+    found = client.get_model_version_by_alias(name, CANDIDATE).version
+    if str(found) != version:
+        raise TrackingError(
+            f"{name}@{CANDIDATE} points at version {found} although {version} was just set: another process "
+            "registers the same model; run this again when it is done"
+        )
+
+
+def _requirements() -> list[str]:
+    """The exact versions of what the library needs; the library itself is installed from its repository."""
+    needed = ["mlflow", "pandas"]
+    for requirement in importlib.metadata.requires("sgenet") or []:
+        if "extra ==" not in requirement:
+            match = re.match(r"[A-Za-z0-9._-]+", requirement)
+            needed += [match[0]] if match else []
+    return [f"{package}=={importlib.metadata.version(package)}" for package in sorted(needed)]

@@ -1,0 +1,371 @@
+"""What is wrong between settings that are each of the right type: found before any work starts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from pipelines.settings.labels import LabelSettings, training_recipe
+from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
+from pipelines.settings.sources import source_problems
+from pipelines.settings.workers import batch_problem
+from sgenet.masks import hole_problems
+from sgenet.settings import (
+    NUM_SCALES,
+    CriticSettings,
+    EdgeConnectSettings,
+    GatedConvSettings,
+    OptimizerSettings,
+    Recipe,
+    SPGNetSettings,
+    TrainingSettings,
+)
+
+Check = tuple[str, object, Callable[..., object], str]
+"""A setting's key, its value, what must hold, and that in words."""
+
+_STRIDE = 2 ** (NUM_SCALES - 1)
+
+# What their critics need: GatedConv's sixth convolution more than one pixel (see ``SNPatchCritic``);
+# EdgeConnect's shrink a picture by 8, and then take two more pixels.
+_SMALLEST_CROPS = {"gated_conv": 33, "edge_connect": 24}
+
+# Datasets and mask sets name folders and files.
+_FILE_NAME = re.compile(r"[\w-]+")
+
+
+def contradictions(settings: Settings) -> list[str]:
+    """Every contradiction between settings, a sentence each that names the key and the remedy."""
+    problems = _list_problems(settings)
+    for dataset in settings.datasets:
+        missing = [section for section in ("data", "masks", "recipes") if dataset not in getattr(settings, section)]
+        problems += [
+            f"datasets names '{dataset}', but {section}.{dataset} does not exist; add it" for section in missing
+        ]
+    for dataset, data in settings.data.items():
+        problems += [f"data.{dataset}: {problem}" for problem in _data_problems(data)]
+        problems += [
+            f"data.{dataset}: crop ({data.crop}) must be at least {smallest} for {method}; raise it"
+            for method, smallest in _SMALLEST_CROPS.items()
+            if method in settings.methods and data.crop < smallest
+        ]
+    for dataset, masks in settings.masks.items():
+        if dataset in settings.data:
+            problems += _mask_problems(dataset, masks, settings.data[dataset].crop)
+    problems += _search_problems(settings)
+    problems += _transfer_problems(settings)
+    for dataset, labels in settings.labels.items():
+        if dataset not in settings.data:
+            problems.append(f"labels names '{dataset}', but data.{dataset} does not exist; add it or correct the name")
+        problems += [f"labels.{dataset}.{problem}" for problem in _label_problems(labels, settings)]
+    for dataset, recipe in settings.recipes.items():
+        crop = settings.data[dataset].crop if dataset in settings.data else None
+        found = recipe_problems(recipe) + (_crop_problems(recipe, settings.methods, crop) if crop else [])
+        problems += [f"recipes.{dataset}.{problem}" for problem in found]
+        problems += [f"recipes.{dataset}.{problem}" for problem in _budget_problems(recipe.training)]
+        undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
+        if undivided and settings.run.min_workers <= settings.run.max_workers:
+            problems.append(f"recipes.{dataset}.{undivided}")
+    return problems
+
+
+def _list_problems(settings: Settings) -> list[str]:
+    problems = []
+    if settings.run.min_workers > settings.run.max_workers:
+        problems.append(
+            f"run.workers.min ({settings.run.min_workers}) is larger than run.workers.max "
+            f"({settings.run.max_workers}); lower it"
+        )
+    for key in ("datasets", "methods"):
+        repeated = [name for name, count in Counter(getattr(settings, key)).items() if count > 1]
+        problems += [f"{key} names '{name}' more than once; remove one" for name in repeated]
+    problems += [
+        f"the dataset '{name}' names a folder; use letters, digits, - and _ only"
+        for name in settings.datasets
+        if not _FILE_NAME.fullmatch(name)
+    ]
+    if "://" in settings.storage and not settings.storage.startswith("s3://"):
+        problems.append(f"storage ({settings.storage}) must be a folder or s3://bucket/prefix")
+    if settings.registry.method not in settings.methods:
+        problems.append(
+            f"registry.method is '{settings.registry.method}', which methods does not name; "
+            f"choose one of {', '.join(settings.methods)}"
+        )
+    return problems
+
+
+def _data_problems(data: DataSettings) -> list[str]:
+    problems = []
+    if isinstance(data.label_space, str) and data.label_space not in LABEL_SPACES:
+        problems.append(
+            f"label_space '{data.label_space}' is not known; choose one of {', '.join(LABEL_SPACES)}, "
+            "or give names and colours"
+        )
+    else:
+        try:
+            num_classes = data.labels.num_classes
+        except ValueError as error:
+            problems.append(f"label_space: {error}")
+        else:
+            problems += [problem for source in data.sources for problem in source_problems(source, num_classes)]
+    problems += [
+        f"the source mixed_scenes draws pictures of {list(source.size)}, smaller than the crop ({data.crop})"
+        for source in data.sources
+        if source.adapter == "mixed_scenes" and min(source.size) < data.crop
+    ]
+    if data.crop % _STRIDE:
+        problems.append(f"crop ({data.crop}) must be divisible by {_STRIDE}")
+    for key, side in (("shorter_side", data.shorter_side), ("train_shorter_side", data.train_shorter_side)):
+        if side is not None and data.crop > side:
+            problems.append(f"crop ({data.crop}) is larger than {key} ({side}), the shards' side; lower it")
+    return problems
+
+
+def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
+    where = f"masks.{dataset}"
+    problems = [f"{where}.training: {problem}" for problem in hole_problems(masks.training, crop, crop)]
+    for evaluation in masks.evaluation:
+        if not _FILE_NAME.fullmatch(evaluation.name):
+            problems.append(
+                f"{where}.evaluation: the set '{evaluation.name}' names a file; use letters, digits, - and _ only"
+            )
+        found = hole_problems([evaluation.hole], crop, crop)
+        problems += [f"{where}.evaluation.{evaluation.name}: {problem}" for problem in found]
+    repeated = [name for name, count in Counter(e.name for e in masks.evaluation).items() if count > 1]
+    problems += [f"{where}.evaluation: two sets are called '{name}'; rename one" for name in repeated]
+    bins = masks.ratio_bins
+    if len(bins) < 2 or any(low >= high for low, high in pairwise(bins)):
+        problems.append(f"{where}.ratio_bins must be two or more rising numbers, found {list(bins)}")
+    return problems
+
+
+def _search_problems(settings: Settings) -> list[str]:
+    search = settings.search
+    problems = []
+    for key, (low, high) in (
+        ("lambda_p", search.lambda_p),
+        ("lambda_alpha", search.lambda_alpha),
+        ("lambda_s", search.lambda_s),
+    ):
+        if not 0 < low < high:
+            problems.append(f"search.{key} ([{low}, {high}]) must be two rising numbers above 0")
+    low, high = search.tau
+    if not 0 <= low < high <= 1:
+        problems.append(f"search.tau ([{low}, {high}]) must be two rising numbers between 0 and 1")
+    if search.grace_steps > search.steps:
+        problems.append(f"search.grace_steps ({search.grace_steps}) must not exceed search.steps ({search.steps})")
+    if search.steps % search.report_every or search.grace_steps % search.report_every:
+        problems.append(
+            f"search.report_every ({search.report_every}) must divide search.grace_steps ({search.grace_steps}) and "
+            f"search.steps ({search.steps}), or trials are not judged there"
+        )
+    for pair in search.run:
+        for key, known in (("dataset", settings.datasets), ("method", settings.methods)):
+            name = getattr(pair, key)
+            if name not in known:
+                problems.append(
+                    f"search.run: {key} '{name}' is not in {key}s ({', '.join(known)}); add it or correct it"
+                )
+    repeated = [pair for pair, count in Counter(search.run).items() if count > 1]
+    problems += [f"search.run names {pair.dataset}/{pair.method} more than once; remove one" for pair in repeated]
+    return problems
+
+
+def _transfer_problems(settings: Settings) -> list[str]:
+    problems = []
+    for pair in settings.transfer:
+        where, dataset, source = f"transfer: {pair.dataset}", pair.dataset, pair.models_of
+        if dataset in settings.datasets:
+            problems.append(
+                f"{where} is one of datasets, which are filled by their own models; remove it from one list"
+            )
+        problems += [
+            f"{where} does not exist in {section}; add {section}.{dataset}"
+            for section in ("data", "masks")
+            if dataset not in getattr(settings, section)
+        ]
+        if not _FILE_NAME.fullmatch(dataset):
+            problems.append(f"{where} names a folder; use letters, digits, - and _ only")
+        if source not in settings.datasets:
+            problems.append(f"{where}: models_of is '{source}', on which nothing is trained; name one of datasets")
+        elif {source, dataset} <= settings.data.keys() and (
+            settings.data[source].labels.names != settings.data[dataset].labels.names
+        ):
+            problems.append(f"{where} has other classes than {source}; give it that label_space, labelled or not")
+        if settings.labels_of(dataset).needs_segmenter:
+            problems.append(f"{where} has nothing to do for a segmenter; remove labels.{dataset}")
+    repeated = [name for name, count in Counter(pair.dataset for pair in settings.transfer).items() if count > 1]
+    problems += [f"transfer names '{name}' more than once; remove one" for name in repeated]
+    return problems
+
+
+def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
+    problems = []
+    if labels.needs_segmenter and labels.segmenter == "transformers" and labels.checkpoint is None:
+        problems.append("checkpoint is missing; name the folder of a checkpoint of transformers")
+    if labels.class_map is not None and labels.segmenter != "transformers":
+        problems.append(f"class_map is for transformers; {labels.segmenter} has the dataset's own classes, remove it")
+    recipe, deep_parsing = labels.recipe, labels.recipe.deep_parsing
+    checks: list[Check] = [
+        ("deep_parsing.width", deep_parsing.width, lambda x: x > 0, "be positive"),
+        ("deep_parsing.context_width", deep_parsing.context_width, lambda x: x > 0, "be positive"),
+        ("deep_parsing.local_window", deep_parsing.local_window, lambda x: x > 1 and x % 2, "be odd and above 1"),
+        ("deep_parsing.context_window", deep_parsing.context_window, lambda x: x > 0 and x % 2, "be odd"),
+        ("deep_parsing.num_contexts", deep_parsing.num_contexts, lambda x: x > 0, "be positive"),
+        ("class_balance", recipe.class_balance, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+    ]
+    problems += [f"recipe.{problem}" for problem in (*_broken(checks), *recipe_problems(training_recipe(recipe)))]
+    undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
+    if undivided and settings.run.min_workers <= settings.run.max_workers:
+        problems.append(f"recipe.{undivided}")
+    return problems
+
+
+def recipe_problems(recipe: Recipe) -> list[str]:
+    """Values of a recipe that are out of range, each as ``key (value) must …``."""
+    network, losses, training = recipe.network, recipe.losses, recipe.training
+    augmentation = recipe.augmentation
+    checks: list[Check] = [
+        ("network.widths", network.widths, _all(lambda x: x > 0), "be positive"),
+        ("network.context_blocks", network.context_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("network.encoder_blocks", network.encoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
+        ("network.decoder_blocks", network.decoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
+        ("network.modulation_width", network.modulation_width, lambda x: x > 0, "be positive"),
+        ("network.reliability_width", network.reliability_width, lambda x: x > 0, "be positive"),
+        ("network.bias_width_ratio", network.bias_width_ratio, lambda x: x > 0, "be positive"),
+        ("network.tau.ratios", network.tau.ratios, _all(lambda x: 0 <= x <= 1), "lie between 0 and 1"),
+        *_critic_checks("critic", recipe.critic),
+        ("losses.reconstruction", losses.reconstruction, lambda x: x >= 0, "be 0 or more"),
+        ("losses.hole_weight", losses.hole_weight, lambda x: x >= 0, "be 0 or more"),
+        ("losses.structural", losses.structural, lambda x: x >= 0, "be 0 or more"),
+        ("losses.perceptual", losses.perceptual, lambda x: x >= 0, "be 0 or more"),
+        ("losses.perceptual_scales", losses.perceptual_scales, _all(lambda x: 0 <= x < NUM_SCALES), "be scales 0 … 4"),
+        ("losses.adversarial", losses.adversarial, lambda x: x >= 0, "be 0 or more"),
+        ("losses.r1", losses.r1, lambda x: x >= 0, "be 0 or more"),
+        ("losses.feature_matching", losses.feature_matching, lambda x: x >= 0, "be 0 or more"),
+        ("losses.segmentation", losses.segmentation, lambda x: x >= 0, "be 0 or more"),
+        ("losses.segmentation_hole_weight", losses.segmentation_hole_weight, lambda x: x >= 0, "be 0 or more"),
+        *_optimizer_checks("optimizer", recipe.optimizer),
+        *_gated_conv_checks(recipe.gated_conv),
+        *_edge_connect_checks(recipe.edge_connect),
+        *_spg_net_checks(recipe.spg_net),
+        ("augmentation.min_scale", augmentation.min_scale, lambda x: 0 < x <= 1, "lie in (0, 1]"),
+        ("augmentation.colour_jitter", augmentation.colour_jitter, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+        ("training.steps", training.steps, lambda x: x > 0, "be positive"),
+        ("training.batch_size", training.batch_size, lambda x: x > 0, "be positive"),
+        ("training.loader_processes", training.loader_processes, lambda x: x >= 0, "be 0 or more"),
+        ("training.log_every", training.log_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.checkpoint_every", training.checkpoint_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.validate_every", training.validate_every, lambda x: x >= 0, "be 0 or more"),
+        ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
+    ]
+    return _broken(checks)
+
+
+def _broken(checks: Sequence[Check]) -> list[str]:
+    return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
+
+
+def _budget_problems(training: TrainingSettings) -> list[str]:
+    match training.budget, training.seconds:
+        case "wall_clock", seconds if not 0 < seconds < float("inf"):
+            return [f"training.seconds ({seconds}) must be a positive number for budget: wall_clock"]
+        case "steps", seconds if seconds != 0:
+            return [f"training.seconds ({seconds}) is given, but the budget is steps; set training.budget: wall_clock"]
+    return []
+
+
+def _critic_checks(where: str, critic: CriticSettings) -> list[Check]:
+    return [
+        (f"{where}.width", critic.width, lambda x: x > 0, "be positive"),
+        (f"{where}.num_layers", critic.num_layers, lambda x: x > 0, "be positive"),
+        (f"{where}.num_scales", critic.num_scales, lambda x: x > 0, "be positive"),
+    ]
+
+
+def _optimizer_checks(where: str, optimizer: OptimizerSettings) -> list[Check]:
+    return [
+        (f"{where}.generator_rate", optimizer.generator_rate, lambda x: x > 0, "be positive"),
+        (f"{where}.critic_rate", optimizer.critic_rate, lambda x: x > 0, "be positive"),
+        (f"{where}.betas", optimizer.betas, _all(lambda x: 0 <= x < 1), "lie in [0, 1)"),
+        (f"{where}.clip_norm", optimizer.clip_norm, lambda x: x >= 0, "be 0 or more"),
+        (f"{where}.warmup_steps", optimizer.warmup_steps, lambda x: x >= 0, "be 0 or more"),
+        (f"{where}.decay_from", optimizer.decay_from, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+        (f"{where}.ema_decay", optimizer.ema_decay, lambda x: 0 <= x < 1, "lie in [0, 1)"),
+    ]
+
+
+def _gated_conv_checks(settings: GatedConvSettings) -> list[Check]:
+    return [
+        ("gated_conv.width", settings.width, lambda x: x > 0 and x % 4 == 0, "be a positive multiple of 4"),
+        ("gated_conv.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
+        ("gated_conv.reconstruction", settings.reconstruction, lambda x: x >= 0, "be 0 or more"),
+        ("gated_conv.adversarial", settings.adversarial, lambda x: x >= 0, "be 0 or more"),
+        *_optimizer_checks("gated_conv.optimizer", settings.optimizer),
+    ]
+
+
+def _edge_connect_checks(settings: EdgeConnectSettings) -> list[Check]:
+    weights = ("edge_feature_matching", "reconstruction", "adversarial", "perceptual", "style")
+    return [
+        ("edge_connect.width", settings.width, lambda x: x > 0, "be positive"),
+        ("edge_connect.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("edge_connect.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
+        ("edge_connect.sigma", settings.sigma, lambda x: x > 0, "be positive"),
+        ("edge_connect.edge_adversarial", settings.edge_adversarial, lambda x: x > 0, "be positive"),
+        *((f"edge_connect.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
+        *_optimizer_checks("edge_connect.optimizer", settings.optimizer),
+    ]
+
+
+def _spg_net_checks(settings: SPGNetSettings) -> list[Check]:
+    weights = ("label_feature_matching", "segmentation", "feature_matching", "perceptual", "reconstruction")
+    return [
+        ("spg_net.width", settings.width, lambda x: x > 0, "be positive"),
+        ("spg_net.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
+        ("spg_net.segmenter_width", settings.segmenter_width, lambda x: x > 0, "be positive"),
+        *_critic_checks("spg_net.critic", settings.critic),
+        ("spg_net.label_adversarial", settings.label_adversarial, lambda x: x > 0, "be positive"),
+        ("spg_net.adversarial", settings.adversarial, lambda x: x > 0, "be positive"),
+        *((f"spg_net.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
+        *_optimizer_checks("spg_net.optimizer", settings.optimizer),
+    ]
+
+
+def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[str]:
+    problems = []
+    if recipe.network.image_size != crop:
+        problems.append(
+            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}): the model fills pictures at "
+            "the size that it was trained on"
+        )
+    if recipe.losses.adversarial > 0:
+        problems += _critic_problems("critic", recipe.critic, crop)
+    if "spg_net" in methods:
+        problems += _critic_problems("spg_net.critic", recipe.spg_net.critic, crop)
+    return problems
+
+
+def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]:
+    smallest = _smallest_crop(critic)
+    if crop >= smallest:
+        return []
+    return [
+        f"{where}: {critic.num_layers} layers at {critic.num_scales} scales need pictures of "
+        f"{smallest} px, but the crop is {crop}; use fewer of either"
+    ]
+
+
+def _smallest_crop(critic: CriticSettings) -> int:
+    """See :func:`sgenet.layers.critic.smallest_picture`, here without loading PyTorch: three pixels must be left."""
+    return int(3 * 2 ** (critic.num_layers + critic.num_scales - 1))
+
+
+def _all(holds: Callable[..., bool]) -> Callable[[Sequence[float]], bool]:
+    return lambda values: all(holds(value) for value in values)
+
+
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

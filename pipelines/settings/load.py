@@ -1,0 +1,55 @@
+"""``params.yaml`` read and checked: unknown keys refused, every problem reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipelines.settings.complaints import innermost, sentence, without
+from pipelines.settings.consistency import contradictions
+from pipelines.settings.params import Settings
+from sgenet.errors import SettingsError
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file.
+
+    Raises:
+        SettingsError: naming every unknown key, wrong type and contradiction of the file.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read ({error.strerror}); check its path and permissions"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
+    return parse(raw, str(path))
+
+
+def parse(raw: Any, where: str = "params.yaml") -> Settings:
+    """Check settings that have been read already; see :func:`load`."""
+    problems: list[str] = []
+    settings: Settings | None
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        offences = innermost(error)
+        problems += [sentence(offence, where) for offence in offences]
+        settings = _parse_rest(without(raw, offences))
+    if settings is not None:
+        problems += [f"{where}: {problem}" for problem in contradictions(settings)]
+    if settings is None or problems:
+        raise SettingsError(list(dict.fromkeys(problems)))
+    return settings
+
+
+def _parse_rest(raw: Any) -> Settings | None:
+    try:
+        return None if raw is None else Settings.model_validate(raw)
+    except ValidationError:
+        return None

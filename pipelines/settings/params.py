@@ -1,0 +1,347 @@
+"""What ``params.yaml`` may say, as types."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from pipelines.settings.labels import LabelSettings
+from sgenet import label_space
+from sgenet.label_space import LabelSpace
+from sgenet.settings import HoleSettings, Recipe
+
+LABEL_SPACES: dict[str, LabelSpace] = {
+    "outdoor_scenes": label_space.OUTDOOR_SCENES,
+    "cityscapes": label_space.CITYSCAPES,
+    "camvid": label_space.CAMVID,
+    "stanford_background": label_space.STANFORD_BACKGROUND,
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Strict):
+    """One place that raw samples come from.
+
+    Attributes:
+        adapter: which layout is read there.
+        root: folder or ``s3://bucket/prefix`` (none for ``mixed_scenes``, which is procedural).
+        class_map: raw class id → id in the dataset's label space; ids not named become *ignore*.
+            None keeps the adapter's own ids.
+        train, val: number of pictures to draw, for ``mixed_scenes`` only.
+        size: their width and height in pixels, for ``mixed_scenes`` only.
+        seed: for ``mixed_scenes`` only.
+        label_root: folder of label PNGs, for ``folder`` only (None: no labels).
+        val_ratio: share of pictures held out, by hash of the key, for ``folder`` and ``places2``.
+        unlabelled: for ``cityscapes``: also train on the 1,525 test pictures, without labels.
+    """
+
+    adapter: Literal[
+        "mixed_scenes",
+        "outdoor_scenes",
+        "cityscapes",
+        "places2",
+        "camvid",
+        "stanford_background",
+        "msrc_v2",
+        "folder",
+    ]
+    root: str | None = None
+    class_map: dict[int, int] | None = None
+    train: int = Field(default=0, ge=0)
+    val: int = Field(default=0, ge=0)
+    size: tuple[int, int] = (256, 256)
+    seed: int = 1
+    label_root: str | None = None
+    val_ratio: float = Field(default=0.1, ge=0, lt=1)
+    unlabelled: bool = True
+
+
+class LabelSpaceSettings(_Strict):
+    """A label space of the user's own."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...] = ()
+
+
+class DataSettings(_Strict):
+    """How raw pictures of one dataset become shards.
+
+    Attributes:
+        sources: joined in this order; keys are prefixed by the source's name when there are several.
+        label_space: a known one by name, or names and colours.
+        shorter_side: pictures are resized so that their shorter side has this many pixels.
+        train_shorter_side: the same for the training split alone (None: as ``shorter_side``).
+        crop: side of the square the networks see.
+        samples_per_shard: most samples in one shard.
+        jpeg_decoding: of raw JPEGs: ``full``, or ``scaled``: at 1/2, 1/4 or 1/8 of their size where that is no smaller
+            than what is stored, which is faster and less exact (docs/performance.md).
+        jpeg_quality: of the training split; evaluation splits are stored losslessly.
+        max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
+    """
+
+    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    label_space: str | LabelSpaceSettings
+    shorter_side: int = Field(gt=0)
+    train_shorter_side: int | None = Field(default=None, gt=0)
+    crop: int = Field(gt=0)
+    samples_per_shard: int = Field(default=256, gt=0)
+    jpeg_decoding: Literal["full", "scaled"] = "full"
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    max_quarantine_ratio: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space itself."""
+        if isinstance(self.label_space, str):
+            return LABEL_SPACES[self.label_space]
+        return LabelSpace(self.label_space.names, self.label_space.colours)
+
+    def side(self, split: str) -> int:
+        """The shorter side of a split's pictures, in pixels."""
+        return (self.train_shorter_side or self.shorter_side) if split == "train" else self.shorter_side
+
+
+class EvaluationMaskSettings(_Strict):
+    """One fixed set of evaluation masks: one mask a validation picture.
+
+    Attributes:
+        name: how the tables call it.
+        hole: how the masks are drawn (its weight is not used).
+        seed: of the draws.
+    """
+
+    name: str
+    hole: HoleSettings
+    seed: int = 1
+
+
+class MaskSettings(_Strict):
+    """Holes in training (drawn afresh for every sample) and in evaluation (fixed)."""
+
+    training: tuple[HoleSettings, ...] = Field(min_length=1)
+    evaluation: tuple[EvaluationMaskSettings, ...] = Field(min_length=1)
+    ratio_bins: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+
+class EvaluationSettings(_Strict):
+    """How trained models are scored.
+
+    Attributes:
+        split: the split whose pictures are used.
+        batch_size: pictures at a time; no result depends on it.
+        num_figure_pictures: pictures shown in the report's figures.
+        num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
+        upper_bound: score SG-Net and SGE-Net also as guided by the true labels (Fig. 1(e)).
+        floors: methods without learning that go through the same evaluator.
+        inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
+            from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
+            nothing is downloaded.
+        lpips_weights: path of ``alexnet-owt-7be5be79.pth`` (torchvision's AlexNet), for LPIPS; else as above.
+    """
+
+    split: Literal["train", "val"] = "val"
+    batch_size: int = Field(default=8, gt=0)
+    num_figure_pictures: int = Field(default=6, gt=0)
+    num_worst_pictures: int = Field(default=4, ge=0)
+    upper_bound: bool = True
+    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"], ...] = (
+        "mean_colour",
+        "telea",
+    )
+    inception_weights: str = Field(default="none", min_length=1)
+    lpips_weights: str = Field(default="none", min_length=1)
+
+
+class CacheSettings(_Strict):
+    """Where a training node keeps the shards that it fetches from an ``s3://`` storage.
+
+    Attributes:
+        folder: on a local disk of the node, shared by all trainings there; ``~`` is the home folder.
+        gigabytes: of shards at most.
+    """
+
+    folder: str = "~/.cache/sgenet"
+    gigabytes: float = Field(default=100.0, gt=0)
+
+
+class ElasticWorkers(_Strict):
+    """How many workers there may be at a time, as nodes come and go.
+
+    Attributes:
+        min: with fewer, training waits.
+        max: more are not started.
+        look_every: seconds after which a training with fewer looks whether there is room for more. Growing costs
+            a new start of all workers.
+    """
+
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+    look_every: float = Field(default=60.0, gt=0)
+
+
+def _kind_of_workers(given: object) -> str:
+    return "bounds" if isinstance(given, dict | ElasticWorkers) else "number"
+
+
+class RunSettings(_Strict):
+    """How training is launched; none of it changes what is learnt, up to float rounding.
+
+    Attributes:
+        workers: training processes (Ray Train); 0 trains in the calling process. ``{min: …, max: …}``: as many
+            as the cluster has room for and the global batch can be divided among.
+        cpus_per_worker: cores a worker asks for and uses as threads; 0 means all divided evenly.
+        use_gpu: one GPU a worker, NCCL between them; else Gloo on CPUs.
+        max_failures: how many times a lost worker is replaced before the run fails.
+        cache: for shards that lie on S3.
+    """
+
+    workers: Annotated[
+        Annotated[int, Field(ge=0), Tag("number")] | Annotated[ElasticWorkers, Tag("bounds")],
+        Discriminator(_kind_of_workers),
+    ] = 1
+    cpus_per_worker: int = Field(default=0, ge=0)
+    use_gpu: bool = False
+    max_failures: int = Field(default=3, ge=0)
+    cache: CacheSettings = CacheSettings()
+
+    @property
+    def min_workers(self) -> int:
+        """Fewer do not train."""
+        return self.workers.min if isinstance(self.workers, ElasticWorkers) else self.workers
+
+    @property
+    def max_workers(self) -> int:
+        """No more train at a time."""
+        return self.workers.max if isinstance(self.workers, ElasticWorkers) else self.workers
+
+    @property
+    def seconds_before_growing(self) -> float:
+        """So long a training goes on before it takes more workers; for ever where their number is fixed."""
+        return self.workers.look_every if isinstance(self.workers, ElasticWorkers) else math.inf
+
+
+class TransferPair(_Strict):
+    """A dataset that is filled by the models of another one, such as one that nobody labelled (Fig. 10).
+
+    Attributes:
+        dataset: whose pictures are filled; none of ``datasets``, as nothing is trained on it.
+        models_of: what the models were trained on, one of ``datasets``.
+    """
+
+    dataset: str
+    models_of: str
+
+
+class SearchPair(_Strict):
+    """A method on a dataset, to be searched for in ``dvc repro``."""
+
+    dataset: str
+    method: str
+
+
+class SearchSettings(_Strict):
+    """How the weights of the losses and the thresholds τ are searched for.
+
+    Attributes:
+        run: what ``dvc repro`` searches for; nothing by default, as a search takes many trainings.
+        trials: how many are tried; the first one is the recipe as it stands, where its values lie within the bounds.
+        steps: of a trial that is not stopped; schedules of the recipe are stretched over them.
+        report_every: steps between two judgements of a trial, each on the validation pictures.
+        grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
+        reduction_factor: one in so many trials goes on past each rung.
+        metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and
+            adversarial losses cost PSNR.
+        seed: of the search.
+        lambda_p, lambda_alpha, lambda_s: bounds, drawn logarithmically; one that is 0 in the recipe stays 0.
+        tau: bounds of each scale's ratio, for ``sge_net``.
+    """
+
+    run: tuple[SearchPair, ...] = ()
+    trials: int = Field(default=20, gt=0)
+    steps: int = Field(default=2000, gt=0)
+    report_every: int = Field(default=250, gt=0)
+    grace_steps: int = Field(default=500, gt=0)
+    reduction_factor: int = Field(default=3, gt=1)
+    metric: Literal["psnr_hole", "ssim_hole", "l1_hole"] = "psnr_hole"
+    seed: int = 1
+    lambda_p: tuple[float, float] = (0.01, 1.0)
+    lambda_alpha: tuple[float, float] = (0.001, 0.1)
+    lambda_s: tuple[float, float] = (0.01, 1.0)
+    tau: tuple[float, float] = (0.05, 0.95)
+
+
+class RegistrySettings(_Strict):
+    """Which model is registered after evaluation, and as what."""
+
+    method: str = "sge_net"
+    name: str = "sge-net"
+
+
+class ToleranceSettings(_Strict):
+    """By how much the mean of a score may be worse than the champion's, in the score's own unit."""
+
+    psnr: float = Field(default=0.1, ge=0)
+    psnr_hole: float = Field(default=0.1, ge=0)
+    ssim: float = Field(default=0.003, ge=0)
+    ssim_hole: float = Field(default=0.01, ge=0)
+    l1: float = Field(default=0.001, ge=0)
+    l1_hole: float = Field(default=0.003, ge=0)
+    miou: float = Field(default=0.01, ge=0)
+    miou_hole: float = Field(default=0.02, ge=0)
+
+
+class PromotionSettings(_Strict):
+    """What a challenger must show before it becomes ``champion``; see ``docs/registry.md``.
+
+    Attributes:
+        primary: the score that must be better, its paired bootstrap interval above zero.
+        tolerances: how much worse any score may be, over all pictures and in every stratum.
+        min_pictures: strata with fewer pictures are shown and not judged; the whole needs as many.
+        floor: method without learning that a first champion must beat.
+        latency_factor, latency_slack: a fill may take this many times the champion's time, plus these seconds.
+    """
+
+    primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
+    tolerances: ToleranceSettings = ToleranceSettings()
+    min_pictures: int = Field(default=8, ge=2)
+    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"] = "mean_colour"
+    latency_factor: float = Field(default=1.5, gt=0)
+    latency_slack: float = Field(default=0.05, ge=0)
+
+
+class Settings(_Strict):
+    """The whole of ``params.yaml``."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net"], ...] = Field(
+        min_length=1
+    )
+    storage: str = "storage"
+    data: dict[str, DataSettings]
+    masks: dict[str, MaskSettings]
+    recipes: dict[str, Recipe]
+    labels: dict[str, LabelSettings] = {}
+    transfer: tuple[TransferPair, ...] = ()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    run: RunSettings = RunSettings()
+    registry: RegistrySettings = RegistrySettings()
+    search: SearchSettings = SearchSettings()
+    promotion: PromotionSettings = PromotionSettings()
+
+    def labels_of(self, dataset: str) -> LabelSettings:
+        """Where a dataset's labels come from; from people, unless the settings say otherwise."""
+        return self.labels.get(dataset, LabelSettings())
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """Every dataset that methods are evaluated on: those they are trained on, then the others."""
+        return (*self.datasets, *(pair.dataset for pair in self.transfer))
+
+    def models_of(self, dataset: str) -> str:
+        """The dataset whose models fill another one: itself, unless ``transfer`` says otherwise."""
+        return next((pair.models_of for pair in self.transfer if pair.dataset == dataset), dataset)

@@ -1,0 +1,1 @@
+"""Local folders and ``s3://`` behind one interface; atomic files."""

@@ -1,0 +1,327 @@
+"""Which model to use: the champion, a version of the registry, a run's, a folder's, or the one shipped with the code.
+
+What comes from elsewhere is copied once into a cache of this user (``$XDG_CACHE_HOME/sgenet/models``, by
+default ``~/.cache/sgenet/models``), which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.storage.files import sha256_of_file, writing
+from sgenet.errors import CheckpointError, UserError
+
+if TYPE_CHECKING:
+    from pipelines.tracking.released import ReleasedModels, StoredVersion
+
+# MLflow and boto3 take seconds to import: they are loaded for the models that need them.
+
+CHAMPION, CANDIDATE, SHIPPED = "champion", "candidate", "shipped"
+SPECS = "champion, candidate, NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, s3://…, or shipped"
+"""What :func:`find_model` takes, for help texts."""
+
+_DESCRIPTION, _WEIGHTS = "model.json", "model.safetensors"
+SHIPPED_FOLDER = "registry/shipped"
+"""Where the shipped model lies, below the package."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A released model on this machine, and where it came from.
+
+    Attributes:
+        name: what a person would call it: ``NAME@alias``, ``models:/NAME/3``, ``runs:/ID``, a folder, ``shipped``.
+        folder: holds ``model.json`` and ``model.safetensors``; only read it.
+        origin: what kind of place it came from.
+        version: of a registered model.
+    """
+
+    name: str
+    folder: Path
+    origin: Literal["shipped", "folder", "registry", "run"]
+    version: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The name of its method.
+
+        Raises:
+            CheckpointError: the folder does not hold a released model.
+        """
+        path = self.folder / _DESCRIPTION
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
+        except FileNotFoundError:
+            raise _no_model(self.folder) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); copy the model anew") from error
+
+
+def find_model(spec: str | None = None, method: str | None = None) -> ModelSource:
+    """The model that a person means.
+
+    Args:
+        spec: ``champion`` or ``candidate`` (the one version with this alias), ``NAME@ALIAS``, ``models:/NAME@ALIAS``,
+            ``models:/NAME/VERSION``, ``runs:/ID`` (or ``runs:/ID/PATH`` where its artifacts lie elsewhere than in
+            ``model``), a folder, ``s3://bucket/folder``, or ``shipped``. None is the champion where there is one
+            and the shipped model otherwise.
+        method: only models of this method. Without ``spec``, registered ones in this order: a champion, a
+            candidate, the newest version; then the shipped one.
+
+    Raises:
+        TrackingError: the registry cannot be used, or does not hold what is asked for.
+        CheckpointError: a folder does not hold a released model, a copy is damaged, or the method is another.
+        UserError: several models fit; the message names them.
+    """
+    if spec is None:
+        return _preferred_model(method)
+    if spec in (CHAMPION, CANDIDATE):
+        return _fetched(*_only_one(_with_alias(spec, method), spec, method))
+    source = _named_model(spec)
+    if method is not None and source.method != method:
+        raise CheckpointError(f"the model {source.name} is a {source.method}, not a {method}; leave out one of the two")
+    return source
+
+
+def shipped_model() -> ModelSource:
+    """The small model that comes with the code.
+
+    Raises:
+        CheckpointError: this copy of the code comes without.
+    """
+    folder = Path(__file__).parents[1] / SHIPPED_FOLDER
+    if not _is_model(folder):
+        raise CheckpointError(
+            f"no model is shipped with this copy of the code ({folder} holds none); name one with --model ({SPECS})"
+        )
+    return ModelSource(SHIPPED, folder, "shipped")
+
+
+def list_models() -> list[ModelSource]:
+    """The models there are to choose from: every version with an alias, then the shipped one.
+
+    Raises:
+        UserError: as :func:`find_model`.
+    """
+    from pipelines.tracking.address import store_exists
+
+    sources = []
+    if store_exists():
+        registry = _registry()
+        sources = [_fetched(registry, version) for version in registry.versions_with_alias()]
+    return [*sources, *_shipped_if_any()]
+
+
+def _preferred_model(method: str | None) -> ModelSource:
+    """A champion, else (for a method) what comes closest, else the shipped model."""
+    from pipelines.tracking.address import may_hold_alias, store_exists
+
+    if method is None:
+        champions = _with_alias(CHAMPION) if may_hold_alias(CHAMPION) else None
+        if champions is None or not champions[1]:
+            return shipped_model()
+        return _fetched(*_only_one(champions, CHAMPION))
+    if store_exists():
+        registry = _registry()
+        for versions in _best_first(registry, method):
+            if versions:
+                return _fetched(*_only_one((registry, versions), "model", method))
+    for shipped in _shipped_if_any():
+        if shipped.method == method:
+            return shipped
+    raise CheckpointError(
+        f"there is no model of the method {method}, neither registered nor shipped; train and register one, or name "
+        f"one with --model ({SPECS})"
+    )
+
+
+def _best_first(registry: ReleasedModels, method: str) -> Iterator[list[StoredVersion]]:
+    for alias in (CHAMPION, CANDIDATE):
+        yield [version for version in registry.versions_with_alias(alias) if version.method == method]
+    yield registry.versions_of_method(method)
+
+
+def _with_alias(alias: str, method: str | None = None) -> tuple[ReleasedModels, list[StoredVersion]]:
+    registry = _registry()
+    versions = registry.versions_with_alias(alias)
+    return registry, [version for version in versions if method in (None, version.method)]
+
+
+def _only_one(
+    found: tuple[ReleasedModels, list[StoredVersion]], what: str, method: str | None = None
+) -> tuple[ReleasedModels, StoredVersion]:
+    registry, versions = found
+    of_method = f" of the method {method}" if method else ""
+    if not versions:
+        raise UserError(
+            f"no registered model has a {what}{of_method} yet; "
+            "register one with `python -m pipelines register`, or name a model with --model"
+        )
+    if len(versions) > 1:
+        names = ", ".join(_address(version) for version in versions)
+        raise UserError(f"there are several models that are a {what}{of_method}; name one with --model: {names}")
+    return registry, versions[0]
+
+
+def _named_model(spec: str) -> ModelSource:
+    if spec == SHIPPED:
+        return shipped_model()
+    if spec.startswith("models:/"):
+        return _registered_model(spec.removeprefix("models:/").strip("/"), spec)
+    if spec.startswith("runs:/"):
+        return _run_model(spec)
+    if "://" in spec:
+        return _stored_model(spec)
+    if Path(spec).exists():
+        return _folder_model(Path(spec))
+    if "@" in spec:
+        return _registered_model(spec, spec)
+    raise CheckpointError(f"there is no model '{spec}': no folder of that name; give {SPECS}")
+
+
+def _folder_model(folder: Path) -> ModelSource:
+    if not _is_model(folder):
+        raise _no_model(folder)
+    return ModelSource(str(folder), folder, "folder")
+
+
+def _registered_model(address: str, spec: str) -> ModelSource:
+    name, at, alias = address.rpartition("@")
+    if not at:
+        name, _, version = address.rpartition("/")
+        if not name or not version.isdigit():
+            raise UserError(f"{spec} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS")
+        registry = _registry()
+        return _fetched(registry, registry.version(name, version))
+    registry = _registry()
+    return _fetched(registry, registry.version_of_alias(name, alias), alias)
+
+
+def _run_model(spec: str) -> ModelSource:
+    run_id, _, path = spec.removeprefix("runs:/").strip("/").partition("/")
+    if not run_id:
+        raise UserError(f"{spec} names no run; write runs:/ID")
+    registry = _registry()
+    folder = _cached_copy(f"run-{run_id[:8]}", lambda work: registry.copy_run(run_id, path or None, work))
+    return ModelSource(spec.rstrip("/"), folder, "run")
+
+
+def _stored_model(address: str) -> ModelSource:
+    from pipelines.storage.store import open_storage
+
+    storage = open_storage(address)
+
+    def download(work: Path) -> Path:
+        for name in (_WEIGHTS, _DESCRIPTION):
+            storage.download(name, work / "model" / name)
+        return work / "model"
+
+    return ModelSource(address, _cached_copy("stored", download), "folder")
+
+
+def _fetched(registry: ReleasedModels, version: StoredVersion, alias: str | None = None) -> ModelSource:
+    """The cached copy of a version, made where it is missing or spoilt."""
+    shown = f"{version.name}@{alias}" if alias else _address(version)
+    cached = _cache() / f"{_safe(version.name)}-v{version.version}-{version.weights_sha256[:16]}"
+    if not _holds(cached, version.weights_sha256):
+        with _workspace() as work:
+            copied = registry.copy_version(version, work)
+            if not _holds(copied, version.weights_sha256):
+                raise CheckpointError(
+                    f"the weights of {shown} (version {version.version}) are damaged: their SHA-256 is not the "
+                    f"{version.weights_sha256[:16]}… they were registered with; register the model again"
+                )
+            _publish(copied, cached, version.weights_sha256)
+    return ModelSource(shown, cached, "registry", version.version)
+
+
+def _address(version: StoredVersion) -> str:
+    """``NAME@alias`` for a version with an alias, the champion's first; ``models:/NAME/3`` otherwise."""
+    if not version.aliases:
+        return f"models:/{version.name}/{version.version}"
+    return f"{version.name}@{CHAMPION if CHAMPION in version.aliases else version.aliases[0]}"
+
+
+def _cached_copy(label: str, copy: Callable[[Path], Path]) -> Path:
+    """A copy of a model whose hash is not known beforehand, under the hash that it turns out to have."""
+    with _workspace() as work:
+        copied = copy(work)
+        weights = sha256_of_file(copied / _WEIGHTS)
+        cached = _cache() / f"{label}-{weights[:16]}-{sha256_of_file(copied / _DESCRIPTION)[:8]}"
+        _publish(copied, cached, weights)
+    return cached
+
+
+def _publish(copied: Path, cached: Path, weights_sha256: str) -> None:
+    """Give a finished copy its name, unless another process did so first."""
+    with writing(cached):
+        if cached.exists() and not _holds(cached, weights_sha256):
+            cached.replace(copied.with_name(f"{copied.name}.spoilt"))
+        try:
+            copied.replace(cached)
+        except OSError:
+            if not _holds(cached, weights_sha256):
+                raise
+
+
+def _holds(folder: Path, weights_sha256: str) -> bool:
+    return _is_model(folder) and sha256_of_file(folder / _WEIGHTS) == weights_sha256
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """An empty folder in the cache, removed afterwards."""
+    cache = _cache()
+    with writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".copying-", dir=cache))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return (Path(home) if home else Path.home() / ".cache") / "sgenet" / "models"
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / _DESCRIPTION).is_file() and (folder / _WEIGHTS).is_file()
+
+
+def _no_model(folder: Path) -> CheckpointError:
+    missing = _WEIGHTS if (folder / _DESCRIPTION).is_file() else _DESCRIPTION
+    return CheckpointError(f"{folder / missing} does not exist; a model is a folder with {_DESCRIPTION} and {_WEIGHTS}")
+
+
+def _shipped_if_any() -> list[ModelSource]:
+    try:
+        return [shipped_model()]
+    except CheckpointError:
+        return []
+
+
+def _registry() -> ReleasedModels:
+    from pipelines.tracking.address import TrackingError, store_exists
+
+    if not store_exists():
+        raise TrackingError(
+            "there is no model registry here: no mlflow/mlflow.db below this folder, and MLFLOW_TRACKING_URI is not "
+            "set; run this from the repository's root, or name a model's folder"
+        )
+    from pipelines.tracking.released import ReleasedModels
+
+    return ReleasedModels()
