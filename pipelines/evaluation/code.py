@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-import pipelines
-import sgenet
-from pipelines.storage.files import digest_files
+from pipelines.storage.code import CARRIERS, digest_code
 
-# What lies between a stored picture and its scores, below the folders of the two packages.
-_LIBRARY = ("evaluation", "batch.py", "checks.py", "label_space.py", "transforms.py")
-_PLATFORM = (
-    "evaluation",
-    "data/evaluation_masks.py",
-    "data/shards/loader.py",
-    "data/shards/reader.py",
-    "data/shards/sampler.py",
-    "data/shards/schema.py",
-)
+SCORED_BY = ("pipelines.evaluation.walk", "pipelines.data.evaluation_masks", "pipelines.data.shards.loader")
+"""What lies between a stored image and its scores."""
+
+# What fills the holes is what is scored, not what scores.
+_SCORED = ("sgenet.methods", "sgenet.segmenters")
 
 # PSNR, confusion matrices and the arithmetic below them.
 _DEPENDENCIES = ("torch", "torchmetrics")
@@ -31,15 +22,6 @@ def digest_metric_code() -> str:
 
     A build's local suffix (``+cpu``, ``+cu130``) does not count.
     """
-    parts = [_digest(sgenet.__path__[0], _LIBRARY), _digest(pipelines.__path__[0], _PLATFORM)]
+    parts = [digest_code(*SCORED_BY, without=(*CARRIERS, *_SCORED))]
     parts += [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in _DEPENDENCIES]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _digest(package: str, sources: Iterable[str]) -> str:
-    folder = Path(package).resolve()
-    return digest_files((file for source in sources for file in _python_files(folder / source)), folder)
-
-
-def _python_files(source: Path) -> Iterator[Path]:
-    return source.rglob("*.py") if source.is_dir() else iter([source])

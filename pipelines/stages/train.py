@@ -18,6 +18,7 @@ from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.labels import read_label_manifest
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import RunSettings, Settings
+from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder
 from pipelines.storage.store import join
 from pipelines.tracking.commit import current_commit
@@ -29,7 +30,7 @@ from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
-from pipelines.training.run_key import digest_code, run_key
+from pipelines.training.run_key import TRAINED_BY, run_key
 from sgenet.errors import DataError
 from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
 from sgenet.methods.release import save_released
@@ -104,7 +105,9 @@ def read_digests(shards: Path, masks: Path, labels: Path | None = None) -> Diges
         DataError: one of the folders is unfinished.
     """
     labelled = None if labels is None else read_label_manifest(labels).digest
-    return Digests(read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code(), labelled)
+    return Digests(
+        read_manifest(shards).digest, load_evaluation_masks(masks).digest, digest_code(*TRAINED_BY), labelled
+    )
 
 
 def plan(

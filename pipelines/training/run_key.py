@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pipelines
-import sgenet
 from pipelines.storage.files import digest_files, sha256_of_file
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
@@ -25,15 +23,18 @@ _WITH_VGG = ("losses", "edge_connect", "spg_net")
 # Change neither the weights nor the recorded history, so a run continues when they are edited.
 _OPERATIONAL = ("loader_processes", "checkpoint_every", "keep_checkpoints")
 
-# Parts of sgenet that training an inpainting method never imports.
-_SEGMENTERS = "segmenters"
-_NOT_TRAINED_WITH = ("figures.py", "inpainter", _SEGMENTERS)
-
-# Parts of pipelines that decide which pixels a step sees, and in what order.
-_DATA_PATH = tuple(
-    f"data/shards/{name}.py"
-    for name in ("decode", "fast_zlib", "kept_memory", "label_png", "loader", "reader", "sampler")
+TRAINED_BY = (
+    "sgenet.training.loop",
+    "sgenet.methods.build",
+    "sgenet.masks",
+    "sgenet.transforms",
+    "pipelines.data.shards.decode",
+    "pipelines.data.shards.loader",
 )
+"""What decides the result of a training: the loop, the methods, and which pixels a step sees, in what order."""
+
+FITTED_BY = (*TRAINED_BY, "sgenet.segmenters.build", "sgenet.segmenters.method")
+"""The same for the fitting of a segmenter."""
 
 
 def run_key(
@@ -53,7 +54,7 @@ def run_key(
     Args:
         data_digest: of the shards' index, which holds the hash of every sample.
         masks_digest: of the evaluation masks, which the recorded validation scores depend on.
-        code_digest: see :func:`digest_code`.
+        code_digest: of :data:`TRAINED_BY`; see :func:`pipelines.storage.code.digest_code`.
         labels_digest: of automatic labels; None where labels are those of the data.
 
     Returns:
@@ -110,22 +111,6 @@ def segmenter_key(
     return _hashed(identity)
 
 
-def digest_code(*, segmenters: bool = False) -> str:
-    """Hash the sources that training runs: the method's package and the data path.
-
-    Args:
-        segmenters: of the fitting of one.
-    """
-    library, platform = _package_folder(sgenet.__file__), _package_folder(pipelines.__file__)
-    trained_with = [
-        path
-        for path in library.rglob("*.py")
-        if (part := path.relative_to(library).parts[0]) not in _NOT_TRAINED_WITH or (segmenters and part == _SEGMENTERS)
-    ]
-    data_path = [path for name in _DATA_PATH if (path := platform / name).exists()]
-    return digest_files([*trained_with, *data_path], library.parent)
-
-
 def _describe_hole(hole: HoleSettings) -> dict[str, object]:
     described: dict[str, object] = asdict(hole)
     if hole.path is not None:
@@ -163,8 +148,3 @@ def _without_operation(recipe: Recipe | SegmenterRecipe) -> dict[str, Any]:
 def _hashed(identity: Mapping[str, object]) -> str:
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
-
-
-def _package_folder(init: str | None) -> Path:
-    assert init is not None, "both packages have an __init__.py"
-    return Path(init).resolve().parent

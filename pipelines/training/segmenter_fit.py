@@ -16,6 +16,7 @@ from pipelines.data.shards.index import class_pixels, open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.labels import training_recipe
 from pipelines.settings.params import Settings
+from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder
 from pipelines.storage.store import join
 from pipelines.tracking.address import TrackingError
@@ -27,7 +28,7 @@ from pipelines.training.hooks import track_history
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import SegmenterFit, TrainingJob
 from pipelines.training.launch import launch
-from pipelines.training.run_key import digest_code, segmenter_key
+from pipelines.training.run_key import FITTED_BY, segmenter_key
 from pipelines.training.worker import TRAINING_SPLIT
 from sgenet.methods.release import DESCRIPTION, WEIGHTS
 from sgenet.segmenters.method import SegmentingGenerator, class_weights
@@ -106,7 +107,7 @@ def plan_fit(settings: Settings, dataset: str, shards: Path) -> TrainingJob:
         crop=data.crop,
         validation_split=settings.evaluation.split,
         data_digest=table.digest,
-        code_digest=digest_code(segmenters=True),
+        code_digest=digest_code(*FITTED_BY),
     )
     checkpoints = join(settings.storage, "checkpoints", key)
     return TrainingJob(

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import pipelines
-import sgenet
 from pipelines.parallel.parallel import parallel_map, workers_for
-from pipelines.storage.files import digest_files, publish_folder
+from pipelines.storage.code import digest_code
+from pipelines.storage.files import publish_folder
 from pipelines.settings.params import Settings
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.data.labels.pictures import whole_pictures
@@ -37,9 +36,6 @@ from sgenet.segmenters.segmenter import Labelled, label_pixels
 
 _KEY_LENGTH = 16
 
-# What decides the labels' bytes, beside the weights, the pictures and the settings.
-_LIBRARY_CODE = ("segmenters",)
-_PLATFORM_CODE = ("data/labels/labelling.py", "data/labels/opened.py", "data/labels/pictures.py", "data/shards/tar.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,15 +232,9 @@ def _key(place: SegmenterPlace, shards_digest: str) -> str:
         "classes": place.label_space.names,
         "device": place.device,
         "shards": shards_digest,
-        "code": _digest_code(),
+        "code": digest_code(__name__),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
 
 
 _LABELLED_BY = ("segmenter", "class_map", "threshold", "window", "overlap", "batch_size", "precision")
-
-
-def _digest_code() -> str:
-    library, platform = Path(sgenet.__file__ or "").parent, Path(pipelines.__file__ or "").parent
-    files = [path for name in _LIBRARY_CODE for path in (library / name).rglob("*.py")]
-    return digest_files([*files, *(platform / name for name in _PLATFORM_CODE)], library.parent)

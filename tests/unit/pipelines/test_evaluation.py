@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import pickle
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import sgenet
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation import code
 from pipelines.evaluation.baselines import mean_colour
 from pipelines.evaluation.blocks import joined, load_model_fill
 from pipelines.evaluation.files import EvaluationSummary, write_scores
@@ -45,6 +42,7 @@ from sgenet.methods.release import Released
 from sgenet.settings import Recipe
 
 SIZE, COUNT, WORST = 32, 7, 2
+
 EDGES = (0.01, 0.1, 0.2, 0.3)
 KEYS = tuple(f"picture-{number}" for number in range(COUNT))
 DATA = DataSettings(
@@ -319,21 +317,6 @@ def test_a_wrong_weights_file_is_refused_before_any_picture_is_scored(tmp_path: 
     with pytest.raises(CheckpointError, match=r"evaluation\.lpips_weights: .* cannot be read"):
         weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
     assert weight_files(EvaluationSettings()) == WeightFiles(None, None)
-
-
-def test_the_digest_of_the_metric_code_sees_a_changed_line_and_a_changed_library(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    digest = code.digest_metric_code()
-    assert code.digest_metric_code() == digest
-    shutil.copytree(sgenet.__path__[0], tmp_path / "sgenet", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(sgenet, "__path__", [str(tmp_path / "sgenet")])
-    assert code.digest_metric_code() == digest
-    with (tmp_path / "sgenet" / "evaluation" / "metrics.py").open("a") as file:
-        file.write("# edited\n")
-    edited = code.digest_metric_code()
-    monkeypatch.setattr(code.importlib.metadata, "version", lambda name: "0.0")
-    assert len({digest, edited, code.digest_metric_code()}) == 3
 
 
 def test_a_mean_lies_in_its_interval(written: Path) -> None:

@@ -16,11 +16,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
+from pipelines.registry import register as registry
 from pipelines.registry.pyfunc import example_input, read_row
 from pipelines.settings import load as params
 from pipelines.stages import register
 from pipelines.storage.files import sha256_of_file
-from pipelines.tracking import registry
 from pipelines.tracking.address import TrackingError
 from pipelines.tracking.runs import close_run, open_run
 from sgenet.errors import CheckpointError

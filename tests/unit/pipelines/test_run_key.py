@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.training.run_key import digest_code, run_key
+from pipelines.storage.code import digest_code, modules_run_by
+from pipelines.training.run_key import FITTED_BY, TRAINED_BY, run_key
 from sgenet.errors import DataError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES
 from sgenet.settings import HoleSettings, LossSettings, Recipe, TrainingSettings
@@ -89,23 +90,17 @@ def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
         run_key(**{**IDENTITY, "holes": (hole,)})
 
 
-def test_code_digest_is_the_same_every_time() -> None:
-    assert digest_code() == digest_code()
-
-
-def test_all_that_reads_samples_for_a_training_is_in_the_code_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[Path] = []
-    monkeypatch.setattr("pipelines.training.run_key.digest_files", lambda paths, root: hashed.extend(paths) or "digest")
-    digest_code()
-    code = "import sys, pipelines.data.shards.loader, pipelines.data.shards.decode; print(*sys.modules)"
-    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    readers = {name.rpartition(".")[2] for name in loaded if name.startswith("pipelines.data.shards.")}
-    # What the schema describes is in the data's own digest.
-    assert readers - {path.stem for path in hashed if path.parent.name == "shards"} == {"schema"}
+def test_all_that_a_worker_computes_with_is_in_the_code_digest() -> None:
+    """What a worker imports and the digest leaves out records, carries and judges; it trains nothing."""
+    judged = ("pipelines.training", "pipelines.data", "sgenet.evaluation", "sgenet.figures", "sgenet.training")
+    beside = set(modules_run_by("pipelines.training.worker")) - set(modules_run_by(*FITTED_BY))
+    assert [name for name in beside if not name.startswith(judged)] == []
+    readers = {"decode", "kept_memory", "label_png", "loader", "reader", "sampler"}
+    assert {f"pipelines.data.shards.{name}" for name in readers} <= set(modules_run_by(*TRAINED_BY))
 
 
 def test_segmenters_count_where_one_is_fitted_alone() -> None:
-    assert digest_code(segmenters=True) != digest_code()
+    assert digest_code(*FITTED_BY) != digest_code(*TRAINED_BY) == digest_code(*TRAINED_BY)
 
 
 def test_automatic_labels_are_another_training_and_peoples_are_as_ever() -> None:

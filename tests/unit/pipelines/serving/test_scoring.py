@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.refusal import Refusal
-from pipelines.tracking import scoring
+from pipelines.registry import scoring
 
 SERVER, DECORATOR = "mlflow.pyfunc.scoring_server", "_async_catch_mlflow_exception"
 
