@@ -33,8 +33,10 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@echo
 	@echo "Report:            $(abspath report/index.html)"
 	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
-	@echo "Make it champion:  python -m pipelines promote (after: source .venv/bin/activate)"
-	@echo "Fill a hole:       python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png"
+	@$(BIN)/python -m pipelines example > /dev/null
+	@echo "Make it champion:  $(BIN)/python -m pipelines promote"
+	@echo "Fill a hole:       $(BIN)/python -m pipelines inpaint example/photo.png --hole example/hole.png -o example/filled.png"
+	@echo "What was decided:  $(BIN)/python -m pipelines history"
 	@echo "Or on a web page:  make app"
 	@echo "Compare the runs:  make ui"
 
@@ -72,4 +74,4 @@ shipped-model: install  ## train the model that ships with the package (half an 
 	done
 
 clean:           ## remove everything the pipeline made (not .venv)
-	rm -rf data runs search report storage mlflow dvc.lock .dvc/cache .dvc/tmp
+	rm -rf data runs search report storage mlflow example dvc.lock .dvc/cache .dvc/tmp

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pipelines.commands import (
     app,
     check,
+    example,
     export,
     history,
     inpaint,
@@ -149,6 +150,7 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
 
 TOOLS: dict[str, Command] = {
     "check": check,
+    "example": example,
     "inpaint": inpaint,
     "app": app,
     "serve": serve,

@@ -17,11 +17,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipelines.registry.journal import Journal
-from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, tracking_uri, without_secrets
+from pipelines.tracking.address import (
+    TrackingError,
+    check_reachable,
+    one_at_a_time,
+    open_client,
+    tracking_uri,
+    without_secrets,
+)
 
 CHAMPION = "champion"
 
@@ -117,7 +123,7 @@ class Champions:
         self.name = name
         self.address = address or tracking_uri()
         check_reachable(self.address)
-        self._client = MlflowClient(self.address, self.address)
+        self._client = open_client(self.address)
         self._journal = Journal(self._client, name)
 
     def look(self) -> State:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
+from pipelines.tracking.address import TrackingError, open_client, tracking_uri, without_secrets
 from pipelines.tracking.released import StoredVersion
 
 _PREFIX = "sgenet.gate."
@@ -53,7 +52,7 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
             "`python -m pipelines register`"
         )
     folder = f"promotion/{version.name}-v{version.version}/{identity}"
-    client = MlflowClient(tracking_uri())
+    client = open_client()
     try:
         for name, text in files.items():
             client.log_text(version.run_id, text, f"{folder}/{name}")
@@ -68,7 +67,7 @@ def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
     Raises:
         TrackingError: the store cannot be used.
     """
-    client = MlflowClient(tracking_uri(), tracking_uri())
+    client = open_client()
     try:
         for key, value in vars(decision).items():
             client.set_model_version_tag(version.name, version.version, _PREFIX + key, value[:_LONGEST])

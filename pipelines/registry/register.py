@@ -24,7 +24,7 @@ from mlflow.models import Model
 from pipelines.inference.server.answers import answer
 from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from pipelines.storage.files import digest_files, sha256_of_file
-from pipelines.tracking.address import TrackingError, tracking_uri, without_secrets
+from pipelines.tracking.address import TrackingError, open_client, tracking_uri, without_secrets
 from pipelines.tracking.released import WEIGHTS_TAG
 from sgenet.inpainter import Inpainter
 
@@ -102,10 +102,10 @@ def register(
     described = {**tags, METRICS_TAG: json.dumps(dict(metrics), sort_keys=True), WEIGHTS_TAG: weights}
     if evaluation is not None:
         described[EVIDENCE_TAG] = digest_evidence(evaluation)
-    # Logging a model is the one thing MLflow only does through its global store.
-    mlflow.set_tracking_uri(address)
-    client = MlflowClient(address)
+    client = open_client(address)
     try:
+        # The model belongs, with its files, to the experiment of its run; MLflow takes one from the process alone.
+        mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
         with _artifacts(released, evaluation) as artifacts:
             version = _new_version(artifacts, name, run_id, described, step, side)
         _verify_picture(f"models:/{name}/{version}", released, side)

@@ -15,8 +15,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sgenet.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _FOLDER = "mlflow"
 _FILE = "mlflow.db"
@@ -39,6 +43,24 @@ def tracking_uri() -> str:
     folder = Path(_FOLDER).resolve()
     folder.mkdir(exist_ok=True)
     return f"sqlite:///{folder / _FILE}"
+
+
+def open_client(address: str | None = None) -> MlflowClient:
+    """The client of a tracking store, which from now on is the store of all of MLflow in this process.
+
+    Every use of MLflow begins here: what loads, downloads or logs models by ``models:/`` and ``runs:/`` addresses
+    asks the store of the process, whatever address it is given.
+
+    Args:
+        address: of the store; by default what :func:`tracking_uri` says.
+    """
+    # MLflow takes seconds to import.
+    import mlflow
+
+    address = address or tracking_uri()
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    return mlflow.MlflowClient(address, address)
 
 
 def store_exists() -> bool:

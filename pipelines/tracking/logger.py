@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mlflow import MlflowClient
 
-from pipelines.tracking.address import tracking_uri, without_secrets
+from pipelines.tracking.address import open_client, tracking_uri, without_secrets
 from pipelines.tracking.delivery import Delivery, now
 from pipelines.tracking.driver import this_driver
 from pipelines.tracking.patience import PATIENCE_SECONDS
@@ -150,7 +149,7 @@ class RunLogger:
             if self._spool is None or self._delivery is None:
                 older = list(left_behind(self.address, self.run_id))
                 self._spool = new_spool(self.address, self.run_id)
-                self._delivery = Delivery(MlflowClient(self.address), self.run_id, [*older, self._spool])
+                self._delivery = Delivery(open_client(self.address), self.run_id, [*older, self._spool])
                 # Where close was forgotten, the process still gives what it logged a moment.
                 atexit.register(self.close, 5.0)
             return self._spool, self._delivery

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow.artifacts
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import TrackingError, check_reachable, tracking_uri, without_secrets
+from pipelines.tracking.address import TrackingError, check_reachable, open_client, tracking_uri, without_secrets
 
 WEIGHTS_TAG = "sgenet.weights_sha256"
 METHOD_TAG = "sgenet.method"
@@ -57,7 +56,7 @@ class ReleasedModels:
     def __init__(self, address: str | None = None) -> None:
         self.address = address or tracking_uri()
         check_reachable(self.address)
-        self._client = MlflowClient(self.address, self.address)
+        self._client = open_client(self.address)
 
     def versions_with_alias(self, alias: str | None = None) -> list[StoredVersion]:
         """Every version of this project that an alias points at, or one certain alias; sorted by name and version."""
@@ -150,9 +149,7 @@ class ReleasedModels:
 
     def _copy(self, what: str, uri: str, folder: Path) -> Path:
         try:
-            mlflow.artifacts.download_artifacts(
-                uri, dst_path=str(folder), tracking_uri=self.address, registry_uri=self.address
-            )
+            mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
         # Every kind of artifact store has errors of its own.
         except Exception as error:
             raise TrackingError(

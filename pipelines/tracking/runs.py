@@ -24,6 +24,7 @@ from pipelines.tracking.address import (
     artifact_root,
     check_reachable,
     one_at_a_time,
+    open_client,
     tracking_uri,
     without_secrets,
 )
@@ -108,7 +109,7 @@ def logical_run(
     logger = RunLogger(run_id)
     status: Status = "FAILED"
     try:
-        with _sigterm_as_exit(), signs_of_life(MlflowClient(logger.address), run_id), system_metrics(logger):
+        with _sigterm_as_exit(), signs_of_life(open_client(logger.address), run_id), system_metrics(logger):
             yield logger
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
@@ -145,7 +146,7 @@ def open_run(
     try:
         _look_after(address)
         run_id = patiently(address, lambda: _opened(address, experiment, run_key, name))
-        patiently(address, lambda: _describe(MlflowClient(address), run_id, params, all_tags, inputs))
+        patiently(address, lambda: _describe(open_client(address), run_id, params, all_tags, inputs))
     except MlflowException as error:
         raise TrackingError(_unusable(address, error)) from error
     return run_id
@@ -153,7 +154,7 @@ def open_run(
 
 def _opened(address: str, experiment: str, run_key: str, name: str) -> str:
     with one_at_a_time(address):
-        client = MlflowClient(address)
+        client = open_client(address)
         experiment_id = _experiment_id(client, experiment, address)
         run = _find_run(client, experiment_id, run_key)
         if run is None:
@@ -200,7 +201,7 @@ def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
     Returns:
         The id of a run that exists.
     """
-    client = MlflowClient(tracking_uri())
+    client = open_client()
     try:
         return str(client.get_run(run_id).info.run_id)
     except MlflowException as error:
@@ -214,7 +215,7 @@ def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
 def close_run(run_id: str, status: Status) -> None:
     """Set the run's status and end time; the same run can be opened again later."""
     address = tracking_uri()
-    patiently(address, lambda: MlflowClient(address).set_terminated(run_id, status))
+    patiently(address, lambda: open_client(address).set_terminated(run_id, status))
 
 
 def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:

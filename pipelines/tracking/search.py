@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipelines.tracking.address import tracking_uri
+from pipelines.tracking.address import open_client
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import Scalar, Status, open_run
 
@@ -46,7 +45,7 @@ def open_trial(
 
 def trial_runs(parent_run_id: str) -> dict[str, Run]:
     """The child runs of a search by their trial's id."""
-    client = MlflowClient(tracking_uri())
+    client = open_client()
     experiment = client.get_run(parent_run_id).info.experiment_id
     token: str | None = None
     found: dict[str, Run] = {}
@@ -64,7 +63,7 @@ def close_trials(parent_run_id: str, results: Mapping[str, TrialResult], metric:
     A run whose trial the search does not know is removed: the search was killed after the trial had begun and
     before it was written down, and tried again under another id.
     """
-    client = MlflowClient(tracking_uri())
+    client = open_client()
     for trial_id, run in trial_runs(parent_run_id).items():
         result = results.get(trial_id)
         if result is None:
@@ -78,7 +77,7 @@ def close_trials(parent_run_id: str, results: Mapping[str, TrialResult], metric:
 
 def interrupt_trials(parent_run_id: str) -> None:
     """Close the child runs of trials that an interrupted search leaves in the middle; they are opened again with it."""
-    client = MlflowClient(tracking_uri())
+    client = open_client()
     for run in trial_runs(parent_run_id).values():
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")

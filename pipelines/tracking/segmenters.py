@@ -5,7 +5,14 @@ from __future__ import annotations
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, tracking_uri, without_secrets
+from pipelines.tracking.address import (
+    TrackingError,
+    check_reachable,
+    one_at_a_time,
+    open_client,
+    tracking_uri,
+    without_secrets,
+)
 from pipelines.tracking.released import SEGMENTER_TAG, WEIGHTS_TAG
 
 
@@ -28,7 +35,7 @@ def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weight
     address = tracking_uri()
     try:
         check_reachable(address)
-        client = MlflowClient(address, address)
+        client = open_client(address)
         with one_at_a_time(address):
             _make_model(client, name)
             found = client.search_model_versions(f"name = '{name}'")

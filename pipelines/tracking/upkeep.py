@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow import MlflowClient
-
+from pipelines.tracking.address import open_client
 from pipelines.tracking.delivery import Delivery
 from pipelines.tracking.driver import close_abandoned_runs
 from pipelines.tracking.spool import left_behind, runs_left_behind
@@ -17,7 +16,7 @@ def look_after(address: str) -> None:
     Args:
         address: of a store that can be reached.
     """
-    client = MlflowClient(address)
+    client = open_client(address)
     for run_id in runs_left_behind(address):
         spools = list(left_behind(address, run_id))
         if spools:

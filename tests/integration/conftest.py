@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from project import Project, make_project
 from tiny import make_dataset
 
 
@@ -33,3 +34,9 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
     make_dataset(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A folder as the demo leaves it: settings, data, and two versions of a model in the embedded store."""
+    return make_project(tmp_path_factory.mktemp("project"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class World:
         return str(aliases["champion"]) if "champion" in aliases else None
 
 
-def make_world(root: Path) -> World:
-    """Fill a folder, which must be the working folder; the tracking store must be named by the environment."""
+def make_world(root: Path, levels: Sequence[int] = LEVELS) -> World:
+    """Fill a folder, which must be the working folder, and register a version for each level in the tracking store."""
     for number in range(NUM_PICTURES):
         _write_picture(root / "raw", number)
     (root / "params.yaml").write_text(yaml.safe_dump(_params(root)))
@@ -68,7 +69,7 @@ def make_world(root: Path) -> World:
     shards.run(data, paths.sources, paths.shards, workers=1)
     masks.run(settings.masks[DATASET], settings.evaluation, data, paths.shards, paths.masks)
     world = World(root, settings)
-    for level in LEVELS:
+    for level in levels:
         add_version(world, level)
     return world
 

@@ -1,0 +1,36 @@
+"""``python -m pipelines example``: a photograph and a hole to try the other commands on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "Write an example photograph and a hole to fill in it."
+FOLDER = Path("example")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The folder."""
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="where to (default: %(default)s)")
+
+
+def execute(options: argparse.Namespace) -> None:
+    """Write ``photo.png`` and ``hole.png``.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from pipelines.app.examples import HEIGHT, WIDTH, example_picture
+    from pipelines.files import writing
+
+    hole = np.zeros((HEIGHT, WIDTH), np.uint8)
+    hole[HEIGHT // 3 : 2 * HEIGHT // 3, WIDTH // 3 : WIDTH // 2] = 255
+    folder: Path = options.folder
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(example_picture(0)).save(folder / "photo.png")
+        Image.fromarray(hole).save(folder / "hole.png")
+    print(f"python -m pipelines inpaint {folder}/photo.png --hole {folder}/hole.png -o {folder}/filled.png")

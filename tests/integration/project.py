@@ -1,0 +1,81 @@
+"""A folder as a user has it after the demo, and commands typed there: each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from promotion_world import LEVELS
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
+_SET_BY_A_USER = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS")
+VERSIONS = LEVELS[:2]
+"""The grey values that versions 1 and 2 paint."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A working folder with settings, prepared data, and a model's versions in the embedded store.
+
+    Nothing is promoted, and nothing but :meth:`run` writes into it; a test that changes the registry copies it.
+
+    Attributes:
+        root: holds ``params.yaml``, ``photo.png`` and ``hole.png``.
+    """
+
+    root: Path
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """What a fresh shell has: nothing set that names a store or a cluster."""
+        kept = {name: value for name, value in os.environ.items() if name not in _SET_BY_A_USER}
+        places = {"XDG_CACHE_HOME": str(self.root / "cache"), "XDG_STATE_HOME": str(self.root / "state")}
+        return kept | places | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"} | changes
+
+    def run(self, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Type ``python -m pipelines`` with arguments here.
+
+        Args:
+            environment: variables that are set in this shell.
+        """
+        return subprocess.run(
+            [sys.executable, "-m", "pipelines", *arguments],
+            cwd=self.root,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def done(self, *arguments: str, **environment: str) -> str:
+        """The same, of a command that must succeed; what it printed."""
+        ended = self.run(*arguments, **environment)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
+
+    def refused(self, *arguments: str, **environment: str) -> str:
+        """The same, of one that must end with status 2 and one sentence, which is returned."""
+        ended = self.run(*arguments, **environment)
+        assert ended.returncode == 2, ended.stdout + ended.stderr
+        sentence = ended.stderr.strip().splitlines()[-1]
+        assert sentence.startswith("error: "), ended.stderr
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return sentence
+
+
+def make_project(root: Path) -> Project:
+    """Prepare, train (so to speak), evaluate and register below a folder, in a process of its own."""
+    project = Project(root)
+    code = f"from pathlib import Path; from promotion_world import make_world; make_world(Path.cwd(), {VERSIONS})"
+    environment = project.environment(PYTHONPATH=os.pathsep.join([str(_ROOT), str(_HERE)]))
+    subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, timeout=600)
+    Image.new("RGB", (48, 36), (60, 90, 120)).save(root / "photo.png")
+    hole = Image.new("L", (48, 36))
+    hole.paste(255, (16, 12, 32, 24))
+    hole.save(root / "hole.png")
+    return project
