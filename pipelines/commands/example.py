@@ -23,8 +23,8 @@ def execute(options: argparse.Namespace) -> None:
     import numpy as np
     from PIL import Image
 
-    from pipelines.app.examples import HEIGHT, WIDTH, example_picture
-    from pipelines.files import writing
+    from pipelines.inference.page.examples import HEIGHT, WIDTH, example_picture
+    from pipelines.storage.files import writing
 
     hole = np.zeros((HEIGHT, WIDTH), np.uint8)
     hole[HEIGHT // 3 : 2 * HEIGHT // 3, WIDTH // 3 : WIDTH // 2] = 255

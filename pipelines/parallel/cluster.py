@@ -18,7 +18,8 @@ from ray import ObjectRef
 from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers, usable_cpus
+from pipelines.parallel.cpus import usable_cpus
+from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
 from pipelines.settings.params import RunSettings
 from sgenet.errors import SettingsError, UserError
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from pipelines.parallel.cpus import usable_cpus
 from sgenet.errors import SettingsError, UserError
 
 Item = TypeVar("Item")
@@ -69,7 +70,7 @@ def parallel_map(
 
         results = map_on_ray(function, items, workers, shared, num_gpus)
     else:
-        results = _on_this_machine(function, items, min(most, workers or num_usable_cores()))
+        results = _on_this_machine(function, items, min(most, workers or usable_cpus()))
     return _with_progress(results, total, description)
 
 
@@ -84,11 +85,6 @@ def workers_for(use_gpu: bool) -> int | None:
     A GPU of this machine is one: its processes would wait for each other. A cluster gives one to each item.
     """
     return 1 if use_gpu and not cluster_is_addressed() else None
-
-
-def num_usable_cores() -> int:
-    """The cores this process may run on, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _on_this_machine(function: Callable[[Item], Result], items: Iterable[Item], num_processes: int) -> Iterator[Result]:

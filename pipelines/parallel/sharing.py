@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 
@@ -20,8 +19,3 @@ def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int) -> int:
     """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs than workers."""
     most = max((cpus for cpus, _ in nodes), default=1)
     return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, 0) >= workers), default=1)
-
-
-def usable_cpus() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
-from pipelines.parallel.sharing import usable_cpus
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import batch_problem
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay

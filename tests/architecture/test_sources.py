@@ -14,6 +14,7 @@ MOST_LINES = 400
 WORK_AT_IMPORT = frozenset({"print", "open", "read_text", "read_bytes", "mkdir", "getenv", "environ", "basicConfig"})
 
 WORKS_AT_IMPORT = {
+    "pipelines": "OpenMP reads how its threads wait while PyTorch is imported",
     "pipelines.tracking": "MLflow reads whether to send telemetry while it is imported",
     "pipelines.registry.served_model": "MLflow runs it as a script: naming the model is all it is for",
 }

@@ -76,7 +76,7 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     with ray_head(tmp_path, num_cpus=2) as address:
         assert _evaluate(workspace, RAY_ADDRESS=address) == over_processes
 
-    monkeypatch.setattr(parallel, "num_usable_cores", lambda: 1)
+    monkeypatch.setattr(parallel, "usable_cpus", lambda: 1)
     settings = _settings(workspace)
     data, model, here = workspace / "data" / DATASET, workspace / "runs" / DATASET / METHOD / "model", tmp_path / "here"
     evaluate.run(settings, DATASET, METHOD, data / "shards", data / "masks", data / "segmenter", model, here)

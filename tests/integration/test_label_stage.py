@@ -40,7 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
+    monkeypatch.setattr("pipelines.parallel.parallel.usable_cpus", lambda: 1)
 
 
 def auto(root: Path, storage: Path, source: str = "auto", **changes: object) -> Settings:
@@ -57,7 +57,7 @@ def labelled(prepared: Path, to: Path, source: str = "auto", **changes: object) 
 def done(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The labels of the dataset."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
+        patch.setattr("pipelines.parallel.parallel.usable_cpus", lambda: 1)
         return labelled(prepared, tmp_path_factory.mktemp("done"))
 
 

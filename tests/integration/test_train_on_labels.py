@@ -34,7 +34,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("partly")
     make_partly_labelled(root)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.parallel.parallel.num_usable_cores", lambda: 1)
+        patch.setattr("pipelines.parallel.parallel.usable_cpus", lambda: 1)
         for source in ("auto", "fill"):
             settings = partly_settings(root, root / "storage", {"source": source, "threshold": 0.0})
             label.run(settings, DATASET, root / "shards", root / "segmenter", root / source)

@@ -14,7 +14,8 @@ import numpy as np
 from pipelines.inference.folders.manifest import FOLDER, Known, ManifestWriter, name_bits
 from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_picture, output_name, stem
 from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
-from pipelines.parallel.parallel import cluster_is_addressed, num_usable_cores, parallel_map
+from pipelines.parallel.cpus import usable_cpus
+from pipelines.parallel.parallel import cluster_is_addressed, parallel_map
 from pipelines.storage.files import writing
 from pipelines.storage.store import open_storage
 from sgenet.errors import UserError
@@ -172,7 +173,7 @@ def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:
 
 def _chunk_size(num_pictures: int, workers: int | None) -> int:
     """Large enough that handing over costs nothing, small enough that all workers end at about the same time."""
-    workers = workers or (_CLUSTER_WORKERS if cluster_is_addressed() else num_usable_cores())
+    workers = workers or (_CLUSTER_WORKERS if cluster_is_addressed() else usable_cpus())
     return max(1, min(_LARGEST_CHUNK, num_pictures // (workers * _CHUNKS_PER_WORKER)))
 
 

@@ -20,7 +20,7 @@ from pipelines.inference.server.proxy import CALLBACK
 from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
 from pipelines.inference.server.replica import LARGEST_BATCH, Replica
 from pipelines.parallel.cluster import start_local_cluster
-from pipelines.parallel.sharing import usable_cpus
+from pipelines.parallel.cpus import usable_cpus
 from pipelines.training.interruption import stop_requests
 from sgenet.errors import UserError
 
