@@ -1,35 +1,90 @@
-"""Pictures at the outer doors: bytes from files and requests in, PNG bytes out."""
+"""Images at the outer doors: bytes of files and requests in, PNG bytes out.
+
+The command, the web page and the servers read photographs with :func:`decode_photo` and write what was filled with
+:func:`encode_photo`, so that depth, alpha, colour profile, EXIF data and resolution are kept by all of them.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sgenet.errors import DataError
+from sgenet.inpainter.pictures import Pixels, open_picture, to_eight_bits
 from sgenet.label_space import LabelSpace
 
 if TYPE_CHECKING:
     from sgenet.inpainter import Inpainted
 
-_PNG_MODES = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "I;16"})
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_DESCRIBING_TAGS = frozenset(
+    {
+        ExifTags.Base.ImageDescription,
+        ExifTags.Base.Make,
+        ExifTags.Base.Model,
+        ExifTags.Base.Software,
+        ExifTags.Base.DateTime,
+        ExifTags.Base.Artist,
+        ExifTags.Base.Copyright,
+        ExifTags.IFD.Exif,
+        ExifTags.IFD.GPSInfo,
+    }
+)
+"""Of a TIFF, whose other tags say how its own pixels are stored."""
+
+_HIGH_BIT_DEPTH = 0x40
+_HEADER_BYTES = 33  # the signature and the chunk IHDR of a PNG
+_QUICK_PIXELS = 4_000_000
+"""PNGs of more pixels are compressed quickly: a tenth larger, three times as fast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph as it was opened, upright.
+
+    Attributes:
+        pixels: (H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8 or uint16:
+            the values of the file.
+        icc_profile, exif: as files hold them, the EXIF data without orientation; empty where there are none.
+        dpi: dots per inch, across and down; None where the file says nothing.
+        warnings: what the file holds beside these pixels, and is left out.
+    """
+
+    pixels: Pixels
+    icc_profile: bytes = b""
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8: what is seen of it."""
+        return to_eight_bits(open_picture(self.pixels).rgb)
 
 
 def read_picture(path: Path, name: str) -> Image.Image:
-    """Read and decode a picture file; see :func:`decode_picture`.
+    """Read and decode an image file; see :func:`decode_picture`.
 
     Args:
         name: what it is to the user, such as ``photo``, for the error.
 
     Raises:
-        DataError: the file cannot be read, or is no whole picture.
+        DataError: the file cannot be read, or is no whole image.
     """
     try:
         return decode_picture(path.read_bytes(), f"the {name} {path}")
@@ -38,21 +93,16 @@ def read_picture(path: Path, name: str) -> Image.Image:
 
 
 class OversizedPicture(DataError):
-    """A picture that claims to be larger than memory allows."""
+    """An image that claims to be larger than memory allows."""
 
 
-def decode_picture(
-    content: bytes,
-    where: str,
-    *,
-    formats: tuple[str, ...] = _FORMATS,
-    inspect: Callable[[Image.Image], None] | None = None,
-) -> Image.Image:
-    """Decode a whole picture; nothing cut off is accepted, nor what claims to be larger than memory allows.
+def decode_picture(content: bytes, where: str, *, inspect: Callable[[Image.Image], None] | None = None) -> Image.Image:
+    """Decode a whole image with 8 bits a channel (grey: 16); see :func:`decode_photo` for what is to be kept.
+
+    Nothing cut off is accepted, nor what claims to be larger than memory allows.
 
     Args:
-        formats: Pillow's names of the formats to understand.
-        inspect: called with the picture before its pixels are decoded; what it raises is passed on.
+        inspect: called with the image before its pixels are decoded; what it raises is passed on.
 
     Raises:
         DataError: ``where``, and what is wrong with it.
@@ -61,11 +111,15 @@ def decode_picture(
         with warnings.catch_warnings():
             # Pillow warns at the size where it should be refused here.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=formats)
+            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
             if inspect is not None:
                 inspect(picture)
             picture.load()
     except UnidentifiedImageError as error:
+        if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+            raise DataError(f"{where} is a HEIC image, which is not read here; save it as JPEG or PNG") from error
+        if content[:4] in (b"II*\0", b"MM\0*"):
+            raise DataError(f"{where} is a TIFF of a kind that is not read here; save it as PNG") from error
         raise DataError(f"{where} is not a picture in a known format; use PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
@@ -75,20 +129,87 @@ def decode_picture(
     return picture
 
 
+def decode_photo(content: bytes, where: str, *, inspect: Callable[[Image.Image], None] | None = None) -> Photo:
+    """Decode a photograph with its own depth and what travels with it, upright by its EXIF orientation.
+
+    Palettes become RGB, with alpha where something is transparent; black and white becomes grey; CMYK becomes RGB.
+
+    Args:
+        inspect: as for :func:`decode_picture`.
+
+    Raises:
+        DataError: ``where``, and what is wrong with it, also where some of its depth would be lost.
+    """
+    stored, orientation = "", 1
+
+    def look(picture: Image.Image) -> None:
+        nonlocal stored, orientation
+        if inspect is not None:
+            inspect(picture)
+        # Gone once Pillow has decoded the pixels, and turned those of a TIFF.
+        stored = str(getattr(picture, "tile", ""))
+        orientation = getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation, 1)
+
+    picture = decode_picture(content, where, inspect=look)
+    warned = [_further_frames(picture, where)]
+    opened = open_picture(picture)
+    upright = opened.given
+    assert isinstance(upright, Image.Image)
+    match upright.mode:
+        case "CMYK" | "YCbCr":
+            pixels: Any = opened.rgb
+        case "1":
+            pixels = np.asarray(upright.convert("L"))
+        case "L" | "LA" | "RGB" | "RGBA":
+            pixels = np.asarray(upright)
+        case _:
+            pixels = np.asarray(upright).astype(np.uint16)
+    if _bits(picture, content) > 8 and pixels.dtype == np.uint8:
+        readable = picture.mode in ("RGB", "RGBA") and picture.format != "AVIF"
+        turns = (orientation, picture.getexif().get(ExifTags.Base.Orientation, 1))
+        pixels = _all_bits(content, where, readable, turns, pixels)
+        if "LA;16" in stored:
+            pixels = np.ascontiguousarray(pixels[..., [0, 3]])
+    try:
+        exif = _exif(picture)
+    except Exception:  # whatever Pillow's parser makes of damaged data
+        exif = b""
+        warned.append(f"{where} has damaged EXIF data, which are left out")
+    # A profile of CMYK says nothing about RGB.
+    profile = b"" if upright.mode == "CMYK" else picture.info.get("icc_profile") or b""
+    return Photo(pixels, profile, exif, _dpi(picture), tuple(warning for warning in warned if warning))
+
+
+def encode_photo(photo: Photo) -> bytes:
+    """A photograph as PNG: its values bit for bit, its colour profile, EXIF data and resolution.
+
+    Grey with alpha of 16 bits is written as RGB with alpha of 16 bits, of the same values.
+    """
+    pixels = photo.pixels
+    if pixels.dtype == np.uint8 or pixels.ndim == 2:
+        return _png(Image.fromarray(pixels), photo)
+    import cv2
+
+    if pixels.shape[2] == 2:
+        pixels = pixels[..., [0, 0, 0, 1]]
+    code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    encoded = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(pixels), code))[1].tobytes()
+    # OpenCV writes no such chunks, and Pillow no such pixels.
+    described = _png(Image.new("L", (1, 1)), photo)
+    chunks = described[_HEADER_BYTES : described.rindex(b"IDAT") - 4]
+    return encoded[:_HEADER_BYTES] + chunks + encoded[_HEADER_BYTES:]
+
+
+def encode_filled(photo: Photo, inpainted: Inpainted) -> bytes:
+    """What was made of a photograph's pixels, as PNG; see :func:`encode_photo`."""
+    filled = inpainted.picture
+    assert isinstance(filled, np.ndarray), "a photograph's pixels are an array"
+    return encode_photo(replace(photo, pixels=filled))
+
+
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """(H, W, 3) RGB or (H, W) grey uint8 as PNG."""
     return _png(Image.fromarray(pixels))
-
-
-def encode_inpainted(inpainted: Inpainted) -> bytes:
-    """The filled picture as PNG, in the depth of the photo and with its alpha channel and colour profile.
-
-    What PNG does not know, such as CMYK, becomes RGB.
-    """
-    picture = inpainted.picture
-    if isinstance(picture, np.ndarray):
-        picture = Image.fromarray(picture)
-    return _png(picture if picture.mode in _PNG_MODES else Image.fromarray(inpainted.image))
 
 
 def encode_label(label: npt.NDArray[np.uint8], label_space: LabelSpace) -> bytes:
@@ -100,7 +221,101 @@ def encode_label(label: npt.NDArray[np.uint8], label_space: LabelSpace) -> bytes
     return _png(coloured)
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(picture: Image.Image, photo: Photo | None = None) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    options: dict[str, Any] = {}
+    if photo is not None:
+        options = {"icc_profile": photo.icc_profile, "exif": photo.exif}
+        options |= {} if photo.dpi is None else {"dpi": photo.dpi}
+    if picture.width * picture.height > _QUICK_PIXELS:
+        options["compress_level"] = 1
+    picture.save(buffer, "PNG", **options)
     return buffer.getvalue()
+
+
+def _further_frames(picture: Image.Image, where: str) -> str | None:
+    """What is said of an animation or a file of many pages. A phone's JPEG may hold a second image for 3D screens."""
+    if picture.format in ("JPEG", "MPO") or not getattr(picture, "is_animated", False):
+        return None
+    kind = "has several pages" if picture.format == "TIFF" else "is an animation"
+    return f"{where} {kind}, of which only the first image is filled"
+
+
+def _bits(picture: Image.Image, content: bytes) -> int:
+    """Bits a channel of the file. Pillow gives colours 8 whatever there were."""
+    match picture.format:
+        case "PNG":
+            return content[24]
+        case "TIFF":
+            return int(max(getattr(picture, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (1,))))
+        case "AVIF":
+            at = content.find(b"av1C")
+            return 10 if 0 <= at < len(content) - 6 and content[at + 6] & _HIGH_BIT_DEPTH else 8
+        case _:
+            return 8
+
+
+def _all_bits(
+    content: bytes, where: str, readable: bool, orientations: tuple[int, ...], eight: npt.NDArray[np.uint8]
+) -> Pixels:
+    """The colours of a file of 16 bits, upright, (H, W, 3) or (H, W, 4) uint16.
+
+    Args:
+        readable: whether OpenCV is to be asked.
+        orientations: by which the file's pixels may have to be turned.
+        eight: the same with 8 bits, as Pillow decodes them: their upper halves, by which those of OpenCV are checked.
+    """
+    try:
+        import cv2
+    except ImportError:
+        raise DataError(
+            f"{where} has 16 bits a channel, for which OpenCV is needed; install opencv-python-headless, or save it "
+            "with 8 bits"
+        ) from None
+    decoded = _decoded(cv2, content) if readable else None
+    if decoded is not None and decoded.dtype == np.uint16 and decoded.ndim == 3:
+        colour = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB if decoded.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+        for upright in (colour, *(_turned(colour, orientation) for orientation in orientations)):
+            bands = min(upright.shape[2], eight.shape[2])
+            if upright.shape[:2] == eight.shape[:2] and (upright[..., :bands] >> 8 == eight[..., :bands]).all():
+                return np.ascontiguousarray(upright)
+    raise DataError(
+        f"{where} has more than 8 bits a channel in a form that would be lost here; save it as a PNG with 16 bits, or "
+        "with 8"
+    )
+
+
+def _decoded(cv2: Any, content: bytes) -> Any:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+def _turned(pixels: Any, orientation: int) -> Any:
+    """(H, W, bands) turned upright by an EXIF orientation of 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _exif(picture: Image.Image) -> bytes:
+    """EXIF data without the orientation, and without the small preview, which shows what is filled."""
+    exif = picture.getexif()
+    for tag in list(exif):
+        if tag == ExifTags.Base.Orientation or (picture.format == "TIFF" and tag not in _DESCRIBING_TAGS):
+            del exif[tag]
+    return exif.tobytes() if len(exif) else b""
+
+
+def _dpi(picture: Image.Image) -> tuple[float, float] | None:
+    try:
+        across, down = (float(value) for value in picture.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if all(math.isfinite(dpi) and 0 < dpi < 1e6 for dpi in (across, down)) else None

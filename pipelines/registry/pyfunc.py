@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -42,6 +41,7 @@ SIGNATURE = ModelSignature(
             ColSpec("string", "inpainted"),
             ColSpec("string", "segmentation", required=False),
             ColSpec("double", "confidence", required=False),
+            ColSpec("string", "warning", required=False),
         ]
     ),
 )
@@ -49,7 +49,8 @@ SIGNATURE = ModelSignature(
 
 In: ``image``, a base64 PNG or JPEG; ``hole_mask``, a base64 PNG of its size, white = missing.
 Out: ``inpainted``, a base64 PNG; ``segmentation``, a base64 PNG of class ids, or null for a method
-without; ``confidence``, the mean in the hole from 0 to 1, or null without a hole or a segmentation.
+without; ``confidence``, the mean in the hole from 0 to 1, or null without a hole or a segmentation; ``warning``, what
+looks wrong with what was sent, or null.
 """
 
 
@@ -84,22 +85,22 @@ class SGEModel(PythonModel):
                 raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
             # Of several requests one at a time: a picture uses every core.
             filled = in_torch_thread(self._fill, pairs)
-            answers += map(answer, filled)
+            answers += map(answer, pairs, filled)
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.
         return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
 
     def _fill(self, pairs: Sequence[Pair]) -> list[Inpainted]:
-        return self._inpainter.fill_many([pair.pixels for pair in pairs], [pair.hole for pair in pairs])
+        return self._inpainter.fill_many([pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs])
 
 
-def read_row(row: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """The picture and the hole of one row of the input.
+def read_row(row: Mapping[str, Any]) -> Pair:
+    """The photograph and the hole of one row of the input.
 
     Raises:
-        Refusal: one of them is not a picture in base64, or they do not fit together.
+        Refusal: one of them is not an image in base64, or they do not fit together.
     """
     (pair,) = decode_rows(read_rows([dict(row)]), NO_LIMITS)
-    return pair.pixels, pair.hole
+    return pair
 
 
 def example_input(side: int) -> pd.DataFrame:

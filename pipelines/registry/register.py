@@ -161,7 +161,8 @@ def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[s
 def _verify_picture(uri: str, released: Path, side: int) -> None:
     example = example_input(side)
     served = mlflow.pyfunc.load_model(uri).predict(example).iloc[0].to_dict()
-    direct = answer(Inpainter.load(released)(*read_row(example.iloc[0])))
+    pair = read_row(example.iloc[0])
+    direct = answer(pair, Inpainter.load(released)(pair.photo.pixels, pair.hole))
     if served != direct:
         different = ", ".join(key for key in direct if served.get(key) != direct[key])
         raise RuntimeError(f"{uri} differs from the model in {released} in: {different}; it is not made a candidate")

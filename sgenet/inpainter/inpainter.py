@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from sgenet.errors import DataError
 from sgenet.inpainter.coarse_to_fine import fill
-from sgenet.inpainter.masks import Guide, Hole, as_guide, as_hole, check_hole
+from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
 from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bits
 from sgenet.inpainter.pyramid import Floats, Level
@@ -120,9 +121,9 @@ class Inpainter:
         is filled with what the network draws for a picture of which it sees nothing.
 
         Args:
-            image: a Pillow picture (turned upright by its EXIF orientation) or an array (H, W), (H, W, 3)
-                or (H, W, 4) of uint8 or uint16. The network does not see fully transparent pixels;
-                outside the hole they come back as they were, like all others.
+            image: a Pillow picture (turned upright by its EXIF orientation) or an array (H, W), (H, W, 3) or,
+                with alpha, (H, W, 2) or (H, W, 4) of uint8 or uint16. The network does not see fully transparent
+                pixels; outside the hole they come back as they were, like all others.
             hole_mask: where pixels are missing, of the picture's size as it is seen upright: a Pillow picture,
                 white = missing, or (H, W) of bool or uint8; 8-bit masks may use 0 and 1, or 0 to 255, where
                 128 and more is white: a soft edge is cut in its middle.
@@ -135,7 +136,8 @@ class Inpainter:
                 method takes no guide.
 
         Warns:
-            UserWarning: when more than 90 % is missing: the mask is probably inverted.
+            UserWarning: when more than 60 % is missing: the mask is probably inverted; when many of the mask's pixels
+                are grey: it is probably no mask; when a Pillow picture's file has 16 bits, of which Pillow reads 8.
         """
         return self._fill(image, hole_mask, details, guide, white_is_hole)
 
@@ -176,9 +178,11 @@ class Inpainter:
     ) -> Inpainted:
         opened = open_picture(image)
         size = opened.rgb.shape[:2]
-        hole = as_hole(hole_mask, white_is_hole=white_is_hole)
-        # The warning belongs to the line that called the inpainter.
-        check_hole(hole, size, white_is_hole=white_is_hole, stacklevel=3)
+        hole, doubts = read_hole(hole_mask, white_is_hole=white_is_hole)
+        check_size(hole, size)
+        for doubt in doubts:
+            # The warning belongs to the line that called the inpainter.
+            warnings.warn(doubt, stacklevel=3)
         guide = None if guide is None else self._checked(guide, size)
         if self.method_name in UNSEGMENTED_METHODS and not details and not hole.any():
             return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)

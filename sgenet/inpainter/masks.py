@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -15,8 +13,13 @@ from sgenet.label_space import IGNORE_ID, LabelSpace
 Hole = Image.Image | npt.NDArray[np.uint8] | npt.NDArray[np.bool_]
 Guide = npt.NDArray[np.uint8]
 
-SUSPICIOUS_HOLE_RATIO = 0.9
+SUSPICIOUS_HOLE_RATIO = 0.6
 """A mask with a larger share of missing pixels is probably inverted, and is warned about."""
+SUSPICIOUS_GREY_RATIO = 0.05
+"""A mask with a larger share of greys is probably no mask but a photograph, and is warned about."""
+
+_GREYS = (32, 223)
+"""Grey levels further from black and from white than JPEG leaves them."""
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _WHITE = 128
@@ -24,7 +27,15 @@ _SIXTEEN_TO_EIGHT_BITS = 257
 
 
 def as_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> npt.NDArray[np.bool_]:
-    """A hole mask as (H, W) bool, True = missing.
+    """A hole mask as (H, W) bool, True = missing; see :func:`read_hole`."""
+    return read_hole(hole_mask, white_is_hole=white_is_hole)[0]
+
+
+def read_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """A hole mask as (H, W) bool, True = missing, and in sentences what about it looks wrong.
+
+    It looks wrong when more than 60 % is missing, as in an inverted mask, and when many pixels are neither black nor
+    white, as in a photograph.
 
     Args:
         white_is_hole: False where black is missing.
@@ -46,35 +57,35 @@ def as_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> npt.NDArray[np.bo
             f"{hole_mask.dtype}; convert it to one 8-bit channel"
         )
     whites = _whites(hole_mask)
-    return whites if white_is_hole else ~whites
+    hole = whites if white_is_hole else ~whites
+    doubts = []
+    if hole_mask.dtype == np.uint8:
+        darkest, brightest = _GREYS
+        greys = np.count_nonzero((hole_mask > darkest) & (hole_mask < brightest)) / hole_mask.size
+        if greys > SUSPICIOUS_GREY_RATIO:
+            doubts.append(
+                f"{greys:.0%} of the hole mask is grey, as in a photograph; what is brighter than half was taken as "
+                "white, so give a mask of black and white if that is not what you mean"
+            )
+    missing = float(hole.mean())
+    if missing > SUSPICIOUS_HOLE_RATIO:
+        doubts.append(
+            f"{missing:.0%} of the picture is marked as missing; {'white' if white_is_hole else 'black'} means "
+            "missing, so invert the mask if that part is what should stay"
+        )
+    return hole, tuple(doubts)
 
 
-def check_hole(hole: npt.NDArray[np.bool_], size: tuple[int, ...], *, white_is_hole: bool, stacklevel: int) -> None:
-    """Check that a hole fits its picture and looks as it was meant.
-
-    Args:
-        hole: (H, W), True = missing.
-        size: height and width of the picture.
-        white_is_hole: how the mask was read, for the warning.
-        stacklevel: of the warning, counted from here.
+def check_size(hole: npt.NDArray[np.bool_], size: tuple[int, ...]) -> None:
+    """Refuse a hole (H, W) of another size than its picture.
 
     Raises:
-        DataError: it has another size than the picture.
-
-    Warns:
-        UserWarning: when more than 90 % is missing: the mask is probably inverted.
+        DataError: it has.
     """
     if hole.shape != size:
         raise DataError(
             f"the picture is {size[1]}×{size[0]} pixels but its hole mask is "
             f"{hole.shape[1]}×{hole.shape[0]}; make a mask of the picture's size"
-        )
-    missing = float(hole.mean())
-    if missing > SUSPICIOUS_HOLE_RATIO:
-        warnings.warn(
-            f"{missing:.0%} of the picture is marked as missing; {'white' if white_is_hole else 'black'} means "
-            "missing, so invert the mask if that part is what should stay",
-            stacklevel=stacklevel + 1,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from PIL import Image, ImageOps
 from sgenet.errors import DataError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""(H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB with alpha, over the whole range of 8 or 16 bits."""
+"""(H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) RGB or (H, W, 4) RGB with alpha, over the whole range of 8 or 16
+bits."""
 
 Picture = Image.Image | Pixels
 
@@ -47,7 +49,8 @@ class OpenedPicture:
         What lies outside the hole, and alpha everywhere, are bit for bit what was given.
         """
         if isinstance(self.given, np.ndarray):
-            return _replace(self.given, filled if self.given.ndim == 3 else to_grey(filled), hole)
+            coloured = self.given.ndim == 3 and self.given.shape[2] > 2
+            return _replace(self.given, filled if coloured else to_grey(filled), hole)
         mode = self.given.mode
         match mode:
             case "RGB" | "RGBA":
@@ -74,18 +77,26 @@ def open_picture(picture: Picture) -> OpenedPicture:
 
     Raises:
         DataError: it is no picture, cannot be decoded, or has a pixel format that is not understood.
+
+    Warns:
+        UserWarning: a file of 16 bits a channel was opened by Pillow, which reads 8 of them.
     """
     if isinstance(picture, Image.Image):
+        if picture.mode in _COLOUR_MODES and ";16" in str(getattr(picture, "tile", "")):
+            warnings.warn(
+                "Pillow reads the colours of this picture with 8 of its 16 bits; give an array of uint16 to keep them",
+                stacklevel=4,
+            )
         return _open_pillow(upright(picture, "picture"))
     if not isinstance(picture, np.ndarray):
         raise DataError(
             f"a picture must be a Pillow picture or a NumPy array, found {type(picture).__name__}; "
             "open a file with PIL.Image.open first"
         )
-    shape_is_known = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+    shape_is_known = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (2, 3, 4))
     if picture.dtype not in (np.uint8, np.uint16) or not shape_is_known or picture.size == 0:
         raise DataError(
-            "a picture must be an array (height, width), (height, width, 3) or (height, width, 4) of uint8 or "
+            "a picture must be an array (height, width) or (height, width, 2 to 4 bands) of uint8 or "
             f"uint16, found {tuple(picture.shape)} of {picture.dtype}; convert it, floats by scaling them to 0 to 255"
         )
     return _open_array(picture, picture)
@@ -160,6 +171,8 @@ def _open_array(given: Picture, pixels: Pixels) -> OpenedPicture:
     if pixels.ndim == 2:
         rgb: npt.NDArray[Any] = np.stack((pixels, pixels, pixels), axis=-1)
         return OpenedPicture(given, rgb)
+    if pixels.shape[2] == 2:
+        return OpenedPicture(given, pixels[..., [0, 0, 0]], pixels[..., 1] == 0)
     if pixels.shape[2] == 3:
         return OpenedPicture(given, pixels)
     return OpenedPicture(given, pixels[..., :3], pixels[..., 3] == 0)

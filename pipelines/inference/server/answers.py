@@ -8,26 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.inference.pictures import encode_png
+from pipelines.inference.pictures import encode_filled, encode_png
+from pipelines.inference.server.pairs import Pair
 from sgenet.inpainter import Inpainted
 
 Answer = dict[str, str | float | None]
 
 
-def answer(inpainted: Inpainted) -> Answer:
+def answer(pair: Pair, inpainted: Inpainted) -> Answer:
     """One row of an answer.
 
+    Args:
+        pair: what was sent.
+        inpainted: what was made of it.
+
     Returns:
-        ``inpainted``, a base64 PNG; ``segmentation``, a base64 PNG of class ids, or None for a method
-        without; ``confidence``, the mean in the hole from 0 to 1, or None without a hole or a segmentation.
+        ``inpainted``, a base64 PNG, as :func:`pipelines.pictures.encode_photo` makes it; ``segmentation``, a base64
+        PNG of class ids, or None for a method without; ``confidence``, the mean in the hole from 0 to 1, or None
+        without a hole or a segmentation; ``warning``, what looks wrong with what was sent, or None.
     """
     return {
-        "inpainted": to_base64(inpainted.image),
+        "inpainted": _text(encode_filled(pair.photo, inpainted)),
         "segmentation": None if inpainted.label is None else to_base64(inpainted.label),
         "confidence": inpainted.hole_confidence,
+        "warning": "; ".join(pair.warnings) or None,
     }
 
 
 def to_base64(pixels: npt.NDArray[Any]) -> str:
     """(H, W, 3) RGB or (H, W) grey uint8 as the base64 text of a PNG."""
-    return base64.b64encode(encode_png(np.asarray(pixels, dtype=np.uint8))).decode("ascii")
+    return _text(encode_png(np.asarray(pixels, dtype=np.uint8)))
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.inference.pictures import encode_png
+from pipelines.inference.pictures import encode_filled
 from pipelines.inference.server.answers import answer
 from pipelines.inference.server.door import Door
 from pipelines.inference.server.limits import Limits
@@ -36,6 +37,9 @@ from pipelines.inference.server.rows import (
 from sgenet.inpainter import Inpainted
 
 Fill = Callable[[Pair], Awaitable[Inpainted]]
+
+WARNING = "X-Warning"
+"""The header of an answered PNG that says what looks wrong with what was sent: a text of JSON, beyond ASCII escaped."""
 
 _PNG = "image/png"
 
@@ -89,14 +93,15 @@ class _Routes:
         (inpainted,) = await self._fill([pair])
         accepted = request.headers.get("accept", "")
         if _PNG in accepted or (sent == FORM and JSON not in accepted):
-            return Response(await run_in_threadpool(encode_png, inpainted.image), media_type=_PNG)
-        return JSONResponse(await run_in_threadpool(answer, inpainted))
+            headers = {WARNING: json.dumps("; ".join(pair.warnings))} if pair.warnings else {}
+            return Response(await run_in_threadpool(encode_filled, pair.photo, inpainted), 200, headers, _PNG)
+        return JSONResponse(await run_in_threadpool(answer, pair, inpainted))
 
     async def invocations(self, request: Request) -> Response:
         check_media_type(media_type(request.headers.get("content-type", "")), JSON)
         pairs = await run_in_threadpool(self._decode, await request.body())
         filled = await self._fill(pairs)
-        answers = await run_in_threadpool(lambda: [answer(inpainted) for inpainted in filled])
+        answers = await run_in_threadpool(lambda: [*map(answer, pairs, filled)])
         return JSONResponse({"predictions": answers})
 
     def _decode(self, body: bytes) -> list[Pair]:

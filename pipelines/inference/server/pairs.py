@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.inference.pictures import OversizedPicture, decode_picture
+from pipelines.inference.pictures import OversizedPicture, Photo, decode_photo, decode_picture
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import Row, of_row
 from sgenet.errors import DataError
-from sgenet.inpainter import as_hole, as_pixels
+from sgenet.inpainter.masks import read_hole
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""What is decoded for strangers: few formats, with decoders that many eyes are on."""
-
-_ANIMATED_FORMATS = ("PNG", "WEBP")
-"""A JPEG of a phone may hold a second picture, for 3D screens: its first one is meant."""
+Decoded = TypeVar("Decoded", Photo, Image.Image)
 
 _PADDED_TO = 32
 """The network sees sides that are multiples of 16 or 32: a strip one pixel wide costs as much as a strip of 32."""
@@ -31,12 +28,14 @@ class Pair:
     """A picture and its hole, ready to be filled.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB.
+        photo: as it was sent.
         hole: (H, W) bool, True = missing.
+        warnings: what looks wrong though it can be filled.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    photo: Photo
     hole: npt.NDArray[np.bool_]
+    warnings: tuple[str, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -73,38 +72,36 @@ def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair
         Refusal: 413 for a picture beyond the limits, 400 for what cannot be decoded or does not fit together.
     """
     left = limits.pixels if pixels_left is None else pixels_left
-    picture = _decode(row.image, "the image", limits, left)
+    photo = _decode(decode_photo, row.image, "the image", limits, left)
     # Of the picture's size, so it fits where the picture does.
-    mask = _decode(row.hole_mask, "the hole mask", limits, left)
+    mask = _decode(decode_picture, row.hole_mask, "the hole mask", limits, left)
     try:
-        pair = Pair(as_pixels(picture), as_hole(mask))
+        hole, doubts = read_hole(mask)
     except DataError as error:
         raise Refusal(400, str(error)) from error
     # Orientation, palette and transparency are read here, by code that trusts the file.
     except Exception as error:
-        raise Refusal(400, f"the pictures cannot be read ({type(error).__name__}); save them again") from error
-    if pair.hole.shape != pair.pixels.shape[:2]:
-        (height, width), (hole_height, hole_width) = pair.pixels.shape[:2], pair.hole.shape
+        raise Refusal(400, f"the hole mask cannot be read ({type(error).__name__}); save it again") from error
+    if hole.shape != photo.size:
+        (height, width), (hole_height, hole_width) = photo.size, hole.shape
         raise Refusal(
             400,
             f"the image is {width}×{height} pixels but its hole mask is {hole_width}×{hole_height}; "
             "make a mask of the picture's size",
         )
-    return pair
+    return Pair(photo, hole, photo.warnings + doubts)
 
 
-def _decode(content: bytes, where: str, limits: Limits, pixels_left: int) -> Image.Image:
+def _decode(decode: Callable[..., Decoded], content: bytes, where: str, limits: Limits, pixels_left: int) -> Decoded:
     def inspect(picture: Image.Image) -> None:
         width, height = picture.size
         if max(width, height) > limits.side:
             raise Refusal(413, f"{where} is {width}×{height} pixels; send sides of at most {limits.side}")
         if _cost(width, height) > pixels_left:
             raise _too_many_pixels(where, limits)
-        if picture.format in _ANIMATED_FORMATS and getattr(picture, "is_animated", False):
-            raise Refusal(400, f"{where} is an animation; send a single picture")
 
     try:
-        return decode_picture(content, where, formats=FORMATS, inspect=inspect)
+        return decode(content, where, inspect=inspect)
     except Refusal:
         raise
     except OversizedPicture as error:

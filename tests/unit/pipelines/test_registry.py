@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -140,8 +141,8 @@ def test_registering_does_not_reopen_the_trainings_run(version, run_id):
 
 def test_a_version_that_draws_another_picture_is_no_candidate(version, released, run_id, monkeypatch):
     def other_picture(row):
-        image, hole = read_row(row)
-        return image[:, ::-1].copy(), hole
+        pair = read_row(row)
+        return replace(pair, photo=replace(pair.photo, pixels=pair.photo.pixels[:, ::-1].copy()))
 
     monkeypatch.setattr(registry, "read_row", other_picture)
     with pytest.raises(RuntimeError, match="inpainted"):

@@ -181,7 +181,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):
     [
         (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), bool), r"found \(8, 8, 3\) of float32"),
         (np.full((8, 8), np.nan), np.zeros((8, 8), bool), "of float64; convert it"),
-        (np.zeros((8, 8, 2), np.uint8), np.zeros((8, 8), bool), r"found \(8, 8, 2\)"),
+        (np.zeros((8, 8, 5), np.uint8), np.zeros((8, 8), bool), r"found \(8, 8, 5\)"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32), "of float32"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 1), np.uint8), r"found \(8, 8, 1\)"),
         (np.zeros((0, 8, 3), np.uint8), np.zeros((0, 8), bool), r"found \(0, 8, 3\)"),

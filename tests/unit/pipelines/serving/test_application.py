@@ -13,15 +13,17 @@ from pipelines.inference.server.application import serving_application
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.pairs import Pair
 from sgenet.inpainter import Inpainted
+from sgenet.inpainter.pictures import open_picture
 
 DESCRIPTION = {"name": "sge-net@champion", "version": "3", "method": "sge_net", "classes": ["sky", "tree"]}
 
 
 async def paint_red(pair: Pair) -> Inpainted:
-    image = pair.pixels.copy()
+    image = pair.photo.pixels.copy()
     image[pair.hole] = (255, 0, 0)
     confidence = np.full(pair.hole.shape, 0.75, np.float32)
-    return Inpainted(image, pair.hole, np.ones(pair.hole.shape, np.uint8), confidence)
+    label = np.ones(pair.hole.shape, np.uint8)
+    return Inpainted(image, pair.hole, label, confidence, filled=image, source=open_picture(pair.photo.pixels))
 
 
 def client(fill=paint_red, **limits) -> TestClient:
@@ -54,7 +56,7 @@ def test_a_form_is_answered_with_the_picture():
 
 def test_the_client_may_say_what_it_wants():
     as_json = client().post("/inpaint", files=FILES, headers={"Accept": "application/json"})
-    assert set(as_json.json()) == {"inpainted", "segmentation", "confidence"}
+    assert set(as_json.json()) == {"inpainted", "segmentation", "confidence", "warning"}
     as_picture = client().post("/inpaint", json=row(), headers={"Accept": "image/png"})
     np.testing.assert_array_equal(pixels_of(as_picture.content), red())
 

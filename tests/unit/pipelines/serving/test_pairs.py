@@ -38,7 +38,7 @@ def animation(kind: str) -> bytes:
 
 def test_a_good_row_comes_out_as_it_was_sent():
     pair = decode_row(Row(file_of(picture()), file_of(mask())), LIMITS)
-    np.testing.assert_array_equal(pair.pixels, picture())
+    np.testing.assert_array_equal(pair.photo.pixels, picture())
     np.testing.assert_array_equal(pair.hole, mask() > 0)
 
 
@@ -60,10 +60,6 @@ def test_what_a_picture_costs_is_what_the_network_sees_of_it():
         (b"hello", 400, "not a picture"),
         (file_of(picture())[:-40], 400, "is damaged"),
         (file_of(picture(), "JPEG")[:-200], 400, "is damaged"),
-        (file_of(picture(), "TIFF"), 400, "not a picture in a known format"),
-        (animation("GIF"), 400, "not a picture in a known format"),
-        (animation("PNG"), 400, "is an animation"),
-        (animation("WEBP"), 400, "is an animation"),
     ],
 )
 @pytest.mark.parametrize("column", ["image", "hole_mask"])
@@ -84,7 +80,7 @@ def test_a_picture_turned_by_its_camera_is_turned_with_its_size():
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = file_of(picture(20, 28), "JPEG", exif=exif)
-    assert decode_row(Row(turned, file_of(mask(28, 20))), LIMITS).pixels.shape == (28, 20, 3)
+    assert decode_row(Row(turned, file_of(mask(28, 20))), LIMITS).photo.pixels.shape == (28, 20, 3)
 
 
 def test_the_pictures_of_a_request_share_its_pixels():
@@ -95,7 +91,7 @@ def test_the_pictures_of_a_request_share_its_pixels():
     assert caught.value.status == 413
 
 
-@pytest.mark.parametrize("broken", ["decode_picture", "as_pixels", "as_hole"])
+@pytest.mark.parametrize("broken", ["decode_photo", "decode_picture", "read_hole"])
 @pytest.mark.parametrize("error", [IndexError("x"), struct.error("x"), MemoryError(), AssertionError()])
 def test_whatever_a_decoder_raises_says_that_the_file_is_bad(monkeypatch, broken, error):
     def fail(*arguments, **options):
