@@ -32,8 +32,10 @@ def execute(options: argparse.Namespace) -> None:
     if options.output.suffix != suffix:
         raise UserError(f"the output {options.output} must end in {suffix}, as the format {options.format} does")
     from pipelines.registry.export.model import export_model
+    from pipelines.storage.files import check_writable
     from pipelines.tracking.model_source import find_model
 
+    check_writable(options.output)
     source = find_model(options.model)
     print(f"exporting {source.name}; this takes a minute", flush=True)
     exported = export_model(source.folder, options.output, options.format)

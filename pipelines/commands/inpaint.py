@@ -217,6 +217,8 @@ def _say_all(summary: Summary, output: Place) -> int:
 
     for failure in summary.failures:
         print(f"failed: {failure}", file=sys.stderr)
+    for doubt in summary.doubts:
+        print(f"warning: {doubt}", file=sys.stderr)
     manifest = f"{output.shown.rstrip('/')}/{FOLDER}/"
     parts = [f"filled {summary.done:,} of {summary.pictures:,} pictures"]
     parts += [f"{summary.unchanged:,} were done already"] if summary.unchanged else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from sgenet.errors import DataError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST_NAME = 240
 _HASH_BLOCK = 1 << 20
 
 
@@ -21,7 +23,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = _neighbour(path, "partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,8 +42,7 @@ def publish_folder(output: Path) -> Iterator[Path]:
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    temporary = output.with_name(f".{output.name}.partial")
-    replaced = output.with_name(f".{output.name}.replaced")
+    temporary, replaced = _neighbour(output, "partial"), _neighbour(output, "replaced")
     with writing(output):
         for leftover in (temporary, replaced):
             _remove(leftover)
@@ -62,7 +63,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write into a sentence that names ``path``.
 
     Raises:
-        DataError: the disk is full, or permission is denied.
+        DataError: the disk is full, permission is denied, a folder's name is that of a file, a name is too long, …
     """
     try:
         yield
@@ -71,7 +72,22 @@ def writing(path: Path) -> Iterator[None]:
             raise DataError(f"the disk is full while writing {path}; free some space and run this again") from error
         if isinstance(error, PermissionError):
             raise DataError(f"{path} cannot be written ({error.strerror}); check the folder's permissions") from error
-        raise
+        raise DataError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that no file can be written to, before there is anything to write; makes its folder.
+
+    Raises:
+        DataError: what is in the way.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        probe = _neighbour(path, "partial")
+        probe.touch()
+        probe.unlink()
 
 
 def sha256_of_file(path: Path) -> str:
@@ -90,6 +106,14 @@ def digest_files(paths: Iterable[Path], root: Path) -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _neighbour(path: Path, kind: str) -> Path:
+    """A hidden name beside a path, that depends on its name alone and is no longer than file systems allow."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return path.with_name(f".{name}.{kind}")
 
 
 def _remove(path: Path) -> None:

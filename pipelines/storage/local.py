@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -55,7 +56,10 @@ class LocalStorage:
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""
-        return self._locate(path).is_file()
+        try:
+            return self._locate(path).is_file()
+        except OSError:
+            return False  # such as a name that is too long
 
     def read(self, path: str) -> bytes:
         """The whole file."""
@@ -103,6 +107,8 @@ def explained(name: str, done: str) -> Iterator[None]:
     except FileNotFoundError:
         raise MissingFileError(f"{name} does not exist; check the path") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and done == "read":
+            raise MissingFileError(f"{name} does not exist; its name is too long") from None
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"{name} could not be {done}: {reason}; check the disk and the permissions") from None
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.inference.folders.manifest import FOLDER, Known, ManifestWriter, name_bits
+from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, Known, ManifestWriter, name_bits
 from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_picture, output_name, stem
 from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.parallel import cluster_is_addressed, parallel_map
-from pipelines.storage.files import writing
+from pipelines.storage.files import check_writable
 from pipelines.storage.store import open_storage
 from sgenet.errors import UserError
 
@@ -38,7 +38,7 @@ class Summary:
         seconds: the whole call.
         mean_confidence: of the pictures done now that have one.
         warnings: how many looked wrong though they were done.
-        failures: the first few, with their reasons.
+        failures, doubts: the first few that failed or looked wrong, with the reasons.
     """
 
     pictures: int
@@ -50,6 +50,7 @@ class Summary:
     mean_confidence: float | None = None
     warnings: int = 0
     failures: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     _confidences: tuple[float, int] = (0.0, 0)
 
     def add(self, row: Row) -> None:
@@ -64,7 +65,10 @@ class Summary:
                 self.ours += row.ours
                 if len(self.failures) < _FAILURES_KEPT:
                     self.failures.append(f"{row.picture}: {row.reason}")
-        self.warnings += row.warning is not None
+        if row.warning is not None:
+            self.warnings += 1
+            if len(self.doubts) < _FAILURES_KEPT:
+                self.doubts.append(f"{row.picture}: {row.warning}")
         if row.confidence is not None:
             total, count = self._confidences
             self._confidences = total + row.confidence, count + 1
@@ -73,7 +77,7 @@ class Summary:
     def as_json(self) -> bytes:
         """For ``summary.json``."""
         content = {key: value for key, value in asdict(self).items() if not key.startswith("_")}
-        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", NOT_UTF8)
 
 
 def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summary:
@@ -182,6 +186,5 @@ def _shared_folder(work: Work) -> Path | None:
     if "://" in work.output:
         return None
     folder = Path(work.output)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / FOLDER / "summary.json")
     return folder

@@ -23,6 +23,8 @@ from pipelines.inference.folders.work import Row, key_bits
 from pipelines.storage.store import Storage
 
 FOLDER = "manifest"
+NOT_UTF8 = "backslashreplace"
+"""How the bytes of names that are not UTF-8 are written, which Python reads as half surrogates: ``\\udce9``."""
 _SUFFIX = ".jsonl"
 _ROWS_A_PART = 10_000
 _SECONDS_BETWEEN_WRITES = 2.0
@@ -95,7 +97,7 @@ class ManifestWriter:
     def flush(self) -> None:
         """Write what was added since the last time."""
         if self._unwritten:
-            content = "".join(f"{line}\n" for line in self._lines).encode()
+            content = "".join(f"{line}\n" for line in self._lines).encode("utf-8", NOT_UTF8)
             self._storage.write(f"{FOLDER}/{self._call}-{self._part:05d}{_SUFFIX}", content)
             self._unwritten, self._written_at = False, time.monotonic()
 
@@ -153,4 +155,4 @@ def _is_of(line: bytes, pictures: set[int]) -> bool:
 
 def name_bits(name: str) -> int:
     """64 bits of a name's hash."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

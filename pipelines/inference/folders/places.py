@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 """The endings, in either case, of what is taken for a picture; of several holes with one name the first counts."""
 
 SEGMENTATION, CONFIDENCE = "segmentation", "confidence"
@@ -49,7 +49,7 @@ def find_place(text: str, what: str) -> Place:
     if "://" in text:
         return _file(text) if _is_picture(text) else Place(text.rstrip("/"), None, text)
     path = Path(text).absolute()
-    if not path.exists():
+    if not _there(path):
         raise UserError(f"the {what} {text} does not exist; check its path")
     return Place(str(path), None, text) if path.is_dir() else _file(str(path), text)
 
@@ -60,7 +60,7 @@ def output_place(text: str, photos: Place) -> Place:
     Raises:
         UserError: the name cannot be that of a result.
     """
-    folder = text.endswith("/") or ("://" not in text and Path(text).is_dir())
+    folder = text.endswith("/") or ("://" not in text and _there(Path(text)) and Path(text).is_dir())
     address = text.rstrip("/") if "://" in text else str(Path(text).absolute())
     if photos.name is None:
         if not folder and _is_picture(text):
@@ -130,8 +130,20 @@ def _file(address: str, shown: str | None = None) -> Place:
     return Place(folder or "/", name, shown or address)
 
 
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # such as a name that is too long
+
+
 def _real(address: str) -> str:
-    return address if "://" in address else str(Path(address).resolve())
+    if "://" in address:
+        return address
+    try:
+        return str(Path(address).resolve())
+    except (OSError, RuntimeError):
+        return address  # links in a circle: what writes there says so
 
 
 def _meet(output: str, other: str, *, files: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+import unicodedata
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,9 +22,10 @@ from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.settings import Precision
 
 if TYPE_CHECKING:
+    from pipelines.inference.pictures import Photo
     from sgenet.inpainter import Inpainted, Inpainter
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
 
 BESIDE = ""
@@ -179,8 +181,8 @@ def fill(job: Job, work: Work) -> Row:
     reading = time.monotonic() - read_at
     inpainter = _load(work.model, work.device, work.precision, work.threads)
     filled_at = time.monotonic()
-    inpainted, caught = _inpaint(photo, hole, job, work, inpainter)
-    _write(inpainted, job, work, inpainter)
+    opened, inpainted, caught = _inpaint(photo, hole, job, work, inpainter)
+    _write(opened, inpainted, job, work, inpainter)
     return Row(
         picture=job.photo,
         output=job.output,
@@ -204,11 +206,14 @@ def read_hole(folder: str, photo: str) -> bytes:
         DataError: there is none.
     """
     storage = open_storage(folder)
-    for suffix in (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)):
-        try:
-            return storage.read(stem(photo) + suffix)
-        except MissingFileError:
-            continue
+    # Systems write accented letters in one character (NFC) or in two (NFD).
+    stems = dict.fromkeys((stem(photo), *(unicodedata.normalize(form, stem(photo)) for form in ("NFC", "NFD"))))
+    for name in stems:
+        for suffix in (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES)):
+            try:
+                return storage.read(name + suffix)
+            except MissingFileError:
+                continue
     raise DataError(f"{photo} has no hole: there is no {stem(photo)}.png (or .jpg, …) in {folder}; add one")
 
 
@@ -250,19 +255,22 @@ def _fill_or_say_why(job: Job, work: Work) -> Row:
     return Row(picture=job.photo, output=job.output, status="failed", reason=reason, ours=ours)
 
 
-def _inpaint(photo: bytes, hole: bytes, job: Job, work: Work, inpainter: Inpainter) -> tuple[Inpainted, str | None]:
-    from pipelines.inference.pictures import decode_picture
+def _inpaint(
+    content: bytes, hole: bytes, job: Job, work: Work, inpainter: Inpainter
+) -> tuple[Photo, Inpainted, str | None]:
+    """The photo, what came out, and what looks wrong though it was done."""
+    from pipelines.inference.pictures import decode_photo, decode_picture
 
-    picture = decode_picture(photo, f"the photo {join(work.photos, job.photo)}")
+    photo = decode_photo(content, f"the photo {join(work.photos, job.photo)}")
     mask = decode_picture(hole, f"the hole mask of {job.photo}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        inpainted = inpainter(picture, mask, white_is_hole=work.white_is_hole)
-    return inpainted, "; ".join(str(warning.message) for warning in caught) or None
+        inpainted = inpainter(photo.pixels, mask, white_is_hole=work.white_is_hole)
+    return photo, inpainted, "; ".join((*photo.warnings, *(str(warning.message) for warning in caught))) or None
 
 
-def _write(inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> None:
-    from pipelines.inference.pictures import encode_inpainted, encode_label, encode_png
+def _write(photo: Photo, inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> None:
+    from pipelines.inference.pictures import encode_filled, encode_label, encode_png
 
     outputs = _outputs(job, work)
     if len(outputs) > 1 and (inpainted.label is None or inpainted.confidence is None):
@@ -278,7 +286,7 @@ def _write(inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> 
             assert inpainted.confidence is not None
             content = encode_png(np.rint(inpainted.confidence * 255).astype(np.uint8))
         else:
-            content = encode_inpainted(inpainted)
+            content = encode_filled(photo, inpainted)
         open_storage(folder).write(name, content)
 
 

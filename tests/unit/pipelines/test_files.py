@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage.files import digest_files, publish_folder, sha256_of_file, write_atomically
+from pipelines.__main__ import main
+from pipelines.storage.files import check_writable, digest_files, publish_folder, sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 
@@ -90,3 +91,27 @@ def test_digest_of_files_sees_names_and_content_but_no_order(tmp_path: Path) -> 
     assert digest_files([first, second], tmp_path) != digest
     second.write_text("2")
     assert digest_files([first, second.rename(tmp_path / "c.py")], tmp_path) != digest
+
+
+@pytest.mark.parametrize("output", ["file/below", "folder", "file/below/deeper", "/proc/nothing/here", "x" * 300])
+def test_what_is_in_the_way_of_a_file_is_said_in_a_sentence_and_leaves_nothing(tmp_path, output):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    for write in (check_writable, lambda path: write_atomically(path, b"content")):
+        with pytest.raises(DataError, match="cannot be written"):
+            write(tmp_path / output)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_of_255_bytes_is_written(tmp_path):
+    path = tmp_path / ("é" * 126 + "abc")
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
+def test_an_export_to_a_place_below_a_file_ends_with_a_sentence_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert main(["export", "--model", "shipped", "-o", "file/below.onnx"]) == 2
+    assert capsys.readouterr().err.startswith("error: file/below.onnx cannot be written (")

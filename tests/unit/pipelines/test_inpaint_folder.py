@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from inpainting_files import files_below, make_hole, make_model, make_photo, make_tree, pixels_of
+from inpainting_files import HEIGHT, WIDTH, files_below, make_hole, make_model, make_photo, make_tree, pixels_of
+from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.inference.folders import work
@@ -15,6 +21,7 @@ from pipelines.inference.folders.manifest import Known, ManifestWriter, read_man
 from pipelines.inference.folders.work import Row, key_bits
 from pipelines.storage.store import open_storage
 
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["a.png", "b.jpg", "sub/a.png", "sub/deep/c é.webp"]
 
 
@@ -295,3 +302,52 @@ def test_a_long_call_writes_parts_and_every_row_is_read_back(tmp_path, monkeypat
     assert [known.key_of(f"{number}.png") for number in range(35)] == [
         key_bits(f"{number:064x}") for number in range(35)
     ]
+
+
+def test_unusual_names_and_images_in_a_process_of_its_own(tmp_path, model, capsys):
+    photos, holes = make_tree(tmp_path, ["plain.png", "café.png", "ratio.png", "moving.png"])
+    # Not UTF-8; as long as a name can be; accents in one character here and in two there.
+    for name in (b"caf\xe9.png", b"x" * 251 + b".png"):
+        for folder in (photos, holes):
+            os.link(folder / "plain.png", os.fsencode(folder) + b"/" + name)
+    (holes / "café.png").rename(holes / unicodedata.normalize("NFD", "café.png"))
+    Image.fromarray(255 - pixels_of(holes / "ratio.png")).save(holes / "ratio.png")
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue")]
+    frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
+    (photos / "moving.png").unlink()
+    deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 4), dtype=np.uint16)
+    cv2.imwrite(str(photos / "plain.png"), deep)
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "inpaint",
+        photos,
+        "--hole",
+        holes,
+        "--model",
+        model,
+        "--workers",
+        "1",
+        "-o",
+    ]
+    ended = subprocess.run([*command, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, "filled 6 of 6 pictures" in ended.stdout) == (0, True), ended.stdout + ended.stderr
+    found = rows(tmp_path / "out")
+    assert {row["status"] for row in found.values()} == {"done"}
+    assert {"caf\udce9.png", "café.png", "x" * 251 + ".png"} < found.keys()
+    assert str(found["moving.gif"]["warning"]).endswith("is an animation, of which only the first image is filled")
+    assert str(found["ratio.png"]["warning"]).startswith("88% of the picture is marked as missing")
+    assert "warning: moving.gif: " in ended.stderr
+    content = (tmp_path / "out" / "plain.png").read_bytes()
+    assert content[24] == 16
+    known = pixels_of(holes / "plain.png") == 0
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "plain.png"), -1)[known], deep[known])
+    # A second call knows all of them again, and what is in the way of results is said in a sentence.
+    again = subprocess.run([*command, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
+    assert "6 were done already" in again.stdout, again.stderr
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "file").touch()
+    for output in ("dangling", "file", "file/below", "x" * 300):
+        assert main([str(argument) for argument in (*command[3:], tmp_path / output)]) == 2
+        assert f"error: {tmp_path / output}" in capsys.readouterr().err
