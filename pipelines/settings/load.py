@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pipelines.settings.complaints import innermost, sentence, without
 from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
+from pipelines.settings.presets import with_presets
 from sgenet.errors import SettingsError
 
 
@@ -33,7 +34,7 @@ def load(path: Path) -> Settings:
 
 def parse(raw: Any, where: str = "params.yaml") -> Settings:
     """Check settings that have been read already; see :func:`load`."""
-    problems: list[str] = []
+    raw, problems = with_presets(raw, where)
     settings: Settings | None
     try:
         settings = Settings.model_validate(raw)

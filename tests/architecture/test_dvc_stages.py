@@ -29,7 +29,9 @@ def code_of(stage: str) -> set[str]:
 
 
 def code_dependencies(stage: str) -> list[str]:
-    return [path for path in STAGES[stage]["deps"] if path.startswith(("pipelines", "sgenet"))]
+    """Presets are settings, in files beside the code."""
+    code = [path for path in STAGES[stage]["deps"] if path.startswith(("pipelines", "sgenet"))]
+    return [path for path in code if path != "pipelines/settings/presets"]
 
 
 def covers(dependency: str, path: str) -> bool:

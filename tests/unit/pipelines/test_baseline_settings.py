@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipelines.settings.load import parse
+from pipelines.settings.presets import with_presets
 from pipelines.settings.titles import TITLES
 from sgenet.errors import SettingsError
 from sgenet.methods.build import GENERATORS, perceptual_weights
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    settings: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    settings: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
     settings["methods"] = list(GENERATORS)
     return settings
 

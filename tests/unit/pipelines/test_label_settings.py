@@ -11,6 +11,7 @@ import yaml
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.load import parse
 from pipelines.settings.params import Settings
+from pipelines.settings.presets import with_presets
 from pipelines.training.run_key import segmenter_key
 from sgenet.errors import DataError, SettingsError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES
@@ -21,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def with_labels(labels: Any, dataset: str = "mixed_scenes") -> Settings:
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), "params.yaml")[0]
     return parse(raw | {"labels": {dataset: labels}})
 
 
 def test_people_label_unless_the_settings_say_otherwise() -> None:
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), "params.yaml")[0]
     raw.pop("labels", None)
     assert parse(raw).labels_of("mixed_scenes") == LabelSettings(source="human")
 

@@ -12,6 +12,7 @@ from dvc.repo import Repo
 
 from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
+from pipelines.settings.presets import with_presets
 from sgenet.errors import SettingsError
 from sgenet.layers.critic import smallest_picture
 from sgenet.settings import CriticSettings
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
     return content
 
 

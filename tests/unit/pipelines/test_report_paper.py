@@ -9,6 +9,7 @@ import yaml
 from pipelines.report.paper import published
 from pipelines.settings.load import load, parse
 from pipelines.settings.params import Settings
+from pipelines.settings.presets import with_presets
 
 PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 
@@ -19,7 +20,7 @@ def settings() -> Settings:
 
 
 def _changed(**sections: Any) -> Settings:
-    raw = yaml.safe_load(PARAMS.read_text())
+    raw = with_presets(yaml.safe_load(PARAMS.read_text()), "params.yaml")[0]
     for section, (dataset, change) in sections.items():
         raw[section][dataset] |= change
     return parse(raw)

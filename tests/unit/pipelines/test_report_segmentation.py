@@ -15,6 +15,7 @@ from pipelines.report.paper import published_label_sources, published_segmentati
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.load import parse
 from pipelines.settings.params import Settings
+from pipelines.settings.presets import with_presets
 from pipelines.stages import report
 from sgenet.errors import DataError
 
@@ -24,7 +25,7 @@ WORSE_BY = 5  # grey levels, of the methods trained there
 
 
 def _settings(**changes: object) -> Settings:
-    raw = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    raw = with_presets(yaml.safe_load(PARAMS.read_text(encoding="utf-8")), "params.yaml")[0]
     for section in ("data", "masks", "recipes"):
         raw[section][OTHER] = raw[section][DATASET]
     return parse(raw | {"datasets": [DATASET, OTHER]} | changes)

@@ -14,6 +14,7 @@ from dvc.utils.hydra import apply_overrides
 
 from pipelines.settings.load import load, parse
 from pipelines.settings.params import SearchSettings
+from pipelines.settings.presets import with_presets
 from pipelines.training.search.importance import FEWEST_TRIALS, importances, plot
 from pipelines.training.search.outcome import overrides, with_settings
 from pipelines.training.search.plan import search_recipe
@@ -46,7 +47,7 @@ TRIED = {
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
     return content
 
 
@@ -155,7 +156,7 @@ def test_dvc_makes_the_same_settings_of_the_printed_changes(raw: dict[str, Any],
     changed = settings_of(before.recipes[dataset], TRIED)
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text())
-    apply_overrides(path, overrides(raw, dataset, changed))
+    apply_overrides(path, overrides(yaml.safe_load(path.read_text()), dataset, changed))
     assert load(path).recipes[dataset] == with_values(before.recipes[dataset], TRIED)
 
 

@@ -1,0 +1,49 @@
+"""``{preset: NAME}`` in ``params.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.settings.load import load, parse
+from pipelines.settings.presets import preset_names, with_presets
+from sgenet.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parents[3]
+RAW = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def with_recipe(**given: object) -> dict[str, object]:
+    return RAW | {"recipes": RAW["recipes"] | {"mixed_scenes": given}}
+
+
+def test_what_stands_beside_a_preset_is_laid_over_it_key_by_key() -> None:
+    plain = load(ROOT / "params.yaml").recipes["mixed_scenes"]
+    changed = parse(with_recipe(preset="mixed_scenes", training={"steps": 7})).recipes["mixed_scenes"]
+    assert plain.training.steps != 7 == changed.training.steps
+    before, after = asdict(plain), asdict(changed)
+    assert before.pop("training") | {"steps": 7} == after.pop("training")
+    assert before == after
+
+
+def test_lists_are_replaced() -> None:
+    masks = {"preset": "photographs_128", "training": [{"kind": "strokes"}]}
+    expanded, problems = with_presets({"masks": {"mine": masks}}, "params.yaml")
+    assert problems == []
+    assert expanded["masks"]["mine"]["training"] == [{"kind": "strokes"}]
+    assert len(expanded["masks"]["mine"]["evaluation"]) == 2
+
+
+def test_an_unknown_preset_is_said_with_those_there_are() -> None:
+    with pytest.raises(
+        SettingsError, match=r"recipes\.mixed_scenes\.preset: there is no preset 'large'; use one of .*"
+    ):
+        parse(with_recipe(preset="large"))
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_used_by_params_yaml(name: str) -> None:
+    assert {"preset": name} in RAW["recipes"].values()
