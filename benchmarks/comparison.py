@@ -183,7 +183,8 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
     settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"datasets": list(TRAININGS), "methods": list(METHODS), "run": {"workers": 0, "cpus_per_worker": 1}}
     settings = _with_absolute_paths(settings)
-    settings["recipes"][dataset]["training"] = settings["recipes"][dataset].get("training", {}) | BUDGET | {"seed": training.seed}
+    recipe = settings["recipes"][dataset]
+    recipe["training"] = recipe.get("training", {}) | BUDGET | {"seed": training.seed}
     (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return place
 
