@@ -82,6 +82,7 @@ class DataSettings(_Strict):
             than what is stored, which is faster and less exact (docs/performance.md).
         jpeg_quality: of the training split; evaluation splits are stored losslessly.
         max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
+        allow_ignored_labels: go on though every pixel of the labels is ignored. It decides no byte of a shard.
     """
 
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
@@ -93,6 +94,7 @@ class DataSettings(_Strict):
     jpeg_decoding: Literal["full", "scaled"] = "full"
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     max_quarantine_ratio: float = Field(default=0.0, ge=0, le=1)
+    allow_ignored_labels: bool = Field(default=False, exclude=True)
 
     @property
     def labels(self) -> LabelSpace:

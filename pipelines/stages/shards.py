@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.data.adapters.build import build_adapters
 from pipelines.data.shards.index import write_index, write_table
@@ -25,6 +27,7 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 _NUM_REASONS_SHOWN = 5
+_SUSPICIOUS_IGNORED_RATIO = 0.5
 
 
 def run(data: DataSettings, sources: Path, output: Path, workers: int | None = None) -> None:
@@ -40,7 +43,7 @@ def run(data: DataSettings, sources: Path, output: Path, workers: int | None = N
 
     Raises:
         DataError: raw files changed since they were indexed, more of them are unusable than
-            ``max_quarantine_ratio`` allows, or the disk is full.
+            ``max_quarantine_ratio`` allows, no pixel of the labels has a class, or the disk is full.
     """
     refused = output.with_name(f"{output.name}.{QUARANTINE_NAME}")
     refused.unlink(missing_ok=True)
@@ -51,6 +54,7 @@ def run(data: DataSettings, sources: Path, output: Path, workers: int | None = N
         written = list(parallel_map(write, plans, workers, "writing shards"))
         quarantined = [item for shard in written for item in shard.quarantined]
         _check_share(quarantined, sum(len(plan.rows) for plan in plans), data.max_quarantine_ratio, refused)
+        _check_labels([shard.index for shard in written], data)
         _write_tables(folder, written, quarantined, data)
 
 
@@ -82,6 +86,28 @@ def _check_share(quarantined: Sequence[Quarantined], total: int, allowed: float,
         f"({shown}{f'; and {more} more' if more > 0 else ''}); all are listed in {refused}: repair or remove them, "
         "or raise data.<dataset>.max_quarantine_ratio"
     )
+
+
+def _check_labels(tables: Sequence[pa.Table], data: DataSettings) -> None:
+    """Say what looks wrong with the labels of all samples together, where there are any."""
+    index = pa.concat_tables(tables)
+    ignored = pc.sum(index["num_ignored"]).as_py() or 0
+    flat = index["class_histogram"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    counts = flat.reshape(-1, data.labels.num_classes).sum(axis=0)
+    total = ignored + int(counts.sum())
+    if not total:
+        return
+    named = ", ".join(f"{name} {count:,}" for name, count in zip(data.labels.names, counts.tolist(), strict=True))
+    all_counts = f"pixels of each class: {named}; ignored {ignored:,} ({ignored / total:.0%})"
+    if not counts.any() and not data.allow_ignored_labels:
+        raise DataError(
+            f"every pixel of the labels is ignored, so that they say nothing ({all_counts}); check their values and "
+            "class_map, or leave the labels out, or set data.<dataset>.allow_ignored_labels: true"
+        )
+    missing = [name for name, count in zip(data.labels.names, counts.tolist(), strict=True) if not count]
+    if missing or ignored > _SUSPICIOUS_IGNORED_RATIO * total:
+        doubt = f"no pixel of the labels is {' or '.join(missing)}" if missing else "most of the labels is ignored"
+        print(f"warning: {doubt}; {all_counts}", file=sys.stderr)
 
 
 def _write_quarantine(path: Path, quarantined: Sequence[Quarantined]) -> None:

@@ -97,3 +97,9 @@ def test_the_table_comes_back_as_it_was(raw_tree: RawTree) -> None:
 def test_a_missing_table_says_which_stage_makes_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run the index stage first"):
         read_sources(tmp_path / "sources.parquet")
+
+
+def test_a_place_below_a_file_is_said_in_a_sentence(raw_tree: RawTree) -> None:
+    (raw_tree.work / "file").touch()
+    with pytest.raises(DataError, match=r"file/sources\.parquet cannot be written"):
+        index.run(raw_tree.settings, raw_tree.work / "file" / "sources.parquet", workers=1)

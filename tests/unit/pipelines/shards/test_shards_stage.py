@@ -304,3 +304,23 @@ def test_pictures_without_labels_have_no_label_member(empty_tree: RawTree) -> No
     assert len(table) == 12
     assert not table.label_spans.any()
     assert not table.num_classes.any()
+
+
+def test_labels_that_say_nothing_are_refused_unless_allowed_and_those_that_lack_classes_are_counted(tmp_path, capsys):
+    tree = RawTree(tmp_path)
+    for split in ("train", "val"):
+        tree.add(split, f"{split}0", png(texture(0)), png(np.full((32, 40), 255, np.uint8)))
+    tree.index()
+    with pytest.raises(
+        DataError, match=r"every pixel of the labels is ignored.*background 0, .*; ignored 1,\d+ \(100%\)"
+    ):
+        tree.write()
+    assert not (tmp_path / "data" / "shards").exists()
+    tree.write(settings=tree.with_settings(allow_ignored_labels=True))
+    tree.add("val", "val0", png(texture(0)), png(np.zeros((32, 40), np.uint8)))
+    tree.index()
+    capsys.readouterr()
+    tree.write()
+    said = capsys.readouterr().err
+    assert said.startswith("warning: no pixel of the labels is sky or ")
+    assert "; pixels of each class: background 720, sky 0, " in said
