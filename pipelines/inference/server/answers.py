@@ -23,9 +23,10 @@ def answer(pair: Pair, inpainted: Inpainted) -> Answer:
         inpainted: what was made of it.
 
     Returns:
-        ``inpainted``, a base64 PNG, as :func:`pipelines.pictures.encode_photo` makes it; ``segmentation``, a base64
-        PNG of class ids, or None for a method without; ``confidence``, the mean in the hole from 0 to 1, or None
-        without a hole or a segmentation; ``warning``, what looks wrong with what was sent, or None.
+        ``inpainted``, a base64 PNG, as :func:`~pipelines.inference.pictures.encode_photo` makes it;
+        ``segmentation``, a base64 PNG of class ids, or None for a method without; ``confidence``, the mean in the hole
+        from 0 to 1, or None without a hole or a segmentation; ``warning``, what looks wrong with what was sent, or
+        None.
     """
     return {
         "inpainted": _text(encode_filled(pair.photo, inpainted)),

@@ -13,13 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipelines.inference.pictures import encode_filled
 from pipelines.inference.server.answers import answer
+from pipelines.inference.server.docs import docs_page
 from pipelines.inference.server.door import Door
 from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.metrics import Metrics
 from pipelines.inference.server.pairs import Pair, decode_row, decode_rows
 from pipelines.inference.server.refusal import Refusal, busy, error_body
 from pipelines.inference.server.rows import (
@@ -41,6 +43,7 @@ Fill = Callable[[Pair], Awaitable[Inpainted]]
 WARNING = "X-Warning"
 """The header of an answered PNG that says what looks wrong with what was sent: a text of JSON, beyond ASCII escaped."""
 
+_PATHS = frozenset({"/inpaint", "/invocations", "/model", "/healthz", "/docs", "/metrics"})
 _PNG = "image/png"
 
 
@@ -48,17 +51,21 @@ def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limi
     """The ASGI application of one model, with its :class:`~pipelines.inference.server.door.Door`.
 
     ``POST /inpaint`` takes one picture and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows
-    as MLflow's scoring server does; ``GET /model`` says what is served, ``GET /healthz`` that it is.
+    as MLflow's scoring server does; ``GET /model`` says what is served, ``GET /healthz`` that it is, ``GET /docs`` how
+    to ask for it, ``GET /metrics`` what was answered.
 
     Args:
         fill: fills one picture. It is called at once for all pictures of a request, and may batch them.
         description: what ``GET /model`` answers beside the limits.
     """
-    door = _Routes(fill, dict(description), limits)
+    metrics = Metrics(_PATHS)
+    door = _Routes(fill, dict(description), limits, metrics)
     application = Starlette(
         routes=[
             Route("/healthz", door.healthz),
             Route("/model", door.model),
+            Route("/docs", door.docs),
+            Route("/metrics", door.metrics),
             Route("/inpaint", door.inpaint, methods=["POST"]),
             Route("/invocations", door.invocations, methods=["POST"]),
         ],
@@ -66,14 +73,20 @@ def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limi
     )
     # A redirection would repeat what the request calls its host.
     application.router.redirect_slashes = False
-    return Door(application, limits)
+    return Door(metrics.around(application), limits)
 
 
 class _Routes:
-    def __init__(self, fill: Fill, description: dict[str, Any], limits: Limits) -> None:
+    def __init__(self, fill: Fill, description: dict[str, Any], limits: Limits, metrics: Metrics) -> None:
         self._fill_one = fill
         self._description = description | {"limits": dataclasses.asdict(limits)}
-        self._limits = limits
+        self._limits, self._metrics = limits, metrics
+
+    async def docs(self, request: Request) -> Response:
+        return HTMLResponse(docs_page(self._description, str(request.base_url).rstrip("/")))
+
+    async def metrics(self, request: Request) -> Response:
+        return self._metrics.response()
 
     async def healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -112,12 +125,15 @@ class _Routes:
         """All pictures of a request, within the time limit."""
         try:
             async with asyncio.timeout(self._limits.answer_seconds):
-                return await asyncio.gather(*map(self._fill_one, pairs))
+                filled = await asyncio.gather(*map(self._fill_one, pairs))
         except TimeoutError:
             raise busy(
                 f"the answer was not ready within {self._limits.answer_seconds:g} s; "
                 "try again when there is less to do, or with a smaller picture"
             ) from None
+        for pair in pairs:
+            self._metrics.count_image(pair.hole.size)
+        return filled
 
 
 async def _read_form(request: Request) -> Row:
@@ -140,7 +156,7 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     match error.status_code:
         case 404:
-            sentence = "there is nothing at this path; use POST /inpaint, POST /invocations, GET /model or GET /healthz"
+            sentence = "there is nothing at this path; GET /docs says what there is"
         case 405:
             sentence = f"this path does not take {request.method[:20]}; see the header Allow for what it takes"
         case _:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import ray
@@ -28,6 +30,8 @@ APPLICATION = "sgenet"
 """What the application is called in a cluster."""
 
 _SLACK_SECONDS = 15.0
+_LEAVE_SECONDS = 5.0
+"""Within which replicas that have answered everything are gone; what is left ends with Ray."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -72,8 +76,9 @@ def serve_until_stopped(service: Service) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     start_local_cluster(max(usable_cpus(), service.replicas * max(1, service.cpus)))
     try:
-        with stop_requests() as stop:
+        with _ended_by_sigterm():
             replicas = _deploy(service, service.cpus or max(1, usable_cpus() // service.replicas))
+        with stop_requests() as stop:
             print(f"serving at http://{service.host}:{service.port} (Ctrl-C stops)", flush=True)
             stop.wait()
             print("finishing what is under way", flush=True)
@@ -96,6 +101,20 @@ def deploy_to_cluster(service: Service) -> None:
         _deploy(service, service.cpus or 1)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """While there is nothing to finish yet, SIGTERM ends the command as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
@@ -125,10 +144,10 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
 
 def _finish(replicas: DeploymentHandle[Any], limits: Limits) -> None:
     """Wait until the replicas have answered what they were asked; what comes now is told that the server stops."""
-    deadline = time.monotonic() + limits.answer_seconds + _SLACK_SECONDS
     with suppress(TimeoutError):
         replicas.broadcast("drain").results(timeout_s=limits.answer_seconds)
     # The last answers are on their way through the proxy until the replicas are gone.
+    deadline = time.monotonic() + _LEAVE_SECONDS
     serve.delete(APPLICATION, _blocking=False)
     while APPLICATION in serve.status().applications and time.monotonic() < deadline:
         time.sleep(_SECONDS_BETWEEN_LOOKS)

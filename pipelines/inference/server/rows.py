@@ -18,6 +18,7 @@ COLUMNS = ("image", "hole_mask")
 ENVELOPES = ("inputs", "instances", "dataframe_records", "dataframe_split")
 """The keys under which MLflow's clients send rows."""
 
+_URL_SAFE = str.maketrans("-_", "+/")
 _MOST_SEPARATORS = 1000
 """Rows of base64 hold a few commas and brackets each. JSON with many more is refused before it is parsed: each
 ``[],`` of three bytes would become an object of sixty."""
@@ -182,8 +183,14 @@ def _record(value: Any) -> Record:
 
 
 def _from_base64(text: str, key: str) -> bytes:
+    """The bytes of a text in base64: also as a data address, in lines, URL-safe or without padding."""
+    if text.startswith("data:"):
+        head, comma, text = text.partition(",")
+        if not comma or not head.endswith(";base64"):
+            raise _not_base64(key, "it is a data address of another encoding")
+    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _not_base64(key, error) from None
 

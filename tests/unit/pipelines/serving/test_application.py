@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 
 import numpy as np
 import pytest
-from sent import file_of, mask, picture, pixels_of, row
+from sent import file_of, mask, picture, pixels_of, row, text_of
 from starlette.testclient import TestClient
 
+from pipelines.inference.pictures import Photo, decode_photo, encode_photo
 from pipelines.inference.server.application import serving_application
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.pairs import Pair
@@ -113,6 +116,45 @@ def test_what_is_wrong_is_4xx_with_a_sentence(method, path, options, status, sen
     answered = client().request(method, path, **options)
     assert answered.status_code == status, answered.text
     assert sentence in answered.json()["message"]
+
+
+def test_the_docs_name_every_route_and_load_nothing_and_the_metrics_count_answers():
+    asked = client()
+    page = asked.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    for route in ("POST /inpaint", "POST /invocations", "GET /model", "GET /healthz", "GET /metrics"):
+        assert route in page.text
+    assert "http://testserver/inpaint" in page.text
+    assert "src=" not in page.text
+    asked.post("/inpaint", json=row())
+    asked.post("/inpaint", json={})
+    asked.get("/nothing")
+    text = asked.get("/metrics").text
+    counts = dict(re.findall(r'sgenet_answers_total\{path="([^"]+)",replica="[^"]+",status="200"\} (\S+)', text))
+    assert counts == {"/docs": "1.0", "/inpaint": "1.0"}
+    assert re.search(r'path="/inpaint",replica="[^"]+",status="400"\} 1.0', text)
+    assert re.search(r'path="other",replica="[^"]+",status="404"\} 1.0', text)
+    assert re.search(r"sgenet_pixels_total\{[^}]+\} 560.0", text)
+
+
+def test_a_deep_image_is_answered_with_all_its_bits_and_what_looks_wrong_is_said():
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 28, 3), dtype=np.uint16)
+    content = encode_photo(Photo(deep, dpi=(300, 300)))
+    inverted = file_of(255 - mask())
+    files = {"image": ("p.png", content), "hole_mask": ("m.png", inverted)}
+
+    async def paint(pair: Pair) -> Inpainted:
+        colours = np.where(pair.hole[..., None], np.uint16(0), pair.photo.pixels)
+        source = open_picture(pair.photo.pixels)
+        return Inpainted(pair.photo.rgb, pair.hole, filled=colours, source=source)
+
+    answered = client(paint).post("/inpaint", files=files)
+    back = decode_photo(answered.content, "the answer")
+    np.testing.assert_array_equal(back.pixels[mask() > 0], deep[mask() > 0])
+    assert back.dpi == pytest.approx((300, 300), abs=0.1)
+    assert json.loads(answered.headers["x-warning"]).startswith("82% of the picture is marked as missing")
+    texts = {"image": text_of(content), "hole_mask": text_of(inverted)}
+    assert client(paint).post("/inpaint", json=texts).json()["warning"].startswith("82% of the picture")
 
 
 def test_too_many_pixels_are_413():

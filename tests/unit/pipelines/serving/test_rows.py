@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -74,8 +75,8 @@ def test_a_body_full_of_brackets_is_refused_unparsed(monkeypatch):
         ({**row(), "image": True}, "'image' is a truth value"),
         ({**row(), "hole_mask": [1]}, "'hole_mask' is a list"),
         ({**row(), "image": "a path/to.png"}, "the image is not base64"),
-        ({**row(), "image": "YQ"}, "the image is not base64"),
-        ({**row(), "hole_mask": "YQ==\n"}, "the hole mask is not base64"),
+        ({**row(), "image": "YQQ=YQ=="}, "the image is not base64"),
+        ({**row(), "image": "data:image/png,abc"}, "a data address of another encoding"),
         ({**row(), "hole_mask": "\ud800"}, "the hole mask is not base64"),
     ],
 )
@@ -83,6 +84,21 @@ def test_a_wrong_row_is_refused_with_the_key_and_the_reason(value, sentence):
     with pytest.raises(Refusal, match=sentence) as caught:
         read_row(value)
     assert caught.value.status == 400
+
+
+def test_base64_is_taken_in_every_form_it_comes_in():
+    content = bytes(range(256))
+    plain = base64.b64encode(content).decode()
+    forms = [
+        plain,
+        f"data:image/png;base64,{plain}",
+        base64.urlsafe_b64encode(content).decode(),
+        plain.rstrip("="),
+        base64.encodebytes(content).decode(),
+        "\r\n".join(plain[start : start + 76] for start in range(0, len(plain), 76)),
+    ]
+    for form in forms:
+        assert read_row({"image": form, "hole_mask": plain}).image == content
 
 
 @pytest.mark.parametrize(
