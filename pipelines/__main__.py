@@ -40,7 +40,7 @@ def index(settings: Settings, dataset: str) -> None:
     """List and hash the raw samples of a dataset."""
     from pipelines.stages import index as stage
 
-    stage.run(settings.data[dataset], DatasetPaths(dataset).sources)
+    stage.run(settings.data[dataset], DatasetPaths(dataset).sources, needed=settings.splits_of(dataset))
 
 
 def shards(settings: Settings, dataset: str) -> None:

@@ -1,4 +1,4 @@
-"""``python -m pipelines check``: read the settings and report every problem."""
+"""``python -m pipelines check``: read the settings, list the images, and report every problem."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 
 from pipelines.commands.common import add_params
 from pipelines.settings.load import load
+from pipelines.settings.params import Settings
+from sgenet.errors import SettingsError, UserError
 
 HELP = "Check params.yaml and report every problem."
 
@@ -16,6 +18,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Read the settings; what is wrong with them is raised."""
-    load(options.params)
-    print(f"{options.params}: no problem found")
+    """Read the settings and list the images that lie on this machine; what is wrong with them is raised.
+
+    Raises:
+        SettingsError: naming every problem.
+    """
+    settings = load(options.params)
+    problems, lines = _splits(settings)
+    if problems:
+        raise SettingsError([f"{options.params}: {problem}" for problem in problems])
+    print("\n".join([*lines, f"{options.params}: no problem found"]))
+
+
+def _splits(settings: Settings) -> tuple[list[str], list[str]]:
+    """What is wrong with the splits, and how many images each has, of the datasets that lie on this machine."""
+    from pipelines.data.adapters.splits import count_splits, empty_splits
+
+    problems, lines = [], []
+    for dataset in settings.evaluated:
+        data = settings.data[dataset]
+        if any("://" in (source.root or "") for source in data.sources):
+            continue
+        try:
+            counts = count_splits(data)
+        except UserError:
+            continue
+        problems += [
+            f"data.{dataset}: {problem}" for problem in empty_splits(counts, settings.splits_of(dataset), data)
+        ]
+        lines.append(f"{dataset}: " + ", ".join(f"{number:,} {split}" for split, number in sorted(counts.items())))
+    return problems, lines

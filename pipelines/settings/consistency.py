@@ -34,6 +34,8 @@ _SMALLEST_CROPS = {"gated_conv": 33, "edge_connect": 24}
 
 # Datasets and mask sets name folders and files.
 _FILE_NAME = re.compile(r"[\w-]+")
+# In MLflow's addresses / : and @ end a model's name.
+_MODEL_NAME = re.compile(r"[\w.-]+")
 
 
 def contradictions(settings: Settings) -> list[str]:
@@ -88,6 +90,8 @@ def _list_problems(settings: Settings) -> list[str]:
     ]
     if "://" in settings.storage and not settings.storage.startswith("s3://"):
         problems.append(f"storage ({settings.storage}) must be a folder or s3://bucket/prefix")
+    if not _MODEL_NAME.fullmatch(settings.registry.name):
+        problems.append(f"registry.name ({settings.registry.name}) names a model; use letters, digits, - . and _ only")
     if settings.registry.method not in settings.methods:
         problems.append(
             f"registry.method is '{settings.registry.method}', which methods does not name; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipelines.settings.complaints import innermost, sentence, without
 from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
+from pipelines.settings.yaml_file import read_yaml
 from sgenet.errors import SettingsError
 
 
@@ -22,19 +24,25 @@ def load(path: Path) -> Settings:
         SettingsError: naming every unknown key, wrong type and contradiction of the file.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw, repeated = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
     except OSError as error:
         raise SettingsError([f"{path} cannot be read ({error.strerror}); check its path and permissions"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
-    return parse(raw, str(path))
+    return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 
 
-def parse(raw: Any, where: str = "params.yaml") -> Settings:
-    """Check settings that have been read already; see :func:`load`."""
+def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Settings:
+    """Check settings that have been read already; see :func:`load`.
+
+    Args:
+        where: what the problems' sentences call them.
+        known: problems that were found while they were read.
+    """
     raw, problems = with_presets(raw, where)
+    problems = [*known, *problems]
     settings: Settings | None
     try:
         settings = Settings.model_validate(raw)

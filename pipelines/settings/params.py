@@ -344,6 +344,11 @@ class Settings(_Strict):
         """Every dataset that methods are evaluated on: those they are trained on, then the others."""
         return (*self.datasets, *(pair.dataset for pair in self.transfer))
 
+    def splits_of(self, dataset: str) -> tuple[str, ...]:
+        """The splits that must have images: the one that methods are trained on, if any, and the one for scores."""
+        trained = ("train",) if dataset in self.datasets else ()
+        return tuple(dict.fromkeys((*trained, self.evaluation.split)))
+
     def models_of(self, dataset: str) -> str:
         """The dataset whose models fill another one: itself, unless ``transfer`` says otherwise."""
         return next((pair.models_of for pair in self.transfer if pair.dataset == dataset), dataset)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipelines.data.adapters.build import build_adapters
 from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.data.adapters.splits import empty_splits
 from pipelines.data.shards.sources import SourceRow, examine, write_sources
 from pipelines.parallel.parallel import parallel_map
 from pipelines.settings.params import DataSettings
@@ -17,7 +18,7 @@ from sgenet.errors import DataError
 _CHUNK = 32
 
 
-def run(data: DataSettings, output: Path, workers: int | None = None) -> None:
+def run(data: DataSettings, output: Path, workers: int | None = None, *, needed: Sequence[str] = ()) -> None:
     """Enumerate the samples of every source, hash their files, and write the table.
 
     A file that cannot be read is listed with the reason; the shards stage quarantines it.
@@ -26,13 +27,17 @@ def run(data: DataSettings, output: Path, workers: int | None = None) -> None:
         data: the dataset's settings.
         output: the Parquet file to write.
         workers: processes; None takes every core. The result is the same for any number.
+        needed: splits that must have a sample.
 
     Raises:
-        DataError: a layout lacks something, or names collide.
+        DataError: a layout lacks something, names collide, or a needed split is empty.
     """
     adapters = dict(build_adapters(data))
     samples = [sample for adapter in adapters.values() for sample in adapter.samples()]
     _check_keys(samples)
+    empty = empty_splits(Counter(sample.split for sample in samples), needed, data)
+    if empty:
+        raise DataError("; and ".join(empty))
     chunks = [samples[first : first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
     examined = parallel_map(partial(_examine_all, adapters=adapters), chunks, workers, "hashing raw samples")
     write_sources(output, [row for rows in examined for row in rows])

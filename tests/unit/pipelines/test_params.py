@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
@@ -182,6 +185,36 @@ def test_the_command_line_exits_with_2_and_one_line_a_problem(
     assert output.out == ""
     assert output.err.startswith("error: ")
     assert "typo is not a setting; remove it or correct its spelling" in output.err
+
+
+def test_check_names_keys_that_stand_twice_names_mlflow_cannot_have_and_empty_splits(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    for number in range(3):
+        Image.new("RGB", (80, 80)).save(tmp_path / f"{number}.png")
+    source = {"adapter": "folder", "root": str(tmp_path), "val_ratio": 0.01}
+    own = {"sources": [source], "label_space": "camvid", "shorter_side": 64, "crop": 64}
+    raw |= {"datasets": ["own"], "data": {"own": own}, "labels": {}, "transfer": []}
+    raw |= {section: {"own": raw[section]["mixed_scenes"]} for section in ("masks", "recipes")}
+    path = tmp_path / "params.yaml"
+
+    path.write_text(yaml.safe_dump(raw))
+    assert "data.own: none of the 3 images is in the split 'val'; raise val_ratio (0.01)" in refused_by_check(path)
+    source["val_ratio"] = 0.5
+    raw["registry"]["name"] = "team/sge-net"
+    path.write_text(yaml.safe_dump(raw) + "storage: elsewhere\n")
+    said = refused_by_check(path)
+    assert "registry.name (team/sge-net) names a model; use letters, digits" in said
+    assert "the key 'storage' stands twice, in line " in said
+
+
+def refused_by_check(path: Path) -> str:
+    """What the command prints in a process of its own, which ends with 2."""
+    command = [sys.executable, "-m", "pipelines", "check", "--params", str(path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
 
 
 @pytest.mark.parametrize(

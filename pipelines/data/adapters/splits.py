@@ -1,0 +1,38 @@
+"""How many images of a dataset's sources each split has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from pipelines.data.adapters.build import build_adapters
+from pipelines.settings.params import DataSettings
+
+_BY_RATIO = ("folder", "places2")
+
+
+def count_splits(data: DataSettings) -> Counter[str]:
+    """Images by split, by listing the sources.
+
+    Raises:
+        DataError: a source is not there, or its layout lacks something.
+    """
+    return Counter(sample.split for _, adapter in build_adapters(data) for sample in adapter.samples())
+
+
+def empty_splits(counts: Mapping[str, int], needed: Iterable[str], data: DataSettings) -> list[str]:
+    """What to do about each split that is needed and has no image, a sentence each."""
+    total = sum(counts.values())
+    return [
+        f"none of the {total} images is in the split '{split}'; {_remedy(split, data)}"
+        for split in needed
+        if not counts.get(split)
+    ]
+
+
+def _remedy(split: str, data: DataSettings) -> str:
+    ratios: Sequence[float] = [source.val_ratio for source in data.sources if source.adapter in _BY_RATIO]
+    if not ratios:
+        return "add some to its sources"
+    change = "raise" if split == "val" else "lower"
+    return f"{change} val_ratio ({', '.join(map(str, ratios))}), the share that is held out, or add images"
