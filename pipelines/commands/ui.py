@@ -29,11 +29,12 @@ def run(port: int = 5000) -> None:
     Raises:
         UserError: the port is taken, or the tracking store is a server, which has its own UI.
     """
-    from pipelines.tracking.address import artifact_root, tracking_uri, without_secrets
+    from pipelines.tracking.address import artifact_root, check_reachable, tracking_uri, without_secrets
 
     address = tracking_uri()
     if address.startswith(("http://", "https://")):
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
+    check_reachable(address, must_exist=True)
     check_free(port)
     print(f"runs and models of {without_secrets(address)}: http://{HOST}:{port} (Ctrl-C stops)", flush=True)
     arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]

@@ -18,6 +18,7 @@ from ray import ObjectRef
 from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
 from pipelines.settings.params import RunSettings
@@ -135,14 +136,7 @@ def start_local_cluster(num_cpus: int) -> None:
 
 def _connect(run: RunSettings) -> None:
     if os.environ.get("RAY_ADDRESS"):
-        try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise UserError(
-                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']} ({error}); "
-                "correct it, or remove it to train on this machine alone"
-            ) from error
-        return
+        return connect_to_cluster()
     num_gpus = torch.cuda.device_count()
     if run.use_gpu and num_gpus < run.min_workers:
         raise SettingsError(

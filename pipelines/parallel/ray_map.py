@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import time
 import uuid
 from collections import deque
@@ -16,16 +14,15 @@ from typing import Any, TypeVar
 import ray
 from ray import ObjectRef
 from ray.exceptions import (
-    AuthenticationError,
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
-    RayError,
     RayTaskError,
     TaskUnschedulableError,
     WorkerCrashedError,
 )
 
+from pipelines.parallel.connect import connect_to_cluster
 from pipelines.storage.files import writing
 from sgenet.errors import UserError
 
@@ -42,7 +39,6 @@ _LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
 _RETRIES = 2
 _QUEUED_PER_UNIT = 2
 _SECONDS_BETWEEN_COUNTS = 5.0
-_SECONDS_TO_ANSWER = 10
 
 
 def map_on_ray(
@@ -135,32 +131,11 @@ def _connected() -> Iterator[None]:
         return
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    address = os.environ.get("RAY_ADDRESS", "")
-    try:
-        _knock(address)
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        ray.shutdown()
-        if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
-            raise UserError(
-                f"the Ray cluster at RAY_ADDRESS={address} asks for a token; set RAY_AUTH_MODE=token, and "
-                "RAY_AUTH_TOKEN where ~/.ray/auth_token is not the cluster's"
-            ) from error
-        raise UserError(
-            f"no Ray cluster answers at RAY_ADDRESS={address} ({_first_line(error)}); start it, or unset RAY_ADDRESS "
-            "to work on this machine"
-        ) from error
+    connect_to_cluster()
     try:
         yield
     finally:
         ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Ray itself would go on trying for ever where nobody answers."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class Champions:
     def __init__(self, name: str, address: str | None = None) -> None:
         self.name = name
         self.address = address or tracking_uri()
-        check_reachable(self.address)
+        check_reachable(self.address, must_exist=True)
         self._client = open_client(self.address)
         self._journal = Journal(self._client, name)
 

@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import os
 import re
+import socket
 import sqlite3
 import ssl
 import urllib.error
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _FOLDER = "mlflow"
 _FILE = "mlflow.db"
+_SQLITE = "sqlite:///"
+_SERVERS = ("http://", "https://")
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _SECONDS_TO_ANSWER = 10.0
 
 
@@ -35,14 +39,9 @@ def tracking_uri() -> str:
     """The address of the tracking store.
 
     ``MLFLOW_TRACKING_URI`` where it is set; otherwise the SQLite file ``mlflow/mlflow.db`` below
-    the working folder (made if absent), which is the repository's root for every command.
+    the working folder, which is the repository's root for every command.
     """
-    configured = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    if configured:
-        return configured
-    folder = Path(_FOLDER).resolve()
-    folder.mkdir(exist_ok=True)
-    return f"sqlite:///{folder / _FILE}"
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"{_SQLITE}{_embedded_store()}"
 
 
 def open_client(address: str | None = None) -> MlflowClient:
@@ -53,11 +52,19 @@ def open_client(address: str | None = None) -> MlflowClient:
 
     Args:
         address: of the store; by default what :func:`tracking_uri` says.
+
+    Raises:
+        TrackingError: it is no address of a store.
     """
     # MLflow takes seconds to import.
     import mlflow
 
     address = address or tracking_uri()
+    if not address.startswith(_SERVERS):
+        # A server may be away for a moment, which MLflow bears with.
+        check_reachable(address)
+    if address.startswith(_SQLITE):
+        Path(address.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
     return mlflow.MlflowClient(address, address)
@@ -90,9 +97,9 @@ def _embedded_store() -> Path:
 
 def artifact_root(address: str) -> Path | None:
     """The folder for artifacts: beside an SQLite file, ``artifacts``; None where the server decides."""
-    if not address.startswith("sqlite:///"):
+    if not address.startswith(_SQLITE):
         return None
-    return Path(address.removeprefix("sqlite:///")).resolve().parent / "artifacts"
+    return Path(address.removeprefix(_SQLITE)).resolve().parent / "artifacts"
 
 
 @contextmanager
@@ -101,10 +108,10 @@ def one_at_a_time(address: str) -> Iterator[None]:
 
     A server does its own locking: nothing is held for other addresses.
     """
-    if not address.startswith("sqlite:///"):
+    if not address.startswith(_SQLITE):
         yield
         return
-    path = Path(address.removeprefix("sqlite:///")).resolve()
+    path = Path(address.removeprefix(_SQLITE)).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -116,20 +123,74 @@ def without_secrets(address: str) -> str:
 
     The SQLite file of the repository becomes ``sqlite:///mlflow/mlflow.db``.
     """
-    here = f"sqlite:///{Path.cwd()}/"
+    here = f"{_SQLITE}{Path.cwd()}/"
     if address.startswith(here):
-        return f"sqlite:///{address.removeprefix(here)}"
+        return _SQLITE + address.removeprefix(here)
     return re.sub(r"(?<=://)[^/]*@", "", address.split("?", 1)[0])
 
 
-def check_reachable(address: str) -> None:
-    """Fail at once where a tracking server is not there; MLflow itself would retry for minutes.
+def check_reachable(address: str, *, must_exist: bool = False) -> None:
+    """Fail at once where there is no tracking store; MLflow itself would retry for minutes, or make an empty one.
+
+    Args:
+        must_exist: also where the address is that of an SQLite file that is not there yet: for whoever only reads.
 
     Raises:
-        TrackingError: nothing answers at the address, or it is no address.
+        TrackingError: nothing answers at the address, or it is none of a tracking store.
     """
-    if not address.startswith(("http://", "https://")):
-        return
+    if address.startswith(_SQLITE):
+        _check_file(Path(address.removeprefix(_SQLITE)), must_exist)
+    elif address.startswith(_SERVERS):
+        _check_server(address)
+    elif (kind := re.match(r"(\w+)(\+\w+)?://", address)) and kind[1] in _DATABASE_PORTS:
+        _check_database(address, _DATABASE_PORTS[kind[1]])
+    else:
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI ({without_secrets(address)}) is no address of a tracking store; set it to "
+            "sqlite:///FILE or to the http:// or https:// address of a server, or unset it"
+        )
+
+
+def _check_file(path: Path, must_exist: bool) -> None:
+    shown = without_secrets(f"{_SQLITE}{path}")
+    if path.is_file():
+        problem = _file_problem(path)
+    elif path.exists():
+        problem = "is no file"
+    else:
+        problem = "does not exist; a training makes it" if must_exist else ""
+    if problem:
+        configured = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+        remedy = "correct or unset MLFLOW_TRACKING_URI" if configured else "run this from the repository's root"
+        raise TrackingError(f"the tracking store {shown} {problem}; {remedy}")
+
+
+def _file_problem(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as store:
+            tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.OperationalError as error:
+        # A store that is being written to is one.
+        return "" if "locked" in str(error) else f"cannot be read ({error})"
+    except sqlite3.DatabaseError:
+        return "is no SQLite database"
+    # None in a store that is being made.
+    return "holds another program's tables" if tables and "experiments" not in tables else ""
+
+
+def _check_database(address: str, default_port: int) -> None:
+    try:
+        parts = urllib.parse.urlsplit(address)
+        with socket.create_connection((parts.hostname or "", parts.port or default_port), _SECONDS_TO_ANSWER):
+            pass
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            f"no database answers at {without_secrets(address)} ({error}); start it, or correct or unset "
+            "MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _check_server(address: str) -> None:
     try:
         with urllib.request.urlopen(_health_request(address), timeout=_SECONDS_TO_ANSWER):
             pass

@@ -55,7 +55,7 @@ class ReleasedModels:
 
     def __init__(self, address: str | None = None) -> None:
         self.address = address or tracking_uri()
-        check_reachable(self.address)
+        check_reachable(self.address, must_exist=True)
         self._client = open_client(self.address)
 
     def versions_with_alias(self, alias: str | None = None) -> list[StoredVersion]:

@@ -67,6 +67,13 @@ class Project:
         assert "Traceback" not in ended.stderr, ended.stderr
         return sentence
 
+    def write_images(self) -> None:
+        """Write a photo and the hole in it."""
+        Image.new("RGB", (48, 36), (60, 90, 120)).save(self.root / "photo.png")
+        hole = Image.new("L", (48, 36))
+        hole.paste(255, (16, 12, 32, 24))
+        hole.save(self.root / "hole.png")
+
 
 def make_project(root: Path) -> Project:
     """Prepare, train (so to speak), evaluate and register below a folder, in a process of its own."""
@@ -74,8 +81,5 @@ def make_project(root: Path) -> Project:
     code = f"from pathlib import Path; from promotion_world import make_world; make_world(Path.cwd(), {VERSIONS})"
     environment = project.environment(PYTHONPATH=os.pathsep.join([str(_ROOT), str(_HERE)]))
     subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, timeout=600)
-    Image.new("RGB", (48, 36), (60, 90, 120)).save(root / "photo.png")
-    hole = Image.new("L", (48, 36))
-    hole.paste(255, (16, 12, 32, 24))
-    hole.save(root / "hole.png")
+    project.write_images()
     return project

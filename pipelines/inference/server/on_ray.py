@@ -22,6 +22,7 @@ from pipelines.inference.server.proxy import CALLBACK
 from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
 from pipelines.inference.server.replica import LARGEST_BATCH, Replica
 from pipelines.parallel.cluster import start_local_cluster
+from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.training.interruption import stop_requests
 from sgenet.errors import UserError
@@ -93,10 +94,7 @@ def deploy_to_cluster(service: Service) -> None:
     Raises:
         UserError: no cluster answers, or the model cannot be loaded there.
     """
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']} ({error})") from error
+    connect_to_cluster()
     try:
         _deploy(service, service.cpus or 1)
     finally:

@@ -15,6 +15,9 @@ def test_the_ui_starts_mlflow_on_loopback_over_the_tracking_store(monkeypatch, t
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(ui.os, "execv", lambda program, arguments: started.append(arguments))
     monkeypatch.setattr(ui, "check_free", lambda port: None)
+    with pytest.raises(UserError, match="does not exist; a training makes it"):
+        ui.run(5001)
+    (tmp_path / "mlflow.db").touch()
     ui.run(5001)
     options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
     assert started[0][1:4] == ["-m", "mlflow", "server"]
@@ -25,6 +28,7 @@ def test_the_ui_starts_mlflow_on_loopback_over_the_tracking_store(monkeypatch, t
 
 def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "mlflow.db").touch()
     with socket.socket() as taken:
         taken.bind((ui.HOST, 0))
         taken.listen()

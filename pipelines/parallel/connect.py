@@ -1,0 +1,93 @@
+"""Connecting to the Ray cluster that ``RAY_ADDRESS`` names, or one sentence on why that cannot be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from typing import Any
+
+import grpc
+import ray
+from ray._private.grpc_utils import init_grpc_channel
+from ray._private.services import canonicalize_bootstrap_address
+from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
+from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+from ray.exceptions import AuthenticationError, RayError
+
+from sgenet.errors import UserError
+
+_SECONDS_TO_ANSWER = 10.0
+_CLIENT = "ray://"
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[\da-fA-F:]+\]):(\d{1,5})")
+
+
+def connect_to_cluster() -> None:
+    """Connect this process to the cluster that ``RAY_ADDRESS`` names.
+
+    Ray itself waits for minutes, or for ever, where nobody or somebody else answers.
+
+    Raises:
+        UserError: it is no address of a cluster, no cluster answers there, or it asks for a token.
+    """
+    given = os.environ["RAY_ADDRESS"]
+    try:
+        if given.startswith(_CLIENT):
+            host, _, port = given.removeprefix(_CLIENT).rpartition(":")
+            socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
+        else:
+            _ask_head(_address_of_head(given))
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except UserError:
+        raise
+    except (OSError, RuntimeError, ValueError, RayError, grpc.RpcError) as error:
+        ray.shutdown()
+        raise _explained(given, error) from error
+
+
+def _address_of_head(given: str) -> str:
+    if given.startswith(("http://", "https://")):
+        raise UserError(
+            f"RAY_ADDRESS={given} is a dashboard, which takes jobs (`ray job submit`); set it to HOST:6379, "
+            "the head's own address, or unset it to work on this machine"
+        )
+    address: str | None = given
+    if given in ("auto", "local"):
+        address = canonicalize_bootstrap_address(given)
+    if address is None:
+        raise UserError(
+            f"RAY_ADDRESS={given} names no cluster, and none was started here with `ray start`; set it to HOST:PORT of "
+            "a cluster's head, or unset it to work on this machine"
+        )
+    if _HOST_AND_PORT.fullmatch(address) is None:
+        raise UserError(
+            f"RAY_ADDRESS={given} is no address; set it to HOST:PORT of a cluster's head, or unset it to work on this "
+            "machine"
+        )
+    return address
+
+
+def _ask_head(address: str) -> None:
+    """Ask the head whether it is one."""
+    with init_grpc_channel(address) as channel:
+        NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=_SECONDS_TO_ANSWER)
+
+
+def _explained(given: str, error: Exception) -> UserError:
+    code = error.code() if isinstance(error, grpc.Call) else None
+    refused = isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
+    if refused or code is grpc.StatusCode.UNAUTHENTICATED:
+        return UserError(
+            f"the Ray cluster at RAY_ADDRESS={given} asks for a token; set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN where ~/.ray/auth_token is not the cluster's"
+        )
+    reason: Any = error.details() if isinstance(error, grpc.Call) else error
+    return UserError(
+        f"no Ray cluster answers at RAY_ADDRESS={given} ({_first_line(reason)}); start it, or correct or unset "
+        "RAY_ADDRESS to work on this machine"
+    )
+
+
+def _first_line(reason: object) -> str:
+    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,67 @@
+"""An address that is none of a tracking store: one sentence and status 2 from every command, and nothing is made."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from project import Project
+
+from pipelines.tracking.address import TrackingError, check_reachable
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = (
+    ("history",),
+    ("promote",),
+    ("rollback",),
+    ("ui",),
+    ("export", "-o", "model.onnx"),
+    ("inpaint", "photo.png", "--hole", "hole.png", "-o", "filled.png"),
+    ("serve",),
+    ("app",),
+)
+NO_ADDRESS = "is no address of a tracking store; set it to sqlite:///FILE"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Project:
+    """A folder with settings and two images, and no store."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    project = Project(tmp_path)
+    project.write_images()
+    return project
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("./mlruns", NO_ADDRESS),
+        ("file:///tmp/mlruns", NO_ADDRESS),
+        ("mlflow://host", NO_ADDRESS),
+        ("sqlite:///mistyped.db", "sqlite:///mistyped.db does not exist; a training makes it"),
+        ("sqlite:///photo.png", "is no SQLite database"),
+        ("sqlite:///.", "is no file"),
+        ("postgresql://user:secret@127.0.0.1:1/runs", "no database answers at postgresql://127.0.0.1:1/runs"),
+        ("http://127.0.0.1:1", "no tracking server answers at http://127.0.0.1:1"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(
+    here: Project, address: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here.root)
+    before = sorted(here.root.rglob("*"))
+    with pytest.raises(TrackingError) as caught:
+        check_reachable(address, must_exist=True)
+    assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert sorted(here.root.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_every_command_says_it_and_makes_nothing(here: Project, command: tuple[str, ...]) -> None:
+    before = {path.name for path in here.root.iterdir()}
+    assert NO_ADDRESS in here.refused(*command, MLFLOW_TRACKING_URI="./mlruns")
+    assert "does not exist; a training makes it" in here.refused(*command, MLFLOW_TRACKING_URI="sqlite:///mistyped.db")
+    assert {path.name for path in here.root.iterdir()} - before <= {"cache", "state"}
