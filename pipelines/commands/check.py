@@ -34,7 +34,8 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
     """What is wrong with the splits, and how many images each has, of the datasets that lie on this machine."""
     from pipelines.data.adapters.splits import count_splits, empty_splits
 
-    problems, lines = [], []
+    problems: list[str] = []
+    lines: list[str] = []
     for dataset in settings.evaluated:
         data = settings.data[dataset]
         if any("://" in (source.root or "") for source in data.sources):

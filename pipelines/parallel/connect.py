@@ -12,8 +12,7 @@ import grpc
 import ray
 from ray._private.grpc_utils import init_grpc_channel
 from ray._private.services import canonicalize_bootstrap_address
-from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
-from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError, RayError
 
 from sgenet.errors import UserError
@@ -70,8 +69,11 @@ def _address_of_head(given: str) -> str:
 
 def _ask_head(address: str) -> None:
     """Ask the head whether it is one."""
+    # What the compiler of gRPC writes has no types.
+    messages: Any = gcs_service_pb2
+    services: Any = gcs_service_pb2_grpc
     with init_grpc_channel(address) as channel:
-        NodeInfoGcsServiceStub(channel).CheckAlive(CheckAliveRequest(), timeout=_SECONDS_TO_ANSWER)
+        services.NodeInfoGcsServiceStub(channel).CheckAlive(messages.CheckAliveRequest(), timeout=_SECONDS_TO_ANSWER)
 
 
 def _explained(given: str, error: Exception) -> UserError:

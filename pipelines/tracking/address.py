@@ -39,7 +39,8 @@ def tracking_uri() -> str:
     """The address of the tracking store.
 
     ``MLFLOW_TRACKING_URI`` where it is set; otherwise the SQLite file ``mlflow/mlflow.db`` below
-    the working folder, which is the repository's root for every command.
+    the repository's root, which is the working folder of every command. An experiment of DVC that runs in a
+    temporary copy (``dvc exp run --temp``, ``dvc queue``) has the store of the repository it was started in.
     """
     return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or f"{_SQLITE}{_embedded_store()}"
 
@@ -92,7 +93,12 @@ def may_hold_alias(alias: str) -> bool:
 
 
 def _embedded_store() -> Path:
-    return Path(_FOLDER).resolve() / _FILE
+    return _repository() / _FOLDER / _FILE
+
+
+def _repository() -> Path:
+    # Set for the commands of a stage; in a temporary copy it names the original.
+    return Path(os.environ.get("DVC_ROOT", "")).resolve()
 
 
 def artifact_root(address: str) -> Path | None:
@@ -123,7 +129,7 @@ def without_secrets(address: str) -> str:
 
     The SQLite file of the repository becomes ``sqlite:///mlflow/mlflow.db``.
     """
-    here = f"{_SQLITE}{Path.cwd()}/"
+    here = f"{_SQLITE}{_repository()}/"
     if address.startswith(here):
         return _SQLITE + address.removeprefix(here)
     return re.sub(r"(?<=://)[^/]*@", "", address.split("?", 1)[0])
