@@ -17,7 +17,7 @@ from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.storage.store import join
-from pipelines.tracking.address import check_reachable, without_secrets
+from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
@@ -98,7 +98,7 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
     CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
     size = measure(job, run, state, data.batch)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    check_reachable(tracking)
+    check_reachable(tracking_uri())
     return [
         f"{job.dataset}/{job.method}: dry run, nothing is written",
         *_data_lines(job, data),
