@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.inference.folders.folder import Summary
     from pipelines.inference.folders.places import Place
     from pipelines.inference.folders.work import Row
+    from sgenet.inpainter import Texture
     from sgenet.settings import Precision
 
 HELP = "Fill the hole of a photograph, or of every photograph of a folder."
@@ -69,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("--model", metavar="MODEL", help="see below (default: the champion, else the shipped model)")
     model.add_argument("--method", metavar="METHOD", help="a registered model of this method, such as sge_net")
+    model.add_argument(
+        "--texture",
+        choices=("exemplar", "network"),
+        default="exemplar",
+        help="exemplar: copied from known pixels of the same class, by the colours and the layout that the model "
+        "draws; network: what the model draws as it is (default: exemplar)",
+    )
     model.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: cpu)")
     model.add_argument(
         "--precision",
@@ -112,6 +120,7 @@ def execute(options: argparse.Namespace) -> int:
         save_segmentation=options.save_segmentation,
         save_confidence=options.save_confidence,
         black_is_hole=options.black_is_hole,
+        texture=options.texture,
         device=options.device,
         precision=options.precision,
         workers=options.workers,
@@ -128,6 +137,7 @@ def run(
     save_segmentation: str | None = None,
     save_confidence: str | None = None,
     black_is_hole: bool = False,
+    texture: Texture = "exemplar",
     device: str = "cpu",
     precision: Precision = "float32",
     workers: int | None = None,
@@ -139,6 +149,7 @@ def run(
         model, method: as :func:`pipelines.tracking.model_source.find_model` takes them.
         save_segmentation, save_confidence: where to; "" is beside the filled picture, None leaves them out.
         black_is_hole: the masks' polarity.
+        texture: where the fillings' texture comes from.
         device: of PyTorch.
         precision: of the model's convolutions.
         workers: processes, for a folder; None takes every core or the whole cluster.
@@ -176,6 +187,7 @@ def run(
         segmentation=segmentation,
         confidence=confidence,
         white_is_hole=not black_is_hole,
+        texture=texture,
         device=device,
         precision=precision,
         # One thread each, whatever the workers: PyTorch rounds differently when threads share a convolution.

@@ -90,7 +90,8 @@ class SGEModel(PythonModel):
         return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
 
     def _fill(self, pairs: Sequence[Pair]) -> list[Inpainted]:
-        return self._inpainter.fill_many([pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs])
+        images, holes = [pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs]
+        return self._inpainter.fill_many(images, holes, texture="exemplar")
 
 
 def read_row(row: Mapping[str, Any]) -> Pair:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,12 @@ import torch
 from torch import nn
 
 from sgenet.errors import DataError
-from sgenet.inpainter.coarse_to_fine import fill
+from sgenet.inpainter.coarse_to_fine import Filled, fill
+from sgenet.inpainter.exemplar import copy_texture
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
 from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bits
-from sgenet.inpainter.pyramid import Floats, Level
+from sgenet.inpainter.pyramid import Bools, Floats, Level, normalise
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.build import GUIDED_METHODS, UNSEGMENTED_METHODS
@@ -26,6 +28,10 @@ from sgenet.settings import Precision
 
 WORKING_SIDE = 256
 """The crop of the published trainings."""
+
+Texture = Literal["network", "exemplar"]
+"""Where a filling's texture comes from: what the network drew as it is, or known pixels of the same class, which follow
+its colours and its layout (:mod:`sgenet.inpainter.exemplar`)."""
 
 
 class Inpainter:
@@ -111,6 +117,7 @@ class Inpainter:
         image: Picture,
         hole_mask: Hole,
         *,
+        texture: Texture = "network",
         details: bool = False,
         guide: Guide | None = None,
         white_is_hole: bool = True,
@@ -127,6 +134,7 @@ class Inpainter:
             hole_mask: where pixels are missing, of the picture's size as it is seen upright: a Pillow picture,
                 white = missing, or (H, W) of bool or uint8; 8-bit masks may use 0 and 1, or 0 to 255, where
                 128 and more is white: a soft edge is cut in its middle.
+            texture: where the filling's texture comes from.
             details: also return what was drawn at every scale.
             guide: (H, W) uint8 class ids, a segmentation to fill by; 255 = the network decides.
             white_is_hole: False where the black (or False) pixels of ``hole_mask`` are the missing ones.
@@ -139,13 +147,14 @@ class Inpainter:
             UserWarning: when more than 60 % is missing: the mask is probably inverted; when many of the mask's pixels
                 are grey: it is probably no mask; when a Pillow picture's file has 16 bits, of which Pillow reads 8.
         """
-        return self._fill(image, hole_mask, details, guide, white_is_hole)
+        return self._fill(image, hole_mask, texture, details, guide, white_is_hole)
 
     def fill_many(
         self,
         images: Sequence[Picture],
         hole_masks: Sequence[Hole],
         *,
+        texture: Texture = "network",
         details: bool = False,
         guides: Sequence[Guide | None] | None = None,
         white_is_hole: bool = True,
@@ -157,7 +166,7 @@ class Inpainter:
         Args:
             images, hole_masks: as many of each.
             guides: one a picture, None where the network decides alone.
-            details, white_is_hole: as for one picture.
+            texture, details, white_is_hole: as for one picture.
 
         Raises:
             DataError: their numbers differ, or as for one picture.
@@ -169,12 +178,18 @@ class Inpainter:
                 "give as many of each"
             )
         return [
-            self._fill(image, hole_mask, details, guide, white_is_hole)
+            self._fill(image, hole_mask, texture, details, guide, white_is_hole)
             for image, hole_mask, guide in zip(images, hole_masks, guides, strict=True)
         ]
 
     def _fill(
-        self, image: Picture, hole_mask: Hole, details: bool, guide: Guide | None, white_is_hole: bool
+        self,
+        image: Picture,
+        hole_mask: Hole,
+        texture: Texture,
+        details: bool,
+        guide: Guide | None,
+        white_is_hole: bool,
     ) -> Inpainted:
         opened = open_picture(image)
         size = opened.rgb.shape[:2]
@@ -192,9 +207,16 @@ class Inpainter:
         if guide is not None and drawn.label is not None and drawn.confidence is not None:
             given = guide != IGNORE_ID
             drawn.label[given], drawn.confidence[given] = guide[given], 1
-        filled = join(opened.rgb, drawn.image, hole)
+        image_drawn = drawn.image
+        if texture == "exemplar":
+            image_drawn = self._with_texture(opened.rgb, hole, unknown, drawn)
+        filled = join(opened.rgb, image_drawn, hole)
         scales = read_scales(drawn.overview) if details else ()
         return Inpainted(to_eight_bits(filled), hole, drawn.label, drawn.confidence, scales, filled, opened)
+
+    def _with_texture(self, rgb: Pixels, hole: Bools, unknown: Bools, drawn: Filled) -> Floats:
+        device = next((parameter.device for parameter in self.generator.parameters()), "cpu")
+        return copy_texture(normalise(rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, device=device)
 
     def _checked(self, guide: Guide, size: tuple[int, ...]) -> Guide:
         if not self.can_be_guided:

@@ -23,7 +23,7 @@ from sgenet.settings import Precision
 
 if TYPE_CHECKING:
     from pipelines.inference.pictures import Photo
-    from sgenet.inpainter import Inpainted, Inpainter
+    from sgenet.inpainter import Inpainted, Inpainter, Texture
 
 FORMAT = 3
 """Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
@@ -82,6 +82,7 @@ class Work:
         segmentation, confidence: folders for these pictures, or names of files; None leaves them out.
             ``BESIDE`` puts them beside the filled picture.
         white_is_hole: the holes' polarity.
+        texture: where the fillings' texture comes from.
         device: where the model runs.
         precision: of its convolutions.
         threads: of a worker; None leaves it to PyTorch.
@@ -95,6 +96,7 @@ class Work:
     segmentation: str | None = None
     confidence: str | None = None
     white_is_hole: bool = True
+    texture: Texture = "exemplar"
     device: str = "cpu"
     precision: Precision = "float32"
     threads: int | None = None
@@ -227,6 +229,7 @@ def result_key(job: Job, work: Work, photo_sha256: str, hole_sha256: str) -> str
         work.model.digest,
         work.white_is_hole,
         work.precision,
+        work.texture,
         # Where they lie decides nothing, as long as they are there.
         work.segmentation is not None,
         work.confidence is not None,
@@ -265,7 +268,7 @@ def _inpaint(
     mask = decode_picture(hole, f"the hole mask of {job.photo}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        inpainted = inpainter(photo.pixels, mask, white_is_hole=work.white_is_hole)
+        inpainted = inpainter(photo.pixels, mask, texture=work.texture, white_is_hole=work.white_is_hole)
     return photo, inpainted, "; ".join((*photo.warnings, *(str(warning.message) for warning in caught))) or None
 
 

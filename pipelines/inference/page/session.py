@@ -135,7 +135,7 @@ def _fill(
     with warnings.catch_warnings():
         # A large hole is a choice here: whoever painted it sees which part is the hole.
         warnings.simplefilter("ignore", UserWarning)
-        inpainted = in_torch_thread(inpainter, picture, hole, details=True, guide=guide)
+        inpainted = in_torch_thread(inpainter, picture, hole, texture="exemplar", details=True, guide=guide)
     return Filling(
         model=title,
         method=method_title(inpainter.method_name or "this model"),

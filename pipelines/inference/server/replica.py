@@ -66,7 +66,8 @@ class Replica:
 
     def _fill_together(self, pairs: Sequence[Pair]) -> list[Inpainted | Exception]:
         try:
-            return [*self._inpainter.fill_many([pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs])]
+            images, holes = [pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs]
+            return [*self._inpainter.fill_many(images, holes, texture="exemplar")]
         except Exception as error:
             _log.exception("a batch of %d pictures failed", len(pairs))
             if len(pairs) == 1:
