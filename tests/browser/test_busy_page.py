@@ -31,7 +31,7 @@ class Slow:
         self.may_finish = threading.Event()
         self.at_once = self.most_at_once = 0
 
-    def __call__(self, image, hole, *, details, guide) -> Inpainted:
+    def __call__(self, image, hole, *, texture, details, guide) -> Inpainted:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.started.release()

@@ -34,7 +34,7 @@ def test_rows_are_answered_with_what_the_inpainter_draws(served: Served) -> None
     scenes = [scene(seed, 48 + seed, 64) for seed in range(2)]
     answered = post(served.port, "/invocations", {"inputs": [row_of(*each) for each in scenes]})
     for (picture, hole), prediction in zip(scenes, answered["predictions"], strict=True):
-        drawn = served.inpainter(picture, hole)
+        drawn = served.inpainter(picture, hole, texture="exemplar")
         filled = pixels_of(prediction["inpainted"])
         np.testing.assert_array_equal(filled[hole == 0], picture[hole == 0])
         np.testing.assert_allclose(filled.astype(int), drawn.image.astype(int), atol=1)

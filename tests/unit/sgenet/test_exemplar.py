@@ -1,0 +1,149 @@
+"""Texture from known pixels: crisp, of the right class, the same every time, and of any image and hole."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sgenet.batch import Prediction
+from sgenet.inpainter import Inpainter
+from sgenet.inpainter.exemplar import copy_texture
+from sgenet.label_space import LabelSpace
+
+
+def stripes(height, width, period=6):
+    """Horizontal stripes of two colours, (H, W, 3) in [-1, 1]."""
+    bright = (np.arange(height) // (period // 2) % 2)[:, None, None] * np.float32(1.2) - np.float32(0.6)
+    return np.broadcast_to(bright, (height, width, 3)).astype(np.float32)
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).uniform(-0.8, 0.8, (height, width, 3)).astype(np.float32)
+
+
+def box(height, width, rows, columns):
+    hole = np.zeros((height, width), bool)
+    hole[rows, columns] = True
+    return hole
+
+
+def grey(image):
+    """What a network draws that knows the mean colour and no more."""
+    return np.zeros_like(image) + image.mean(axis=(0, 1))
+
+
+def test_a_pattern_goes_on_through_the_hole_where_the_network_drew_grey():
+    image = stripes(96, 96)
+    hole = box(96, 96, slice(30, 60), slice(30, 60))
+    filled = copy_texture(np.where(hole[..., None], 7.0, image).astype(np.float32), hole, hole, grey(image))
+    assert np.abs(filled - image)[hole].mean() < 0.15 < 0.5 < np.abs(grey(image) - image)[hole].mean()
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
+
+
+def test_texture_is_of_the_class_that_the_hole_has_and_of_any_where_that_class_is_nowhere_else():
+    # Two textures of one mean: on the left fine columns, on the right fine rows.
+    columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64], stripes(128, 64)
+    image = np.concatenate((np.broadcast_to(columns[:1, :64], (128, 64, 3)), rows), axis=1).copy()
+    label = np.repeat(np.array([[0] * 64 + [1] * 64], np.uint8), 128, axis=0)
+    certain = np.ones(label.shape, np.float32)
+    hole = box(128, 128, slice(40, 88), slice(40, 88))
+
+    def down(filled):
+        """How much the middle of the hole changes from row to row, against from column to column."""
+        middle = filled[52:76, 52:76]
+        rows, columns = np.abs(np.diff(middle, axis=0)).mean(), np.abs(np.diff(middle, axis=1)).mean()
+        return rows / (rows + columns)
+
+    def of_class(number):
+        given = np.where(hole, np.uint8(number), label)
+        return copy_texture(image, hole, hole, grey(image), given, certain)
+
+    assert down(of_class(0)) < 0.25 < 0.75 < down(of_class(1))
+    nowhere = of_class(2)
+    assert (
+        np.abs(np.diff(nowhere[52:76, 52:76], axis=0)).mean() + np.abs(np.diff(nowhere[52:76, 52:76], axis=1)).mean()
+        > 0.1
+    )
+
+
+def test_colours_follow_the_network():
+    image = noise(96, 96) * 0.3
+    image[:, 48:] += 0.5
+    hole = box(96, 96, slice(24, 72), slice(24, 72))
+    drawn = np.where(np.arange(96)[None, :, None] < 60, image[:, :48].mean(), image[:, 48:].mean())
+    filled = copy_texture(image, hole, hole, np.broadcast_to(drawn, image.shape).astype(np.float32))
+    # Between the middle and what the network took for the border, the left side's colour goes on.
+    assert filled[40:56, 50:56].mean() < 0.2 < 0.3 < filled[40:56, 64:70].mean()
+
+
+def test_it_is_a_function_of_its_arguments_whoever_calls_and_another_seed_is_another_filling():
+    image, hole = noise(64, 80), box(64, 80, slice(20, 44), slice(20, 60))
+    label = np.random.default_rng(1).integers(0, 3, (64, 80), dtype=np.uint8)
+    call = lambda seed=0: copy_texture(image, hole, hole, grey(image), label, np.ones((64, 80), np.float32), seed=seed)  # noqa: E731
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as threads:
+        results = [future.result() for future in [threads.submit(call) for _ in range(4)]]
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert (call(seed=1) != results[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [
+        ((1, 1), slice(0, 1), slice(0, 1)),
+        ((5, 9), slice(1, 3), slice(2, 4)),
+        ((37, 53), slice(0, 20), slice(33, 53)),
+        ((64, 64), slice(0, 64), slice(20, 40)),
+        ((64, 64), slice(0, 62), slice(0, 64)),
+        ((64, 64), slice(0, 64), slice(0, 64)),
+        ((40, 300), slice(10, 11), slice(0, 300)),
+        ((50, 50), slice(9, 10), slice(9, 10)),
+    ],
+)
+def test_any_image_and_hole_keeps_what_is_known_and_fills_with_finite_colours(size, rows, columns):
+    image, hole = noise(*size), box(*size, rows, columns)
+    filled = copy_texture(image, hole, hole, grey(image))
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
+    assert np.isfinite(filled).all()
+    assert (np.abs(filled[hole]) <= 1).all()
+
+
+def test_where_nothing_can_be_copied_the_network_decides():
+    image, hole = noise(64, 64), box(64, 64, slice(2, 62), slice(2, 62))
+    drawn = noise(64, 64, seed=3)
+    np.testing.assert_array_equal(copy_texture(image, hole, hole, drawn)[hole], drawn[hole])
+
+
+def test_what_is_transparent_is_neither_copied_nor_does_it_shine_through():
+    image = noise(80, 80) * 0.2
+    hole = box(80, 80, slice(30, 50), slice(30, 50))
+    transparent = box(80, 80, slice(20, 60), slice(50, 80))
+    image[transparent] = 1.0
+    filled = copy_texture(image, hole, hole | transparent, np.zeros_like(image))
+    assert filled[hole].max() < 0.35
+
+
+class Grey(nn.Module):
+    """Draws grey."""
+
+    def forward(self, image, hole_mask):
+        return Prediction(images=(image * 0,), label_logits=(torch.zeros_like(image[:, :2]),))
+
+
+def test_the_inpainter_takes_texture_from_the_image_when_asked():
+    photo = np.rint((stripes(96, 96) + 1) * 127.5).astype(np.uint8)
+    hole = box(96, 96, slice(30, 60), slice(30, 60))
+    inpainter = Inpainter(Grey(), LabelSpace(("one", "two")))
+    alone, copied = inpainter(photo, hole), inpainter(photo, hole, texture="exemplar")
+    assert alone.image[hole].std() < 1
+    assert copied.image[hole].std() > 40
+    np.testing.assert_array_equal(copied.image[~hole], photo[~hole])
+    again = inpainter.fill_many([photo, photo], [hole, hole], texture="exemplar")
+    np.testing.assert_array_equal(again[1].image, copied.image)
+    np.testing.assert_array_equal(copied.label, alone.label)
