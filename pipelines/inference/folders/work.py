@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipelines.inference.pictures import Photo
     from sgenet.inpainter import Inpainted, Inpainter, Texture
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
 
 BESIDE = ""
