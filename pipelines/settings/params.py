@@ -62,7 +62,12 @@ class SourceSettings(_Strict):
 
 
 class LabelSpaceSettings(_Strict):
-    """A label space of the user's own."""
+    """A label space of the user's own.
+
+    Attributes:
+        names: of the classes, in the order of their ids.
+        colours: of the classes in figures, RGB from 0 to 255; chosen where none are given.
+    """
 
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...] = ()
@@ -123,7 +128,13 @@ class EvaluationMaskSettings(_Strict):
 
 
 class MaskSettings(_Strict):
-    """Holes in training (drawn afresh for every sample) and in evaluation (fixed)."""
+    """Holes in training (drawn afresh for every sample) and in evaluation (fixed).
+
+    Attributes:
+        training: kinds of holes; one is drawn for every sample.
+        evaluation: sets of fixed masks; the first is the main one.
+        ratio_bins: bounds of the shares of an image that are missing, by which scores are broken down.
+    """
 
     training: tuple[HoleSettings, ...] = Field(min_length=1)
     evaluation: tuple[EvaluationMaskSettings, ...] = Field(min_length=1)
@@ -240,7 +251,11 @@ class TransferPair(_Strict):
 
 
 class SearchPair(_Strict):
-    """A method on a dataset, to be searched for in ``dvc repro``."""
+    """A method on a dataset, to be searched for in ``dvc repro``.
+
+    Attributes:
+        dataset, method: one of ``datasets`` and one of ``methods``.
+    """
 
     dataset: str
     method: str
@@ -278,14 +293,24 @@ class SearchSettings(_Strict):
 
 
 class RegistrySettings(_Strict):
-    """Which model is registered after evaluation, and as what."""
+    """Which model is registered after evaluation, and as what.
+
+    Attributes:
+        method: whose model of each dataset is registered.
+        name: of the registered model in MLflow.
+    """
 
     method: str = "sge_net"
     name: str = "sge-net"
 
 
 class ToleranceSettings(_Strict):
-    """By how much the mean of a score may be worse than the champion's, in the score's own unit."""
+    """By how much the mean of a score may be worse than the champion's, in the score's own unit.
+
+    Attributes:
+        psnr, psnr_hole: in dB.
+        ssim, ssim_hole, l1, l1_hole, miou, miou_hole: in the score's own unit.
+    """
 
     psnr: float = Field(default=0.1, ge=0)
     psnr_hole: float = Field(default=0.1, ge=0)
@@ -317,7 +342,22 @@ class PromotionSettings(_Strict):
 
 
 class Settings(_Strict):
-    """The whole of ``params.yaml``."""
+    """The whole of ``params.yaml``.
+
+    Attributes:
+        datasets, methods: ``dvc repro`` trains and evaluates every pair of them.
+        storage: resumable training state and what clusters share: a folder or ``s3://bucket/prefix``.
+        data: how raw images become shards.
+        masks: holes.
+        recipes: how methods are trained.
+        labels: where labels come from, people's unless said otherwise.
+        transfer: datasets that the models of another one fill.
+        evaluation: how models are scored.
+        run: how trainings are launched.
+        registry: what is registered.
+        search: how settings are searched for.
+        promotion: what a challenger must show.
+    """
 
     datasets: tuple[str, ...] = Field(min_length=1)
     methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net"], ...] = Field(

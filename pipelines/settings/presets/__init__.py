@@ -40,7 +40,9 @@ def with_presets(raw: Any, where: str) -> tuple[Any, list[str]]:
     expanded = copy.deepcopy(raw)
     for section, part in _SECTIONS.items():
         datasets = expanded.get(section)
-        for dataset, given in datasets.items() if isinstance(datasets, dict) else ():
+        if not isinstance(datasets, dict):
+            continue
+        for dataset, given in datasets.items():
             if not isinstance(given, dict) or PRESET not in given:
                 continue
             name = given.pop(PRESET)
