@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pipelines.commands import (
     app,
@@ -200,29 +201,57 @@ def _dispatch(options: argparse.Namespace) -> int:
     return 0
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Use a model": ("inpaint", "app", "serve", "export", "example"),
+    "Train your own": ("init", "check", "train", "tune", "publish"),
+    "Stages of `dvc repro`": ("index", "shards", "fit_segmenter", "label", "masks", "floors", "evaluate", "report"),
+    "Compare and release": ("ui", "study", "register", "promote", "rollback", "history", "ship"),
+}
+"""The commands by what a person is doing."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines",
-        description="SGE-Net: from labelled photographs to a registered inpainting model.",
-        epilog="`dvc repro` runs the stages in order; each can also be run alone, from the repository's root.",
+        prog="sgenet" if Path(sys.argv[0]).name == "sgenet" else "python -m pipelines",
+        usage="%(prog)s COMMAND …",
+        description=_overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="COMMAND --help says more. What trains and releases runs in a folder with params.yaml, such as the "
+        "repository's.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     for name, function in (DATASET_STAGES | METHOD_STAGES).items():
-        command = commands.add_parser(name, help=_first_sentence(function), description=function.__doc__)
+        command = commands.add_parser(name, description=function.__doc__)
         add_params(command)
         command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
         if name in METHOD_STAGES:
             command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
         if name == "train":
             command.add_argument("--dry-run", action="store_true", help="stop before the first step: sizes and memory")
-    add_params(commands.add_parser("report", help=_first_sentence(report), description=report.__doc__))
+    add_params(commands.add_parser("report", description=report.__doc__))
     for name, tool in TOOLS.items():
-        tool.add_arguments(commands.add_parser(name, help=tool.HELP, description=tool.HELP))
+        tool.add_arguments(commands.add_parser(name, description=tool.HELP))
     return parser
+
+
+def _overview() -> str:
+    """Every command under its group, a line each."""
+    stages = {**DATASET_STAGES, **METHOD_STAGES, "report": report}
+    summaries = {name: _first_sentence(function) for name, function in stages.items()}
+    summaries |= {name: tool.HELP for name, tool in TOOLS.items()}
+    lines = ["SGE-Net: fill holes in photographs of mixed scenes; train, compare and release such models."]
+    for title, names in GROUPS.items():
+        lines += ["", title, *(f"  {name:14}{summaries[name]}" for name in names if name in summaries)]
+    return "\n".join(lines)
 
 
 def _first_sentence(function: Callable[..., None]) -> str:
     return (function.__doc__ or "").split("\n")[0]
+
+
+def console() -> None:
+    """The console script ``sgenet``."""
+    sys.exit(main())
 
 
 if __name__ == "__main__":
