@@ -35,7 +35,7 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
 	@$(BIN)/python -m pipelines example > /dev/null
 	@echo "Make it champion:  $(BIN)/python -m pipelines promote"
-	@echo "Fill a hole:       $(BIN)/python -m pipelines inpaint example/photo.png --hole example/hole.png -o example/filled.png"
+	@echo "Fill a hole:       $(BIN)/python -m pipelines inpaint example/photo.png --mask example/hole.png -o example/filled.png"
 	@echo "What was decided:  $(BIN)/python -m pipelines history"
 	@echo "Or on a web page:  make app"
 	@echo "Compare the runs:  make ui"

@@ -219,7 +219,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="COMMAND --help says more. What trains and releases runs in a folder with params.yaml, such as the "
         "repository's.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=parser.prog
+    )
     for name, function in (DATASET_STAGES | METHOD_STAGES).items():
         command = commands.add_parser(name, description=function.__doc__)
         add_params(command)

@@ -33,4 +33,4 @@ def execute(options: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(example_picture(0)).save(folder / "photo.png")
         Image.fromarray(hole).save(folder / "hole.png")
-    print(f"python -m pipelines inpaint {folder}/photo.png --hole {folder}/hole.png -o {folder}/filled.png")
+    print(f"python -m pipelines inpaint {folder}/photo.png --mask {folder}/hole.png -o {folder}/filled.png")

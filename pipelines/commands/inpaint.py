@@ -21,28 +21,28 @@ HELP = "Fill the hole of a photograph, or of every photograph of a folder."
 _DESCRIPTION = """\
 Fill the hole of a photograph, or of every photograph below a folder.
 
-The white part of the hole's picture is what is missing. Every other pixel of the result is the photo's, bit for
-bit. Photos, holes and results may lie on this machine or under s3://bucket/…
+The white part of the mask is what is missing. Every other pixel of the result is the photo's, bit for
+bit. Photos, masks and results may lie on this machine or under s3://bucket/…
 """
 
 _EPILOG = """\
 examples:
   one photo:
-    python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png
+    python -m pipelines inpaint photo.jpg --mask mask.png -o filled.png
   and where the model saw what, and how sure it was (filled.segmentation.png, filled.confidence.png):
-    python -m pipelines inpaint photo.jpg --hole hole.png -o filled.png --save-segmentation --save-confidence
-  every photo below a folder, with the hole of the same name:
-    python -m pipelines inpaint photos/ --hole holes/ -o filled/
-  the same hole in every photo, by a model of the registry:
-    python -m pipelines inpaint photos/ --hole logo.png -o filled/ --model sge-net-mixed_scenes@candidate
+    python -m pipelines inpaint photo.jpg --mask mask.png -o filled.png --save-segmentation --save-confidence
+  every photo below a folder, with the mask of the same name:
+    python -m pipelines inpaint photos/ --mask masks/ -o filled/
+  the same mask for every photo, by a model of the registry:
+    python -m pipelines inpaint photos/ --mask logo.png -o filled/ --model sge-net-mixed_scenes@candidate
   millions, on a Ray cluster:
-    RAY_ADDRESS=head:6379 python -m pipelines inpaint s3://bucket/photos --hole s3://bucket/holes -o s3://bucket/filled
+    RAY_ADDRESS=head:6379 python -m pipelines inpaint s3://bucket/photos --mask s3://bucket/masks -o s3://bucket/filled
 
 folders:
-  photos/a/b.jpg is filled where holes/a/b.png is white (any picture ending will do) and becomes filled/a/b.png.
+  photos/a/b.jpg is filled where masks/a/b.png is white (any picture ending will do) and becomes filled/a/b.png.
   A photo that cannot be filled does not stop the others. filled/manifest/ has a row for each picture: what became of
   it and why, hashes, confidence, seconds. Called again, the command fills only what is missing, what failed, and
-  what was made from another photo, hole, model or option, by their hashes.
+  what was made from another photo, mask, model or option, by their hashes.
 
 models:
   Without --model, the registry's champion where there is one, and the small model that comes with the code
@@ -54,18 +54,30 @@ exit status:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The photos, their holes, the model and the outputs."""
+    """The photos, their masks, the model and the outputs."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.usage = "%(prog)s PHOTO --hole HOLE -o OUTPUT [options]"
-    parser.add_argument("photo", metavar="PHOTO", help="a picture, a folder (with its subfolders), or s3://…")
-    parser.add_argument(
-        "--hole", metavar="HOLE", required=True, help="a mask for all photos, or a folder with a mask for each"
+    parser.usage = "%(prog)s PHOTO --mask MASK -o OUTPUT [options]"
+    photo = parser.add_mutually_exclusive_group(required=True)
+    photo.add_argument(
+        "photo",
+        metavar="PHOTO",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        help="an image, a folder (with its subfolders), or s3://…",
     )
+    photo.add_argument("--image", metavar="PHOTO", dest="photo", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--mask",
+        metavar="MASK",
+        required=True,
+        help="white where the photo is missing: an image for all photos, or a folder with one for each",
+    )
+    parser.add_argument("--hole", action=_Renamed, help=argparse.SUPPRESS)
     parser.add_argument(
         "-o", "--output", metavar="OUTPUT", required=True, help="a .png file, or a folder; never the photos' own"
     )
-    masks = parser.add_argument_group("holes")
+    masks = parser.add_argument_group("masks")
     masks.add_argument("--black-is-hole", action="store_true", help="the black part of the masks is what is missing")
     model = parser.add_argument_group("model")
     model.add_argument("--model", metavar="MODEL", help="see below (default: the champion, else the shipped model)")
@@ -109,11 +121,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Renamed(argparse.Action):
+    """Refuses the old name of ``--mask``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.error("--hole is called --mask: sgenet inpaint photo.jpg --mask mask.png -o filled.png")
+
+
 def execute(options: argparse.Namespace) -> int:
     """See :func:`run`."""
     return run(
         options.photo,
-        options.hole,
+        options.mask,
         options.output,
         model=options.model,
         method=options.method,

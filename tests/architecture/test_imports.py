@@ -43,6 +43,7 @@ TIERS = (
     {"layers", "mask_files", "masks", "transforms", "losses"},
     {"methods", "segmenters", "evaluation"},
     {"training", "inpainter", "export", "figures"},
+    {"__main__"},
 )
 """The parts of ``sgenet``; each may import itself and the tiers before its own."""
 

@@ -36,7 +36,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(tree: Path) -> dict[str, bytes]:
     """What one process makes of the pictures without being disturbed."""
-    arguments = [str(tree / "photos"), "--hole", str(tree / "holes"), "-o", str(tree / "undisturbed")]
+    arguments = [str(tree / "photos"), "--mask", str(tree / "holes"), "-o", str(tree / "undisturbed")]
     assert main(["inpaint", *arguments, "--model", str(tree / "model"), "--workers", "1"]) == 0
     return results(tree / "undisturbed")
 
@@ -50,7 +50,7 @@ def recorded(folder: Path) -> set[str]:
 
 
 def command(output: str, *arguments: str) -> list[str]:
-    given = ["photos", "--hole", "holes", "-o", output, "--model", "model", *arguments]
+    given = ["photos", "--mask", "holes", "-o", output, "--model", "model", *arguments]
     return [sys.executable, "-m", "pipelines", "inpaint", *given]
 
 

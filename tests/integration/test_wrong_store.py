@@ -17,7 +17,7 @@ COMMANDS = (
     ("rollback",),
     ("ui",),
     ("export", "-o", "model.onnx"),
-    ("inpaint", "photo.png", "--hole", "hole.png", "-o", "filled.png"),
+    ("inpaint", "photo.png", "--mask", "hole.png", "-o", "filled.png"),
     ("serve",),
     ("app",),
 )

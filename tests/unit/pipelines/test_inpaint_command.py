@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -141,17 +142,17 @@ def test_a_missing_photo_and_a_folder_without_a_model_are_named(files, tmp_path)
 def test_a_photo_that_is_none_and_a_mask_of_another_size_are_refused_with_status_2(files, model, tmp_path, capsys):
     photo, hole, output = files
     (tmp_path / "text.jpg").write_text("hello")
-    assert main(["inpaint", "text.jpg", "--hole", hole, "-o", output, "--model", str(model)]) == 2
+    assert main(["inpaint", "text.jpg", "--mask", hole, "-o", output, "--model", str(model)]) == 2
     assert "error: the photo" in capsys.readouterr().err
     make_hole(tmp_path / hole, (30, 60))
-    assert main(["inpaint", photo, "--hole", hole, "-o", output, "--model", str(model)]) == 2
+    assert main(["inpaint", photo, "--mask", hole, "-o", output, "--model", str(model)]) == 2
     assert "make a mask of the picture's size" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_the_usage_refuses_no_workers(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["inpaint", "a", "--hole", "b", "-o", "c", "--workers", "0"])
+        main(["inpaint", "a", "--mask", "b", "-o", "c", "--workers", "0"])
     assert ended.value.code == 2
     assert "'0' is not a whole number from 1 on" in capsys.readouterr().err
 
@@ -160,7 +161,7 @@ def test_the_usage_refuses_no_workers(capsys):
 def test_one_photo_loads_no_platform(files, model):
     code = (
         "import sys; from pipelines.__main__ import main\n"
-        f"status = main(['inpaint', {files[0]!r}, '--hole', 'hole.png', '-o', 'out.png', '--model', {str(model)!r}])\n"
+        f"status = main(['inpaint', {files[0]!r}, '--mask', 'hole.png', '-o', 'out.png', '--model', {str(model)!r}])\n"
         f"print(status, [name for name in {PLATFORM!r} if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -190,3 +191,17 @@ def test_a_label_picture_keeps_ids_and_shows_the_class_colours():
     picture = decode_picture(encode_label(label, OUTDOOR_SCENES), "x")
     np.testing.assert_array_equal(np.asarray(picture), label)
     np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), OUTDOOR_SCENES.colourise(label))
+
+
+def test_the_names_of_peers_are_taken_and_the_old_name_of_the_mask_is_refused_with_a_hint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = argparse.ArgumentParser()
+    inpaint.add_arguments(parser)
+    given = [["--image", "a.jpg"], ["a.jpg"]]
+    assert [parser.parse_args([*photo, "--mask", "m.png", "--output", "o.png"]).photo for photo in given] == [
+        "a.jpg"
+    ] * 2
+    with pytest.raises(SystemExit):
+        parser.parse_args(["a.jpg", "--hole", "m.png", "-o", "o.png"])
+    assert "--hole is called --mask" in capsys.readouterr().err

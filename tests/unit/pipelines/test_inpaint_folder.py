@@ -53,7 +53,7 @@ def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def inpaint(model: Path, *arguments: str, photos: str = "photos", holes: str = "holes", output: str = "filled") -> int:
-    return main(["inpaint", photos, "--hole", holes, "-o", output, "--model", str(model), "--workers", "1", *arguments])
+    return main(["inpaint", photos, "--mask", holes, "-o", output, "--model", str(model), "--workers", "1", *arguments])
 
 
 def rows(output: str | Path = "filled") -> dict[str, dict[str, object]]:
@@ -323,7 +323,7 @@ def test_unusual_names_and_images_in_a_process_of_its_own(tmp_path, model, capsy
         "pipelines",
         "inpaint",
         photos,
-        "--hole",
+        "--mask",
         holes,
         "--model",
         model,

@@ -1,0 +1,40 @@
+"""``python -m sgenet``: fill the hole of one photograph, with the method's packages alone.
+
+``pip install sgenet[platform]`` brings the command ``sgenet``, which also fills folders, serves and trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from sgenet.errors import UserError
+from sgenet.inpainter import Inpainter
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fill one photograph and return the exit status: 0, or 2 for what the user can fix."""
+    parser = argparse.ArgumentParser(prog="python -m sgenet", description="Fill the hole of a photograph.")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--mask", type=Path, required=True, help="an image of the photo's size, white = missing")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a .png file")
+    parser.add_argument("--model", type=Path, required=True, help="folder with model.json and model.safetensors")
+    parser.add_argument("--texture", choices=("exemplar", "network"), default="exemplar")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    options = parser.parse_args(arguments)
+    try:
+        inpainter = Inpainter.load(options.model, options.device)
+        with Image.open(options.photo) as photo, Image.open(options.mask) as mask:
+            filled = inpainter(photo, mask, texture=options.texture)
+        Image.fromarray(filled.image).save(options.output)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""``python -m sgenet`` with the method's packages alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = ROOT / "pipelines" / "registry" / "shipped"
+
+
+def fill(folder: Path, mask: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sgenet", "photo.png", "--mask", mask, "-o", "out.png", "--model", str(SHIPPED)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_photograph_is_filled_and_its_known_pixels_stay(tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    mask = np.zeros((96, 128), np.uint8)
+    mask[30:50, 40:70] = 255
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    finished = fill(tmp_path, "mask.png")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    filled = np.asarray(Image.open(tmp_path / "out.png"))
+    assert (filled[mask == 0] == photo[mask == 0]).all()
+    assert (filled[mask > 0] != photo[mask > 0]).any()
+    missing = fill(tmp_path, "nowhere.png")
+    assert missing.returncode == 2
+    assert "nowhere.png" in missing.stderr
+    assert "Traceback" not in missing.stderr
