@@ -19,7 +19,7 @@ GUIDE = ROOT / "docs" / "cluster-guide.md"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = [INFRA / "make-secrets", ROOT / ".ci" / "run"]
-_COMMAND = re.compile(r"python -m pipelines +(?P<arguments>[^`\n|>#;&\"]+)")
+_COMMAND = re.compile(r"(?:python -m pipelines|\bsgenet(?= [a-z_]+ )) +(?P<arguments>[^`\n|>#;&\"]+)")
 _PLACEHOLDER = re.compile(r"\b(NAME|DATASET|METHOD)\b|<[^>]+>|\$\{\{?|\$\(|…|\.\.\.")
 
 
