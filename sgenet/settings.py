@@ -85,6 +85,8 @@ class NetworkSettings:
         context: the Context Inference Module at 1/16: ``channel_fc`` (Context Encoders),
             ``dilated`` residual blocks, or ``fourier`` convolutions.
         context_blocks: how many blocks it has.
+        context_dilations: of the ``dilated`` blocks, in turn; by default those of 1, 2, 4 and 8 that are at most half
+            the side of the map at 1/16, since of a wider kernel the outer taps would see next to nothing but padding.
         encoder_blocks: residual blocks of the encoder at each scale 0 … 4.
         decoder_blocks: residual blocks after the sum of Eq. 6 at the decoder's scales 0 … 3 (*ours*).
         modulation_width: hidden channels of the (γ, β) convolutions (SPADE: 128).
@@ -103,6 +105,7 @@ class NetworkSettings:
     widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
     context: Literal["channel_fc", "dilated", "fourier"] = "dilated"
     context_blocks: int = 9
+    context_dilations: tuple[int, ...] | None = None
     encoder_blocks: tuple[int, int, int, int, int] = (0, 0, 1, 1, 1)
     decoder_blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
     modulation_width: int = 128

@@ -234,6 +234,12 @@ def recipe_problems(recipe: Recipe) -> list[str]:
     checks: list[Check] = [
         ("network.widths", network.widths, _all(lambda x: x > 0), "be positive"),
         ("network.context_blocks", network.context_blocks, lambda x: x >= 0, "be 0 or more"),
+        (
+            "network.context_dilations",
+            network.context_dilations,
+            lambda x: x is None or (len(x) > 0 and min(x) > 0),
+            "be positive",
+        ),
         ("network.encoder_blocks", network.encoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
         ("network.decoder_blocks", network.decoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
         ("network.modulation_width", network.modulation_width, lambda x: x > 0, "be positive"),

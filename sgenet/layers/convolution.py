@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.layers.bands import Band, in_bands, is_whole, replace_in_bands
-from sgenet.layers.normalisation import group_norm, group_norm_of
+from sgenet.layers.normalisation import group_norm
 
 
 def activate(x: Tensor) -> Tensor:
@@ -32,7 +28,6 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
-        self.dilation = dilation
         self.norm_1 = group_norm(channels)
         self.conv_1 = conv3x3(channels, channels, dilation=dilation)
         self.norm_2 = group_norm(channels)
@@ -40,28 +35,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
-        norm_1 = group_norm_of(self.norm_1, x)
-        hidden = in_bands(lambda band: self.conv_1(activate_(norm_1(band.read(x)))), x, self.dilation)
-        norm_2 = group_norm_of(self.norm_2, hidden)
-
-        def read(rows: Tensor) -> Tensor:
-            return activate_(norm_2(rows))
-
-        def compute(rows: Tensor, band: Band) -> Tensor:
-            return self.conv_2(rows).add_(band.read(x))
-
-        return replace_in_bands(hidden, read, compute, halo=1)
-
-
-def convolve_activated(convolutions: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
-    """Several 3×3 convolutions of the same activated features (B, C, H, W)."""
-    if is_whole(x):
-        activated = activate(x)
-        return [convolution(activated) for convolution in convolutions]
-
-    def convolve(convolution: nn.Module, band: Band) -> Tensor:
-        # Activating a band for every convolution is less than keeping all of it.
-        result: Tensor = convolution(activate(band.read(x)))
-        return result
-
-    return [in_bands(partial(convolve, convolution), x, halo=1) for convolution in convolutions]
+        hidden = self.conv_1(activate_(self.norm_1(x)))
+        return x + self.conv_2(activate_(self.norm_2(hidden)))

@@ -142,8 +142,7 @@ def count_macs(generator: nn.Module, size: int) -> int:
     hole_mask = torch.zeros(1, 1, size, size, device=parameter.device)
     was_training = generator.training
     generator.eval()
-    # With gradients SGE-Net runs in one piece; without, in bands whose rims are computed twice.
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generator(image, hole_mask)
     generator.train(was_training)
     return int(counter.get_total_flops()) // 2

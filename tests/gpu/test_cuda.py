@@ -127,14 +127,6 @@ def test_bfloat16_draws_close_to_float32(name: str) -> None:
         assert float((one - other).abs().mean()) < 0.02
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_what_is_drawn_in_bands_is_what_is_drawn_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = build_generator(name, _recipe(), NUM_CLASSES)
-    whole = _draw(generator, "cuda")
-    monkeypatch.setattr("sgenet.layers.bands._FEWEST_PIXELS_ELSEWHERE", 1)
-    _assert_close(whole, _draw(generator, "cuda"), range(5), 1e-3)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["base_net", "sg_net"])
 def test_a_compiled_generator_draws_the_same(name: str) -> None:

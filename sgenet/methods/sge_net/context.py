@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from sgenet.layers.convolution import ResidualBlock, activate
 from sgenet.layers.fourier import FourierBlock
 from sgenet.layers.resizing import upsample
+from sgenet.settings import NetworkSettings
 
-_DILATIONS = (1, 2, 4, 8)
+DILATIONS = (1, 2, 4, 8)
+"""Of the dilated blocks, in turn, where the map is large enough for all of them."""
 
 
 class ChannelwiseFullyConnected(nn.Module):
@@ -39,25 +39,26 @@ class ChannelwiseFullyConnected(nn.Module):
         return x + self.mix(upsample(picture, (height, width)))
 
 
-def build_context(
-    kind: Literal["channel_fc", "dilated", "fourier"], channels: int, num_blocks: int, image_size: int
-) -> nn.Sequential:
-    """The Context Inference Module, (B, C, H/16, W/16) → the same shape.
+def fitting_dilations(side: int) -> tuple[int, ...]:
+    """Those of :data:`DILATIONS` that are at most half the side of the map; 1 in any case.
 
-    Args:
-        kind: see :class:`sgenet.settings.NetworkSettings`.
-        channels: width at scale 4.
-        num_blocks: residual blocks; ``channel_fc`` is followed by as many plain ones.
-        image_size: side of the training crop in pixels.
+    On a map of 8 × 8, eight of the nine taps of a kernel dilated by 8 see nothing but padding, and learn nothing.
     """
-    match kind:
+    return tuple(dilation for dilation in DILATIONS if dilation == 1 or dilation <= side // 2)
+
+
+def build_context(settings: NetworkSettings) -> nn.Sequential:
+    """The Context Inference Module, (B, C, H/16, W/16) → the same shape; ``channel_fc`` is followed by plain blocks."""
+    channels, side = settings.widths[-1], settings.image_size // 16
+    match settings.context:
         case "channel_fc":
-            blocks: list[nn.Module] = [ChannelwiseFullyConnected(channels, image_size // 16)]
-            blocks += [ResidualBlock(channels) for _ in range(num_blocks)]
+            blocks: list[nn.Module] = [ChannelwiseFullyConnected(channels, side)]
+            blocks += [ResidualBlock(channels) for _ in range(settings.context_blocks)]
         case "dilated":
-            blocks = [ResidualBlock(channels, _DILATIONS[i % len(_DILATIONS)]) for i in range(num_blocks)]
+            dilations = settings.context_dilations or fitting_dilations(side)
+            blocks = [ResidualBlock(channels, dilations[i % len(dilations)]) for i in range(settings.context_blocks)]
         case "fourier":
-            blocks = [FourierBlock(channels) for _ in range(num_blocks)]
+            blocks = [FourierBlock(channels) for _ in range(settings.context_blocks)]
         case _:
-            raise ValueError(f"the context is channel_fc, dilated or fourier, found {kind!r}")
+            raise ValueError(f"the context is channel_fc, dilated or fourier, found {settings.context!r}")
     return nn.Sequential(*blocks)

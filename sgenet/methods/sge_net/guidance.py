@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.layers.bands import Band, in_bands
 from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x3
-from sgenet.layers.normalisation import instance_norm_of
+from sgenet.layers.normalisation import normalise
+from sgenet.layers.resizing import upsample
 from sgenet.layers.spade import SpatiallyAdaptiveNorm
 from sgenet.settings import NetworkSettings
 
@@ -57,46 +56,25 @@ class InferenceStep(nn.Module):
         self.bias_net = BiasNet(joined, fine_width, settings) if evaluated else None
         self.refine = nn.Sequential(*(ResidualBlock(fine_width) for _ in range(num_blocks)))
 
-    def forward(self, projected: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
-        """What Eq. 6 sums, which ``refine`` makes φ^{l-1} = infer(φ^l, ϕ^{l-1}, Ŝ^l, M^l) of (Eq. 2 and 5).
-
-        ``project``, this and ``refine`` are called one after the other, and not within each other, so that the
-        caller can let go of what the next does not need.
+    def forward(self, features: Tensor, skip: Tensor, probabilities: Tensor, reliability: Tensor | None) -> Tensor:
+        """φ^{l-1} = infer(φ^l, ϕ^{l-1}, Ŝ^l, M^l) (Eq. 2 and 5).
 
         Args:
-            projected: φ^l after ``project``, (B, C_{l-1}, H, W).
+            features: φ^l, (B, C_l, H, W).
             skip: ϕ^{l-1}, (B, C_{l-1}, 2H, 2W).
-            probabilities: Ŝ^l after the softmax, (B, K, H, W).
+            probabilities: Ŝ^l after the softmax, (B, K, H, W); Base-Net does not look at it.
             reliability: M^l, (B, 1, H, W); only SGE-Net reads it.
 
         Returns:
-            F_ba + F_bi, (B, C_{l-1}, 2H, 2W).
+            (B, C_{l-1}, 2H, 2W).
         """
-        size = (skip.shape[2], skip.shape[3])
-        prepared = None if self.modulate is None else self.modulate.prepare(probabilities)
-        evidence = None
+        joined = torch.cat((upsample(self.project(features), (skip.shape[2], skip.shape[3])), skip), dim=1)
+        normalised = normalise(joined) if self.modulate is None else self.modulate(joined, probabilities)
+        guided = activate(normalised)
+        fine = self.base_shortcut(joined) + self.base_net(guided)
         if self.bias_net is not None:
-            assert reliability is not None
-            # F works at the mask's own scale; its features are upsampled, not the hard mask.
-            evidence = self.bias_net.translate(reliability)
-
-        def join(band: Band) -> Tensor:
-            return torch.cat((band.upsampled(projected, size), band.read(skip)), dim=1)
-
-        normalise = instance_norm_of(join, skip)
-
-        def infer(band: Band) -> Tensor:
-            joined = join(band)
-            if self.modulate is None or prepared is None:
-                guided = activate(normalise(joined))
-            else:
-                guided = activate_(self.modulate.modulate(normalise(joined), band.upsampled(prepared, size)))
-            fine = self.base_shortcut(joined).add_(self.base_net(guided))
-            if self.bias_net is not None and evidence is not None:
-                fine.add_(self.bias_net(guided, band.upsampled(evidence, size)))
-            return fine
-
-        return in_bands(infer, skip, halo=1 + (0 if self.modulate is None else self.modulate.reach))
+            fine = fine + self.bias_net(guided, reliability)
+        return self.refine(fine)
 
 
 class BiasNet(nn.Module):
@@ -113,10 +91,8 @@ class BiasNet(nn.Module):
         self.correct = conv3x3(joined_width + settings.reliability_width, hidden)
         self.expand = nn.Conv2d(hidden, fine_width, 1)
 
-    def forward(self, guided: Tensor, evidence: Tensor) -> Tensor:
-        """Features (B, 2C, H, W) and F(M), upsampled to (B, R, H, W) → (B, C, H, W)."""
-        # A convolution of the two joined is the sum of one of each, which spares training a copy of the features.
-        of_features, of_evidence = torch.split(self.correct.weight, [guided.shape[1], evidence.shape[1]], dim=1)
-        corrected = F.conv2d(guided, of_features, self.correct.bias, padding=1)
-        corrected.add_(F.conv2d(evidence, of_evidence, padding=1))
-        return self.expand(activate_(corrected))
+    def forward(self, guided: Tensor, reliability: Tensor) -> Tensor:
+        """Modulated features (B, 2C, H, W) and M^l (B, 1, h, w) → (B, C, H, W)."""
+        # F works at the mask's own scale: its features are upsampled, not the hard mask.
+        evidence = upsample(self.translate(reliability), (guided.shape[2], guided.shape[3]))
+        return self.expand(activate_(self.correct(torch.cat((guided, evidence), dim=1))))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sgenet.batch import Prediction
 from sgenet.checks import check_shape
-from sgenet.layers.convolution import conv3x3, convolve_activated
+from sgenet.layers.convolution import activate, conv3x3
 from sgenet.layers.membrane import membrane
 from sgenet.methods.sge_net.confidence import confidence_map, input_reliability, reliability_mask
 from sgenet.methods.sge_net.context import build_context
@@ -43,7 +43,7 @@ class SGEGenerator(nn.Module):
         self.guided = guided
         self.evaluated = evaluated
         self.encoder = Encoder(widths, settings.encoder_blocks)
-        self.context = build_context(settings.context, widths[-1], settings.context_blocks, settings.image_size)
+        self.context = build_context(settings)
         self.steps = nn.ModuleList(
             InferenceStep(
                 widths[scale + 1],
@@ -95,9 +95,9 @@ class SGEGenerator(nn.Module):
         reliability: dict[int, Tensor] = {}
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
-            drawn, classes = convolve_activated((self.image_heads[scale], self.label_heads[scale]), features)
-            images[scale] = self._picture(scale, drawn.float(), start)
-            logits[scale] = classes.float()
+            activated = activate(features)
+            images[scale] = self._picture(scale, self.image_heads[scale](activated).float(), start)
+            logits[scale] = self.label_heads[scale](activated).float()
             if guide is not None:
                 logits[scale] = guide_logits(logits[scale], guide, scale)
             probabilities = F.softmax(logits[scale], dim=1)
@@ -108,11 +108,7 @@ class SGEGenerator(nn.Module):
                     certain = confidence_map(probabilities) > _CERTAIN
                     reliability[scale] = torch.where(certain, 1.0, reliability[scale])
             if scale > 0:
-                step = self.steps[scale - 1]
-                assert isinstance(step, InferenceStep)
-                features = step.project(features)
-                features = step(features, skips.pop(), probabilities, reliability.get(scale))
-                features = step.refine(features)
+                features = self.steps[scale - 1](features, skips.pop(), probabilities, reliability.get(scale))
         return Prediction(images=_by_scale(images), label_logits=_by_scale(logits), reliability=_by_scale(reliability))
 
     def _picture(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ GOLDEN = Path(__file__).with_name("golden_losses.json")
 FAST = {"generator_rate": 3e-4, "critic_rate": 3e-4}
 
 RECIPE = Recipe(
-    network=small_network(context_blocks=4),
+    network=small_network(context_blocks=4, context_dilations=(1, 2, 4, 8)),
     critic=CriticSettings(width=4, num_layers=1),
     losses=LossSettings(
         hole_weight=1.0,

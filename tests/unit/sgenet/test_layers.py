@@ -65,11 +65,6 @@ def _constant_modulation(channels: int, gamma: Tensor, beta: Tensor) -> Spatiall
     return layer
 
 
-def _modulated(layer: SpatiallyAdaptiveNorm, features: Tensor, probabilities: Tensor) -> Tensor:
-    prepared = upsample(layer.prepare(probabilities), (features.shape[2], features.shape[3]))
-    return layer.modulate(normalise(features), prepared)
-
-
 def test_equation_3_with_weights_set_by_hand() -> None:
     gamma = torch.tensor([[0.5, 0.0, -1.0], [1.0, 2.0, 3.0]])  # channel × class, a change from 1
     beta = torch.tensor([[10.0, 20.0, 30.0], [-1.0, 0.0, 1.0]])
@@ -77,7 +72,7 @@ def test_equation_3_with_weights_set_by_hand() -> None:
     features = _features(1, 2, 4, 6)
     classes = torch.randint(NUM_CLASSES, (1, 4, 6), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        modulated = _modulated(layer, features, F.one_hot(classes, NUM_CLASSES).permute(0, 3, 1, 2).float())
+        modulated = layer(features, F.one_hot(classes, NUM_CLASSES).permute(0, 3, 1, 2).float())
     for channel in range(2):
         values = features[0, channel]
         mean, std = values.mean(), (values.var(unbiased=False) + 1e-5).sqrt()
@@ -93,7 +88,7 @@ def test_probabilities_of_a_coarser_scale_are_brought_to_the_features_size() -> 
     halves = torch.zeros(1, NUM_CLASSES, 2, 4)
     halves[:, 1, :, :2] = 1
     halves[:, 2, :, 2:] = 1
-    shift = _modulated(layer, torch.zeros(1, 1, 8, 16), halves)
+    shift = layer(torch.zeros(1, 1, 8, 16), halves)
     assert shift.shape == (1, 1, 8, 16)
     assert bool((shift[..., :4] == 4).all())
     assert bool((shift[..., -4:] == 8).all())
@@ -106,7 +101,7 @@ def test_coarse_and_fine_modulation_agree_away_from_the_border_where_probabiliti
     probabilities = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
     features = _features(1, 4, 16, 16)
     inside = (..., slice(6, 10), slice(6, 10))  # what zero padding of two coarse convolutions cannot reach
-    at_fine, at_coarse = (_modulated(layer, features, probabilities)[inside] for layer in (fine, coarse))
+    at_fine, at_coarse = (layer(features, probabilities)[inside] for layer in (fine, coarse))
     assert torch.allclose(at_fine, at_coarse, atol=1e-5)
 
 

@@ -14,7 +14,7 @@ from pipelines.settings.load import load
 from pipelines.settings.params import Settings
 from sgenet.batch import Prediction
 from sgenet.methods.build import build_generator, count_parameters
-from sgenet.methods.sge_net.context import ChannelwiseFullyConnected
+from sgenet.methods.sge_net.context import ChannelwiseFullyConnected, build_context
 from sgenet.methods.sge_net.network import SGEGenerator, guide_logits
 from sgenet.settings import NetworkSettings
 
@@ -247,3 +247,21 @@ def _conv(kernel: int, before: int, after: int) -> int:
 
 def _block(width: int) -> int:
     return 2 * _conv(3, width, width) + 2 * 2 * width  # two convolutions, two normalisations with scale and shift
+
+
+@pytest.mark.parametrize(("image_size", "expected"), [(16, [1]), (64, [1, 2]), (128, [1, 2, 4]), (256, [1, 2, 4, 8])])
+def test_every_tap_of_the_dilated_blocks_sees_features_on_the_map_that_they_are_trained_on(
+    image_size: int, expected: list[int]
+) -> None:
+    context = build_context(small_network(image_size=image_size, context_blocks=5))
+    convolutions = [block.conv_1 for block in context]
+    assert [convolution.dilation[0] for convolution in convolutions] == [expected[i % len(expected)] for i in range(5)]
+    side = image_size // 16
+    context(torch.randn(1, 8, side, side)).sum().backward()
+    if side > 1:
+        assert all(bool((convolution.weight.grad != 0).any(1).any(0).all()) for convolution in convolutions)
+
+
+def test_dilations_that_a_recipe_names_are_taken_as_they_are() -> None:
+    context = build_context(small_network(context_blocks=3, context_dilations=(1, 8)))
+    assert [block.conv_1.dilation[0] for block in context] == [1, 8, 1]
