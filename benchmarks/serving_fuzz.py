@@ -1,6 +1,6 @@
 """Hostile requests against a server of a model: none may end in a 5xx, and a good one must work afterwards.
 
-python benchmarks/serving_fuzz.py --server ray|mlflow [--requests 1000] [--seed 0] [--model FOLDER]
+python benchmarks/serving_fuzz.py [--requests 1000] [--seed 0] [--model FOLDER]
 
 Starts the server itself, on loopback. Exits with 1 on a 5xx, a crash, a request that was not refused as it
 had to be, or one that got no answer in time.
@@ -69,11 +69,11 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or tiny_model(Path(folder, "model"))
-        with running(options.server, model, LIMITS) as (port, server):
-            takes, problems = fuzz(port, targets(options.server, LIMITS["body_bytes"]), options.requests, options.seed)
+        with running("ray", model, LIMITS) as (port, server):
+            takes, problems = fuzz(port, targets("ray", LIMITS["body_bytes"]), options.requests, options.seed)
             if server.poll() is not None:
                 problems.append(f"the server ended with status {server.returncode}")
-    print(table(options.server, takes))
+    print(table("ray", takes))
     for problem in problems[:40]:
         print(f"- {problem}", file=sys.stderr)
     print(f"{len(problems)} problems", file=sys.stderr)
@@ -137,7 +137,6 @@ def _in_turn(streams: list[list[HostileRequest]]) -> Iterable[HostileRequest]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--server", choices=("ray", "mlflow"), required=True)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, help="folder of a released model (default: one of random weights)")

@@ -8,10 +8,10 @@ from random import Random
 from hostile.bodies import bodies, forms, pictures, tables, types, values
 from hostile.pictures import encoded, hole, picture
 from hostile.request import HostileRequest, Target, base64_of, good_row, post
-from hostile.wire import framing, headers, request_lines, wire
+from hostile.wire import framing, request_lines, wire
 
 CATALOGUE_SHARE = 0.6
-_KINDS = (pictures, values, bodies, tables, types, request_lines, headers, framing, wire)
+_KINDS = (pictures, values, bodies, tables, types, request_lines, framing, wire)
 
 
 def catalogue(target: Target) -> list[HostileRequest]:

@@ -33,45 +33,6 @@ def request_lines(target: Target) -> Iterator[HostileRequest]:
         yield HostileRequest(name, b"\r\n".join([line, fields, b"", body]), "any", slow=True)
 
 
-def headers(target: Target) -> Iterator[HostileRequest]:
-    """Headers that servers and proxies obey, and headers that break them."""
-    head, _, body = good_request(target).partition(b"\r\n\r\n")
-    obeyed = {
-        "a request id that is not UTF-8": b"X-Request-ID: \xff\xfe",
-        "a session that is not UTF-8": b"X-Session-ID: \xff",
-        "a model id that is not UTF-8": b"serve_multiplexed_model_id: \xff",
-        "a model id": b"serve_multiplexed_model_id: other",
-        "a time limit of nothing": b"X-Request-Timeout-Seconds: 0.000001",
-        "a time limit that is not UTF-8": b"X-Request-Timeout-Seconds: \xff",
-        "a time limit that is no number": b"X-Request-Timeout-Seconds: nan",
-        "a trace of another kind": b"traceparent: 00-zzzz",
-        "an accept that is not UTF-8": b"Accept: \xff\xfe",
-        "an unknown host": b"X-Forwarded-Host: evil.example",
-        "an expectation": b"Expect: 100-continue",
-        "an unknown encoding": b"Content-Encoding: gzip",
-        "a range": b"Range: bytes=0-1",
-    }
-    for name, header in obeyed.items():
-        yield HostileRequest(f"header: {name}", b"\r\n".join([head, header, b"", body]), "any")
-    large = {
-        "of 100 KB": b"X-A: " + b"a" * 100_000,
-        "of 8 MB": b"X-A: " + b"a" * 8_000_000,
-        "ten thousand times": b"\r\n".join(b"X-%d: a" % number for number in range(10_000)),
-    }
-    breaking = {
-        "of control characters": b"X-A: \x00\x01",
-        "without a colon": b"hello",
-        "a second length": b"Content-Length: 1",
-        "a length and chunks": b"Transfer-Encoding: chunked",
-        "an unknown transfer": b"Transfer-Encoding: nonsense",
-        "an upgrade to websocket": b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: AAAA\r\nSec-WebSocket-Version: 13",
-        "an upgrade to HTTP/2": b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAAA",
-    }
-    for name, header in (large | breaking).items():
-        yield HostileRequest(f"header: {name}", b"\r\n".join([head, header, b"", body]), "any", slow=True)
-
-
 def framing(target: Target) -> Iterator[HostileRequest]:
     """Lengths and chunks that lie, and clients that do not go on."""
     good = good_request(target)

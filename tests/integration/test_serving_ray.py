@@ -70,13 +70,6 @@ def test_what_is_served_says_what_it_is(served: Served) -> None:
     assert described["classes"][:2] == ["background", "sky"]
 
 
-def test_headers_are_not_taken_in_without_end(served: Served) -> None:
-    head = b"POST /inpaint HTTP/1.1\r\nContent-Length: 0\r\nConnection: close\r\nX-Long: "
-    taken = send(served.port, HostileRequest("headers", head + b"a" * (8 << 20) + b"\r\n\r\n"))
-    # The server may hang up before the client has read that it was refused.
-    assert taken.statuses in ((400,), ())
-
-
 def test_hostile_requests_are_refused_and_good_ones_work_afterwards(served: Served) -> None:
     takes, problems = fuzz(served.port, targets("ray", BODY_BYTES), 60, seed=1)
     assert problems == []

@@ -144,7 +144,8 @@ async def _read_form(request: Request) -> Row:
         if unknown or missing or len(form.multi_items()) != len(COLUMNS):
             raise Refusal(400, f"a form must hold exactly the files {' and '.join(COLUMNS)}")
         files = [value for key in COLUMNS if isinstance(value := form[key], UploadFile)]
-        return Row(*[await file.read() for file in files])
+        image, hole_mask = [await file.read() for file in files]
+        return Row.model_construct(image=image, hole_mask=hole_mask)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """The door of a server: a request's body comes in whole, within a size and a time, or not at all.
 
-Plain ASGI, so that it stands in front of any application: of the Ray Serve replicas, of Ray's own HTTP proxy,
-and of MLflow's scoring server.
+Plain ASGI middleware of the Ray Serve replicas. What it cannot see, such as endless headers, is left to a reverse
+proxy (``infra/nginx.conf``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PASSED_HEADERS = (b"accept", b"content-length", b"content-type", b"host")
-"""What the applications behind the door read. Ray's proxy obeys further ones, such as a time limit of the client's."""
+"""What the application behind the door reads."""
 
 
 class ClientLeft(Exception):

@@ -1,4 +1,4 @@
-"""How much a served model takes on: one place for both servers."""
+"""How much a served model takes on."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from ray.serve.config import BackpressureConfig, HTTPOptions
 from ray.serve.handle import DeploymentHandle
 
 from pipelines.inference.server.limits import Limits
-from pipelines.inference.server.proxy import CALLBACK
 from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
 from pipelines.inference.server.replica import LARGEST_BATCH, Replica
 from pipelines.parallel.cluster import start_local_cluster
@@ -37,7 +36,6 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
 }
 
 

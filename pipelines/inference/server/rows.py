@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.refusal import Refusal
@@ -18,22 +19,42 @@ COLUMNS = ("image", "hole_mask")
 ENVELOPES = ("inputs", "instances", "dataframe_records", "dataframe_split")
 """The keys under which MLflow's clients send rows."""
 
-_URL_SAFE = str.maketrans("-_", "+/")
 _MOST_SEPARATORS = 1000
 """Rows of base64 hold a few commas and brackets each. JSON with many more is refused before it is parsed: each
 ``[],`` of three bytes would become an object of sixty."""
 
 
-Record = dict[str, str]
-"""A row as it was sent: the base64 text of each column."""
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
-@dataclass(frozen=True)
-class Row:
-    """The bytes of two picture files, not looked at yet."""
+def _from_base64(text: object) -> bytes:
+    """The bytes of a text in base64: also as a data address, in lines, URL-safe or without padding."""
+    if not isinstance(text, str):
+        raise PydanticCustomError(
+            "type", "is {kind}; send the image file's bytes as base64 text", {"kind": _kind(text)}
+        )
+    if text.startswith("data:"):
+        head, comma, text = text.partition(",")
+        if not comma or not head.endswith(";base64"):
+            raise _not_base64("it is a data address of another encoding")
+    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError as error:
+        raise _not_base64(str(error)) from None
 
-    image: bytes
-    hole_mask: bytes
+
+def _not_base64(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("base64", "is not base64 ({reason}); send the image file's bytes", {"reason": reason})
+
+
+class Row(BaseModel):
+    """The bytes of two image files, not looked at yet; made from an object with base64 texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Annotated[bytes, BeforeValidator(_from_base64)]
+    hole_mask: Annotated[bytes, BeforeValidator(_from_base64)]
 
 
 def media_type(content_type: str) -> str:
@@ -85,15 +106,27 @@ def read_row(value: Any) -> Row:
     Raises:
         Refusal: 400, with the key and what is wrong with it.
     """
-    record = _record(value)
-    return Row(*(_from_base64(record[key], key) for key in COLUMNS))
+    if not isinstance(value, Mapping):
+        raise Refusal(400, f"expected an object with {_named(COLUMNS)}, found {_kind(value)}")
+    try:
+        return Row.model_validate(dict(value))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+    key = _named(problem["loc"][:1])
+    match problem["type"]:
+        case "missing":
+            raise Refusal(400, f"{key} is missing; send both images as base64 text")
+        case "extra_forbidden":
+            raise Refusal(400, f"{key} is not known here; send {_named(COLUMNS)} only")
+        case _:
+            raise Refusal(400, f"{key} {problem['msg']}")
 
 
-def read_records(payload: Any, limits: Limits) -> list[Record]:
+def read_records(payload: Any, limits: Limits) -> list[Any]:
     """Rows as MLflow's clients send them: ``{"inputs": [{"image": …, "hole_mask": …}, …]}`` and the like.
 
     Raises:
-        Refusal: 400 with the row's number, or 413 for too many.
+        Refusal: 400, or 413 for too many.
     """
     if not isinstance(payload, Mapping) or len([key for key in payload if key in ENVELOPES]) != 1:
         raise Refusal(400, f"send a JSON object with exactly one of {', '.join(map(repr, ENVELOPES))}")
@@ -106,11 +139,7 @@ def read_records(payload: Any, limits: Limits) -> list[Record]:
         raise Refusal(400, f"'{key}' holds no row; send at least one picture")
     if len(values) > limits.rows:
         raise Refusal(413, f"'{key}' holds {len(values)} rows; send at most {limits.rows} at a time")
-    records = []
-    for number, value in enumerate(values):
-        with of_row(number):
-            records.append(_record(value))
-    return records
+    return values
 
 
 def read_rows(records: Sequence[Any], first: int = 0) -> list[Row]:
@@ -162,42 +191,6 @@ def _split_rows(content: Any) -> list[Any]:
     if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in data):
         raise Refusal(400, f"'data' of 'dataframe_split' must be a list of rows of {len(columns)} texts")
     return [dict(zip(columns, row, strict=True)) for row in data]
-
-
-def _record(value: Any) -> Record:
-    if not isinstance(value, Mapping):
-        raise Refusal(400, f"expected an object with {_named(COLUMNS)}, found {_kind(value)}")
-    missing = [key for key in COLUMNS if key not in value]
-    if missing:
-        raise Refusal(400, f"{_named(missing)} is missing; send both pictures as base64 text")
-    unknown = [key for key in value if key not in COLUMNS]
-    if unknown:
-        raise Refusal(400, f"{_named(unknown[:3])} is not known here; send {_named(COLUMNS)} only")
-    for key in COLUMNS:
-        if not isinstance(value[key], str):
-            raise Refusal(400, f"'{key}' is {_kind(value[key])}; send the picture file's bytes as base64 text")
-        # Before MLflow sees it, whose tables cannot hold half a surrogate.
-        if not value[key].isascii():
-            raise _not_base64(key, "it has letters beyond ASCII")
-    return {key: value[key] for key in COLUMNS}
-
-
-def _from_base64(text: str, key: str) -> bytes:
-    """The bytes of a text in base64: also as a data address, in lines, URL-safe or without padding."""
-    if text.startswith("data:"):
-        head, comma, text = text.partition(",")
-        if not comma or not head.endswith(";base64"):
-            raise _not_base64(key, "it is a data address of another encoding")
-    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _not_base64(key, error) from None
-
-
-def _not_base64(key: str, reason: object) -> Refusal:
-    column = key.replace("_", " ")
-    return Refusal(400, f"the {column} is not base64 ({reason}); send the picture file's bytes in base64")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
