@@ -201,9 +201,7 @@ def _recorded(soak: Soak, name: str) -> dict[str, list[tuple[int, float]]]:
     experiment = client.get_experiment_by_name(DATASET)
     assert experiment is not None
     runs = [
-        run
-        for run in client.search_runs([experiment.experiment_id])
-        if f"/{name}/" in run.data.tags["sgenet.checkpoints"]
+        run for run in client.search_runs([experiment.experiment_id]) if f"/{name}/" in run.data.tags["checkpoints"]
     ]
     assert [run.info.status for run in runs] == ["FINISHED"], name
     keys = [key for key in runs[0].data.metrics if key.startswith(("loss/", "val/"))]

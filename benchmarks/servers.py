@@ -119,7 +119,7 @@ def _register(model: Path, environment: Mapping[str, str]) -> None:
         "import sys; from pathlib import Path; from pipelines.registry.register import register;"
         "from pipelines.tracking.runs import close_run, open_run;"
         "run = open_run('serving', 'serving', name='served', params={}); close_run(run, 'FINISHED');"
-        "register(Path(sys.argv[1]), 'served', run, {}, step=0, tags={}, side=32)"
+        "register(Path(sys.argv[1]), 'served', run, step=0, tags={}, side=32)"
     )
     subprocess.run([sys.executable, "-c", code, str(model)], env=dict(environment), check=True, capture_output=True)
 

@@ -12,7 +12,7 @@ HELP = "Make the previous champion of a registered model champion again."
 EPILOG = """\
 Nothing is compared: this is the way back when something is wrong. Said twice, it goes back twice.
 
-exit status: 0 done, 2 there is no earlier champion, 4 another process moved the champion meanwhile
+exit status: 0 done, 2 there is no earlier champion, 4 another command moved the champion at the same time
 """
 
 

@@ -74,9 +74,9 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     with logical_run(
         dataset,
         plan.key,
-        name=f"search {dataset}/{method}",
+        name=f"search {method} {dataset}",
         params=_parameters(plan),
-        tags={"sgenet.search": plan.storage},
+        tags={"dataset": dataset, "method": method, "storage": plan.storage},
         inputs=_inputs(settings, paths),
     ) as logger:
         trials = _search(plan, logger)
@@ -128,11 +128,22 @@ def _search(plan: SearchPlan, logger: RunLogger) -> list[Trial]:
         interrupt_trials(logger.run_id)
         raise
     results = {
-        trial.trial_id: TrialResult("FAILED" if trial.error else "FINISHED", trial.step, trial.score)
+        trial.trial_id: TrialResult(
+            "FAILED" if trial.error else "FINISHED", trial.step, trial.score, _history(plan, trial)
+        )
         for trial in trials
     }
     close_trials(logger.run_id, results, plan.settings.metric)
     return trials
+
+
+def _history(plan: SearchPlan, trial: Trial) -> list[tuple[int, dict[str, float]]]:
+    from pipelines.training.checkpoints import CheckpointStore
+    from pipelines.training.hooks import tracked_rows
+
+    job = plan.trial(trial.trial_id, trial.values)
+    history = CheckpointStore(job.checkpoints, keep=1).load_history(trial.step)
+    return list(tracked_rows(history, job.recipe.training.batch_size))
 
 
 def _open_trial(

@@ -36,9 +36,20 @@ def run(port: int = 5000) -> None:
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
     check_reachable(address, must_exist=True)
     check_free(port)
-    print(f"runs and models of {without_secrets(address)}: http://{HOST}:{port} (Ctrl-C stops)", flush=True)
+    page = f"http://{HOST}:{port}/{_view(address)}"
+    print(f"runs of {without_secrets(address)}: {page} (Ctrl-C stops)", flush=True)
     arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]
     root = artifact_root(address)
     if root is not None:
         arguments += ["--default-artifact-root", root.as_uri()]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+
+
+def _view(address: str) -> str:
+    """The runs of the experiment that was changed last, in the view for trainings: the first page is another one."""
+    from pipelines.tracking.address import one_at_a_time, open_client
+
+    with one_at_a_time(address):
+        experiments = open_client(address).search_experiments(order_by=["last_update_time DESC"])
+    of_ours = [experiment.experiment_id for experiment in experiments if experiment.name != "Default"]
+    return f"#/experiments/{of_ours[0]}/runs?workflowType=machine_learning" if of_ours else ""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow.exceptions import MlflowException
-
-from pipelines.tracking.address import TrackingError, open_client, tracking_uri, without_secrets
+from pipelines.tracking.address import TrackingError, open_client, tracking_uri
 from pipelines.tracking.released import StoredVersion
+from pipelines.tracking.store import store_errors
 
-_PREFIX = "sgenet.gate."
+_PREFIX = "gate."
 _LONGEST = 2000  # characters of a tag's value; databases behind a store keep 5000 and more
 
 
@@ -19,7 +18,7 @@ class RecordedDecision:
     """The last decision about a version.
 
     Attributes:
-        decision: ``promote``, ``refuse`` or ``overtaken``.
+        decision: ``promote`` or ``refuse``.
         at: when, UTC.
         against: what it was compared with.
         primary: the primary score's improvement, in words.
@@ -53,11 +52,9 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
         )
     folder = f"promotion/{version.name}-v{version.version}/{identity}"
     client = open_client()
-    try:
+    with store_errors(tracking_uri(), _failed(version)):
         for name, text in files.items():
             client.log_text(version.run_id, text, f"{folder}/{name}")
-    except MlflowException as error:
-        raise _unusable(version, error) from error
     return f"runs:/{version.run_id}/{folder}"
 
 
@@ -68,11 +65,9 @@ def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
         TrackingError: the store cannot be used.
     """
     client = open_client()
-    try:
+    with store_errors(tracking_uri(), _failed(version)):
         for key, value in vars(decision).items():
             client.set_model_version_tag(version.name, version.version, _PREFIX + key, value[:_LONGEST])
-    except MlflowException as error:
-        raise _unusable(version, error) from error
 
 
 def recorded_decision(version: StoredVersion) -> RecordedDecision | None:
@@ -81,8 +76,5 @@ def recorded_decision(version: StoredVersion) -> RecordedDecision | None:
     return RecordedDecision(**values) if values["decision"] else None
 
 
-def _unusable(version: StoredVersion, error: MlflowException) -> TrackingError:
-    return TrackingError(
-        f"the decision about version {version.version} of {version.name} cannot be written to "
-        f"{without_secrets(tracking_uri())} ({str(error).splitlines()[0]}); check the tracking store and run this again"
-    )
+def _failed(version: StoredVersion) -> str:
+    return f"the decision about version {version.version} of {version.name} cannot be written"

@@ -18,20 +18,18 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from pipelines.inference.server.answers import answer
 from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from pipelines.storage.files import digest_files, sha256_of_file
-from pipelines.tracking.address import TrackingError, open_client, tracking_uri, without_secrets
-from pipelines.tracking.released import WEIGHTS_TAG
+from pipelines.tracking.address import TrackingError, open_client, tracking_uri
+from pipelines.tracking.released import DIGESTS_TAG
+from pipelines.tracking.store import store_errors
 from sgenet.inpainter import Inpainter
 
 CANDIDATE = "candidate"
-METRICS_TAG = "sgenet.metrics"
-VERIFIED_TAG = "sgenet.verified"
-EVIDENCE_TAG = "sgenet.evidence_sha256"
+VERIFIED_TAG = "verified"
 
 EVIDENCE = "evidence"
 """The artifact that holds :data:`EVIDENCE_FILES`."""
@@ -69,11 +67,12 @@ def register(
     released: Path,
     name: str,
     run_id: str,
-    metrics: Mapping[str, float],
     *,
     step: int,
     tags: Mapping[str, str],
     side: int,
+    digests: Mapping[str, str] | None = None,
+    description: str = "",
     evaluation: Path | None = None,
 ) -> RegisteredVersion:
     """Register a released model as a new version and let the alias ``candidate`` point at it.
@@ -86,10 +85,11 @@ def register(
         released: folder with ``model.safetensors`` and ``model.json``.
         name: of the registered model, made where missing.
         run_id: of the training.
-        metrics: the evaluation's, kept with the version as evidence.
         step: how many steps the training had; the run's metrics of this step are linked to the model.
-        tags: more evidence: data digests, method, dataset.
+        tags: what it is: method, dataset.
         side: height and width of the input example in pixels.
+        digests: of what it was trained and evaluated on; kept in one tag, with those of weights and evidence.
+        description: Markdown, shown with the version.
         evaluation: folder whose :data:`EVIDENCE_FILES` are kept with the version.
 
     Raises:
@@ -99,23 +99,21 @@ def register(
     """
     address = tracking_uri()
     weights = sha256_of_file(released / "model.safetensors")
-    described = {**tags, METRICS_TAG: json.dumps(dict(metrics), sort_keys=True), WEIGHTS_TAG: weights}
+    all_digests = {**(digests or {}), "weights": weights}
     if evaluation is not None:
-        described[EVIDENCE_TAG] = digest_evidence(evaluation)
+        all_digests["evidence"] = digest_evidence(evaluation)
+    described = {**tags, DIGESTS_TAG: json.dumps(all_digests, sort_keys=True)}
     client = open_client(address)
-    try:
+    with store_errors(address, f"{name} cannot be registered"):
         # The model belongs, with its files, to the experiment of its run; MLflow takes one from the process alone.
         mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
         with _artifacts(released, evaluation) as artifacts:
             version = _new_version(artifacts, name, run_id, described, step, side)
+        if description:
+            client.update_model_version(name, version, description)
         _verify_picture(f"models:/{name}/{version}", released, side)
         client.set_model_version_tag(name, version, VERIFIED_TAG, "true")
         _move_alias(client, name, version)
-    except MlflowException as error:
-        raise TrackingError(
-            f"{name} cannot be registered in {without_secrets(address)} ({str(error).splitlines()[0]}); "
-            "check the tracking store and run this again"
-        ) from error
     return RegisteredVersion(name=name, version=version, alias=CANDIDATE, run_id=run_id, weights_sha256=weights)
 
 
@@ -143,7 +141,7 @@ def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[s
     info = Model.log(
         artifact_path=None,
         flavor=mlflow.pyfunc,
-        name="model",
+        name=tags.get("method", "model"),
         run_id=run_id,
         registered_model_name=name,
         tags=tags,

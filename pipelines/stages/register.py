@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from pipelines.settings.params import Settings
 from pipelines.storage.files import write_atomically
 from pipelines.tracking.address import tracking_uri, without_secrets
 from pipelines.tracking.runs import RunLogger, restored_run
+from pipelines.tracking.scores import Scores, log_scores, to_markdown
 from sgenet.errors import CheckpointError
 
 
 def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: Path, output: Path) -> None:
     """Register a model as ``<registry.name>-<dataset>`` with the alias ``candidate``.
 
-    The evaluation's metrics are logged to the training's run, as ``evaluation/<mask set>/<score>``.
+    The evaluation's scores are logged to the training's run, see :func:`pipelines.tracking.scores.log_scores`.
 
     Args:
         settings: the whole of ``params.yaml``.
@@ -36,26 +38,24 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")
     check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
-    metrics = _flat(scores)
-    run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{dataset}/{method}")
+    run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{method} {dataset}")
     with RunLogger(run_id) as logger:
-        logger.results({f"evaluation/{key}": value for key, value in metrics.items()}, training["steps"])
-        logger.dict(scores, "evaluation/metrics.json")
+        log_scores(logger, scores, training["steps"])
+        overview = evaluation / "figures" / f"{next(iter(scores))}-overview.png"
+        if overview.is_file():
+            logger.artifact(overview, "evaluation")
     version = register(
         model,
         f"{settings.registry.name}-{dataset}",
         run_id,
-        metrics,
         step=training["steps"],
-        tags={
-            "sgenet.dataset": dataset,
-            "sgenet.method": method,
-            "sgenet.run_key": training["run_key"],
-            "sgenet.evaluation.shards": summary["shards_digest"],
-            "sgenet.evaluation.masks": summary["masks_digest"],
-            "sgenet.evaluation.code": summary["code_digest"],
-            **{f"sgenet.training.{name}": digest for name, digest in training["digests"].items()},
+        tags={"dataset": dataset, "method": method},
+        digests={
+            "run_key": training["run_key"],
+            **{f"training.{name}": digest for name, digest in training["digests"].items()},
+            **{f"evaluation.{name}": summary[f"{name}_digest"] for name in ("shards", "masks", "code")},
         },
+        description=_description(dataset, method, training, scores, run_id, overview if overview.is_file() else None),
         side=settings.recipes[dataset].network.image_size,
         evaluation=evaluation,
     )
@@ -84,6 +84,22 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
     return content
 
 
-def _flat(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    """``{set: {score: value}}`` → ``{"set/score": value}``."""
-    return {f"{mask_set}/{score}": value for mask_set, scores in metrics.items() for score, value in scores.items()}
+def _description(
+    dataset: str,
+    method: str,
+    training: Mapping[str, Any],
+    scores: Scores,
+    run_id: str,
+    overview: Path | None,
+) -> str:
+    """What a version's page in the UI shows: what it is, its scores, and what it draws."""
+    count = next(iter(scores.values()), {}).get("num_pictures")
+    counted = f", evaluated on {count:g} images" if count else ""
+    parts = [
+        f"**{method}** trained on **{dataset}** for {training['steps']} steps{counted}.",
+        to_markdown(scores),
+    ]
+    if overview is not None:
+        address = f"get-artifact?path=evaluation/{overview.name}&run_uuid={run_id}"
+        parts.append(f"![Examples of the evaluation]({address})")
+    return "\n\n".join(parts)

@@ -11,6 +11,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.finished import finished_state
 from pipelines.training.history import History
-from pipelines.training.hooks import track_history
+from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
@@ -34,6 +35,7 @@ from pipelines.training.run_key import TRAINED_BY, run_key
 from sgenet.errors import DataError
 from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
 from sgenet.methods.release import save_released
+from sgenet.settings import Recipe, TrainingSettings
 from sgenet.training.state import TrainingState
 
 
@@ -65,21 +67,25 @@ def run(
     with logical_run(
         dataset,
         job.run_key,
-        name=f"{dataset}/{method}",
+        name=f"{method} {dataset}",
         params=_parameters(job),
         tags={
-            "sgenet.checkpoints": _address(settings, job.run_key),
-            "sgenet.perceptual_weights": perceptual_weights(job.method, job.recipe),
-            "sgenet.labels": job.label_source,
+            "dataset": dataset,
+            "method": method,
+            "labels": job.label_source,
+            "checkpoints": _address(settings, job.run_key),
         },
+        description=(
+            f"**{method}** trained on **{dataset}**: {_length(job.recipe.training)} of "
+            f"{job.recipe.training.batch_size} images at {job.crop}×{job.crop}. Losses are means since the step logged "
+            "before; `val/…` scores the averaged generator; the images `samples` show it at each validation."
+        ),
         inputs=data_inputs(dataset, shards, masks, labels, digests),
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         launch(_where_workers_read(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
-        if settings.run.workers:
-            # What a worker could not send waits on its machine, which may be gone before it is sent.
-            track_history(logger, _history(job), job.recipe.training.batch_size)
+        logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
 
 
@@ -222,8 +228,26 @@ def _automatic_labels(job: TrainingJob) -> dict[str, object] | None:
 def _parameters(job: TrainingJob) -> dict[str, Scalar]:
     holes = ", ".join(f"{hole.kind} × {hole.weight:g}" for hole in job.holes)
     return flat_parameters(
-        {"dataset": job.dataset, "method": job.method, "crop": job.crop, "holes": holes, **asdict(job.recipe)}
+        {
+            "dataset": job.dataset,
+            "method": job.method,
+            "crop": job.crop,
+            "holes": holes,
+            **method_settings(job.recipe, job.method),
+        }
     )
+
+
+def _length(training: TrainingSettings) -> str:
+    return f"{training.steps} steps" if training.budget == "steps" else f"{training.seconds:g} s"
+
+
+def method_settings(recipe: Recipe, method: str) -> dict[str, Any]:
+    """The part of a recipe that decides how this method is trained."""
+    settings = asdict(recipe)
+    own = {"gated_conv", "edge_connect", "spg_net"}
+    of_others = own - {method} | ({"network", "critic", "losses", "optimizer"} if method in own else set())
+    return {name: value for name, value in settings.items() if name not in of_others}
 
 
 def data_inputs(dataset: str, shards: Path, masks: Path, labels: Path | None, digests: Digests) -> list[DataInput]:

@@ -1,4 +1,4 @@
-"""MLflow: runs, the registry and the served model. Nothing else imports it."""
+"""MLflow: runs and what is logged to them, the registry and the served model. Nothing else imports it."""
 
 import os
 
@@ -9,7 +9,8 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
-# A server that is away is noticed in seconds: waiting and trying again is up to us, and MLflow's own way of it
-# takes minutes. Read at each request.
+# A request to a server that is away is retried with backoff for a good minute. Metrics are sent in batches: a server
+# that stays away then costs a few retries in parallel, not one for every step.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")
+os.environ.setdefault("MLFLOW_ASYNC_LOGGING_BUFFERING_SECONDS", "10")

@@ -1,37 +1,38 @@
-"""Writing to a run by its id: works in any thread and any process, whether or not the store can be reached."""
+"""Logging to a run by its id, in any process: a training step never waits for the tracking server."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
+import re
 import sys
-import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import mlflow
 import numpy as np
 import numpy.typing as npt
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.utils.async_logging.run_operations import RunOperations
 
 from pipelines.tracking.address import open_client, tracking_uri, without_secrets
-from pipelines.tracking.delivery import Delivery, now
-from pipelines.tracking.driver import this_driver
-from pipelines.tracking.patience import PATIENCE_SECONDS
-from pipelines.tracking.spool import Record, Spool, left_behind, new_spool
+from pipelines.tracking.store import store_errors
+
+_METRICS_PER_REQUEST = 1000
+_IMAGE_NAME = re.compile(r"(?P<key>.+?)[+%]step[+%](?P<step>\d+)[+%].*\.png")
 
 
 class RunLogger:
-    """Logs to one run, each step of a metric or picture once, also when a training is resumed.
+    """Logs to one run.
 
-    Nothing here waits for the store. What is logged is written to a spool on this machine's disk and sent from
-    there in order by a thread, as soon as the store takes it; :meth:`close` waits for that, up to a bound. What is
-    left then, or left by a process that was killed, is sent by the next command that uses the store on this machine.
-
-    A resumed training repeats the steps between its last checkpoint and the moment it was lost.
-    MLflow keeps every point it is given, so what the run holds already is left out: of each
-    metric, steps up to the last one logged; of each picture, steps that exist. Steps of a metric
-    must therefore rise.
+    Metrics of a training go through MLflow's asynchronous logging and images through a thread; MLflow retries each
+    request for about a minute. What is lost because the server was away for longer is logged at the end of the run
+    from the history in the checkpoints, see :meth:`log_missing`. Everything else is logged at once, or raises a
+    TrackingError.
 
     Args:
         run_id: of a run that exists.
@@ -42,11 +43,11 @@ class RunLogger:
     def __init__(self, run_id: str, address: str | None = None) -> None:
         self.run_id = run_id
         self.address = address or tracking_uri()
-        # Thread and spool begin with the first record: decoding processes are forked before, and inherit neither.
-        self._starting = threading.Lock()
-        self._spool: Spool | None = None
-        self._delivery: Delivery | None = None
-        self._num_lost = 0
+        self._client = open_client(self.address)
+        self._last_steps: dict[str, int] = {}
+        self._sent: list[RunOperations] = []
+        self._images = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+        self._image_results: list[Future[None]] = []
 
     def __enter__(self) -> RunLogger:
         return self
@@ -56,108 +57,98 @@ class RunLogger:
     ) -> None:
         self.close()
 
+    def skip_logged_steps(self) -> None:
+        """Leave out, from now on, the steps of metrics and images that the run holds already.
+
+        MLflow keeps every point it is given, and a resumed training repeats the steps after its last checkpoint.
+        """
+        with suppress(MlflowException):  # the server is away: these steps may be there twice
+            for key in self._client.get_run(self.run_id).data.metrics:
+                if not key.startswith("system/"):
+                    self._last_steps[key] = max(self._steps(key))
+            for name in (Path(file.path).name for file in self._client.list_artifacts(self.run_id, "images")):
+                if match := _IMAGE_NAME.fullmatch(name):
+                    self._last_steps[match["key"]] = max(int(match["step"]), self._last_steps.get(match["key"], -1))
+
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Log named values of one step; values of steps logged before are left out."""
-        self._log_values(values, step, once=True)
+        """Log named values of a step, asynchronously."""
+        points = [
+            Metric(key, float(value), _now(), step)
+            for key, value in values.items()
+            if step > self._last_steps.get(key, -1)
+        ]
+        if points and (sent := self._client.log_batch(self.run_id, metrics=points, synchronous=False)):
+            self._sent.append(sent)
+
+    def image(self, pixels: npt.NDArray[np.uint8], key: str, step: int) -> None:
+        """Log an image (H, W, 3) under a key, at a step, asynchronously: a slider in the UI."""
+        if step > self._last_steps.get(key, -1):
+            log = self._client.log_image
+            self._image_results.append(self._images.submit(log, self.run_id, pixels, key=key, step=step))
+
+    def log_missing(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Log what the run lacks of a training's history.
+
+        Args:
+            rows: steps and their named values.
+        """
+        history: dict[str, dict[int, float]] = {}
+        for step, values in rows:
+            for key, value in values.items():
+                history.setdefault(key, {})[step] = value
+        missing: list[Metric] = []
+        with store_errors(self.address, f"the metrics of run {self.run_id} cannot be completed"):
+            for key, points in history.items():
+                held = self._steps(key)
+                missing += [Metric(key, value, _now(), step) for step, value in points.items() if step not in held]
+            for start in range(0, len(missing), _METRICS_PER_REQUEST):
+                batch = missing[start : start + _METRICS_PER_REQUEST]
+                self._client.log_batch(self.run_id, metrics=batch, synchronous=True)
 
     def results(self, values: Mapping[str, float], step: int) -> None:
-        """Log named values whatever the run holds: the latest evaluation counts, also of the same step."""
-        self._log_values(values, step, once=False)
-
-    def _log_values(self, values: Mapping[str, float], step: int, *, once: bool) -> None:
-        numbers = {key: float(value) for key, value in values.items()}
-        self._append({"kind": "metrics", "values": numbers, "step": step, "time": now(), "once": once})
-
-    def image(self, picture: npt.NDArray[np.uint8], key: str, step: int) -> None:
-        """Log a picture (H, W, 3) uint8 under a key, at a step, as a slider in the UI."""
-
-        def keep(spool: Spool) -> Record:
-            path = spool.new_folder() / "picture.npy"
-            np.save(path, picture)
-            return {"kind": "picture", "key": key, "step": step, "time": now(), "file": _within(path, spool)}
-
-        self._append_with(keep)
+        """Log named values, also of a step that the run holds already: the latest evaluation counts."""
+        points = [Metric(key, float(value), _now(), step) for key, value in values.items()]
+        with store_errors(self.address, f"the results of run {self.run_id} cannot be logged"):
+            self._client.log_batch(self.run_id, metrics=points, synchronous=True)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Upload a copy of a file or a folder, below ``folder`` of the run's artifacts."""
+        """Upload a file, or a folder under its name, below ``folder`` of the run's artifacts."""
+        with store_errors(self.address, f"{path} cannot be kept with run {self.run_id}"):
+            self._client.log_artifact(self.run_id, str(path), folder)
 
-        def keep(spool: Spool) -> Record:
-            copy = spool.new_folder() / path.resolve().name
-            if path.is_dir():
-                shutil.copytree(path, copy)
-            else:
-                shutil.copyfile(path, copy)
-            return {"kind": "artifact", "file": _within(copy, spool), "folder": folder}
+    def text(self, content: str, name: str) -> None:
+        """Store a text as an artifact."""
+        with store_errors(self.address, f"{name} cannot be kept with run {self.run_id}"):
+            self._client.log_text(self.run_id, content, name)
 
-        self._append_with(keep)
-
-    def dict(self, content: Mapping[str, Any], name: str) -> None:
-        """Store a mapping as an artifact, in the format that the name's ending says (.json, .yaml)."""
-        self._append({"kind": "dict", "content": {**content}, "name": name})
-
-    def end(self, status: str) -> None:
-        """Set the run's status and end time after all that was logged before, also by workers that are gone."""
-        self._append_with(lambda spool: self._ended(status))
-
-    def _ended(self, status: str) -> Record:
-        assert self._delivery is not None
-        for spool in left_behind(self.address, self.run_id):
-            self._delivery.add(spool)
-        return {"kind": "end", "status": status, "time": now(), "driver": this_driver()}
-
-    def flush(self, seconds: float = PATIENCE_SECONDS) -> bool:
-        """Wait until everything is sent; False when the time is over first."""
-        return self._delivery is None or self._delivery.wait(seconds)
-
-    def close(self, seconds: float = PATIENCE_SECONDS) -> None:
-        """Send what is left, for as long as given, and say where it is kept if the store stays away.
-
-        Logging again opens a new spool.
-        """
-        with self._starting:
-            spool, delivery = self._spool, self._delivery
-            self._spool = self._delivery = None
-        if spool is None or delivery is None:
-            return
-        atexit.unregister(self.close)
-        sent = delivery.wait(seconds)
-        delivery.close()
-        if not sent:
-            _say(
-                f"the tracking store {without_secrets(self.address)} is still away; what it lacks of run {self.run_id} "
-                f"is kept in {spool.folder.parent} and sent by the next command that uses the store on this machine"
+    def close(self) -> None:
+        """Wait until everything is logged or given up, and say whether anything was given up."""
+        if self._sent:
+            mlflow.flush_async_logging()
+        self._images.shutdown()
+        waits = [sent.wait for sent in self._sent] + [result.result for result in self._image_results]
+        lost = sum(_fails(wait) for wait in waits)
+        self._sent, self._image_results = [], []
+        if lost:
+            print(
+                f"warning: the tracking store {without_secrets(self.address)} was away; {lost} records of run "
+                f"{self.run_id} are not there. Metrics are logged again at the end of the run",
+                file=sys.stderr,
+                flush=True,
             )
-        if self._num_lost:
-            _say(f"{self._num_lost} records of run {self.run_id} were lost")
 
-    def _append(self, record: Record) -> None:
-        self._append_with(lambda spool: record)
-
-    def _append_with(self, keep: Callable[[Spool], Record]) -> None:
-        try:
-            spool, delivery = self._started()
-            spool.append(keep(spool))
-            delivery.wake()
-        except OSError as error:
-            # Tracking must not end a training.
-            if self._num_lost == 0:
-                _say(f"what run {self.run_id} logs cannot be kept ({error}); free some space, or set XDG_STATE_HOME")
-            self._num_lost += 1
-
-    def _started(self) -> tuple[Spool, Delivery]:
-        with self._starting:
-            if self._spool is None or self._delivery is None:
-                older = list(left_behind(self.address, self.run_id))
-                self._spool = new_spool(self.address, self.run_id)
-                self._delivery = Delivery(open_client(self.address), self.run_id, [*older, self._spool])
-                # Where close was forgotten, the process still gives what it logged a moment.
-                atexit.register(self.close, 5.0)
-            return self._spool, self._delivery
+    def _steps(self, key: str) -> set[int]:
+        return {metric.step for metric in self._client.get_metric_history(self.run_id, key)}
 
 
-def _within(path: Path, spool: Spool) -> str:
-    return path.relative_to(spool.folder).as_posix()
+def _fails(wait: Any) -> bool:
+    try:
+        wait()
+    except Exception:
+        return True
+    return False
 
 
-def _say(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(1000 * time.time())

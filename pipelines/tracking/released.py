@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow.artifacts
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.address import TrackingError, check_reachable, open_client, tracking_uri, without_secrets
+from pipelines.tracking.store import store_errors
 
-WEIGHTS_TAG = "sgenet.weights_sha256"
-METHOD_TAG = "sgenet.method"
-SEGMENTER_TAG = "sgenet.segmenter"
+DATASET_TAG = "dataset"
+METHOD_TAG = "method"
+SEGMENTER_TAG = "segmenter"
+DIGESTS_TAG = "digests"
+"""JSON: the hash of a version's ``weights``, of its ``evidence``, and of what it was trained and evaluated on."""
+
+_EARLIER = {"weights": "sgenet.weights_sha256", "evidence": "sgenet.evidence_sha256"}
+"""Tags of versions that were registered before their digests were one tag."""
 
 _RUN_FOLDER = "model"  # where the stage `train` puts the released model among a run's artifacts
 _VERSION_FOLDER = "artifacts"  # where a pyfunc keeps what it was made from
@@ -29,8 +37,9 @@ class StoredVersion:
     Attributes:
         name, version: address it as ``models:/<name>/<version>``.
         aliases: what points at it, sorted.
-        method: the name of its method, or None where the registry does not say.
+        method, dataset: names, or None where the registry does not say.
         weights_sha256: what ``model.safetensors`` must hash to.
+        evidence_sha256: what its scores of single images must hash to; None where it has none.
         run_id: of the training.
         tags: all of them.
     """
@@ -40,6 +49,8 @@ class StoredVersion:
     aliases: tuple[str, ...]
     method: str | None
     weights_sha256: str
+    dataset: str | None = None
+    evidence_sha256: str | None = None
     run_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -68,21 +79,14 @@ class ReleasedModels:
                 if alias in (None, name)
             }
             found = [self._client.get_model_version(name, str(version)) for name, version in sorted(wanted)]
-        return [_describe(stored) for stored in found if stored.tags.get(WEIGHTS_TAG)]
+        return [_describe(stored) for stored in found if "weights" in digests_of(stored.tags)]
 
     def versions_of(self, name: str) -> list[StoredVersion]:
         """Every version of a model that this project registered, oldest first."""
         self._model(name)
         with self._explained():
-            found: list[ModelVersion] = []
-            token: str | None = None
-            while token != "":
-                page = self._client.search_model_versions(
-                    f"name = '{name}'", order_by=["version_number ASC"], page_token=token
-                )
-                found += page
-                token = page.token or ""
-        return [_describe(stored) for stored in found if WEIGHTS_TAG in stored.tags]
+            found = all_versions(self._client, name)
+        return [_describe(stored) for stored in found if "weights" in digests_of(stored.tags)]
 
     def versions_of_method(self, method: str) -> list[StoredVersion]:
         """The newest version of each registered model that was trained with a method, sorted by name."""
@@ -113,9 +117,9 @@ class ReleasedModels:
                 f"the model {name} has no version {version} in {self._store}; see the versions with "
                 "`python -m pipelines ui`"
             ) from error
-        if not stored.tags.get(WEIGHTS_TAG):
+        if "weights" not in digests_of(stored.tags):
             raise TrackingError(
-                f"models:/{name}/{version} does not say the hash of its weights ({WEIGHTS_TAG}): it was not "
+                f"models:/{name}/{version} does not say the hash of its weights (tag '{DIGESTS_TAG}'): it was not "
                 "registered by this project; register it with `python -m pipelines register`"
             )
         return _describe(stored)
@@ -189,22 +193,37 @@ class ReleasedModels:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
+        with store_errors(self.address, "the registry cannot be read"):
             yield
-        except MlflowException as error:
-            raise TrackingError(
-                f"the registry in {self._store} cannot be read ({_first_line(error)}); check MLFLOW_TRACKING_URI and "
-                "that its server is running"
-            ) from error
+
+
+def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Every version of a registered model, oldest first."""
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while token != "":
+        page = client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"], page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def digests_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """The digests that a version's tags hold, see :data:`DIGESTS_TAG`."""
+    earlier = {name: tags[tag] for name, tag in _EARLIER.items() if tag in tags}
+    return {**earlier, **json.loads(tags.get(DIGESTS_TAG, "{}"))}
 
 
 def _describe(stored: ModelVersion) -> StoredVersion:
+    digests = digests_of(stored.tags)
     return StoredVersion(
         name=stored.name,
         version=str(stored.version),
         aliases=tuple(sorted(stored.aliases)),
-        method=stored.tags.get(METHOD_TAG),
-        weights_sha256=stored.tags[WEIGHTS_TAG],
+        method=stored.tags.get(METHOD_TAG) or stored.tags.get(f"sgenet.{METHOD_TAG}"),
+        weights_sha256=digests["weights"],
+        dataset=stored.tags.get(DATASET_TAG) or stored.tags.get(f"sgenet.{DATASET_TAG}"),
+        evidence_sha256=digests.get("evidence"),
         run_id=stored.run_id or "",
         tags=dict(stored.tags),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
+import json
+import shlex
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Literal
 
@@ -18,6 +21,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities import DatasetInput, InputTag, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from pipelines.tracking.address import (
     TrackingError,
@@ -29,15 +33,13 @@ from pipelines.tracking.address import (
     without_secrets,
 )
 from pipelines.tracking.commit import current_commit
-from pipelines.tracking.driver import driver_tags, signs_of_life
+from pipelines.tracking.heartbeat import close_abandoned_runs, heartbeat, heartbeat_tag
 from pipelines.tracking.logger import RunLogger
-from pipelines.tracking.machine import system_metrics
-from pipelines.tracking.patience import PATIENCE_SECONDS, passes, patiently
-from pipelines.tracking.upkeep import look_after
+from pipelines.tracking.store import store_errors
 
-RUN_KEY_TAG = "sgenet.run_key"
-ELSEWHERE_TAG = "sgenet.trained_elsewhere"
-DATA_TAG_PREFIX = "sgenet.data."
+RUN_KEY_TAG = "run_key"
+DIGESTS_TAG = "digests"
+ELSEWHERE_TAG = "trained_elsewhere"
 __all__ = [
     "DataInput",
     "RunLogger",
@@ -52,11 +54,9 @@ __all__ = [
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Scalar = str | int | float | bool | None
 
-SECONDS_FOR_A_RESTART = 10.0
-_PAUSE = 2.0
-_SECONDS_WHEN_KILLED = 10.0
 _PARAMETERS_PER_REQUEST = 100
 _DIGEST_LENGTH = 36  # what an MLflow store keeps of a dataset's digest; the whole one is in a tag
+_KEY_IN_NAME = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,42 +83,56 @@ def logical_run(
     params: Mapping[str, Scalar],
     tags: Mapping[str, str] | None = None,
     inputs: Sequence[DataInput] = (),
+    description: str = "",
 ) -> Iterator[RunLogger]:
-    """Open (or resume) the run of a training, watch the machine, and close the run on every way out.
-
-    The server may be away meanwhile: see :class:`~pipelines.tracking.logger.RunLogger`. A run that could not be
-    closed, or whose driver was killed, is closed by the next command that opens a run in the same store.
+    """Open (or resume) the run of a training, record system metrics, and close the run on every way out.
 
     An exception closes it as FAILED; Ctrl-C, ``sys.exit`` and SIGTERM close it as KILLED. SIGTERM
-    raises ``SystemExit(143)`` in the main thread, unless a handler is installed already.
+    raises ``SystemExit(143)`` in the main thread, unless a handler is installed already. A run whose driver
+    was killed is closed by the next command that opens a run of the experiment.
 
     Args:
         experiment: name of the MLflow experiment, made where missing.
         run_key: hash of settings, data and code; the same key is the same run.
-        name: what the run is called in the UI.
+        name: what the run is called in the UI; the beginning of the key and the date follow it.
         params: see :func:`flat_parameters`.
         tags: more tags.
         inputs: the data's hashes.
+        description: Markdown, shown with the run.
 
     Yields:
         A logger; workers make their own from its ``run_id`` and ``address``.
+
+    Raises:
+        TrackingError: the store cannot be used.
     """
     run_id = open_run(
-        experiment, run_key, name=name, params=params, tags={**(tags or {}), **driver_tags()}, inputs=inputs
+        experiment,
+        run_key,
+        name=name,
+        params=params,
+        tags={**(tags or {}), **heartbeat_tag()},
+        inputs=inputs,
+        description=description,
     )
     logger = RunLogger(run_id)
     status: Status = "FAILED"
     try:
-        with _sigterm_as_exit(), signs_of_life(open_client(logger.address), run_id), system_metrics(logger):
+        with _sigterm_as_exit(), heartbeat(logger.address, run_id), _system_metrics(logger):
             yield logger
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:
-        logger.end(status)
-        # Whoever asked for the end will not wait long for it.
-        logger.close(_SECONDS_WHEN_KILLED if status == "KILLED" else PATIENCE_SECONDS)
+        logger.close()
+        try:
+            close_run(run_id, status)
+        except TrackingError as error:
+            if status == "FINISHED":
+                raise
+            # The error that ended the training is the one to report.
+            print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
 def open_run(
@@ -129,6 +143,7 @@ def open_run(
     params: Mapping[str, Scalar],
     tags: Mapping[str, str] | None = None,
     inputs: Sequence[DataInput] = (),
+    description: str = "",
 ) -> str:
     """Find the run with this key and set it to RUNNING, or create it; see :func:`logical_run`.
 
@@ -141,54 +156,21 @@ def open_run(
         TrackingError: when the store cannot be used.
     """
     address = tracking_uri()
-    _wait_until_reachable(address)
-    all_tags = {**_origin_tags(inputs), **(tags or {})}
-    try:
-        _look_after(address)
-        run_id = patiently(address, lambda: _opened(address, experiment, run_key, name))
-        patiently(address, lambda: _describe(open_client(address), run_id, params, all_tags, inputs))
-    except MlflowException as error:
-        raise TrackingError(_unusable(address, error)) from error
-    return run_id
-
-
-def _opened(address: str, experiment: str, run_key: str, name: str) -> str:
-    with one_at_a_time(address):
+    check_reachable(address)
+    with store_errors(address, f"the run of {name} cannot be opened"):
         client = open_client(address)
-        experiment_id = _experiment_id(client, experiment, address)
-        run = _find_run(client, experiment_id, run_key)
-        if run is None:
-            run = client.create_run(experiment_id, run_name=name, tags={RUN_KEY_TAG: run_key})
-        else:
-            client.update_run(run.info.run_id, status="RUNNING", name=name)
-    return str(run.info.run_id)
-
-
-def _wait_until_reachable(address: str) -> None:
-    """Give a server that is being restarted a moment.
-
-    Raises:
-        TrackingError: it does not answer.
-    """
-    until = time.monotonic() + SECONDS_FOR_A_RESTART
-    while True:
-        try:
-            return check_reachable(address)
-        except TrackingError as error:
-            if time.monotonic() + _PAUSE > until:
-                raise
-            print(f"{error} (trying again for {until - time.monotonic():.0f} s)", file=sys.stderr, flush=True)
-        time.sleep(_PAUSE)
-
-
-def _look_after(address: str) -> None:
-    """Catch up with what earlier commands left undone; a server that goes away meanwhile is met by what follows."""
-    try:
         with one_at_a_time(address):
-            look_after(address)
-    except MlflowException as error:
-        if not passes(error):
-            raise
+            experiment_id = _experiment_id(client, experiment, address)
+            close_abandoned_runs(client, experiment_id)
+            run = _find_run(client, experiment_id, run_key)
+            if run is None:
+                full_name = f"{name} {run_key[:_KEY_IN_NAME]} {datetime.now(UTC):%Y-%m-%d}"
+                run = client.create_run(experiment_id, run_name=full_name, tags={RUN_KEY_TAG: run_key})
+            else:
+                client.update_run(run.info.run_id, status="RUNNING")
+        run_id = str(run.info.run_id)
+        _describe(client, run_id, params, {**_origin_tags(inputs, description), **(tags or {})}, inputs)
+    return run_id
 
 
 def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
@@ -196,17 +178,18 @@ def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
 
     DVC's cache and remotes bring a trained model to machines whose tracking store has no trace of its
     training. The stand-in has the same run key, so that training it here would continue it, and the tag
-    ``sgenet.trained_elsewhere`` with the original's id.
+    ``trained_elsewhere`` with the original's id.
 
     Returns:
         The id of a run that exists.
     """
-    client = open_client()
-    try:
-        return str(client.get_run(run_id).info.run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise TrackingError(_unusable(tracking_uri(), error)) from error
+    address = tracking_uri()
+    with store_errors(address, f"the run {run_id} cannot be found"):
+        try:
+            return str(open_client(address).get_run(run_id).info.run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
     stand_in = open_run(experiment, run_key, name=name, params={}, tags={ELSEWHERE_TAG: run_id})
     close_run(stand_in, "FINISHED")
     return stand_in
@@ -215,7 +198,8 @@ def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
 def close_run(run_id: str, status: Status) -> None:
     """Set the run's status and end time; the same run can be opened again later."""
     address = tracking_uri()
-    patiently(address, lambda: open_client(address).set_terminated(run_id, status))
+    with store_errors(address, f"the run {run_id} cannot be closed"):
+        open_client(address).set_terminated(run_id, status)
 
 
 def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:
@@ -229,14 +213,6 @@ def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Sc
         else:
             flat[f"{prefix}{key}"] = str(list(value) if isinstance(value, tuple) else value)
     return flat
-
-
-def _unusable(address: str, error: MlflowException) -> str:
-    reason = str(error).replace(address, without_secrets(address)).split("\n", 1)[0].split(". ", 1)[0]
-    return (
-        f"the tracking store {without_secrets(address)} cannot be used ({reason}); "
-        "check MLFLOW_TRACKING_URI and that its server is running"
-    )
 
 
 def _experiment_id(client: MlflowClient, name: str, address: str) -> str:
@@ -291,12 +267,39 @@ def _dataset_input(item: DataInput) -> DatasetInput:
     return DatasetInput(data._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
 
 
-def _origin_tags(inputs: Sequence[DataInput]) -> dict[str, str]:
-    tags = {f"{DATA_TAG_PREFIX}{item.name}": item.digest for item in inputs}
-    commit = current_commit()
-    if commit:
+def _origin_tags(inputs: Sequence[DataInput], description: str) -> dict[str, str]:
+    """Who made the run with which command, code and data, under the names that the UI shows them by."""
+    tags = {
+        "mlflow.user": user_name(),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": shlex.join(["sgenet", *sys.argv[1:]]),
+    }
+    if description:
+        tags["mlflow.note.content"] = description
+    if commit := current_commit():
         tags["mlflow.source.git.commit"] = commit
+    if inputs:
+        tags[DIGESTS_TAG] = json.dumps({item.name: item.digest for item in inputs})
     return tags
+
+
+def user_name() -> str:
+    """Who runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
+
+
+@contextmanager
+def _system_metrics(logger: RunLogger) -> Iterator[None]:
+    """Record processor, memory, disk, network and GPUs until the block ends."""
+    monitor = SystemMetricsMonitor(logger.run_id, resume_logging=True, tracking_uri=logger.address)  # type: ignore[no-untyped-call]
+    monitor.start()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        monitor.finish()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

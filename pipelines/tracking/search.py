@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow.entities import Run
@@ -12,7 +12,7 @@ from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import Scalar, Status, open_run
 
 PARENT_TAG = "mlflow.parentRunId"
-TRIAL_TAG = "sgenet.trial"
+TRIAL_TAG = "trial"
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class TrialResult:
         status: of its run.
         step: of its last score.
         score: None where it was never judged.
+        rows: its history, see :meth:`~pipelines.tracking.logger.RunLogger.log_missing`.
     """
 
     status: Status
     step: int
     score: float | None
+    rows: Sequence[tuple[int, Mapping[str, float]]] = ()
 
 
 def open_trial(
@@ -39,7 +41,7 @@ def open_trial(
         run_key: of the trial's training.
         params: what is tried comes first, under names of its own, for the views that compare runs.
     """
-    tags = {PARENT_TAG: parent_run_id, TRIAL_TAG: trial_id}
+    tags = {PARENT_TAG: parent_run_id, TRIAL_TAG: trial_id, "mlflow.source.name": "sgenet tune"}
     return RunLogger(open_run(experiment, run_key, name=name, params=params, tags=tags))
 
 
@@ -70,8 +72,10 @@ def close_trials(parent_run_id: str, results: Mapping[str, TrialResult], metric:
             client.set_terminated(run.info.run_id, "KILLED")
             client.delete_run(run.info.run_id)
             continue
+        logger = RunLogger(run.info.run_id)
+        logger.log_missing(result.rows)
         if result.score is not None:
-            RunLogger(run.info.run_id).metrics({f"search/{metric}": result.score}, result.step)
+            logger.results({f"search/{metric}": result.score}, result.step)
         client.set_terminated(run.info.run_id, result.status)
 
 

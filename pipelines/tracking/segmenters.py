@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import (
-    TrackingError,
-    check_reachable,
-    one_at_a_time,
-    open_client,
-    tracking_uri,
-    without_secrets,
-)
-from pipelines.tracking.released import SEGMENTER_TAG, WEIGHTS_TAG
+from pipelines.tracking.address import check_reachable, one_at_a_time, open_client, tracking_uri
+from pipelines.tracking.released import DIGESTS_TAG, SEGMENTER_TAG, digests_of
+from pipelines.tracking.store import store_errors
 
 
 def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weights_sha256: str) -> str:
@@ -33,28 +29,23 @@ def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weight
         TrackingError: the store cannot be used.
     """
     address = tracking_uri()
-    try:
-        check_reachable(address)
-        client = open_client(address)
-        with one_at_a_time(address):
-            _make_model(client, name)
-            found = client.search_model_versions(f"name = '{name}'")
-            same = [version for version in found if version.tags.get(WEIGHTS_TAG) == weights_sha256]
-            version = (
-                same[0]
-                if same
-                else client.create_model_version(
-                    name,
-                    source=f"runs:/{run_id}/{path}",
-                    run_id=run_id,
-                    tags={WEIGHTS_TAG: weights_sha256, SEGMENTER_TAG: segmenter},
-                )
+    check_reachable(address)
+    client = open_client(address)
+    # Its files are in the output of the stage, and running it again registers them.
+    with store_errors(address, f"{name} cannot be registered"), one_at_a_time(address):
+        _make_model(client, name)
+        found = client.search_model_versions(f"name = '{name}'")
+        same = [version for version in found if digests_of(version.tags).get("weights") == weights_sha256]
+        version = (
+            same[0]
+            if same
+            else client.create_model_version(
+                name,
+                source=f"runs:/{run_id}/{path}",
+                run_id=run_id,
+                tags={DIGESTS_TAG: json.dumps({"weights": weights_sha256}), SEGMENTER_TAG: segmenter},
             )
-    except MlflowException as error:
-        raise TrackingError(
-            f"{name} cannot be registered in {without_secrets(address)} ({str(error).splitlines()[0]}); its files are "
-            "in the output of the stage, and running it again registers them"
-        ) from error
+        )
     return f"models:/{name}/{version.version}"
 
 

@@ -18,11 +18,11 @@ an inpainting method, of a segmenter."""
 
 @dataclass(frozen=True)
 class LossRow:
-    """The losses of one logged step, and the time since the row before.
+    """The mean losses of the steps since the row before, and their time.
 
     Attributes:
         step: optimizer steps done.
-        terms: named loss terms, averaged over the global batch.
+        terms: named loss terms, averaged over the global batches of these steps.
         timed_steps: how many steps ``seconds`` covers.
         seconds: spent in these steps, waiting for data included.
         data_wait_seconds: of these, spent waiting for data.
@@ -53,6 +53,9 @@ class History:
 
     losses: list[LossRow] = field(default_factory=list)
     validations: list[ValidationRow] = field(default_factory=list)
+    unfinished: dict[int, list[Mapping[str, float]]] = field(default_factory=dict)
+    """By the step of a checkpoint: the terms of the steps after its last row, so that the next row is the same mean
+    after a resume."""
 
     def add_losses(self, row: LossRow) -> None:
         """Append a row; its step must lie after the last one's."""
@@ -68,6 +71,7 @@ class History:
         """Forget what lies after ``step``."""
         self.losses = [row for row in self.losses if row.step <= step]
         self.validations = [row for row in self.validations if row.step <= step]
+        self.unfinished = {at: terms for at, terms in self.unfinished.items() if at <= step}
 
     @property
     def best(self) -> ValidationRow | None:
@@ -97,6 +101,7 @@ class History:
         """One JSON object a row; floats survive the round trip to the bit."""
         rows = [{"kind": "losses", **asdict(row)} for row in self.losses]
         rows += [{"kind": "validation", **asdict(row)} for row in self.validations]
+        rows += [{"kind": "unfinished", "step": step, "terms": terms} for step, terms in self.unfinished.items()]
         return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
     @classmethod
@@ -115,6 +120,8 @@ class History:
                         history.add_losses(LossRow(**row))
                     case "validation":
                         history.add_validation(ValidationRow(**row))
+                    case "unfinished":
+                        history.unfinished[row["step"]] = row["terms"]
                     case kind:
                         raise ValueError(f"unknown kind {kind!r}")
             except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,15 +14,13 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
 from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.training.validation import Validates
+from sgenet.methods.method import Terms
 from sgenet.settings import TrainingSettings
-from sgenet.training.loop import StepMetrics
+from sgenet.training.loop import StepMetrics, averaged_over_ranks
 from sgenet.training.state import TrainingState
 
 if TYPE_CHECKING:
     from pipelines.tracking.logger import RunLogger
-
-
-_SECONDS_TO_TRACK = 20.0
 
 
 class TrainingStopped(Exception):
@@ -74,17 +74,17 @@ class Recorder:
             self._stored_step = state.step
 
     def close(self) -> None:
-        """Give what was logged a moment to reach the tracked run; what does not is kept and sent later."""
+        """Wait until what was logged is in the tracked run."""
         if self.logger is not None:
-            self.logger.close(_SECONDS_TO_TRACK)
+            self.logger.close()
 
 
-def track_history(logger: RunLogger, history: History, batch_size: int) -> None:
-    """Log what a run lacks of a history: what was waiting on a machine that was lost."""
+def tracked_rows(history: History, batch_size: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """A training's history as steps and values, under the names that the tracked run gives them."""
     for row in history.losses:
-        logger.metrics(tracked_losses(row, batch_size), row.step)
+        yield row.step, tracked_losses(row, batch_size)
     for validation in history.validations:
-        logger.metrics(tracked_scores(validation), validation.step)
+        yield validation.step, tracked_scores(validation)
 
 
 def tracked_losses(row: LossRow, batch_size: int) -> dict[str, float]:
@@ -100,48 +100,64 @@ def tracked_scores(row: ValidationRow) -> dict[str, float]:
     return {f"val/{name}": value for name, value in row.scores.items()}
 
 
-class CatchUpHook:
-    """Logs once, after the first step, what the tracked run lacks of the history before it. For rank 0."""
-
-    def __init__(self, settings: TrainingSettings, recorder: Recorder) -> None:
-        self._batch_size = settings.batch_size
-        self._recorder = recorder
-        self._caught_up = False
-
-    def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
-        """Not before the first step: until then no thread may be at work, and logging starts one."""
-        if not self._caught_up and self._recorder.logger is not None:
-            track_history(self._recorder.logger, self._recorder.history, self._batch_size)
-        self._caught_up = True
-
-
 class LossHook:
-    """Averages the losses over ranks at logged steps. For every rank; only rank 0 has a recorder."""
+    """Averages the losses over the ranks and the steps since the last row. For every rank; only rank 0 has a recorder.
 
-    def __init__(self, settings: TrainingSettings, recorder: Recorder | None) -> None:
+    Args:
+        settings: of the training.
+        recorder: keeps the rows.
+        step: steps done before this process; the terms of those without a row are in the recorder's history.
+    """
+
+    def __init__(self, settings: TrainingSettings, recorder: Recorder | None, step: int = 0) -> None:
         self._settings = settings
         self._recorder = recorder
-        self._forget()
+        self._on_device: list[Terms] = []
+        self._terms = list(recorder.history.unfinished.get(step, [])) if recorder is not None else []
+        self._forget_time()
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Count the time; record at logged steps."""
         self._timed_steps += 1
         self._seconds += metrics.seconds
         self._data_wait_seconds += metrics.data_seconds
-        if not is_due(metrics.step, self._settings.log_every, state.finished):
-            return
-        terms = metrics.values()
-        if self._recorder is not None:
-            row = LossRow(metrics.step, terms, self._timed_steps, self._seconds, self._data_wait_seconds)
-            self._recorder.record_losses(row, self._settings.batch_size, self._seconds_left(state, row))
-        self._forget()
+        settings = self._settings
+        if not settings.log_every:  # nothing is logged but the last step
+            self._on_device.clear()
+        self._on_device.append(metrics.terms)
+        if is_due(metrics.step, settings.log_every, state.finished):
+            self.collect(metrics.step)
+            if self._recorder is not None:
+                mean = {
+                    name: math.fsum(terms[name] for terms in self._terms) / len(self._terms) for name in self._terms[0]
+                }
+                row = LossRow(metrics.step, mean, self._timed_steps, self._seconds, self._data_wait_seconds)
+                self._recorder.record_losses(row, settings.batch_size, self._seconds_left(state, row))
+                self._recorder.history.unfinished.pop(metrics.step)
+            self._terms = []
+            self._forget_time()
+        elif settings.log_every and any(
+            is_due(metrics.step, every, False) for every in (settings.checkpoint_every, settings.validate_every)
+        ):
+            self.collect(metrics.step)
+
+    def collect(self, step: int) -> None:
+        """Take the terms from the device and average them over the ranks, for a state that is stored at this step.
+
+        Every rank must call it, or none.
+        """
+        if self._on_device:
+            self._terms += averaged_over_ranks(self._on_device)
+            self._on_device = []
+        if self._recorder is not None and self._terms:
+            self._recorder.history.unfinished[step] = list(self._terms)
 
     def _seconds_left(self, state: TrainingState, row: LossRow) -> float:
         if self._settings.budget == "wall_clock":
             return max(0.0, self._settings.seconds - state.seconds)
         return (self._settings.steps - row.step) * row.seconds / row.timed_steps
 
-    def _forget(self) -> None:
+    def _forget_time(self) -> None:
         self._timed_steps, self._seconds, self._data_wait_seconds = 0, 0.0, 0.0
 
 
@@ -175,9 +191,10 @@ class CheckpointHook:
 class StopHook:
     """Stops all ranks after the same step once the supervisor of any of them asks for it. For every rank."""
 
-    def __init__(self, supervisor: Supervisor, recorder: Recorder | None) -> None:
+    def __init__(self, supervisor: Supervisor, recorder: Recorder | None, losses: LossHook) -> None:
         self._supervisor = supervisor
         self._recorder = recorder
+        self._losses = losses
         # A group on the CPU, so that asking every step never waits for a GPU.
         self._group = _group_on_cpu()
 
@@ -189,6 +206,7 @@ class StopHook:
         """
         if not self._all_stop():
             return
+        self._losses.collect(state.step)
         if self._recorder is not None:
             self._recorder.store_state(state)
         raise TrainingStopped

@@ -24,7 +24,7 @@ from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, flat_parameters, logical_run
 from pipelines.tracking.segmenters import register_segmenter
 from pipelines.training.finished import finished_state
-from pipelines.training.hooks import track_history
+from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import SegmenterFit, TrainingJob
 from pipelines.training.launch import launch
@@ -49,9 +49,9 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
     with logical_run(
         dataset,
         job.run_key,
-        name=f"{dataset}/segmenter {job.method}",
+        name=f"{job.method} {dataset}",
         params=flat_parameters({**described, **asdict(settings.labels_of(dataset).recipe)}),
-        tags={"sgenet.checkpoints": job.checkpoints},
+        tags={"dataset": dataset, "segmenter": job.method, "checkpoints": job.checkpoints},
         inputs=[DataInput(name=f"{dataset}/shards", source=str(shards), digest=digest)],
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
@@ -65,9 +65,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
             (folder / "losses.csv").write_text(history.losses_csv(), encoding="utf-8")
             (folder / "validation.csv").write_text(history.validation_csv(), encoding="utf-8")
             scores = _settle(settings, dataset, shards, folder, run_id=logger.run_id)
-        if settings.run.workers:
-            # What a worker could not send waits on its machine, which may be gone before it is sent.
-            track_history(logger, history, job.recipe.training.batch_size)
+        logger.log_missing(tracked_rows(history, job.recipe.training.batch_size))
         logger.results({f"segmenter/{name}": value for name, value in scores.items()}, state.step)
         logger.artifact(output)
     _register(settings, dataset, SegmenterManifest.read(output), output.name)

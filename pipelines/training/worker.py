@@ -16,7 +16,6 @@ from pipelines.data.shards.sampler import GlobalBatchSampler
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
 from pipelines.training.hooks import (
-    CatchUpHook,
     CheckpointHook,
     LossHook,
     Recorder,
@@ -65,7 +64,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
             f"recipes.{job.dataset}.training.precision: auto starts trainings with what the device has"
         )
     with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
-        hooks = _hooks(job, inputs, supervisor, recorder)
+        hooks = _hooks(job, inputs, supervisor, recorder, state.step)
         with suppress(TrainingStopped):
             fit(state, _batches(job, inputs, place, state.step, supervisor), hooks)
     return Reached(state.step, state.finished)
@@ -153,16 +152,19 @@ def _recorder(
         yield recorder
 
 
-def _hooks(job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None) -> list[Hook]:
+def _hooks(
+    job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None, step: int
+) -> list[Hook]:
     training = job.recipe.training
+    losses = LossHook(training, recorder, step)
+    stop = StopHook(supervisor, recorder, losses)
     if recorder is None:
-        return [LossHook(training, None), StopHook(supervisor, None)]
+        return [losses, stop]
     return [
-        CatchUpHook(training, recorder),
-        LossHook(training, recorder),
+        losses,
         ValidationHook(training, recorder, _validator(job, inputs)),
         CheckpointHook(training, recorder),
-        StopHook(supervisor, recorder),
+        stop,
     ]
 
 
@@ -180,4 +182,6 @@ def _open_logger(job: TrainingJob) -> RunLogger | None:
         return None
     from pipelines.tracking.logger import RunLogger
 
-    return RunLogger(job.run_id, job.tracking_address)
+    logger = RunLogger(job.run_id, job.tracking_address)
+    logger.skip_logged_steps()
+    return logger

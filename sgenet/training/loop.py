@@ -53,12 +53,21 @@ class StepMetrics:
 
     def values(self) -> dict[str, float]:
         """The loss terms averaged over all workers, as numbers. Every rank must call it, or none."""
-        names = sorted(self.terms)
-        stacked = torch.stack([self.terms[name].float() for name in names])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(stacked)
-            stacked /= dist.get_world_size()
-        return dict(zip(names, stacked.tolist(), strict=True))
+        return averaged_over_ranks([self.terms])[0]
+
+
+def averaged_over_ranks(steps: Sequence[Terms]) -> list[dict[str, float]]:
+    """The loss terms of several steps, averaged over all workers, as numbers. Every rank must call it, or none.
+
+    Args:
+        steps: of this worker, each with the same terms.
+    """
+    names = sorted(steps[0])
+    stacked = torch.stack([torch.stack([terms[name].float() for name in names]) for terms in steps])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(stacked)
+        stacked /= dist.get_world_size()
+    return [dict(zip(names, row, strict=True)) for row in stacked.tolist()]
 
 
 class Hook(Protocol):

@@ -100,7 +100,7 @@ def test_a_submitted_job_trains_on_both_nodes_what_was_published(
     assert run.info.status == "FINISHED"
     assert run.data.metrics["val/psnr_hole"] > 0
     listed = s3_client.list_objects_v2(Bucket="jobs", Prefix="store/")["Contents"]
-    assert any(run.data.tags["sgenet.checkpoints"].endswith(entry["Key"].split("/")[2]) for entry in listed)
+    assert any(run.data.tags["checkpoints"].endswith(entry["Key"].split("/")[2]) for entry in listed)
 
     # The same submission finds that all is done, and adds no run.
     assert "step 1/" not in cluster.submit(workspace, *train)

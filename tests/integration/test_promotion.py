@@ -100,11 +100,11 @@ def test_a_better_challenger_replaces_the_champion_on_stored_scores(
     assert answer["entry"]["before"] == "1"
 
     tags = world.client.get_model_version(name, "2").tags
-    assert tags["sgenet.gate.decision"] == "promote"
-    assert tags["sgenet.gate.primary"].startswith("psnr_hole +")
-    stored = json.loads(mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.json"))
+    assert tags["gate.decision"] == "promote"
+    assert tags["gate.primary"].startswith("psnr_hole +")
+    stored = json.loads(mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.json"))
     assert stored["decision"] == answer["decision"]
-    table = mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.md")
+    table = mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.md")
     assert "version 2 passes against version 1" in table
     assert "| PSNR hole ↑ | moderate |" in table
 
@@ -115,9 +115,9 @@ def test_a_worse_challenger_is_refused_and_the_refusal_is_kept(world: World, ask
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name), answer["entry"]) == (3, "1", None)
     tags = world.client.get_model_version(name, "2").tags
-    assert (tags["sgenet.gate.decision"], tags["sgenet.gate.against"]) == ("refuse", "version 1")
-    assert "PSNR hole is not shown to be better" in tags["sgenet.gate.reasons"]
-    assert "does not pass" in mlflow.artifacts.load_text(f"{tags['sgenet.gate.evidence']}/decision.md")
+    assert (tags["gate.decision"], tags["gate.against"]) == ("refuse", "version 1")
+    assert "PSNR hole is not shown to be better" in tags["gate.reasons"]
+    assert "does not pass" in mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.md")
 
 
 def test_a_dry_run_prints_the_same_and_changes_nothing(world: World, ask: Any) -> None:
@@ -177,28 +177,50 @@ def test_altered_scores_are_not_believed(world: World, ask: Any) -> None:
 def test_other_weights_than_the_registered_ones_are_refused(world: World, ask: Any) -> None:
     name = world.model("swapped", 120, 180)
     assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
-    world.client.set_model_version_tag(name, "2", "sgenet.weights_sha256", "0" * 64)
+    digests = json.loads(world.client.get_model_version(name, "2").tags["digests"])
+    world.client.set_model_version_tag(name, "2", "digests", json.dumps({**digests, "weights": "0" * 64}))
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name)) == (3, "1")
     assert answer["decision"]["reasons"][0].startswith("weights: SHA-256")
 
 
-def test_who_promotes_while_another_does_is_told(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = world.model("overtaken", 120, 180, 90)
+def test_of_two_promotions_at_once_both_decisions_are_kept_and_the_last_one_stands(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = world.model("at-once", 120, 180, 90)
     assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
     real = act.judge
 
     def slow(*arguments: Any) -> Any:
         judgement = real(*arguments)
-        champions = Champions(name)
-        champions.move(champions.put_right(), "promotion", "3", "faster")
+        Champions(name).move("promotion", "3", "faster")
         return judgement
 
     monkeypatch.setattr(act, "judge", slow)
     status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
-    assert (status, world.champion(name)) == (4, "3")
-    assert "another process moved overtaken@champion meanwhile: it is now version 3" in answer["sentence"]
-    assert world.client.get_model_version(name, "2").tags["sgenet.gate.decision"] == "overtaken"
+    assert (status, world.champion(name)) == (0, "2")
+    assert "version 3 became champion meanwhile, and this was judged against version 1" in answer["sentence"]
+    assert world.client.get_model_version(name, "2").tags["gate.decision"] == "promote"
+    _, history, _ = ask("history", "--model", name)
+    assert [(move["before"], move["after"]) for move in history["moves"]] == [(None, "1"), ("1", "3"), ("3", "2")]
+
+
+def test_a_champion_set_by_hand_is_obeyed_and_in_the_history(world: World, ask: Any) -> None:
+    name = world.model("by-hand", 120, 180, 90)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    world.client.set_registered_model_alias(name, "champion", "2")
+    _, history, _ = ask("history", "--model", name)
+    assert history["champion"] == "2"
+    assert "it was set outside of these commands, which counts" in history["note"]
+    status, answer, said = ask("promote", "--model", name)
+    assert (status, answer["opponent"], world.champion(name)) == (3, "version 2", "2")
+    assert "set outside of these commands" in said
+    _, history, _ = ask("history", "--model", name)
+    assert [(move["kind"], move["before"], move["after"]) for move in history["moves"]] == [
+        ("promotion", None, "1"),
+        ("outside", "1", "2"),
+    ]
+    assert history["note"] == ""
 
 
 def test_promoting_the_champion_again_does_nothing(world: World, ask: Any) -> None:
@@ -262,7 +284,7 @@ def test_what_is_not_there_is_named(world: World, ask: Any, arguments: list[str]
 
 def test_a_dataset_the_settings_do_not_describe_is_named(world: World, ask: Any) -> None:
     name = world.model("elsewhere", 120)
-    world.client.set_model_version_tag(name, "1", "sgenet.dataset", "cities")
+    world.client.set_model_version_tag(name, "1", "dataset", "cities")
     status, _, said = ask("promote", "--model", name)
     assert status == 2
     assert "a model of the dataset 'cities', which params.yaml does not describe (data: squares)" in said

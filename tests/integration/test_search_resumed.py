@@ -133,12 +133,12 @@ def test_a_search_killed_half_way_finishes_with_every_trial_once(folder: Path) -
     assert max(int(trial["step"]) for trial in trials) == STEPS
 
     parent, children = _runs(folder)
-    assert sorted(run.data.tags["sgenet.trial"] for run in children) == sorted(ids)
+    assert sorted(run.data.tags["trial"] for run in children) == sorted(ids)
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
     compared = {"lambda_p", "lambda_alpha", "lambda_s", "tau_0", "tau_1", "tau_2", "tau_3"}
     for run in children:
         assert compared <= set(run.data.params)
-        row = next(trial for trial in trials if trial["trial"] == run.data.tags["sgenet.trial"])
+        row = next(trial for trial in trials if trial["trial"] == run.data.tags["trial"])
         assert run.data.metrics["search/psnr_hole"] == pytest.approx(float(row["psnr_hole"]))
         assert float(run.data.params["tau_3"]) == pytest.approx(float(row["tau_3"]))
 

@@ -146,8 +146,8 @@ def test_the_run_says_what_its_labels_were(prepared: Path, tmp_path: Path, monke
     assert facts["labels"] == "auto"
     assert facts["digests"]["labels"] == digest
     run = MlflowClient(address).get_run(facts["run_id"])
-    assert run.data.tags["sgenet.labels"] == "auto"
-    assert run.data.tags["sgenet.data.tiny/labels"] == digest
+    assert run.data.tags["labels"] == "auto"
+    assert json.loads(run.data.tags["digests"])["tiny/labels"] == digest
 
 
 def test_published_labels_are_read_as_local_ones(prepared: Path, tmp_path: Path, s3_bucket: str) -> None:

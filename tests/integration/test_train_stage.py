@@ -52,7 +52,7 @@ def test_stage_releases_a_model_and_a_rerun_is_the_same_run(
     run_id = str(facts["run_id"])
     run = tracking.get_run(run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["sgenet.checkpoints"].endswith(str(facts["run_key"]))
+    assert run.data.tags["checkpoints"].endswith(str(facts["run_key"]))
     assert run.data.params["losses.hole_weight"] == "1.0"
     steps = [metric.step for metric in tracking.get_metric_history(run_id, "loss/reconstruction")]
     assert steps == [1, 2, 3, 4]

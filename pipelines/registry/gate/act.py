@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines.registry.champions import Champions, Entry, OvertakenError, State
+from pipelines.registry.champions import Champions, Entry, OvertakenError, State, shown
 from pipelines.registry.decisions import RecordedDecision, record_decision, record_files, recorded_decision
 from pipelines.registry.gate.decision import interval, signed
 from pipelines.registry.gate.gate import Judgement, Say, judge
@@ -61,7 +61,7 @@ class History:
     """Every move of ``champion``, and the last decision about every version that the gate saw.
 
     Attributes:
-        note: what is not as the journal says; empty where all is well.
+        note: said where the champion was set outside of these commands and that is not noted yet.
     """
 
     name: str
@@ -114,11 +114,16 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     if not judgement.decision.promote:
         return Outcome(Status.REFUSED, f"refused: {_opponent(state)}", judgement, evidence)
     try:
-        entry = champions.move(state, "promotion", version.version, record.reasons, evidence)
+        entry = champions.move("promotion", version.version, record.reasons, evidence)
     except OvertakenError as error:
-        record_decision(version, replace(record, decision="overtaken", reasons=str(error)))
         return Outcome(Status.OVERTAKEN, str(error), judgement, evidence)
-    return Outcome(Status.DONE, f"promoted: version {version.version} is champion", judgement, evidence, entry)
+    sentence = f"promoted: version {version.version} is champion"
+    if entry.before != state.champion:
+        sentence += (
+            f"; {shown(entry.before)} became champion meanwhile, and this was judged against {shown(state.champion)}: "
+            f"`sgenet promote --challenger {entry.before}` compares the two"
+        )
+    return Outcome(Status.DONE, sentence, judgement, evidence, entry)
 
 
 def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
@@ -132,7 +137,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
 
     Raises:
         TrackingError: there is no earlier champion, or the registry cannot be used.
-        OvertakenError: another process moved ``champion`` meanwhile.
+        OvertakenError: another command moved ``champion`` at the same time.
     """
     models, champions = ReleasedModels(), Champions(name)
     models.versions_of(name)  # says so where there is no such model
@@ -148,7 +153,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     before, after = state.champion or "none", earlier[-1]
     if dry_run:
         return Rollback(f"would roll back from version {before} to version {after}; nothing was changed", before, after)
-    entry = champions.move(state, "rollback", after, reason)
+    entry = champions.move("rollback", after, reason)
     return Rollback(f"rolled back from version {before}: version {after} is champion", before, after, entry)
 
 
@@ -165,26 +170,20 @@ def look_back(name: str) -> History:
 
 
 def _ready(champions: Champions, dry_run: bool, say: Say) -> State:
-    """The state to decide on; what is not as recorded is said, and put right unless nothing may change."""
+    """The state to decide on. A champion set outside of these commands is said, and noted unless nothing may change."""
     state = champions.look()
-    note = _note(state)
-    if note:
+    if note := _note(state):
         say(note)
-    return state if dry_run else champions.put_right()
+    return state if dry_run else champions.note_outside()
 
 
 def _note(state: State) -> str:
-    if state.unfinished:
-        return (
-            f"the last {state.entries[-1].kind} was cut off: version {state.recorded} is champion by the record, but "
-            f"the alias still points at {_shown(state.alias)}; the next promote or rollback finishes it"
-        )
-    if state.moved_outside:
-        return (
-            f"the alias points at {_shown(state.alias)}, where the record has {_shown(state.recorded)}: it was moved "
-            "outside of these commands; the next promote or rollback records that"
-        )
-    return ""
+    if state.champion == state.noted:
+        return ""
+    return (
+        f"the champion is {shown(state.champion)}, where the last command left {shown(state.noted)}: it was set "
+        "outside of these commands, which counts; the next promote or rollback notes it in the history"
+    )
 
 
 def _dry_outcome(judgement: Judgement) -> Outcome:
@@ -214,7 +213,3 @@ def _record(judgement: Judgement, at: datetime, evidence: str) -> RecordedDecisi
 
 def _opponent(state: State) -> str:
     return "there is still no champion" if state.champion is None else f"version {state.champion} stays champion"
-
-
-def _shown(version: str | None) -> str:
-    return "no version" if version is None else f"version {version}"

@@ -13,7 +13,7 @@ from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence
 from pipelines.registry.gate.invariants import check_filling, check_latency, check_weights
-from pipelines.registry.register import EVIDENCE, EVIDENCE_TAG, digest_evidence
+from pipelines.registry.register import EVIDENCE, digest_evidence
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
 from pipelines.tracking.released import ReleasedModels, StoredVersion
@@ -106,7 +106,7 @@ def judge(
 
 
 def _dataset(challenger: StoredVersion, settings: Settings) -> str:
-    dataset = challenger.tags.get("sgenet.dataset", "")
+    dataset = challenger.dataset or ""
     if dataset not in settings.data:
         raise UserError(
             f"version {challenger.version} of {challenger.name} is a model of the dataset '{dataset}', which "
@@ -126,13 +126,13 @@ def _fetch(models: ReleasedModels, version: StoredVersion, folder: Path) -> Cont
 
 
 def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
-    if EVIDENCE_TAG not in version.tags or not folder.is_dir():
+    if version.evidence_sha256 is None or not folder.is_dir():
         raise DataError(f"version {version.version} was registered without scores of single pictures")
     try:
         digest = digest_evidence(folder)
     except OSError as error:
         raise DataError(f"the scores stored with version {version.version} are not complete") from error
-    if digest != version.tags[EVIDENCE_TAG]:
+    if digest != version.evidence_sha256:
         raise DataError(f"the scores stored with version {version.version} have been altered")
     evidence = read_evidence(folder)
     if evidence.weights_sha256 != version.weights_sha256:

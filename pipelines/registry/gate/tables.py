@@ -95,7 +95,7 @@ def moves_grid(entries: Sequence[Entry]) -> Grid:
 
 def decisions_grid(decisions: Sequence[tuple[str, RecordedDecision]]) -> Grid:
     """The last decision about each version."""
-    styles = {"promote": "green", "refuse": "red", "overtaken": "yellow"}
+    styles = {"promote": "green", "refuse": "red"}
     grid = Grid(title="What the gate decided", title_justify="left", title_style="bold", show_lines=True)
     for column in ("version", "when (UTC)", "decision", "against", "why"):
         grid.add_column(column)

@@ -62,9 +62,7 @@ class Store:
             ("sge-net-hills", "base_net"),
             ("sge-net-towns", "sge_net"),
         ):
-            registry.register(
-                self.released[method], name, self.run_id, {}, step=1, tags={"sgenet.method": method}, side=32
-            )
+            registry.register(self.released[method], name, self.run_id, step=1, tags={"method": method}, side=32)
         self.client = MlflowClient(self.address)
 
     def alias(self, name: str, alias: str, version: str | None) -> None:

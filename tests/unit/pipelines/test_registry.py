@@ -64,7 +64,7 @@ def run_id():
 @pytest.fixture(scope="module")
 def version(released, run_id):
     return registry.register(
-        released, NAME, run_id, {"centre/psnr": 21.5}, step=2, tags={"sgenet.data.tiny": "abc"}, side=SIDE
+        released, NAME, run_id, step=2, tags={"dataset": "tiny"}, digests={"tiny": "abc"}, side=SIDE
     )
 
 
@@ -108,10 +108,12 @@ def test_the_signature_refuses_a_missing_column_and_says_which(served):
         served.predict([{"image": "abc"}])
 
 
-@pytest.mark.parametrize(("image", "reason"), [("not base64!", "not base64"), ("aGVsbG8=", "not a picture")])
+@pytest.mark.parametrize(
+    ("image", "reason"), [("not base64!", "'image' is not base64"), ("aGVsbG8=", "the image is not a picture")]
+)
 def test_a_bad_picture_is_refused_with_its_row_and_reason(served, image, reason):
     good = example_input(16).iloc[0].to_dict()
-    with pytest.raises(MlflowException, match=f"row 1: the image is {reason}") as caught:
+    with pytest.raises(MlflowException, match=f"row 1: {reason}") as caught:
         served.predict([good, {**good, "image": image}])
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
@@ -128,10 +130,9 @@ def test_the_stored_model_has_weights_and_no_pickle(version, tmp_path):
 def test_the_version_carries_its_evidence_and_its_run(version, run_id):
     stored = MlflowClient().get_model_version_by_alias(NAME, "candidate")
     assert (str(stored.version), stored.run_id) == (version.version, run_id)
-    assert json.loads(stored.tags["sgenet.metrics"]) == {"centre/psnr": 21.5}
-    assert stored.tags["sgenet.data.tiny"] == "abc"
-    assert stored.tags["sgenet.weights_sha256"] == version.weights_sha256
-    assert stored.tags["sgenet.verified"] == "true"
+    digests = json.loads(stored.tags["digests"])
+    assert digests == {"tiny": "abc", "weights": version.weights_sha256}
+    assert (stored.tags["dataset"], stored.tags["verified"]) == ("tiny", "true")
 
 
 def test_registering_does_not_reopen_the_trainings_run(version, run_id):
@@ -146,7 +147,7 @@ def test_a_version_that_draws_another_picture_is_no_candidate(version, released,
 
     monkeypatch.setattr(registry, "read_row", other_picture)
     with pytest.raises(RuntimeError, match="inpainted"):
-        registry.register(released, NAME, run_id, {}, step=2, tags={}, side=SIDE)
+        registry.register(released, NAME, run_id, step=2, tags={}, side=SIDE)
     candidate = MlflowClient().get_model_version_by_alias(NAME, "candidate")
     assert str(candidate.version) == version.version
 
@@ -154,7 +155,7 @@ def test_a_version_that_draws_another_picture_is_no_candidate(version, released,
 def test_an_alias_that_another_process_moved_is_noticed(version, released, run_id, monkeypatch):
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", lambda self, name, alias, number: None)
     with pytest.raises(TrackingError, match=f"points at version {version.version} although"):
-        registry.register(released, NAME, run_id, {}, step=2, tags={}, side=SIDE)
+        registry.register(released, NAME, run_id, step=2, tags={}, side=SIDE)
 
 
 @pytest.fixture
@@ -181,10 +182,14 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     assert (registered["name"], registered["verified"]) == ("sge-net-mixed_scenes", True)
     stored = MlflowClient().get_model_version_by_alias("sge-net-mixed_scenes", "candidate")
     assert str(stored.version) == registered["version"]
-    assert (stored.tags["sgenet.evaluation.masks"], stored.tags["sgenet.evaluation.code"]) == ("m1", "c1")
-    assert stored.tags["sgenet.training.shards"] == "abc"
+    digests = json.loads(stored.tags["digests"])
+    assert (digests["evaluation.masks"], digests["evaluation.code"], digests["training.shards"]) == ("m1", "c1", "abc")
+    assert "| centre | 21.5 |" in stored.description
+    assert "**sge_net** trained on **mixed_scenes** for 2 steps, evaluated on 48 images." in stored.description
     run = MlflowClient().get_run(run_id)
-    assert run.data.metrics["evaluation/centre/psnr"] == 21.5
+    assert run.data.metrics == {"psnr": 21.5}
+    table = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="evaluation/scores.csv"))
+    assert table.read_text() == "score,centre\npsnr,21.5\nnum_pictures,48\n"
     assert run.info.status == "FINISHED"
 
 
@@ -195,10 +200,10 @@ def test_a_model_trained_elsewhere_gets_one_stand_in_run(stages, run_id):
     for _ in range(2):
         register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
     runs = MlflowClient().search_runs(
-        [MlflowClient().get_experiment_by_name("mixed_scenes").experiment_id], "tags.`sgenet.run_key` = 'elsewhere'"
+        [MlflowClient().get_experiment_by_name("mixed_scenes").experiment_id], "tags.`run_key` = 'elsewhere'"
     )
     assert [run.info.run_id for run in runs] == [json.loads(output.read_text())["run_id"]]
-    assert runs[0].data.tags["sgenet.trained_elsewhere"] == "0" * 32
+    assert runs[0].data.tags["trained_elsewhere"] == "0" * 32
 
 
 def test_an_evaluation_of_other_weights_is_refused(stages):

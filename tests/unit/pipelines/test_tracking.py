@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import getpass
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
@@ -20,9 +24,10 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from pipelines.tracking import address, runs
+from pipelines.tracking import address
 from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
 from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
+from pipelines.tracking.scores import log_scores
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -73,7 +78,7 @@ def test_data_digests_are_inputs_once_and_whole_in_a_tag(client):
     assert [(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs] == [
         ("tiny/shards", DIGEST[:36])
     ]
-    assert run.data.tags["sgenet.data.tiny/shards"] == DIGEST
+    assert json.loads(run.data.tags["digests"]) == {"tiny/shards": DIGEST}
 
 
 def test_the_run_is_finished_after_a_training_that_ends(client):
@@ -121,6 +126,7 @@ def test_a_resumed_training_logs_each_step_once(client):
             before.metrics({"loss": step / 10, "psnr": 20.0}, step)
     # The last checkpoint was at step 10, so 20 and 30 come again; validation comes for the first time.
     with RunLogger(run_id) as after:
+        after.skip_logged_steps()
         for step in (20, 30, 40):
             after.metrics({"loss": step / 10, "ssim": 0.5}, step)
     points = {key: [(m.step, m.value) for m in client.get_metric_history(run_id, key)] for key in ("loss", "ssim")}
@@ -132,14 +138,68 @@ def test_a_resumed_training_logs_each_picture_once_and_unchanged(client):
     run_id = open_tiny("pictures")
     picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
     with RunLogger(run_id) as logger:
-        logger.image(picture, "samples/a", 10)
+        logger.image(picture, "samples", 10)
     with RunLogger(run_id) as resumed:
-        resumed.image(picture, "samples/a", 10)
-        resumed.image(picture, "samples/a", 20)
+        resumed.skip_logged_steps()
+        resumed.image(picture, "samples", 10)
+        resumed.image(picture, "samples", 20)
     full_size = [file.path for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
     assert sorted(path.split("+")[2] for path in full_size) == ["10", "20"]
     stored = Image.open(client.download_artifacts(run_id, full_size[0]))
     np.testing.assert_array_equal(np.asarray(stored), picture)
+
+
+def test_what_a_run_lacks_of_the_history_is_logged_and_nothing_twice(client):
+    run_id = open_tiny("incomplete")
+    rows = [(step, {"loss": float(step), "speed": 1.0}) for step in (10, 20, 30)]
+    with RunLogger(run_id) as logger:
+        logger.metrics({"loss": 20.0}, 20)
+    for _ in range(2):
+        RunLogger(run_id).log_missing(rows)
+    for key in ("loss", "speed"):
+        assert sorted(metric.step for metric in client.get_metric_history(run_id, key)) == [10, 20, 30]
+
+
+def test_a_run_says_who_made_it_with_what_and_is_named_so_that_it_is_told_from_others(client):
+    run = client.get_run(open_tiny("abcdef123", description="A **tiny** run."))
+    assert re.fullmatch(r"tiny abcdef \d{4}-\d\d-\d\d", run.info.run_name)
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
+    assert run.data.tags["mlflow.source.name"].startswith("sgenet")
+    assert run.data.tags["mlflow.note.content"] == "A **tiny** run."
+
+
+def driven(client, key: str, when: datetime, machine: str, pid: int) -> str:
+    return open_tiny(key, tags={"heartbeat": f"{when.isoformat(timespec='seconds')} {machine} {pid}"})
+
+
+def test_a_run_whose_driver_is_gone_is_closed_at_its_last_heartbeat(client):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    now, here = datetime.now(UTC), socket.gethostname()
+    gone_here = driven(client, "gone here", now, here, process.pid)
+    silent = driven(client, "silent elsewhere", now - timedelta(hours=1), "elsewhere", 1)
+    alive = [driven(client, "alive here", now, here, os.getpid()), driven(client, "heard of", now, "elsewhere", 1)]
+    not_ours = open_tiny("of somebody else")
+    open_tiny("the next command")
+    for run_id in (gone_here, silent):
+        assert client.get_run(run_id).info.status == "KILLED"
+    assert client.get_run(silent).info.end_time == 1000 * int((now - timedelta(hours=1)).timestamp())
+    assert {client.get_run(run_id).info.status for run_id in (*alive, not_ours)} == {"RUNNING"}
+
+
+def test_few_scores_are_metrics_and_all_of_them_a_table(client, tmp_path):
+    scores = {"centre": {"psnr": 21.5, "ssim": 0.8, "l1": 0.1}, "irregular": {"psnr": 23.0, "miou_hole": 0.4}}
+    run_id = open_tiny("scores")
+    log_scores(RunLogger(run_id), scores, 200)
+    assert client.get_run(run_id).data.metrics == {"psnr": 21.5, "ssim": 0.8}
+    table = client.download_artifacts(run_id, "evaluation/scores.csv", str(tmp_path))
+    assert Path(table).read_text().splitlines() == [
+        "score,centre,irregular",
+        "psnr,21.5,23.0",
+        "ssim,0.8,",
+        "l1,0.1,",
+        "miou_hole,,0.4",
+    ]
 
 
 def test_artifacts_lie_beside_the_store(client, store, tmp_path):
@@ -167,7 +227,6 @@ def test_a_server_that_is_not_there_is_said_at_once(monkeypatch):
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{port}")
-        monkeypatch.setattr(runs, "SECONDS_FOR_A_RESTART", 0.0)
         with pytest.raises(TrackingError, match=f"no tracking server answers at http://127.0.0.1:{port}"):
             open_tiny("nobody there")
 

@@ -80,7 +80,7 @@ def test_things_are_due_every_so_many_steps_and_at_the_end(step: int, every: int
     assert is_due(step, every, finished) == due
 
 
-def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_before() -> None:
+def test_a_logged_row_holds_the_mean_losses_and_the_time_since_the_row_before() -> None:
     supervisor = _Supervisor()
     recorder = _recorder(supervisor, _Store())
     hook = LossHook(TrainingSettings(steps=5, batch_size=8, log_every=2), recorder)
@@ -88,14 +88,31 @@ def test_a_logged_row_holds_the_losses_of_its_step_and_the_time_since_the_row_be
         _after(hook, step, finished=step == 5)
     rows = recorder.history.losses
     assert [(row.step, row.terms["l1"], row.timed_steps, row.seconds) for row in rows] == [
-        (2, 2.0, 2, 1.0),
-        (4, 4.0, 2, 1.0),
+        (2, 1.5, 2, 1.0),
+        (4, 3.5, 2, 1.0),
         (5, 5.0, 1, 0.5),
     ]
     assert recorder.history.data_wait_share == 0.25
     # 8 pictures a step at 2 steps a second; one step is left after step 4.
     assert supervisor.shown[1].pictures_per_second == 16
     assert supervisor.shown[1].seconds_left == 0.5
+
+
+def test_a_mean_that_was_interrupted_is_the_same_after_a_resume() -> None:
+    settings = TrainingSettings(steps=9, batch_size=8, log_every=4, checkpoint_every=3)
+    undisturbed = _recorder(_Supervisor(), _Store())
+    hook = LossHook(settings, undisturbed)
+    for step in range(1, 9):
+        _after(hook, step)
+    assert [row.terms["l1"] for row in undisturbed.history.losses] == [2.5, 6.5]
+    for killed_after in (3, 6):
+        recorder = _recorder(_Supervisor(), _Store())
+        recorder.history = History.from_json_lines(undisturbed.history.to_json_lines())
+        recorder.history.rewind(killed_after)
+        resumed = LossHook(settings, recorder, killed_after)
+        for step in range(killed_after + 1, 9):
+            _after(resumed, step)
+        assert [row.terms for row in recorder.history.losses] == [row.terms for row in undisturbed.history.losses]
 
 
 def test_the_end_is_as_near_as_the_clock_says() -> None:
@@ -119,7 +136,7 @@ def test_a_stop_stores_the_state_once_and_ends_the_loop() -> None:
     supervisor, store = _Supervisor(), _Store()
     recorder = _recorder(supervisor, store)
     checkpoint = CheckpointHook(TrainingSettings(steps=9, checkpoint_every=2), recorder)
-    stop = StopHook(supervisor, recorder)
+    stop = StopHook(supervisor, recorder, LossHook(TrainingSettings(steps=9), recorder))
     _after(stop, 1)
     supervisor.stop = True
     _after(checkpoint, 2)

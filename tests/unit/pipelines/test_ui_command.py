@@ -5,20 +5,23 @@ from __future__ import annotations
 import socket
 
 import pytest
+from mlflow import MlflowClient
 
 from pipelines.commands import ui
 from sgenet.errors import UserError
 
 
-def test_the_ui_starts_mlflow_on_loopback_over_the_tracking_store(monkeypatch, tmp_path):
+def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(monkeypatch, tmp_path, capsys):
     started: list[list[str]] = []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(ui.os, "execv", lambda program, arguments: started.append(arguments))
     monkeypatch.setattr(ui, "check_free", lambda port: None)
     with pytest.raises(UserError, match="does not exist; a training makes it"):
         ui.run(5001)
-    (tmp_path / "mlflow.db").touch()
+    number = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("outdoor_mix")
     ui.run(5001)
+    page = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning "
+    assert page in capsys.readouterr().out
     options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
     assert started[0][1:4] == ["-m", "mlflow", "server"]
     assert options["--host"] == "127.0.0.1"
