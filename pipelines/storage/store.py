@@ -54,7 +54,8 @@ _CONNECT_SECONDS = 10
 # A connection over which nothing comes for so long is given up, and its request made again.
 _SILENCE_SECONDS = 30
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
-_REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+_REFUSED = {"401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 
 
 class DamagedFileError(DataError):
@@ -262,6 +263,10 @@ def _refusal(answer: dict[str, str], name: str, done: str) -> DataError:
         return MissingFileError(f"{name} does not exist; check the path")
     if code == "NoSuchBucket":
         reason = "there is no such bucket; create it or correct the address"
+    elif code in _EXPIRED:
+        reason = f"the credentials have expired ({code}); renew them and run the same command again"
+    elif code == "RequestTimeTooSkewed":
+        reason = f"the store finds this machine's clock wrong ({code}); set it and run the same command again"
     elif code in _REFUSED:
         reason = f"the store refuses these credentials ({code}); check AWS_ACCESS_KEY_ID and its permissions"
     else:

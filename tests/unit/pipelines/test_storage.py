@@ -6,6 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,33 @@ def test_local_files_need_no_boto3(tmp_path: Path) -> None:
         f"open_storage({str(tmp_path)!r}).write('x', b'1'); sys.exit('boto3' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("ExpiredToken", "the credentials have expired (ExpiredToken); renew them and run the same command again"),
+        ("RequestTimeTooSkewed", "the store finds this machine's clock wrong"),
+    ],
+)
+def test_credentials_that_expire_and_a_clock_that_jumps_are_said(
+    code: str, sentence: str, s3_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(DataError) as caught:
+            open_storage("s3://bucket/prefix").read("a.bin")
+        server.shutdown()
+    assert sentence in str(caught.value)
