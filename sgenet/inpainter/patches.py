@@ -206,7 +206,7 @@ class Search:
         self._cost = torch.where(better, cost, self._cost)
 
     def _costs(self, wanted: Tensor, features: Tensor, sources: Tensor) -> Tensor:
-        cost = (wanted - features[sources]).square_().sum(dim=1)
+        cost = features.index_select(0, sources).sub_(wanted).square_().sum(dim=1)
         if self._label is not None:
             differs = self._label[self._patches.targets] != self._label[sources]
             cost += self._target_certain * self._source_certain[sources] * differs

@@ -18,6 +18,7 @@ LIBRARY_PACKAGES = frozenset(
         "PIL",
         "segmentation_models_pytorch",
         "safetensors",
+        "scipy",
         "skimage",
         "transformers",
     }
