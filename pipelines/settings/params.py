@@ -205,8 +205,9 @@ class RunSettings(_Strict):
     """How training is launched; none of it changes what is learnt, up to float rounding.
 
     Attributes:
-        workers: training processes (Ray Train); 0 trains in the calling process. ``{min: …, max: …}``: as many
-            as the cluster has room for and the global batch can be divided among.
+        workers: training processes (Ray Train). 0 trains in the calling process, and so does 1 where ``RAY_ADDRESS``
+            names no cluster. ``{min: …, max: …}``: as many as the cluster has room for and the global batch can be
+            divided among.
         cpus_per_worker: cores a worker asks for and uses as threads; 0 means all divided evenly.
         use_gpu: one GPU a worker, NCCL between them; else Gloo on CPUs.
         max_failures: how many times a lost worker is replaced before the run fails.

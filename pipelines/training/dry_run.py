@@ -21,6 +21,7 @@ from pipelines.tracking.address import check_reachable, tracking_uri, without_se
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
+from pipelines.training.launch import trains_here
 from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
@@ -209,7 +210,7 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
 
 
 def _launch(run: RunSettings) -> str:
-    if run.workers == 0:
+    if trains_here(run):
         return "in the calling process, without Ray"
     where = "the Ray cluster of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "Ray on this machine"
     device = "one GPU each" if run.use_gpu else f"{run.cpus_per_worker or 'an even share of the'} cores each"

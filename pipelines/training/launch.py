@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
+from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import batch_problem
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay
@@ -31,7 +32,7 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         raise SettingsError([undivided])
     num_steps = training.steps if training.budget == "steps" else None
     with TrainingDisplay(f"{job.dataset}/{job.method}", num_steps) as display:
-        if run.workers == 0:
+        if trains_here(run):
             reached = train_here(job, run, display)
         else:
             keep_to_loopback()
@@ -42,6 +43,11 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
         if not reached.finished:
             display.say(f"stopped after step {reached.step}, its state is stored; run the same command to continue")
             raise TrainingInterrupted
+
+
+def trains_here(run: RunSettings) -> bool:
+    """Whether a training needs no cluster: none is addressed, and one worker is enough. It starts in seconds then."""
+    return run.max_workers == 0 or (run.max_workers == 1 and not cluster_is_addressed())
 
 
 @dataclass(frozen=True)
