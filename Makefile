@@ -45,10 +45,10 @@ check: install   ## style, types and the fast tests
 	ruff check .
 	ruff format --check .
 	mypy
-	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2
+	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile
 
 test: install    ## every test
-	OMP_NUM_THREADS=1 pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 25
 
 ui: install      ## the MLflow UI over the embedded store
 	python -m pipelines ui
