@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", default=[], help="offer this model too: a folder, NAME@ALIAS, …; may be repeated"
     )
-    parser.add_argument("--max-megapixels", type=float, default=4.2, help="largest picture (default: 4.2)")
-    parser.add_argument("--max-mebibytes", type=int, default=20, help="largest file (default: 20)")
+    parser.add_argument("--max-megapixels", type=float, default=64, help="largest picture (default: 64)")
+    parser.add_argument("--max-mebibytes", type=int, default=128, help="largest file (default: 128)")
 
 
 def execute(options: argparse.Namespace) -> None:

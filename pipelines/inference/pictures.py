@@ -200,11 +200,16 @@ def encode_photo(photo: Photo) -> bytes:
     return encoded[:_HEADER_BYTES] + chunks + encoded[_HEADER_BYTES:]
 
 
-def encode_filled(photo: Photo, inpainted: Inpainted) -> bytes:
-    """What was made of a photograph's pixels, as PNG; see :func:`encode_photo`."""
+def filled_photo(photo: Photo, inpainted: Inpainted) -> Photo:
+    """A photograph with what was made of its pixels."""
     filled = inpainted.picture
     assert isinstance(filled, np.ndarray), "a photograph's pixels are an array"
-    return encode_photo(replace(photo, pixels=filled))
+    return replace(photo, pixels=filled)
+
+
+def encode_filled(photo: Photo, inpainted: Inpainted) -> bytes:
+    """What was made of a photograph's pixels, as PNG; see :func:`encode_photo`."""
+    return encode_photo(filled_photo(photo, inpainted))
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

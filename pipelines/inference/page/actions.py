@@ -5,23 +5,34 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.inference.page import views
 from pipelines.inference.page.canvases import shown_picture, shown_segmentation, shown_sentence
-from pipelines.inference.page.examples import EXAMPLES, example_picture
+from pipelines.inference.page.examples import EXAMPLES, example_photo
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.models import ModelShelf
-from pipelines.inference.page.pictures import Pixels, open_upload
-from pipelines.inference.page.session import Session, edited, fill, open_picture, refill, why_not_editable
-from pipelines.inference.pictures import encode_label, encode_png
+from pipelines.inference.page.pictures import open_upload
+from pipelines.inference.page.session import (
+    Filling,
+    Session,
+    edited,
+    fill,
+    keep,
+    open_picture,
+    refill,
+    take_back,
+    why_not_editable,
+)
+from pipelines.inference.pictures import Photo, encode_label, encode_photo
 from sgenet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 OPENED = "Mark what should be filled, then press Fill."
+RESULT_TAB = "result"
 RESULT_HERE = (
     "What the network makes of it appears here: the filled picture, the classes it sees, how sure it is, "
     "and how it got there, scale by scale."
@@ -38,6 +49,9 @@ class Shown:
         results: the views before and after, segmentation, confidence, scales.
         classes: value of the classes' canvas.
         downloads: (file name, title, PNG) of the filled pictures, then of the segmentation.
+        keep: what the buttons say that go on from a result, one for each.
+        can_take_back: whether there is a fill to take back.
+        tab: of the results, to be shown.
         notice: what happened, as HTML.
     """
 
@@ -46,6 +60,9 @@ class Shown:
     results: tuple[str, str, str, str] | None = None
     classes: dict[str, Any] | None = None
     downloads: tuple[tuple[str, str, bytes], ...] | None = None
+    keep: tuple[str, ...] | None = None
+    can_take_back: bool | None = None
+    tab: str | None = None
     notice: str = ""
 
 
@@ -65,7 +82,7 @@ class Actions:
         def opened() -> Shown:
             if not isinstance(number, int) or not 0 <= number < len(EXAMPLES):
                 raise UserError("there is no such example; reload the page")
-            return self._opened(example_picture(number), EXAMPLES[number].title)
+            return self._opened(example_photo(number), EXAMPLES[number].title)
 
         return _guarded(opened, "choose another example")
 
@@ -81,22 +98,59 @@ class Actions:
         """Fill again with painted classes."""
         return _guarded(lambda: self._filled(lambda: refill(session, class_layer, self._shelf)), "try again")
 
-    def _opened(self, picture: Pixels, name: str) -> Shown:
-        session = open_picture(picture, name)
+    def keep(self, session: Session, number: int) -> Shown:
+        """Go on from a result; it stays where it can be downloaded."""
+
+        def kept() -> Shown:
+            after = keep(session, number)
+            return Shown(
+                session=after,
+                hole=shown_picture(after.picture),
+                classes=shown_sentence(why_not_editable(after)),
+                keep=(),
+                can_take_back=True,
+                notice=views.notice("Mark what should go next, then press Fill."),
+            )
+
+        return _guarded(kept, "try again")
+
+    def take_back(self, session: Session) -> Shown:
+        """Return to the photo before the last fill, with its hole marked."""
+
+        def returned() -> Shown:
+            before, hole = take_back(session)
+            return replace(
+                self._shown(before, shown_picture(before.picture, hole)),
+                notice=views.notice("The last fill is taken back; change what is marked, or mark something else."),
+            )
+
+        return _guarded(returned, "try again")
+
+    def _opened(self, photo: Photo, name: str) -> Shown:
+        session = open_picture(photo, name)
+        sentences = [OPENED]
+        if session.picture.shape[:2] != photo.size:
+            height, width = photo.size
+            sentences.append(f"It is shown smaller than its {width}×{height} pixels, and filled at full size.")
+        sentences += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in photo.warnings]
+        return replace(self._shown(session, shown_picture(session.picture)), notice=views.notice(" ".join(sentences)))
+
+    def _shown(self, session: Session, hole: dict[str, Any]) -> Shown:
+        """A photo of which nothing is filled."""
         return Shown(
             session=session,
-            hole=shown_picture(picture),
+            hole=hole,
             results=(views.absent(RESULT_HERE),) * 4,
             classes=shown_sentence(why_not_editable(session)),
             downloads=(),
-            notice=views.notice(OPENED),
+            keep=(),
+            can_take_back=bool(session.history),
         )
 
     def _filled(self, run: Callable[[], Session]) -> Shown:
         started = time.monotonic()
         session = run()
         seconds = time.monotonic() - started
-        assert session.picture is not None, "nothing is filled without a picture"
         fillings, editable = session.fillings, edited(session)
         return Shown(
             session=session,
@@ -108,6 +162,9 @@ class Actions:
             ),
             classes=_editable(session) if editable else shown_sentence(why_not_editable(session)),
             downloads=_downloads(session),
+            keep=_keep_titles(session),
+            can_take_back=True,
+            tab=RESULT_TAB,
             notice=views.notice(_summary(session, seconds), "done"),
         )
 
@@ -140,17 +197,26 @@ def _summary(session: Session, seconds: float) -> str:
     return f"Filled {share} of the picture {many}in {seconds:.1f} s."
 
 
+def _kind(filling: Filling) -> str:
+    return "your classes" if filling.guide is not None else filling.method
+
+
+def _keep_titles(session: Session) -> tuple[str, ...]:
+    if len(session.fillings) == 1:
+        return ("Go on from this result",)
+    return tuple(f"Go on from this result ({_kind(filling)})" for filling in session.fillings)
+
+
 def _downloads(session: Session) -> tuple[tuple[str, str, bytes], ...]:
     words = "".join(letter if letter.isalnum() else " " for letter in session.name).split()
     stem = "-".join(words).lower()[:60] or "picture"
     files: list[tuple[str, str, bytes]] = []
     for number, filling in enumerate(session.fillings, start=1):
-        kind = "your classes" if filling.guide is not None else filling.method
-        several = len(session.fillings) > 1
+        kind, several = _kind(filling), len(session.fillings) > 1
         name = f"{stem}-filled-{number}.png" if several else f"{stem}-filled.png"
-        files.append((name, f"Download ({kind})" if several else "Download", encode_png(filling.inpainted.image)))
-    last = next((filling for filling in reversed(session.fillings) if filling.inpainted.label is not None), None)
-    if last is not None and last.inpainted.label is not None:
-        content = encode_label(last.inpainted.label, last.label_space)
+        files.append((name, f"Download ({kind})" if several else "Download", encode_photo(filling.photo)))
+    last = next((filling for filling in reversed(session.fillings) if filling.label is not None), None)
+    if last is not None and last.label is not None:
+        content = encode_label(last.label, last.label_space)
         files.append((f"{stem}-segmentation.png", "Download segmentation", content))
     return tuple(files)

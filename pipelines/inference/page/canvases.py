@@ -12,11 +12,21 @@ from pipelines.inference.page.pictures import Pixels, data_address, display_size
 from pipelines.inference.page.session import Filling
 
 
-def shown_picture(pixels: Pixels) -> dict[str, Any]:
-    """A picture to mark a hole in, with nothing marked."""
-    height, width = display_size(pixels.shape[0], pixels.shape[1])
-    # A picture that is opened twice is shown anew, too.
-    return {"id": uuid.uuid4().hex, "picture": data_address(shrink(pixels)), "width": width, "height": height}
+def shown_picture(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any]:
+    """An image to mark a hole in.
+
+    Args:
+        painted: (H, W) what is marked already.
+    """
+    size = display_size(pixels.shape[0], pixels.shape[1])
+    return {
+        # An image that is opened twice is shown anew, too.
+        "id": uuid.uuid4().hex,
+        "picture": data_address(shrink(pixels)),
+        "width": size[1],
+        "height": size[0],
+        "painted": None if painted is None else encode_layer(resize_layer(painted, size)),
+    }
 
 
 def shown_segmentation(filling: Filling, painted: Layer | None = None) -> dict[str, Any]:
@@ -25,13 +35,12 @@ def shown_segmentation(filling: Filling, painted: Layer | None = None) -> dict[s
     assert inpainted.label is not None, "only methods with a segmentation are edited"
     size = display_size(inpainted.hole.shape[0], inpainted.hole.shape[1])
     return {
-        **shown_picture(inpainted.image),
+        **shown_picture(inpainted.image, painted),
         "labels": encode_layer(resize_layer(inpainted.label, size)),
         "hole": encode_layer(resize_layer(inpainted.hole.astype(np.uint8) * MARKED, size)),
         "classes": [
             {"name": name, "colour": list(colour)} for name, colour in zip(names.names, names.colours, strict=True)
         ],
-        "painted": None if painted is None else encode_layer(resize_layer(painted, size)),
     }
 
 

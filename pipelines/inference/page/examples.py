@@ -1,46 +1,71 @@
-"""The example pictures: embedded scenes, drawn when they are asked for."""
+"""The examples: embedded scenes, drawn when they are asked for, and photographs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
-from pipelines.inference.page.pictures import Pixels
+import numpy as np
+
+from pipelines.inference.page.pictures import Pixels, shrink
+from pipelines.inference.pictures import Photo, decode_photo
 from pipelines.landscapes import render_scene
 
 HEIGHT, WIDTH = 240, 320
-_THUMBNAIL_SHRINKS = 3
+CREDIT = "Photographs: Aitzol Berasategi 2018, CC BY 4.0, made smaller."
+_PHOTOS = Path(__file__).with_name("photos")
+_THUMBNAIL_SIDE = 160
 
 
 @dataclass(frozen=True)
 class Example:
-    """A scene to try: its seed, and what a person would call it."""
+    """An image to try.
 
-    seed: int
+    Attributes:
+        title: what a person would call it.
+        seed: of an embedded scene; None for a photograph.
+        file: of a photograph, below ``photos``.
+    """
+
     title: str
+    seed: int | None = None
+    file: str = ""
 
 
 EXAMPLES = (
-    Example(19, "Grazing sheep"),
-    Example(44, "Mountain lake"),
-    Example(5, "Brick house"),
-    Example(71, "Cattle by a lake"),
-    Example(116, "Autumn shore"),
-    Example(3, "Village path"),
+    Example("Grazing sheep", 19),
+    Example("Mountain lake", 44),
+    Example("Brick house", 5),
+    Example("Cattle by a lake", 71),
+    Example("Autumn shore", 116),
+    Example("Mountain meadow (photograph)", file="mountain_meadow.jpg"),
+    Example("Forest stream (photograph)", file="forest_stream.jpg"),
+    Example("Rocky path (photograph)", file="rocky_path.jpg"),
 )
-"""Mixed scenes of three to seven classes. Their seeds are far below those that training draws from."""
+"""Mixed scenes of three to seven classes. The seeds are far below those that training draws from, and the photographs
+were never trained on."""
+
+
+def example_photo(number: int) -> Photo:
+    """An example as if it were uploaded."""
+    example = EXAMPLES[number]
+    if example.seed is None:
+        return decode_photo((_PHOTOS / example.file).read_bytes(), f"the example {example.title}")
+    return Photo(example_picture(number))
 
 
 @lru_cache(maxsize=len(EXAMPLES))
 def example_picture(number: int) -> Pixels:
-    """The picture of an example, (240, 320, 3) uint8; not to be written to."""
-    pixels = render_scene(EXAMPLES[number].seed, HEIGHT, WIDTH).image
+    """The pixels of an example, uint8 RGB, (240, 320, 3) of a scene; not to be written to."""
+    seed = EXAMPLES[number].seed
+    pixels = example_photo(number).rgb if seed is None else render_scene(seed, HEIGHT, WIDTH).image
+    pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels
 
 
 @lru_cache(maxsize=len(EXAMPLES))
 def example_thumbnail(number: int) -> Pixels:
-    """The same scene, small."""
-    seed = EXAMPLES[number].seed
-    return render_scene(seed, HEIGHT // _THUMBNAIL_SHRINKS, WIDTH // _THUMBNAIL_SHRINKS).image
+    """The same, small."""
+    return shrink(example_picture(number), _THUMBNAIL_SIDE)

@@ -18,9 +18,9 @@ class Limits:
         models: networks held in memory.
     """
 
-    pixels: int = 4 * 1024 * 1024
-    file_bytes: int = 20 * 1024 * 1024
+    pixels: int = 64_000_000
+    file_bytes: int = 128 * 1024 * 1024
     request_bytes: int = 8 * 1024 * 1024
     waiting: int = 8
-    sessions: int = 32
+    sessions: int = 16
     models: int = 3

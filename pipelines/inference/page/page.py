@@ -14,7 +14,7 @@ from gradio.utils import get_upload_folder
 
 from pipelines.inference.page import views
 from pipelines.inference.page.actions import OPENED, RESULT_HERE, Actions, Shown
-from pipelines.inference.page.examples import EXAMPLES, example_thumbnail
+from pipelines.inference.page.examples import CREDIT, EXAMPLES, example_thumbnail
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.painter import STATIC, class_painter, hole_painter, read_script
@@ -25,6 +25,7 @@ TITLE = "SGE-Net: fill a hole in a picture"
 
 _NO_SECOND = "No second model"
 _MOST_DOWNLOADS = 3
+_MOST_RESULTS = 2
 _SWEEP_SECONDS, _KEPT_SECONDS = 600, 3600
 """Every ten minutes, files that are an hour old are deleted; a session idle for an hour is forgotten."""
 
@@ -55,6 +56,26 @@ _SHOW_RESULTS = """() => {
 }"""
 """On a phone the results are below what is visible."""
 
+_SHOW_CANVAS = """() => {
+  if (window.matchMedia("(max-width: 640px)").matches) document.querySelector("#sge-hole").scrollIntoView();
+}"""
+
+_DROP = """
+const give = (event, files) => {
+  const image = [...(files || [])].find((file) => file.type.startsWith("image/"));
+  const input = document.querySelector('input[type="file"]');
+  if (!image || !input) return;
+  event.preventDefault();
+  const chosen = new DataTransfer();
+  chosen.items.add(image);
+  input.files = chosen.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+};
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => give(event, event.dataTransfer.files));
+document.addEventListener("paste", (event) => give(event, event.clipboardData.files));"""
+"""An image dropped or pasted anywhere is taken as if it were uploaded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
@@ -73,11 +94,15 @@ class Controls:
     classes: gr.HTML
     refill: gr.Button
     downloads: list[gr.DownloadButton]
+    keep: list[gr.Button]
+    take_back: gr.Button
+    tabs: gr.Tabs
 
     @property
     def outputs(self) -> list[Any]:
         """What an action changes, in the order of :func:`_updates`."""
-        return [self.session, self.hole, *self.results, self.classes, *self.downloads, self.notice]
+        parts = [self.session, self.hole, *self.results, self.classes]
+        return [*parts, *self.downloads, *self.keep, self.take_back, self.tabs, self.notice]
 
 
 def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
@@ -107,9 +132,10 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
     with gr.Row(equal_height=False, elem_id="sge-halves"):
         with gr.Column(min_width=320):
             _step("1", "Choose a picture", "an example, or one of your own")
-            examples = gr.HTML(_examples(), js_on_load=_PICK, **_FLAT, elem_id="sge-examples")
+            examples = gr.HTML(_examples(), js_on_load=_PICK + _DROP, **_FLAT, elem_id="sge-examples")
             upload = gr.UploadButton(
-                f"Upload a picture (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels)",
+                f"Upload a picture (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels), "
+                "or drop or paste one anywhere",
                 file_types=["image"],
                 size="sm",
                 elem_id="sge-upload",
@@ -120,13 +146,18 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
             with gr.Row():
                 model, second_model = _choosers(shelf)
             fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
+            take_back = gr.Button("Take back the last fill", visible=False, size="sm", elem_id="sge-take-back")
         with gr.Column(min_width=320, elem_id="sge-results"):
             notice = gr.HTML(views.notice(OPENED), **_FLAT, elem_id="sge-notice")
-            results, classes, refill = _result_tabs()
+            tabs, results, classes, refill = _result_tabs()
             with gr.Row():
                 downloads = [
                     gr.DownloadButton(visible=False, size="sm", elem_id=f"sge-download-{number}")
                     for number in range(_MOST_DOWNLOADS)
+                ]
+            with gr.Row():
+                keep = [
+                    gr.Button(visible=False, size="sm", elem_id=f"sge-keep-{number}") for number in range(_MOST_RESULTS)
                 ]
     return Controls(
         session=session,
@@ -142,15 +173,19 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
         classes=classes,
         refill=refill,
         downloads=downloads,
+        keep=keep,
+        take_back=take_back,
+        tabs=tabs,
     )
 
 
-def _result_tabs() -> tuple[list[gr.HTML], gr.HTML, gr.Button]:
+def _result_tabs() -> tuple[gr.Tabs, list[gr.HTML], gr.HTML, gr.Button]:
     """Four views of what was filled, and the canvas to correct it."""
     results: list[gr.HTML] = []
-    with gr.Tabs(elem_id="sge-tabs"):
+    tabs: gr.Tabs
+    with gr.Tabs(elem_id="sge-tabs") as tabs:
         for name in ("Result", "Segmentation", "Confidence", "Scales"):
-            with gr.Tab(name, render_children=True):
+            with gr.Tab(name, id=name.lower(), render_children=True):
                 script = _SLIDE if not results else None
                 view = gr.HTML(
                     views.absent(RESULT_HERE),
@@ -167,7 +202,7 @@ def _result_tabs() -> tuple[list[gr.HTML], gr.HTML, gr.Button]:
             )
             classes = class_painter()
             refill = gr.Button("Fill again with these classes", variant="primary", elem_id="sge-refill")
-    return results, classes, refill
+    return tabs, results, classes, refill
 
 
 def _choosers(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.Dropdown]:
@@ -198,6 +233,9 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
     def refill(session: Session, layer: object) -> list[Any]:
         return _updates(actions.refill(session, layer))
 
+    def take_back(session: Session) -> list[Any]:
+        return _updates(actions.take_back(session))
+
     def welcome(model: str, second: str) -> list[Any]:
         return [*_refreshed(shelf, model, second), *_updates(actions.open_example(0))]
 
@@ -223,6 +261,13 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
         js=read_script("classes", position=1, num_inputs=2),
         **network,
     )
+    for number, button in enumerate(controls.keep):
+
+        def keep(session: Session, number: int = number) -> list[Any]:
+            return _updates(actions.keep(session, number))
+
+        listen(button.click, keep, [controls.session], show_progress="hidden").then(None, js=_SHOW_CANVAS)
+    listen(controls.take_back.click, take_back, [controls.session], show_progress="hidden")
     choosers = [controls.model, controls.second_model]
     outputs = [*choosers, *controls.outputs]
     page.load(welcome, choosers, outputs, api_visibility="private", queue=False, show_progress="hidden")
@@ -242,7 +287,16 @@ def _updates(shown: Shown) -> list[Any]:
     results = shown.results or (None,) * 4
     parts = (shown.session, shown.hole, *results, shown.classes)
     updates = [gr.skip() if part is None else part for part in parts]
-    return [*updates, *_download_updates(shown), shown.notice]
+    take_back = gr.skip() if shown.can_take_back is None else gr.update(visible=shown.can_take_back)
+    tabs = gr.skip() if shown.tab is None else gr.update(selected=shown.tab)
+    return [*updates, *_download_updates(shown), *_keep_updates(shown), take_back, tabs, shown.notice]
+
+
+def _keep_updates(shown: Shown) -> list[Any]:
+    if shown.keep is None:
+        return [gr.skip()] * _MOST_RESULTS
+    titles = [*shown.keep, *[""] * (_MOST_RESULTS - len(shown.keep))]
+    return [gr.update(value=title, visible=bool(title)) for title in titles]
 
 
 def _download_updates(shown: Shown) -> list[Any]:
@@ -273,7 +327,8 @@ def _examples() -> str:
         f'<img src="{data_address(example_thumbnail(number))}" alt=""><span>{escape(example.title)}</span></button>'
         for number, example in enumerate(EXAMPLES)
     )
-    return f'<div class="sge-examples" role="group" aria-label="Examples">{buttons}</div>'
+    credit = f'<p class="sge-credit">{escape(CREDIT)}</p>'
+    return f'<div class="sge-examples" role="group" aria-label="Examples">{buttons}</div>{credit}'
 
 
 def style() -> str:

@@ -1,4 +1,4 @@
-"""The pictures of the page, uint8 RGB (H, W, 3) throughout: opened, shrunk for display, coloured, encoded."""
+"""The images of the page as they are shown, uint8 RGB (H, W, 3): opened, shrunk for display, coloured, encoded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.inference.page.limits import Limits
-from pipelines.inference.pictures import decode_picture
+from pipelines.inference.pictures import Photo, decode_photo
 from sgenet.errors import DataError
-from sgenet.inpainter import as_pixels
 from sgenet.label_space import LabelSpace
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,8 +26,8 @@ _HEAT = np.array([(255, 238, 120), (250, 140, 50), (190, 45, 90), (85, 20, 110),
 _OUTLINE = ((255, 255, 255), (20, 20, 20))
 
 
-def open_upload(path: Path, limits: Limits) -> Pixels:
-    """An uploaded file as pixels, upright.
+def open_upload(path: Path, limits: Limits) -> Photo:
+    """An uploaded file, upright.
 
     Raises:
         DataError: it is no picture, or larger than ``limits`` allow.
@@ -47,7 +46,7 @@ def open_upload(path: Path, limits: Limits) -> Pixels:
                 f"million pixels, and at most {limits.pixels / 1e6:.1f} million are accepted; scale it down"
             )
 
-    return as_pixels(decode_picture(path.read_bytes(), "the uploaded file", inspect=check_size))
+    return decode_photo(path.read_bytes(), "the uploaded file", inspect=check_size)
 
 
 def display_size(height: int, width: int, side: int = DISPLAY_SIDE) -> tuple[int, int]:
@@ -61,7 +60,7 @@ def shrink(pixels: Pixels, side: int = DISPLAY_SIDE) -> Pixels:
     height, width = display_size(pixels.shape[0], pixels.shape[1], side)
     if (height, width) == pixels.shape[:2]:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3))
 
 
 def data_address(pixels: Pixels, *, exact: bool = False) -> str:

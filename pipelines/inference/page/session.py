@@ -1,4 +1,4 @@
-"""What one visitor does: open a picture, fill its hole with one or two models, paint classes, fill again.
+"""What one visitor does: open a photo, fill its hole with one or two models, paint classes, fill again, go on.
 
 Plain functions from a session to the next; the page shows what they return.
 """
@@ -8,32 +8,38 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from pipelines.inference.page.layers import Layer, decode_guide, decode_hole
+from pipelines.inference.page.layers import MARKED, Layer, decode_guide, decode_hole, resize_layer
 from pipelines.inference.page.models import ModelShelf, method_title
-from pipelines.inference.page.pictures import Pixels, display_size
+from pipelines.inference.page.pictures import Pixels, display_size, shrink
+from pipelines.inference.pictures import Photo, filled_photo
 from pipelines.parallel.torch_thread import in_torch_thread
 from sgenet.errors import UserError
+from sgenet.inpainter import Inpainted
 from sgenet.label_space import IGNORE_ID, LabelSpace
 
-if TYPE_CHECKING:
-    from sgenet.inpainter import Inpainted
+_KEPT_BYTES = 512 * 2**20
+"""Of the photos that a visitor may take fills back to; the latest one is kept whatever its size."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """A filled picture and the model that filled it.
+    """A filled photo and the model that filled it.
 
     Attributes:
         model: the title it was chosen by.
         method: such as ``SGE-Net``.
         label_space: the classes that the model knows.
         can_be_guided: whether painted classes change what it draws.
-        inpainted: with its details.
+        photo: the result at the photo's own size.
+        hole: (H, W) bool, True = was missing.
+        label: (H, W) uint8 class ids, or None for a method that predicts no segmentation.
+        inpainted: the same with its details, as large as it is shown.
         guide: (H, W) the painted classes that it followed, 255 = none; None without any.
     """
 
@@ -41,13 +47,24 @@ class Filling:
     method: str
     label_space: LabelSpace
     can_be_guided: bool
+    photo: Photo
+    hole: npt.NDArray[np.bool_]
+    label: Layer | None
     inpainted: Inpainted
     guide: Layer | None = None
 
     @property
     def title(self) -> str:
-        """What stands above its pictures."""
+        """What stands above its images."""
         return self.model if self.guide is None else f"Your classes · {self.model}"
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a fill that was kept can be taken back to: the photo before it, and its hole as it was shown."""
+
+    photo: Photo
+    hole: Layer
 
 
 # Compared by identity: the page's framework hashes it, and arrays have no hash.
@@ -56,19 +73,59 @@ class Session:
     """One visitor's state.
 
     Attributes:
-        picture: (H, W, 3), or None before one was opened.
-        name: of the picture, to name downloads by.
+        photo: None before one was opened.
+        name: of the photo, to name downloads by.
         fillings: one a chosen model, or the unguided and the guided one.
+        history: of the fills that were kept, the latest last.
     """
 
-    picture: Pixels | None = None
+    photo: Photo | None = None
     name: str = "picture"
     fillings: tuple[Filling, ...] = ()
+    history: tuple[Step, ...] = ()
+
+    @cached_property
+    def picture(self) -> Pixels:
+        """The photo as it is shown, uint8 RGB."""
+        assert self.photo is not None, "nothing is shown without a photo"
+        return shrink(self.photo.rgb)
 
 
-def open_picture(picture: Pixels, name: str) -> Session:
-    """A session with a new picture and nothing filled."""
-    return Session(picture, name)
+def open_picture(photo: Photo, name: str) -> Session:
+    """A session with a new photo and nothing filled."""
+    return Session(photo, name)
+
+
+def keep(session: Session, number: int) -> Session:
+    """Go on from a result: it is the photo now, and nothing is filled.
+
+    Raises:
+        UserError: there is no such result.
+    """
+    if session.photo is None or not 0 <= number < len(session.fillings):
+        raise UserError("There is no result to go on from: mark a hole and fill it first.")
+    kept = session.fillings[number]
+    history = (*session.history, Step(session.photo, kept.inpainted.hole.astype(np.uint8) * MARKED))
+    while len(history) > 1 and sum(step.photo.pixels.nbytes for step in history) > _KEPT_BYTES:
+        history = history[1:]
+    return Session(kept.photo, session.name, (), history)
+
+
+def take_back(session: Session) -> tuple[Session, Layer]:
+    """The session before the last fill, and the hole as it was marked.
+
+    What is filled and not kept yet is taken back first: the photo is still there.
+
+    Raises:
+        UserError: nothing was filled.
+    """
+    if session.fillings:
+        hole = session.fillings[0].inpainted.hole.astype(np.uint8) * MARKED
+        return replace(session, fillings=()), hole
+    if not session.history:
+        raise UserError("There is no fill to take back.")
+    step = session.history[-1]
+    return Session(step.photo, session.name, (), session.history[:-1]), step.hole
 
 
 def fill(session: Session, hole_layer: object, models: Sequence[str], shelf: ModelShelf) -> Session:
@@ -81,18 +138,19 @@ def fill(session: Session, hole_layer: object, models: Sequence[str], shelf: Mod
     Raises:
         UserError: one sentence for whoever sits before the page: no picture, no model, nothing or everything marked.
     """
-    if session.picture is None:
+    if session.photo is None:
         raise UserError("There is no picture yet: choose an example or upload one.")
     titles = list(dict.fromkeys(models))
     if not titles:
         raise UserError("No model is chosen: choose one beside the Fill button.")
-    height, width = session.picture.shape[:2]
+    height, width = session.photo.size
     hole = decode_hole(hole_layer, display_size(height, width), (height, width))
     if not hole.any():
         raise UserError("Nothing is marked yet: brush or box over what should be filled.")
     if hole.all():
         raise UserError("Everything is marked: leave some of the picture for the network to go by.")
-    return replace(session, fillings=tuple(_fill(session.picture, hole, title, shelf) for title in titles))
+    photo = session.photo
+    return replace(session, fillings=tuple(_fill(photo, hole, title, shelf) for title in titles))
 
 
 def refill(session: Session, class_layer: object, shelf: ModelShelf) -> Session:
@@ -105,13 +163,13 @@ def refill(session: Session, class_layer: object, shelf: ModelShelf) -> Session:
         UserError: nothing is filled yet, nothing is painted, or no chosen model can be guided.
     """
     first = edited(session)
-    if session.picture is None or first is None:
+    if session.photo is None or first is None:
         raise UserError(why_not_editable(session))
-    height, width = session.picture.shape[:2]
+    height, width = session.photo.size
     guide = decode_guide(class_layer, display_size(height, width), (height, width), first.label_space.num_classes)
     if (guide == IGNORE_ID).all():
         raise UserError("No class is painted yet: choose a class and paint it where it should appear.")
-    guided = _fill(session.picture, first.inpainted.hole, first.model, shelf, guide)
+    guided = _fill(session.photo, first.hole, first.model, shelf, guide)
     return replace(session, fillings=(first, guided))
 
 
@@ -129,18 +187,38 @@ def why_not_editable(session: Session) -> str:
 
 
 def _fill(
-    picture: Pixels, hole: npt.NDArray[np.bool_], title: str, shelf: ModelShelf, guide: Layer | None = None
+    photo: Photo, hole: npt.NDArray[np.bool_], title: str, shelf: ModelShelf, guide: Layer | None = None
 ) -> Filling:
     inpainter = shelf.inpainter(title)
     with warnings.catch_warnings():
         # A large hole is a choice here: whoever painted it sees which part is the hole.
         warnings.simplefilter("ignore", UserWarning)
-        inpainted = in_torch_thread(inpainter, picture, hole, texture="exemplar", details=True, guide=guide)
+        inpainted = in_torch_thread(inpainter, photo.pixels, hole, texture="exemplar", details=True, guide=guide)
     return Filling(
         model=title,
         method=method_title(inpainter.method_name or "this model"),
         label_space=inpainter.label_space,
         can_be_guided=inpainter.can_be_guided,
-        inpainted=inpainted,
+        photo=filled_photo(photo, inpainted),
+        hole=hole,
+        label=inpainted.label,
+        inpainted=_as_shown(inpainted),
         guide=guide,
+    )
+
+
+def _as_shown(inpainted: Inpainted) -> Inpainted:
+    """What the page shows of a filling, at the size it is shown in: all of it at full size would take much memory."""
+    size = display_size(inpainted.hole.shape[0], inpainted.hole.shape[1])
+    if size == inpainted.hole.shape:
+        return replace(inpainted, filled=None, source=None)
+    confidence = inpainted.confidence
+    if confidence is not None:
+        confidence = np.asarray(Image.fromarray(confidence).resize(size[::-1], Image.Resampling.BOX))
+    return Inpainted(
+        shrink(inpainted.image),
+        resize_layer(inpainted.hole.astype(np.uint8), size).astype(np.bool_),
+        None if inpainted.label is None else resize_layer(inpainted.label, size),
+        confidence,
+        inpainted.scales,
     )

@@ -238,7 +238,8 @@ canvas.addEventListener("blur", () => { crosshair = null; corner = dragging ? co
 // --- buttons and fields
 
 function undo() {
-  if (!history.length) return;
+  // Further back lies the last fill.
+  if (!history.length) return void (paintsClasses || document.querySelector("#sge-take-back")?.click());
   layer = history.pop();
   refresh();
   report("Undone.");

@@ -13,6 +13,7 @@ from pipelines.inference.page.actions import Actions
 from pipelines.inference.page.layers import decode_layer, encode_layer
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.session import Session
+from pipelines.inference.pictures import Photo, decode_photo, encode_photo
 
 SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
 
@@ -40,7 +41,7 @@ def test_the_same_example_again_starts_anew(actions):
     assert actions.open_example(0).hole["id"] != actions.open_example(0).hole["id"]
 
 
-@pytest.mark.parametrize("number", [None, -1, 6, 1.0, "0", [0]])
+@pytest.mark.parametrize("number", [None, -1, 99, 1.0, "0", [0]])
 def test_an_example_that_is_none_is_a_sentence(actions, number):
     shown = actions.open_example(number)
     assert "There is no such example" in shown.notice
@@ -126,3 +127,42 @@ def test_a_failure_of_ours_is_logged_and_not_shown(actions, monkeypatch, caplog)
 
 def test_a_session_that_was_forgotten_is_a_sentence(actions):
     assert "There is no picture yet" in actions.fill(Session(), marked(), [SGE]).notice
+
+
+def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):
+    first = actions.fill(actions.open_example(0).session, marked(), [SGE, GATED])
+    assert first.keep == ("Go on from this result (SGE-Net)", "Go on from this result (GatedConv)")
+    assert (first.can_take_back, first.tab) == (True, "result")
+    kept = actions.keep(first.session, 1)
+    np.testing.assert_array_equal(kept.session.photo.pixels, first.session.fillings[1].photo.pixels)
+    assert (kept.hole["painted"], kept.keep, kept.downloads) == (None, (), None)
+    second = actions.fill(kept.session, marked(), [SGE])
+    back = actions.take_back(second.session)
+    assert back.session.photo is kept.session.photo
+    assert back.hole["painted"] == marked()
+    again = actions.take_back(back.session)
+    assert again.session.photo is first.session.photo
+    assert (again.hole["painted"], again.can_take_back) == (marked(), False)
+    assert "There is no fill to take back" in actions.take_back(again.session).notice
+    assert "There is no result to go on from" in actions.keep(again.session, 0).notice
+
+
+def test_a_deep_photo_comes_back_with_all_its_bits_alpha_and_resolution(actions, upload):
+    deep = np.random.default_rng(0).integers(0, 65536, (240, 320, 4), dtype=np.uint16)
+    shown = actions.open_file(upload(encode_photo(Photo(deep, dpi=(300, 300)))))
+    content = actions.fill(shown.session, marked(), [SGE]).downloads[0][2]
+    photo = decode_photo(content, "the download")
+    known = decode_layer(marked(), (240, 320)) == 0
+    assert photo.dpi == pytest.approx((300, 300), abs=0.1)
+    np.testing.assert_array_equal(photo.pixels[known], deep[known])
+    np.testing.assert_array_equal(photo.pixels[..., 3], deep[..., 3])
+    assert (photo.pixels[~known] != deep[~known]).any()
+
+
+def test_a_photo_larger_than_shown_says_so_and_an_animation_too(actions, upload):
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (1400, 100), colour) for colour in ("red", "blue")]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    notice = actions.open_file(upload(file.getvalue())).notice
+    assert "smaller than its 1400×100 pixels, and filled at full size." in notice
+    assert "is an animation, of which only the first image is filled." in notice

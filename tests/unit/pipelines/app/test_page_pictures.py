@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_picture
+from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_photo, example_picture, example_thumbnail
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.pictures import (
     confidence_overlay,
@@ -44,7 +44,7 @@ def bomb(side: int) -> bytes:
 
 def test_an_upload_is_the_files_pixels(upload):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(open_upload(upload(png(pixels)), Limits()), pixels)
+    np.testing.assert_array_equal(open_upload(upload(png(pixels)), Limits()).pixels, pixels)
 
 
 def test_a_photo_taken_sideways_is_turned_upright(upload):
@@ -52,12 +52,12 @@ def test_a_photo_taken_sideways_is_turned_upright(upload):
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(file, "JPEG", exif=exif)
-    assert open_upload(upload(file.getvalue()), Limits()).shape == (40, 20, 3)
+    assert open_upload(upload(file.getvalue()), Limits()).pixels.shape == (40, 20, 3)
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(upload):
-    with pytest.raises(DataError, match=r"5000×5000 = 25\.0 million pixels, and at most 4\.2 million"):
-        open_upload(upload(bomb(5000)), Limits())
+    with pytest.raises(DataError, match=r"9000×9000 = 81\.0 million pixels, and at most 64\.0 million"):
+        open_upload(upload(bomb(9000)), Limits())
     with pytest.raises(DataError, match="more than 89 million pixels"):
         open_upload(upload(bomb(60000)), Limits())
 
@@ -116,7 +116,9 @@ def test_the_outline_runs_around_the_hole_and_leaves_it_alone():
     assert (outlined[0] == 100).all()
 
 
-def test_examples_are_mixed_scenes_of_one_size():
-    shapes = {example_picture(number).shape for number in range(len(EXAMPLES))}
-    assert shapes == {(HEIGHT, WIDTH, 3)}
+def test_examples_are_scenes_of_one_size_and_photographs():
+    for number, example in enumerate(EXAMPLES):
+        expected = (HEIGHT, WIDTH, 3) if example.seed is not None else (*example_photo(number).size, 3)
+        assert example_picture(number).shape == expected
+        assert max(example_thumbnail(number).shape) == 160
     assert len({example_picture(number).tobytes() for number in range(len(EXAMPLES))}) == len(EXAMPLES)

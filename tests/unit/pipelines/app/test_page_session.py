@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.inference.page.layers import encode_layer
 from pipelines.inference.page.session import Session, edited, fill, open_picture, refill, why_not_editable
+from pipelines.inference.pictures import Photo
 from sgenet.errors import UserError
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
@@ -14,7 +15,7 @@ SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · g
 
 @pytest.fixture
 def opened():
-    return open_picture(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8), "noise")
+    return open_picture(Photo(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "noise")
 
 
 def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> dict[str, object]:
@@ -35,11 +36,13 @@ def test_known_pixels_are_the_pictures(opened, shelf):
 
 def test_a_picture_larger_than_shown_is_filled_at_its_own_size(shelf):
     pixels = np.random.default_rng(1).integers(0, 256, (32, 2560, 3), dtype=np.uint8)
-    (filling,) = fill(open_picture(pixels, "wide"), box(16, 1280), [SGE], shelf).fillings
-    assert filling.inpainted.image.shape == pixels.shape
-    assert filling.inpainted.hole.mean() == pytest.approx(1 / 16)
-    known = ~filling.inpainted.hole
-    np.testing.assert_array_equal(filling.inpainted.image[known], pixels[known])
+    (filling,) = fill(open_picture(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings
+    assert filling.photo.pixels.shape == pixels.shape
+    assert filling.hole.mean() == filling.inpainted.hole.mean() == pytest.approx(1 / 16)
+    np.testing.assert_array_equal(filling.photo.pixels[~filling.hole], pixels[~filling.hole])
+    shown = filling.inpainted
+    assert shown.image.shape == (16, 1280, 3)
+    assert shown.hole.shape == shown.label.shape == shown.confidence.shape == (16, 1280)
 
 
 def test_two_models_fill_the_same_hole_and_one_chosen_twice_fills_once(opened, shelf):
