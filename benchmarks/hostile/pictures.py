@@ -110,9 +110,6 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "PNG without pixels": lambda: b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND", b""),
     "PNG with two headers": lambda: png(SIDE, SIDE, chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0))),
     "PNG with data that is not deflated": lambda: png(SIDE, SIDE, data=b"\xff" * 500),
-    "animated PNG": lambda: animated("PNG"),
-    "animated GIF": lambda: animated("GIF"),
-    "animated WebP": lambda: animated("WEBP"),
     "cut PNG": lambda: cut(encoded(picture()), 0.6),
     "cut JPEG": lambda: cut(encoded(picture(), "JPEG"), 0.6),
     "cut WebP": lambda: cut(encoded(picture(), "WEBP"), 0.6),
@@ -121,8 +118,6 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="48" height="48"><rect width="9" height="9"/></svg>',
     "SVG with an entity": lambda: b'<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg>&a;</svg>',
     "PostScript": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 48\nshowpage\n",
-    "TIFF": lambda: encoded(picture(), "TIFF"),
-    "BMP": lambda: encoded(picture(), "BMP"),
     "zip": lambda: b"PK\3\4" + bytes(200),
 }
 """Refused as an image or as a hole mask, or both; none is ever filled as a pair of an image and itself."""
@@ -144,6 +139,11 @@ UNUSUAL: dict[str, Callable[[], bytes]] = {
     ),
     "PNG whose pixels go on for 64 MiB": lambda: png(SIDE, SIDE, data=zeros(64)),
     "WebP": lambda: encoded(picture(), "WEBP"),
+    "animated PNG": lambda: animated("PNG"),
+    "animated GIF": lambda: animated("GIF"),
+    "animated WebP": lambda: animated("WEBP"),
+    "TIFF": lambda: encoded(picture(), "TIFF"),
+    "BMP": lambda: encoded(picture(), "BMP"),
     "one pixel": lambda: encoded(picture()[:1, :1]),
     "a strip": lambda: encoded(np.zeros((1, 3000, 3), np.uint8)),
 }
