@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -162,6 +163,12 @@ def test_a_picture_read_from_a_16_bit_png_is_written_with_the_same_known_bytes(t
         inpaint(given).picture.save(tmp_path / "filled.png")
     with Image.open(tmp_path / "filled.png") as filled:
         np.testing.assert_array_equal(np.asarray(filled)[~HOLE], values[~HOLE])
+
+
+def test_a_file_of_16_bit_colours_that_pillow_opened_is_warned_about():
+    content = cv2.imencode(".png", noise(*SIZE, 3, dtype=np.uint16))[1].tobytes()
+    with pytest.warns(UserWarning, match="8 of its 16 bits"):
+        inpaint(Image.open(io.BytesIO(content)))
 
 
 def test_a_page_of_text_keeps_every_letter_outside_the_hole():
