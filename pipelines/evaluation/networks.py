@@ -7,12 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import nn
+from torchmetrics import Metric
 
 from pipelines.settings.params import EvaluationSettings
-from sgenet.evaluation import inception, lpips
-from sgenet.evaluation.inception import InceptionV3, load_inception
-from sgenet.evaluation.lpips import LPIPS, load_lpips
-from sgenet.evaluation.weights import check_known_weights
+from sgenet.evaluation.networks import ALEXNET, INCEPTION, check_weights, load_inception, load_lpips
 
 _INCEPTION_SETTING = "evaluation.inception_weights"
 _LPIPS_SETTING = "evaluation.lpips_weights"
@@ -30,8 +29,8 @@ class WeightFiles:
 class ScoringNetworks:
     """The networks themselves; None for a score that is not taken."""
 
-    inception: InceptionV3 | None = None
-    lpips: LPIPS | None = None
+    inception: nn.Module | None = None
+    lpips: Metric | None = None
 
 
 def weight_files(settings: EvaluationSettings) -> WeightFiles:
@@ -44,10 +43,9 @@ def weight_files(settings: EvaluationSettings) -> WeightFiles:
         *(None if path == "none" else Path(path) for path in (settings.inception_weights, settings.lpips_weights))
     )
     if files.inception is not None:
-        known = inception.INCEPTION_SHA256, inception.INCEPTION_FILE
-        check_known_weights(files.inception, *known, _INCEPTION_SETTING, score="FID")
+        check_weights(files.inception, INCEPTION, _INCEPTION_SETTING)
     if files.lpips is not None:
-        check_known_weights(files.lpips, lpips.ALEXNET_SHA256, lpips.ALEXNET_FILE, _LPIPS_SETTING, score="LPIPS")
+        check_weights(files.lpips, ALEXNET, _LPIPS_SETTING)
     return files
 
 

@@ -18,8 +18,7 @@ from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.evaluation.inception import picture_features
-from sgenet.evaluation.lpips import picture_distances
+from sgenet.evaluation.networks import picture_distances, picture_features
 from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
 from sgenet.methods.build import LABEL_STARTED_METHODS

@@ -16,8 +16,8 @@ from sgenet.evaluation.statistics import (
     Estimate,
     bootstrap_total,
     holm,
-    mean_estimate,
-    paired_tests,
+    paired_difference,
+    paired_test,
     paired_total_test,
 )
 
@@ -66,8 +66,8 @@ def _measure(
     if score.name == "miou":
         return [_measure_miou(first, second, set_name) for first, second in compared]
     values = {method.name: per_picture(method, set_name, score.name) for pair in compared for method in pair}
-    differences = np.stack([values[first.name] - values[second.name] for first, second in compared], axis=1)
-    return list(zip(map(mean_estimate, differences.T), paired_tests(differences), strict=True))
+    tested = [(values[first.name], values[second.name]) for first, second in compared]
+    return [(paired_difference(ours, theirs), paired_test(ours, theirs)) for ours, theirs in tested]
 
 
 def _measure_miou(first: MethodResult, second: MethodResult, set_name: str) -> tuple[Estimate, float]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sgenet.checks import check_shape
-from sgenet.evaluation.statistics import Estimate, bootstrap, pearson, spearman
+from sgenet.evaluation.statistics import Estimate, Floats, bootstrap
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,21 @@ def correlate(confidence: Sequence[float], hole_l1: Sequence[float]) -> Correlat
 
     Pictures for which either is NaN are left out.
     """
-    pairs: npt.NDArray[np.float64] = np.stack([np.asarray(confidence), np.asarray(hole_l1)], axis=1).astype(np.float64)
-    pairs = pairs[~np.isnan(pairs).any(axis=1)]
-    return Correlation(pearson=bootstrap(pairs, pearson), spearman=bootstrap(pairs, spearman))
+    pairs: npt.NDArray[np.float64] = np.stack([np.asarray(confidence), np.asarray(hole_l1)]).astype(np.float64)
+    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
+    return Correlation(pearson=bootstrap(tuple(pairs), pearson), spearman=bootstrap(tuple(pairs), spearman))
+
+
+def pearson(x: Floats, y: Floats, axis: int = -1) -> Floats:
+    """Linear correlation along an axis; NaN where one of the two does not vary."""
+    if x.shape[axis] < 2:
+        return np.full(x.shape[:-1], np.nan)
+    with warnings.catch_warnings():
+        # Of constant input: that is what NaN says.
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        return np.asarray(scipy.stats.pearsonr(x, y, axis=axis).statistic)
+
+
+def spearman(x: Floats, y: Floats, axis: int = -1) -> Floats:
+    """Rank correlation along an axis; equal values share their mean rank."""
+    return pearson(scipy.stats.rankdata(x, axis=axis), scipy.stats.rankdata(y, axis=axis), axis)

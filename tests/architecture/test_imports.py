@@ -20,6 +20,8 @@ LIBRARY_PACKAGES = frozenset(
         "safetensors",
         "scipy",
         "skimage",
+        "scipy",
+        "torch_fidelity",
         "transformers",
     }
 )

@@ -9,13 +9,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
 from sgenet.evaluation import statistics
-from sgenet.evaluation.confidence import correlate
+from sgenet.evaluation.confidence import correlate, pearson, spearman
 from sgenet.evaluation.counts import MAX_CLASSES, ConfusionCounts
 from sgenet.evaluation.statistics import (
     SWAPS,
+    Estimate,
     bootstrap,
     bootstrap_total,
     holm,
@@ -23,8 +23,6 @@ from sgenet.evaluation.statistics import (
     paired_difference,
     paired_test,
     paired_total_test,
-    pearson,
-    spearman,
 )
 
 
@@ -42,22 +40,16 @@ def test_the_same_values_give_the_same_interval() -> None:
     assert mean_estimate(values) == mean_estimate(values)
 
 
-def test_the_mean_is_bootstrapped_like_any_other_statistic() -> None:
-    values = np.random.default_rng(5).normal(20, 3, 333)
-    slow = bootstrap(values, lambda drawn: float(drawn.mean()))
-    fast = mean_estimate(values)
-    assert (fast.low, fast.value, fast.high) == pytest.approx((slow.low, slow.value, slow.high), rel=1e-12)
-
-
 def test_a_statistic_of_the_sum_is_bootstrapped_like_any_other() -> None:
-    counts = np.random.default_rng(5).integers(0, 2**33, (41, 3, 2))
+    counts = np.random.default_rng(5).integers(0, 2**33, (41, 2))
 
-    def shares(totals: np.ndarray) -> np.ndarray:
-        return totals[:, 0, 1] / totals.sum(axis=(1, 2))
+    def share(ours: np.ndarray, all_: np.ndarray, axis: int) -> np.ndarray:
+        return ours.sum(axis=axis) / all_.sum(axis=axis)
 
-    slow = bootstrap(counts, lambda drawn: float(shares(drawn.sum(axis=0, keepdims=True))[0]))
-    assert bootstrap_total(counts, shares) == slow
-    assert math.isnan(bootstrap_total(counts[:0], shares).value)
+    one_by_one = bootstrap((counts[:, 0], counts.sum(axis=1)), share)
+    of_sums = bootstrap_total(counts, lambda totals: totals[:, 0] / totals.sum(axis=1))
+    assert of_sums == one_by_one
+    assert math.isnan(bootstrap_total(counts[:0], lambda totals: totals[:, 0] / 1.0).value)
 
 
 def test_the_parts_that_resamples_are_drawn_in_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +61,7 @@ def test_the_parts_that_resamples_are_drawn_in_change_no_bit(monkeypatch: pytest
 
     at_once = mean_estimate(values), bootstrap_total(counts, share)
     monkeypatch.setattr(statistics, "_DRAWS_AT_ONCE", 7 * 333)  # 1,000 resamples are no multiple of 7
-    monkeypatch.setattr(statistics, "_PICTURES_AT_ONCE", 50)
+    monkeypatch.setattr(statistics, "_IMAGES_AT_ONCE", 50)
     assert (mean_estimate(values), bootstrap_total(counts, share)) == at_once
 
 
@@ -151,22 +143,29 @@ def test_pairs_of_different_lengths_are_refused() -> None:
         paired_difference([1.0, 2.0], [1.0])
 
 
-def test_a_statistic_that_no_resample_has_gets_no_interval() -> None:
-    calls = iter([0.5])
-    estimate = bootstrap(np.zeros(4), lambda drawn: next(calls, math.nan))
-    assert estimate.value == 0.5
-    assert math.isnan(estimate.low)
+def test_resamples_without_the_statistic_are_left_out(recwarn: pytest.WarningsRecorder) -> None:
+    values = np.arange(4.0)
+
+    def mean_with_the_last(drawn: np.ndarray, axis: int) -> np.ndarray:
+        return np.where((drawn == 3).any(axis=axis), drawn.mean(axis=axis), np.nan)
+
+    estimate = bootstrap((values,), mean_with_the_last)
+    assert estimate.value == 1.5
+    assert 0.7 < estimate.low < estimate.high <= 3
+    none = bootstrap((values,), lambda drawn, axis: np.where(drawn.ndim == 1, 0.5, np.full(drawn.shape[:-1], np.nan)))
+    assert none.value == 0.5
+    assert math.isnan(none.low)
+    assert mean_estimate([2.5]) == Estimate(2.5, 2.5, 2.5, 1)
+    assert not recwarn.list
 
 
-def test_rank_correlation_shares_ranks_like_scipy() -> None:
-    pairs = np.array([[1, 2], [2, 2], [2, 5], [4, 1], [5, 9], [5, 7]], np.float64)
-    assert spearman(pairs) == pytest.approx(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
-
-
-def test_pearson_by_hand() -> None:
-    assert pearson(np.array([[0, 0], [1, 1], [2, 0]], np.float64)) == 0
-    assert pearson(np.array([[0, 1], [1, 3], [2, 5]], np.float64)) == pytest.approx(1)
-    assert math.isnan(pearson(np.array([[1, 0], [1, 2]], np.float64)))
+def test_correlations_by_hand() -> None:
+    assert pearson(np.array([0.0, 1, 2]), np.array([0.0, 1, 0])) == pytest.approx(0)
+    assert pearson(np.array([0.0, 1, 2]), np.array([1.0, 3, 5])) == pytest.approx(1)
+    assert math.isnan(pearson(np.array([1.0, 1]), np.array([0.0, 2])))
+    # Of 1, 2.5, 2.5, 4 (equal values share their rank) and 1, 2, 3, 4.
+    assert spearman(np.array([0.1, 7, 7, 9]), np.array([1.0, 2, 5, 8])) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    assert math.isnan(correlate([0.5], [0.1]).pearson.value)
 
 
 def test_confidence_that_falls_with_the_error_correlates_negatively() -> None:
@@ -190,9 +189,11 @@ def test_the_permutation_test_agrees_with_all_permutations_of_few_pictures() -> 
     assert paired_test(first, second) == paired_test(second, first)
 
 
-def test_alike_methods_are_rarely_told_apart_and_different_ones_always() -> None:
+def test_alike_methods_are_rarely_told_apart_and_different_ones_always(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
-    alike = [paired_test(rng.normal(size=30), rng.normal(size=30), swaps=400) for _ in range(300)]
+    monkeypatch.setattr(statistics, "SWAPS", 400)
+    alike = [paired_test(rng.normal(size=30), rng.normal(size=30)) for _ in range(300)]
+    monkeypatch.undo()
     # 5 % of 300 are 15, give or take 4.
     assert 3 <= sum(p < 0.05 for p in alike) <= 28
     difficulty = rng.normal(20, 5, 50)
