@@ -77,7 +77,7 @@ FOLDERS = (
 )
 """The folders of ``pipelines``; each may import itself and those below it."""
 
-BARE_READER = ("fast_zlib", "schema", "sampler", "reader", "scan", "kept_memory", "loader")
+BARE_READER = ("schema", "sampler", "reader", "scan", "kept_memory", "loader")
 """What of ``pipelines.data.shards`` a machine with nothing but PyTorch reads shards with."""
 
 
@@ -196,10 +196,7 @@ def test_sgenet_imports_without_the_platform_and_says_nothing() -> None:
 def test_shards_are_read_without_the_platform() -> None:
     absent = tuple(package for package in PLATFORM_PACKAGES if package != "pipelines")
     assert (
-        import_without(
-            (*absent, "yaml", "simplejpeg", "zlib_ng"), [f"pipelines.data.shards.{name}" for name in BARE_READER]
-        )
-        == ""
+        import_without((*absent, "yaml", "simplejpeg"), [f"pipelines.data.shards.{name}" for name in BARE_READER]) == ""
     )
 
 

@@ -27,7 +27,6 @@ ABSENT = (
     "yaml",
     "boto3",
     "simplejpeg",
-    "zlib_ng",
     "cv2",
 )
 

@@ -23,12 +23,11 @@ from pipelines.data.labels.pictures import whole_pictures
 from pipelines.data.labels.report import finite, told
 from pipelines.data.labels.settled import settled_segmenter
 from pipelines.data.shards.index import open_index, reopen_index
-from pipelines.data.shards.label_png import encode_label
+from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.schema import LABEL_SUFFIX, SampleTable
 from pipelines.data.shards.tar import ShardWriter
-from pipelines.data.shards.writer import encode_png
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.label_space import IGNORE_ID
@@ -184,8 +183,8 @@ def _labelled(labelling: Labelling, table: SampleTable, scores: SegmenterScores)
 def _add(shard: ShardWriter, name: str, key: str, labelled: Labelled, num_classes: int) -> dict[str, Any]:
     label, confidence = labelled.label.numpy(), labelled.confidence.numpy()
     members = [
-        (LABEL_SUFFIX, encode_label(label)),
-        (CONFIDENCE_SUFFIX, encode_png(Image.fromarray(confidence))),
+        (LABEL_SUFFIX, encode_png(label)),
+        (CONFIDENCE_SUFFIX, encode_png(confidence)),
     ]
     label_span, confidence_span = shard.add(key, members)
     counts = np.bincount(label.ravel(), minlength=IGNORE_ID + 1)

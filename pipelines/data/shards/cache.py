@@ -35,7 +35,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.data.shards.fast_zlib import crc32
 from sgenet.errors import DataError
 
 _BLOCK = 1 << 16
@@ -264,7 +263,7 @@ def _fill(descriptor: int, digest: str, size: int, read_range: ReadRange) -> Non
 
 def _checksums(content: bytes) -> list[int]:
     view = memoryview(content)
-    return [crc32(view[start : start + _BLOCK]) for start in range(0, len(view), _BLOCK)]
+    return [zlib.crc32(view[start : start + _BLOCK]) for start in range(0, len(view), _BLOCK)]
 
 
 def _stored_size(size: int) -> int:

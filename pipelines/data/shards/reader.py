@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pipelines.data.shards.label_png import decode_label
 from pipelines.data.shards.sampler import SampleRequest
 from pipelines.data.shards.schema import SampleTable
 from sgenet.errors import DataError
@@ -209,10 +208,6 @@ def decode_stored_image(content: bytes) -> Pixels:
 
 def decode_stored_label(content: bytes) -> Pixels:
     """Decode a label map of a shard to (H, W) uint8 class ids."""
-    label = decode_label(content)
-    if label is not None:
-        return label
-    # Made by an earlier version, or damaged, which Pillow says.
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         return np.asarray(image)
 

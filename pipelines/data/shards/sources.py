@@ -7,6 +7,7 @@ by its size and CRC-32, which overlooks one accident in four billion and takes a
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.data.adapters.samples import Adapter, RawSample
-from pipelines.data.shards import fast_zlib
 from pipelines.data.shards.index import write_table
 from sgenet.errors import DataError
 
@@ -132,4 +132,4 @@ def _sha256(content: bytes | None) -> str | None:
 
 
 def _crc32(content: bytes | None) -> int | None:
-    return None if content is None else fast_zlib.crc32(content)
+    return None if content is None else zlib.crc32(content)

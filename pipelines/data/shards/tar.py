@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from pipelines.storage.files import writing
+from webdataset import TarWriter
+
 from pipelines.data.shards.schema import Span
+from pipelines.storage.files import writing
 
 
 class ShardWriter:
@@ -21,33 +23,30 @@ class ShardWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._pieces: list[bytes] = []
-        self._waiting = 0
         with writing(path):
-            self._file = path.open("wb")
+            self._file = _HashedFile(path)
+        self._tar = TarWriter(self._file, encoder=False, user="", group="", mode=0o644, mtime=0)
 
     def add(self, key: str, members: Sequence[tuple[str, bytes]]) -> list[Span]:
         """Append a sample's members, given as (suffix, content), and say where each lies."""
         spans: list[Span] = []
         for suffix, content in members:
-            header = _header(f"{key}.{suffix}", len(content))
-            spans.append(Span(self._size + len(header), len(content)))
-            self._append(header, content, _PADDING[: -len(content) % tarfile.BLOCKSIZE])
-        if self._waiting >= _BLOCK:
-            self._write()
+            with writing(self._path):
+                self._tar.write({"__key__": key, suffix: content})
+            # The next header follows the content, which is filled up to whole blocks.
+            blocks = -(-len(content) // tarfile.BLOCKSIZE)
+            spans.append(Span(self._tar.tarstream.offset - blocks * tarfile.BLOCKSIZE, len(content)))
         return spans
 
     @property
     def size(self) -> int:
-        """Bytes added so far; the whole file's once it is closed."""
-        return self._size
+        """Of the whole file in bytes, once it is closed."""
+        return self._file.size
 
     @property
     def sha256(self) -> str:
         """Of the whole file, once it is closed."""
-        return self._digest.hexdigest()
+        return self._file.digest.hexdigest()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -58,52 +57,23 @@ class ShardWriter:
         with writing(self._path):
             try:
                 if error is None:
-                    # Two empty blocks end a tar file, and it is filled up to a whole record.
-                    end = 2 * tarfile.BLOCKSIZE
-                    self._append(bytes(end + -(self._size + end) % tarfile.RECORDSIZE))
-                    self._write()
+                    self._tar.close()
             finally:
                 self._file.close()
 
-    def _append(self, *pieces: bytes) -> None:
-        size = sum(map(len, pieces))
-        self._pieces += pieces
-        self._waiting += size
-        self._size += size
 
-    def _write(self) -> None:
-        block = b"".join(self._pieces)
-        with writing(self._path):
-            self._file.write(block)
-        self._digest.update(block)
-        self._pieces.clear()
-        self._waiting = 0
+class _HashedFile:
+    """A new file, and the hash of what was written to it."""
 
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.digest = hashlib.sha256()
+        self.size = 0
 
-def _header(name: str, size: int) -> bytes:
-    """What tarfile writes before a member."""
-    if not name.isascii() or len(name) > tarfile.LENGTH_NAME or size > _LARGEST_PLAIN:
-        return _header_by_tarfile(name, size)
-    text, digits = name.encode(), b"%011o" % size
-    checksum = _PLAIN_SUM + sum(text) + sum(digits)
-    return b"%b%b%b%b%06o\0%b" % (text.ljust(tarfile.LENGTH_NAME, b"\0"), _OWNER, digits, _TIME, checksum, _REST)
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        self.size += len(content)
+        return self._file.write(content)
 
-
-def _header_by_tarfile(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o644
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-
-
-# Of most members only name and size differ, and putting these between the rest takes a twentieth of the time of a
-# header from the beginning. The checksum is the sum of all bytes, with spaces in its own place.
-_PLAIN = _header_by_tarfile("", 0)
-_SIZE, _CHECKSUM = slice(124, 135), slice(148, 155)
-_OWNER, _TIME = _PLAIN[tarfile.LENGTH_NAME : _SIZE.start], _PLAIN[_SIZE.stop : _CHECKSUM.start]
-_REST = _PLAIN[_CHECKSUM.stop :]
-_PLAIN_SUM = sum(_OWNER) + sum(_TIME) + sum(b" " * 7) + sum(_REST)
-_LARGEST_PLAIN = 8**11 - 1
-_PADDING = bytes(tarfile.BLOCKSIZE)
-
-# At least as much is written at once: for every sample alone, writing takes half as long again.
-_BLOCK = 1 << 20
+    def close(self) -> None:
+        self._file.close()

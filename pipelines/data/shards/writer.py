@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import simplejpeg
-from PIL import Image
 
 from pipelines.data.adapters.samples import Adapter
 from pipelines.settings.params import DataSettings
 from pipelines.data.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.data.shards.index import IndexRow, count_classes, index_table
-from pipelines.data.shards.label_png import encode_label
 from pipelines.data.shards.manifest import ShardEntry
+from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
 from pipelines.data.shards.sources import RawFiles, SourceRow, read_unchanged
 from pipelines.data.shards.tar import ShardWriter
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.transforms import Pixels
-
-# Run lengths and Huffman codes only: deflate's search for longer matches depends on the
-# processor in some zlib builds, and a shard must have the same bytes everywhere.
-_ZLIB_RLE = 3
 
 _METADATA = json.JSONEncoder(sort_keys=True)
 
@@ -147,7 +141,7 @@ def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -
         return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
     label = resize_label(adapter.map_label(decode_label(files.label, picture)), (width, height))
     counts = _count_ids(label, num_classes)
-    return StoredSample(image, encode_label(label), (width, height), counts, int((label == IGNORE_ID).sum()))
+    return StoredSample(image, encode_png(label), (width, height), counts, int((label == IGNORE_ID).sum()))
 
 
 def _prepared(
@@ -212,13 +206,6 @@ def _count_ids(label: npt.NDArray[np.uint8], num_classes: int) -> tuple[int, ...
 
 def _encoded_image(pixels: Pixels, split: str, jpeg_quality: int) -> bytes:
     if image_suffix(split) == "png":
-        return encode_png(Image.fromarray(pixels))
+        return encode_png(pixels)
     content: bytes = simplejpeg.encode_jpeg(np.require(pixels, requirements="C"), jpeg_quality, "RGB", "444", False)
     return content
-
-
-def encode_png(image: Image.Image) -> bytes:
-    """A lossless picture or label map, with the same bytes everywhere."""
-    content = io.BytesIO()
-    image.save(content, "PNG", compress_type=_ZLIB_RLE)
-    return content.getvalue()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -284,53 +283,10 @@ def _jpegs() -> list[bytes]:
     return [*jpegs, with_exif[:start] + with_exif[end:scan] + with_exif[start:end] + with_exif[scan:]]
 
 
-def _outcome(content: bytes) -> object:
-    try:
-        picture = decode_image(content)
-    except DataError as error:
-        return str(error)
-    return picture.pixels.tobytes(), picture.pixels.shape, picture.size, picture.turned
-
-
-def _outcome_with_pillow(content: bytes) -> object:
-    with patch.object(decode, "_decoded_plain_jpeg", return_value=None):
-        return _outcome(content)
-
-
-def test_what_may_turn_a_jpeg_is_found_wherever_it_is_and_pillow_is_not_asked_about_the_others() -> None:
-    outcomes = [_outcome_with_pillow(content) for content in _jpegs()]
-    with patch.object(Image, "open", side_effect=DataError("asked")) as asked:
-        assert [_outcome(content) for content in _jpegs()] == [*outcomes[:5], *["asked"] * 6]
-    assert asked.call_count == 6
-    assert [_outcome(content) for content in _jpegs()] == outcomes
-    assert [isinstance(outcome, tuple) and outcome[2] == (48, 64) for outcome in outcomes] == [
+def test_what_may_turn_a_jpeg_is_found_wherever_it_is() -> None:
+    assert [decode_image(content).size == (48, 64) for content in _jpegs()] == [
         False, False, False, False, False, True, True, True, False, False, True,
     ]  # fmt: skip
-
-
-def test_damaged_jpegs_have_the_pixels_or_the_reason_that_they_have_where_pillow_reads_every_header() -> None:
-    rng = np.random.default_rng(3)
-    jpegs = _jpegs()
-    refused = 0
-    for trial in range(600):
-        content = bytearray(jpegs[trial % len(jpegs)])
-        header = content.index(b"\xff\xda") + 14
-        for place in rng.integers(2, header if trial % 4 else len(content), rng.integers(1, 4)):
-            content[place] = rng.integers(256)
-        if trial % 10 == 0:
-            del content[rng.integers(len(content)) :]
-        outcome = _outcome(bytes(content))
-        assert outcome == _outcome_with_pillow(bytes(content)), trial
-        refused += isinstance(outcome, str)
-    assert 100 < refused < 500
-
-
-@pytest.mark.parametrize(("marker", "body"), [(0xE0, b"JFIF"), (0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe\0")])
-def test_a_jpeg_with_a_segment_that_is_too_short_is_refused_as_by_pillow(marker: int, body: bytes) -> None:
-    content = _encoded(_coarse(), "JPEG")
-    segment = struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
-    with pytest.raises(DataError, match="not a picture"):
-        decode_image(content[:2] + segment + content[2:])
 
 
 def test_a_jpeg_is_refused_by_its_header_too_where_pillow_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
