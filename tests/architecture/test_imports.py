@@ -20,7 +20,6 @@ LIBRARY_PACKAGES = frozenset(
         "safetensors",
         "scipy",
         "skimage",
-        "scipy",
         "torch_fidelity",
         "transformers",
     }
