@@ -112,8 +112,8 @@ def evaluate(settings: Settings, dataset: str, method: str) -> None:
     from pipelines.stages import evaluate as stage
 
     data, model = DatasetPaths(dataset), RunPaths(settings.models_of(dataset), method).model
-    output = RunPaths(dataset, method).evaluation
-    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, model, output)
+    run = RunPaths(dataset, method)
+    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, model, run.evaluation, run.headline)
 
 
 def register(settings: Settings, dataset: str, method: str) -> None:

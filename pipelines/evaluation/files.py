@@ -1,7 +1,7 @@
 """What an evaluation leaves behind, and how the report reads it again.
 
 =========================  ========================================================================
-``metrics.json``           ``{set: {score: mean}}``, what ``dvc metrics show`` prints
+``metrics.json``           ``{set: {score: mean}}``
 ``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over pictures
 ``pictures.parquet``       a row for every picture and set, with all its scores and confusion counts
 ``strata.csv``             the same scores per scene complexity and per hole-ratio bin
@@ -49,6 +49,9 @@ PICTURES = "pictures.parquet"
 BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
 UPPER_BOUND = "upper_bound"
+
+HEADLINE = ("psnr", "psnr_hole", "ssim", "miou_hole")
+"""The scores that tell one run from another: of the first set of holes, what DVC and the terminal compare."""
 
 _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
@@ -109,6 +112,16 @@ def write_scores(
     )
     (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
     return metrics
+
+
+def headline(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The :data:`HEADLINE` scores of the first set of holes; only those that the method has.
+
+    Args:
+        metrics: ``metrics.json``.
+    """
+    main = next(iter(metrics.values()))
+    return {name: main[name] for name in HEADLINE if name in main}
 
 
 def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:

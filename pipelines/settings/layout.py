@@ -79,6 +79,11 @@ class RunPaths:
         return self.root / "evaluation"
 
     @property
+    def headline(self) -> Path:
+        """The few scores that ``dvc metrics`` and ``dvc exp show`` compare (stage ``evaluate``)."""
+        return self.root / "metrics.json"
+
+    @property
     def registered(self) -> Path:
         """``registered.json``: name, version, alias and address of the model (stage ``register``)."""
         return self.root / "registered.json"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pipelines.data.labels.settled import segmenter_of_filled
-from pipelines.evaluation.files import UPPER_BOUND
+from pipelines.evaluation.files import UPPER_BOUND, headline
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
-from pipelines.storage.files import publish_folder
+from pipelines.storage.files import publish_folder, write_atomically
 from sgenet.methods.build import GUIDED_METHODS
 
 
@@ -21,6 +22,7 @@ def run(
     segmenter: Path,
     model: Path,
     output: Path,
+    metrics_file: Path,
 ) -> None:
     """Evaluate a released model and write its scores, tables and pictures.
 
@@ -30,6 +32,7 @@ def run(
         shards, masks, model: folders that the stages of these names wrote.
         segmenter: folder of the stage ``fit_segmenter``.
         output: folder to write; see :mod:`pipelines.evaluation.files`.
+        metrics_file: JSON file to write: the headline scores, which DVC compares between revisions and experiments.
 
     Raises:
         CheckpointError: the model is of another method or of other classes.
@@ -45,3 +48,4 @@ def run(
             bound = folder / UPPER_BOUND
             bound.mkdir()
             evaluate_model(model, settings, dataset, method, shards, masks, bound, guided_by_truth=True)
+    write_atomically(metrics_file, (json.dumps(headline(metrics), indent=2) + "\n").encode())

@@ -102,6 +102,7 @@ def add_version(world: World, level: float, *, code_digest: str | None = None) -
         paths.segmenter,
         folder / "model",
         folder / "evaluation",
+        folder / "metrics.json",
     )
     if code_digest is not None:
         path = folder / "evaluation" / "evaluation.json"

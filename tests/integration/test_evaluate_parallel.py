@@ -79,7 +79,8 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     monkeypatch.setattr(parallel, "usable_cpus", lambda: 1)
     settings = _settings(workspace)
     data, model, here = workspace / "data" / DATASET, workspace / "runs" / DATASET / METHOD / "model", tmp_path / "here"
-    evaluate.run(settings, DATASET, METHOD, data / "shards", data / "masks", data / "segmenter", model, here)
+    folders = (data / "shards", data / "masks", data / "segmenter", model)
+    evaluate.run(settings, DATASET, METHOD, *folders, here, tmp_path / "metrics.json")
     assert _files(here) == over_processes
 
     filled = json.loads(over_processes["metrics.json"])["centre"]
