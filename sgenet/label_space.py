@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,43 @@ import numpy.typing as npt
 IGNORE_ID = 255
 """The label of a pixel that belongs to no class; no loss and no metric counts it."""
 
+Colour = tuple[int, int, int]
+"""RGB, 0–255."""
+
+_TOO_NEAR = 40
+"""Two colours are hard to tell apart when no channel differs by more."""
+
+_FEW = 12
+"""So many classes always find colours that are easily told apart."""
+
+_NATURAL: dict[str, Colour] = {
+    "background": (150, 130, 115),
+    "sky": (135, 190, 235),
+    "cloud": (215, 225, 235),
+    "water": (45, 100, 200),
+    "sea": (45, 100, 200),
+    "river": (45, 100, 200),
+    "lake": (45, 100, 200),
+    "grass": (130, 200, 80),
+    "field": (170, 190, 90),
+    "mountain": (125, 110, 150),
+    "rock": (140, 130, 125),
+    "building": (200, 90, 70),
+    "house": (200, 90, 70),
+    "wall": (170, 140, 110),
+    "plant": (25, 110, 45),
+    "tree": (25, 110, 45),
+    "vegetation": (25, 110, 45),
+    "forest": (15, 85, 35),
+    "animal": (235, 180, 45),
+    "person": (220, 20, 60),
+    "road": (95, 90, 100),
+    "path": (190, 165, 125),
+    "sand": (235, 215, 160),
+    "snow": (240, 245, 250),
+    "car": (110, 30, 140),
+}
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -17,7 +56,8 @@ class LabelSpace:
 
     Args:
         names: one name a class.
-        colours: one RGB triple (0–255) a class, for pictures; made from the ids when empty.
+        colours: one RGB triple (0–255) a class, for the images that show labels; when empty, known names such as
+            ``sky`` get their natural colour and the others one that differs from all before.
     """
 
     names: tuple[str, ...]
@@ -31,7 +71,7 @@ class LabelSpace:
         if self.colours and len(self.colours) != len(self.names):
             raise ValueError(f"{len(self.names)} classes need as many colours, found {len(self.colours)}")
         if not self.colours:
-            object.__setattr__(self, "colours", tuple(_spread_colour(i) for i in range(len(self.names))))
+            object.__setattr__(self, "colours", _natural_colours(self.names))
 
     @property
     def num_classes(self) -> int:
@@ -45,7 +85,28 @@ class LabelSpace:
         return palette[label.astype(np.uint8)]
 
 
-def _spread_colour(index: int) -> tuple[int, int, int]:
+def _natural_colours(names: Sequence[str]) -> tuple[Colour, ...]:
+    """A colour a class: that of a known name, or of a hue that none of them has."""
+    found: list[Colour | None] = []
+    for name in names:
+        colour = _NATURAL.get(name.lower())
+        found.append(None if colour in found else colour)
+    spread = itertools.count()
+    for index, colour in enumerate(found):
+        while colour is None:
+            new = _spread_colour(next(spread))
+            near = [other for other in found if other is not None and _distance(other, new) < _TOO_NEAR]
+            # Of many classes some are alike.
+            colour = new if not near or len(names) > _FEW else None
+        found[index] = colour
+    return tuple(colour for colour in found if colour is not None)
+
+
+def _distance(first: Colour, second: Colour) -> int:
+    return max(abs(a - b) for a, b in zip(first, second, strict=True))
+
+
+def _spread_colour(index: int) -> Colour:
     """A colour for class ``index``: hues a golden ratio apart, so that neighbours differ."""
     hue = (index * 0.618034 + 0.1) % 1.0 * 6
     falling, rising = int(220 * (1 - hue % 1)), int(220 * (hue % 1))
@@ -55,16 +116,6 @@ def _spread_colour(index: int) -> tuple[int, int, int]:
 
 OUTDOOR_SCENES = LabelSpace(
     ("background", "sky", "water", "grass", "mountain", "building", "plant", "animal"),
-    (
-        (150, 130, 115),
-        (135, 190, 235),
-        (45, 100, 200),
-        (130, 200, 80),
-        (125, 110, 150),
-        (200, 90, 70),
-        (25, 110, 45),
-        (235, 180, 45),
-    ),
 )
 """The eight classes of Outdoor Scenes (Wang et al., CVPR 2018)."""
 

@@ -20,6 +20,16 @@ def test_made_colours_differ_from_each_other_and_from_ignore() -> None:
     assert all(0 <= value <= 255 for colour in space.colours for value in colour)
 
 
+def test_known_classes_have_their_natural_colours_and_no_two_look_alike() -> None:
+    space = LabelSpace(("blimp", "sky", "Tree", "forest floor", "water", "plant", "sofa"))
+    assert (space.colours[1], space.colours[2]) == ((135, 190, 235), (25, 110, 45))
+    assert space.colours[5] != space.colours[2]  # a plant is as green as a tree, but for its neighbour
+    for index, colour in enumerate(space.colours):
+        others = np.abs(np.array(space.colours) - colour).max(axis=1)
+        assert (np.delete(others, index) >= 40).all()
+    assert OUTDOOR_SCENES.colours[1] == (135, 190, 235)
+
+
 @pytest.mark.parametrize(
     ("space", "num_classes", "first", "last"),
     [
