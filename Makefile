@@ -29,8 +29,6 @@ install: .venv/installed  ## the pinned dependencies and this package, into .ven
 demo: install    ## the whole pipeline on embedded data, to a report and a registered model
 	$(BIN)/dvc repro
 	@echo
-	@cat report/table.md
-	@echo
 	@echo "Report:            $(abspath report/index.html)"
 	@for file in runs/*/*/registered.json; do $(BIN)/python -c 'import json,sys; r=json.load(sys.stdin); print("Registered model: ", r["name"], "version", r["version"], "alias", r["alias"])' < "$$file"; done
 	@$(BIN)/python -m pipelines example > /dev/null

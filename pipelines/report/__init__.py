@@ -1,1 +1,1 @@
-"""The report: what the run folders say, as one page, one table and one metrics file."""
+"""The report: what the run folders say, as one page and its tables."""

@@ -23,6 +23,9 @@ from pipelines.settings.params import Settings
 from pipelines.settings.titles import TITLES
 from sgenet.errors import DataError
 
+Curve = tuple[list[int], list[float]]
+"""Steps of a training, and a value at each."""
+
 
 @dataclass(frozen=True)
 class Group:
@@ -50,11 +53,13 @@ class Training:
         facts: ``training.json``.
         recipe: the recipe the released model was trained with.
         losses: from loss term to the steps and values logged.
+        validation: the same of the validation scores.
     """
 
     facts: Mapping[str, Any]
     recipe: Mapping[str, Any]
-    losses: Mapping[str, tuple[list[int], list[float]]]
+    losses: Mapping[str, Curve]
+    validation: Mapping[str, Curve]
 
     @property
     def perceptual_network(self) -> str:
@@ -222,8 +227,8 @@ def _read_pictures(path: Path) -> pa.Table:
 def _read_training(model: Path) -> Training:
     facts = _read_json(model / "training.json") if (model / "training.json").exists() else {}
     recipe = _read_json(model / "model.json")["recipe"] if (model / "model.json").exists() else {}
-    losses = _read_losses(model / "losses.csv") if (model / "losses.csv").exists() else {}
-    return Training(facts, recipe, losses)
+    losses, validation = (_read_curves(model / f"{name}.csv") for name in ("losses", "validation"))
+    return Training(facts, recipe, losses, validation)
 
 
 def _read_groups(path: Path) -> list[Group]:
@@ -236,17 +241,20 @@ def _read_groups(path: Path) -> list[Group]:
     return groups
 
 
-def _read_losses(path: Path) -> dict[str, tuple[list[int], list[float]]]:
-    losses: dict[str, tuple[list[int], list[float]]] = {}
+def _read_curves(path: Path) -> dict[str, Curve]:
+    """The columns of a table whose first is ``step``; none where there is no such file."""
+    curves: dict[str, Curve] = {}
+    if not path.exists():
+        return curves
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             step = int(row.pop("step"))
             for name, text in row.items():
                 if text and math.isfinite(float(text)):
-                    steps, values = losses.setdefault(name, ([], []))
+                    steps, values = curves.setdefault(name, ([], []))
                     steps.append(step)
                     values.append(float(text))
-    return losses
+    return curves
 
 
 def _read_json(path: Path) -> Any:

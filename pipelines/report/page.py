@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipelines.report.pairs import pairs
 from pipelines.report.paper import published, published_label_sources, published_segmentation
 from pipelines.report.pictures import FigureImage, Gallery
 from pipelines.report.study.results import report_tables
+from pipelines.report.summary import summary
 from pipelines.report.tables import Table
 from pipelines.settings.layout import StudyPaths
 from pipelines.settings.params import DataSettings, Settings
@@ -32,6 +34,7 @@ class DatasetSection:
         name: of the dataset.
         models_of: another dataset, where the methods were trained on that one (Fig. 10); else None.
         missing: titles of methods that have not been evaluated.
+        summary: the result in words, by mask set.
         headline: a table a mask set.
         ablation, pairs, breakdowns: the same.
         study: preference matrices of the user study.
@@ -39,7 +42,7 @@ class DatasetSection:
         costs, confidence: one table each.
         galleries: side-by-side pictures.
         classes: class names with their colours as CSS.
-        loss_curves, scatter: plots as data addresses.
+        validation_curves, loss_curves, scatter: plots as data addresses.
         headroom: what true labels would give, a table a mask set.
         segmentation: segmentation after inpainting, a table a mask set.
         labels: how good the automatic labels are.
@@ -52,6 +55,7 @@ class DatasetSection:
     name: str
     models_of: str | None
     missing: Sequence[str]
+    summary: Mapping[str, Sequence[str]]
     headline: Sequence[Table]
     ablation: Sequence[Table]
     pairs: Sequence[Table]
@@ -65,6 +69,7 @@ class DatasetSection:
     confidence: Table | None
     galleries: Sequence[Gallery]
     classes: Sequence[tuple[str, str]]
+    validation_curves: str | None
     loss_curves: str | None
     scatter: str | None
     refinement: Sequence[FigureImage]
@@ -91,15 +96,18 @@ class Page:
     Attributes:
         sections: one a dataset.
         label_sources: Table 5 of every group of datasets that differ in the source of their labels alone.
+        made: the day.
     """
 
     sections: Sequence[DatasetSection]
     label_sources: Sequence[Table]
+    made: date
 
 
-def make_page(settings: Settings, datasets: Sequence[DatasetResults]) -> Page:
+def make_page(settings: Settings, datasets: Sequence[DatasetResults], made: date) -> Page:
     """Make every table, plot and picture of the page."""
     return Page(
+        made=made,
         sections=[_section(settings, results) for results in datasets],
         label_sources=segmentation.label_sources(datasets, partial(published_label_sources, settings)),
     )
@@ -115,7 +123,8 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html.j2")
-    return template.render(sections=page.sections, label_sources=page.label_sources)
+    made = f"{page.made.day} {page.made:%B %Y}"
+    return template.render(sections=page.sections, label_sources=page.label_sources, made=made)
 
 
 def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
@@ -138,6 +147,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         name=results.name,
         models_of=None if results.models_of == results.name else results.models_of,
         missing=[TITLES.get(name, name) for name in results.missing],
+        summary={set_name: summary(results, set_name) for set_name in sets},
         headline=[tables.headline(results, set_name, published=papers[set_name]) for set_name in sets],
         ablation=_made(tables.ablation(results, set_name) for set_name in sets),
         pairs=_made(pairs(results, set_name) for set_name in sets),
@@ -151,6 +161,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         confidence=tables.confidence(results),
         galleries=_galleries(results),
         classes=_classes(settings.data[results.name]),
+        validation_curves=_embedded(plots.validation_curves(results)),
         loss_curves=_embedded(plots.loss_curves(results)),
         scatter=_embedded(plots.confidence_scatter(results)),
         refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),

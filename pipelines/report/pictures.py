@@ -45,15 +45,15 @@ class FigureImage:
 
 
 def fillings(results: DatasetResults, set_name: str) -> Gallery:
-    """Corrupted, filled by every method, original."""
+    """Corrupted, original, filled by every method."""
     methods = [(method, "inpainted", method.title) for method in results.methods]
     first = results.methods[0]
-    columns = [(first, "corrupted", "Input"), *methods, (first, "original", "Original")]
-    return _gallery(results, set_name, "Pictures", columns)
+    columns = [(first, "corrupted", "Input"), (first, "original", "Original"), *methods]
+    return _gallery(results, set_name, "Images", columns)
 
 
 def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
-    """Between input and true labels: the segmentations of every trained method that predicts one, and those that a
+    """After input and true labels: the segmentations of every trained method that predicts one, and those that a
     segmenter makes of every trained method's filled pictures, where there is one (Fig. 9)."""
     segmenter = results.summary.get("segmenter")
     kinds = {"segmentation": ""}
@@ -68,7 +68,7 @@ def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
     if not columns:
         return None
     first = results.methods[0]
-    columns = [(first, "corrupted", "Input"), *columns, (first, "labels", "True labels")]
+    columns = [(first, "corrupted", "Input"), (first, "labels", "True labels"), *columns]
     return _gallery(results, set_name, "Segmentations", columns)
 
 
@@ -77,7 +77,7 @@ def failures(method: MethodResult, set_name: str) -> Gallery | None:
     listed = method.worst.get(set_name, ())
     if not listed:
         return None
-    kinds = {"corrupted": "Input", "inpainted": method.title, "original": "Original"}
+    kinds = {"corrupted": "Input", "original": "Original", "inpainted": method.title}
     if failure_path(method.folder, set_name, 0, "segmentation").exists():
         kinds |= {"segmentation": "Segmentation", "labels": "True labels"}
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from pipelines.report.collect import DatasetResults, MethodResult
+from pipelines.report.collect import Curve, DatasetResults, MethodResult
 
 _GREY = "#808890"
 _COLOURS = ("#4c8dd6", "#e08a3c", "#3fae7a", "#b56fc6", "#d65f6f", "#9a8f3c")
@@ -35,14 +35,24 @@ _STYLE: dict[Any, object] = {
 }
 _COLUMNS = 3
 _MOST_POINTS = 3000
+_FEW_POINTS = 20  # are marked
 _HEXAGONS = 45  # across a panel
 _SMOOTHED = 0.05  # share of the points that the running mean covers
 
 
 def loss_curves(results: DatasetResults) -> str | None:
-    """One panel a loss term, one line a method: what was logged, faint, and its running mean."""
-    trained = [method for method in results.methods if method.training and method.training.losses]
-    terms = list(dict.fromkeys(term for method in trained for term in method.training.losses))  # type: ignore[union-attr]
+    """One panel a loss term, one line a method."""
+    return _curves([(method.title, method.training.losses) for method in results.methods if method.training])
+
+
+def validation_curves(results: DatasetResults) -> str | None:
+    """One panel a validation score, one line a method."""
+    return _curves([(method.title, method.training.validation) for method in results.methods if method.training])
+
+
+def _curves(curves: Sequence[tuple[str, Mapping[str, Curve]]]) -> str | None:
+    """One panel a quantity, one line a method: the values, faint where there are many, and their running mean."""
+    terms = list(dict.fromkeys(term for _, of_method in curves for term in of_method))
     if not terms:
         return None
     num_rows = -(-len(terms) // _COLUMNS)
@@ -51,10 +61,13 @@ def loss_curves(results: DatasetResults) -> str | None:
         panels = figure.subplots(num_rows, _COLUMNS, squeeze=False).ravel()
         for panel, term in zip(panels, terms, strict=False):
             panel.set_title(term.replace("_", " "), fontsize=9)
-            for method, colour in zip(trained, _COLOURS * len(trained), strict=False):
-                steps, values = method.training.losses.get(term, ([], []))  # type: ignore[union-attr]
+            for (title, of_method), colour in zip(curves, _COLOURS * len(curves), strict=False):
+                steps, values = of_method.get(term, ([], []))
                 panel.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-                panel.plot(steps, _running_mean(values), color=colour, linewidth=1.5, label=method.title)
+                marker = "." if len(steps) < _FEW_POINTS else ""
+                panel.plot(
+                    steps, _running_mean(values), marker, color=colour, linestyle="-", linewidth=1.5, label=title
+                )
         for panel in panels[len(terms) :]:
             panel.set_visible(False)
         for panel in panels[max(0, len(terms) - _COLUMNS) : len(terms)]:

@@ -115,7 +115,6 @@ def headline(
             cells.append(Cell(text, interval(score, method, set_name), text == best[score.name]))
         if with_costs:
             cells += _cost_cells(method)
-        cells.append(Cell(str(int(metrics["num_pictures"]))))
         if published:
             cells.append(Cell(str(published.get(method.name, "–"))))
         rows.append(cells)
@@ -125,10 +124,11 @@ def headline(
         note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if results.upper_bounds:
         note += " A method guided by the true labels sees what is to be predicted: an upper bound, not a result."
-    columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ()), "N"]
+    columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ())]
     if published:
         columns.append("paper: PSNR / SSIM / FID")
-    return Table(f"Holes: {set_name}", columns, rows, note, name=f"scores-{set_name}")
+    number = int(results.methods[0].metrics[set_name]["num_pictures"])
+    return Table(f"Holes: {set_name} · {number} images", columns, rows, note, name=f"scores-{set_name}")
 
 
 def headroom(results: DatasetResults, set_name: str) -> Table | None:
@@ -275,7 +275,7 @@ def _upper_bound_row(
             Cell("–") if given else Cell(score.format(metrics.get(score.name)), interval(score, method, set_name))
         )
     cells += _cost_cells(method) if with_costs else []
-    return [*cells, Cell(str(int(metrics["num_pictures"]))), *([Cell("–")] if with_paper else [])]
+    return [*cells, *([Cell("–")] if with_paper else [])]
 
 
 def _hole_accuracy(method: MethodResult, set_name: str) -> np.ndarray:

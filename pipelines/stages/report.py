@@ -1,12 +1,13 @@
-"""Stage ``report``: one page, one table and one metrics file for everything that was evaluated."""
+"""Stage ``report``: one page and its tables for everything that was evaluated."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+import itertools
+from datetime import date
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as TerminalTable
 
@@ -20,37 +21,35 @@ from pipelines.storage.files import publish_folder
 PAGE = "index.html"
 TABLES = "tables"
 
-# In 80 characters, costs stand in a table below the scores, without how fast the data came.
-_NUM_COSTS = 6
 
-
-def run(settings: Settings, output: Path) -> None:
+def run(settings: Settings, output: Path, made: date | None = None) -> None:
     """Read every evaluation under ``runs/``, write the report, and print its main tables.
 
     Args:
         settings: which datasets and methods, in which order.
-        output: folder to write: ``index.html`` (self-contained), ``table.md`` with the main tables, ``metrics.json``,
-            ``{dataset: {method: {set: {score: mean}}}}``, and every table of the page by itself as
-            ``tables/<dataset>-<table>.md``, ``.csv`` and ``.tex``.
+        output: folder to write: ``index.html`` (self-contained), ``table.md`` with the main tables, and every table
+            of the page by itself as ``tables/<dataset>-<table>.md``, ``.csv`` and ``.tex``.
+        made: the day that the page names; today where None.
 
     Raises:
         DataError: nothing was evaluated, an evaluation is damaged, or methods were evaluated on
             different data.
     """
     datasets = collect(settings)
-    page = make_page(settings, datasets)
-    metrics = {results.name: {method.name: method.metrics for method in results.methods} for results in datasets}
+    page = make_page(settings, datasets, made or date.today())
     with publish_folder(output) as folder:
         (folder / PAGE).write_text(render(page), encoding="utf-8")
         (folder / "table.md").write_text(_markdown(page), encoding="utf-8")
         _write_tables(page, folder / TABLES)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     console = Console()
-    for results in datasets:
-        for set_name in results.sets:
-            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False)))
+    for results, section in zip(datasets, page.sections, strict=True):
+        for set_name, sentences in section.summary.items():
+            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False), console.width))
+            for sentence in sentences:
+                console.print(sentence, highlight=False)
+            console.print()
         if cost_table := costs(results):
-            console.print(_for_terminal(results.name, _first_columns(cost_table, _NUM_COSTS)))
+            console.print(_for_terminal(results.name, cost_table, console.width))
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
@@ -67,6 +66,8 @@ def _markdown(page: Page) -> str:
     parts = []
     for section in page.sections:
         parts.append(f"## {section.name}\n")
+        for set_name, sentences in section.summary.items():
+            parts += [f"Holes: {set_name}\n", *(f"- {sentence}" for sentence in sentences), ""]
         main = (*section.headline, *section.ablation, *section.segmentation, *section.study)
         parts += map(to_markdown, main)
         parts += [f"{section.study_note}\n"] if section.study_note else []
@@ -76,23 +77,35 @@ def _markdown(page: Page) -> str:
     return "\n".join(parts)
 
 
-def _first_columns(table: Table, count: int) -> Table:
-    return replace(table, columns=table.columns[:count], rows=[row[:count] for row in table.rows])
-
-
-def _for_terminal(dataset: str, table: Table) -> TerminalTable:
-    title = f"{dataset} · {table.title}"
+def _for_terminal(dataset: str, table: Table, width: int) -> TerminalTable:
+    """The table's first columns, as many as stand whole in a terminal of that width."""
+    shown = _fitting(table, width)
+    left_out = ", ".join(table.columns[shown:])
     terminal_table = TerminalTable(
-        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=f"{dataset} · {table.title}",
+        title_justify="left",
+        caption=f"In the report also: {left_out}" if left_out else None,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    for index, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns[:shown]):
         # One word a line: nine scores fit into 80 characters.
-        terminal_table.add_column(
-            column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=True, overflow="ignore"
-        )
+        terminal_table.add_column(column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=True)
     for row in table.rows:
-        terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row))
+        terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row[:shown]))
     return terminal_table
+
+
+def _fitting(table: Table, width: int) -> int:
+    """How many of the columns fit, with a space between two; the first always, and one more."""
+    widths = [
+        max(cell_len(text) for text in (*column.split(), *(row[index].text for row in table.rows)))
+        for index, column in enumerate(table.columns)
+    ]
+    ends = itertools.accumulate(width + 1 for width in widths)
+    return max(2, sum(end - 1 <= width for end in ends))
 
 
 def _for_terminal_cell(cell: Cell) -> str:

@@ -62,9 +62,9 @@ def test_fillings_by_a_segmenter_stand_beside_the_methods_own_segmentations(repo
         "SGE-Net, its own",
         "Undamaged pictures + DPN",
     ]
-    metrics = json.loads((reported / "metrics.json").read_text())[DATASET]
-    assert rows["SGE-Net + DPN"]["mIoU ↑"] == f"{metrics['sge_net']['centre']['miou_filled']:.3f}"
-    assert rows["SGE-Net, its own"]["mIoU hole ↑"] == f"{metrics['sge_net']['centre']['miou_hole']:.3f}"
+    metrics = json.loads((reported.parent / RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())
+    assert rows["SGE-Net + DPN"]["mIoU ↑"] == f"{metrics['centre']['miou_filled']:.3f}"
+    assert rows["SGE-Net, its own"]["mIoU hole ↑"] == f"{metrics['centre']['miou_hole']:.3f}"
     assert rows["Undamaged pictures + DPN"]["mIoU ↑"] == "1.000"
     assert {row["N"] for row in rows.values()} == {str(COUNT)}
 
