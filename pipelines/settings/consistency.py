@@ -348,8 +348,8 @@ def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[st
     problems = []
     if recipe.network.image_size != crop:
         problems.append(
-            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}): the model fills pictures at "
-            "the size that it was trained on"
+            f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}), since the model fills images "
+            "at the size that it was trained on; remove it, and it follows the crop"
         )
     if recipe.losses.adversarial > 0:
         problems += _critic_problems("critic", recipe.critic, crop)

@@ -37,12 +37,15 @@ def load(path: Path) -> Settings:
 def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Settings:
     """Check settings that have been read already; see :func:`load`.
 
+    ``network.image_size`` of a recipe that does not name it is the dataset's crop.
+
     Args:
         where: what the problems' sentences call them.
         known: problems that were found while they were read.
     """
     raw, problems = with_presets(raw, where)
     problems = [*known, *problems]
+    raw = _with_image_sizes(raw)
     settings: Settings | None
     try:
         settings = Settings.model_validate(raw)
@@ -55,6 +58,21 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
     if settings is None or problems:
         raise SettingsError(list(dict.fromkeys(problems)))
     return settings
+
+
+def _with_image_sizes(raw: Any) -> Any:
+    """A copy in which every recipe names ``network.image_size``, where the dataset has a crop."""
+    data, recipes = (raw.get(key) if isinstance(raw, dict) else None for key in ("data", "recipes"))
+    if not isinstance(data, dict) or not isinstance(recipes, dict):
+        return raw
+    sized = dict(recipes)
+    for dataset, recipe in recipes.items():
+        described = data.get(dataset)
+        crop = described.get("crop") if isinstance(described, dict) else None
+        network = recipe.get("network", {}) if isinstance(recipe, dict) else None
+        if crop is not None and isinstance(network, dict):
+            sized[dataset] = {**recipe, "network": {"image_size": crop, **network}}
+    return {**raw, "recipes": sized}
 
 
 def _parse_rest(raw: Any) -> Settings | None:

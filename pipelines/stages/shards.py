@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.data.adapters.build import build_adapters
+from pipelines.data.shards.decode import TOO_SMALL
 from pipelines.data.shards.index import write_index, write_table
 from pipelines.data.shards.manifest import SplitCount, write_manifest
 from pipelines.data.shards.schema import INDEX_NAME, QUARANTINE_NAME
@@ -81,9 +82,11 @@ def _check_share(quarantined: Sequence[Quarantined], total: int, allowed: float,
     _write_quarantine(refused, quarantined)
     shown = "; ".join(f"{item.path}: {item.reason}" for item in quarantined[:_NUM_REASONS_SHOWN])
     more = len(quarantined) - _NUM_REASONS_SHOWN
+    too_small = all(item.reason.startswith(TOO_SMALL) for item in quarantined)
+    remedy = "lower data.<dataset>.crop, remove them," if too_small else "repair or remove them,"
     raise DataError(
         f"{len(quarantined)} of {total} inputs are unusable and max_quarantine_ratio allows a share of {allowed:g} "
-        f"({shown}{f'; and {more} more' if more > 0 else ''}); all are listed in {refused}: repair or remove them, "
+        f"({shown}{f'; and {more} more' if more > 0 else ''}); all are listed in {refused}: {remedy} "
         "or raise data.<dataset>.max_quarantine_ratio"
     )
 

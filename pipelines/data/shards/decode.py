@@ -39,6 +39,9 @@ MAX_PIXELS = 100_000_000
 _IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _LABEL_FORMATS = ("PNG", "BMP", "TIFF")
 _MID_GREY = (128, 128, 128)
+TOO_SMALL = "smaller than the crop"
+"""How the reason of an image begins that no crop fits into."""
+
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -118,7 +121,7 @@ def check_fits(size: tuple[int, int], crop: int) -> None:
         DataError: with the reason.
     """
     if min(size) < crop:
-        raise DataError(f"smaller than the crop: the picture is {size[0]}×{size[1]}, the crop {crop}×{crop}")
+        raise DataError(f"{TOO_SMALL}: the picture is {size[0]}×{size[1]}, the crop {crop}×{crop}")
 
 
 def resize_image(picture: DecodedImage, side: int) -> Pixels:

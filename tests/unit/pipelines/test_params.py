@@ -135,6 +135,13 @@ def test_each_kind_of_mistake_is_named(
     assert all("\n" not in problem for problem in problems)
 
 
+def test_the_networks_size_follows_the_crop_where_it_is_not_named(raw: dict[str, Any]) -> None:
+    raw["recipes"]["camvid"]["network"].pop("image_size", None)
+    raw["data"]["camvid"]["crop"] = 96
+    assert parse(raw).recipes["camvid"].network.image_size == 96
+    assert "image_size" not in raw["recipes"]["camvid"]["network"]
+
+
 def test_problems_of_every_kind_come_together(raw: dict[str, Any]) -> None:
     raw["typo"] = 1
     raw["data"]["camvid"]["jpeg_quality"] = "high"

@@ -191,6 +191,13 @@ def test_a_hostile_input_is_quarantined_with_its_reason_and_moves_no_other(raw_t
     assert read_manifest(folder).splits["train"].quarantined == 1
 
 
+def test_images_that_no_crop_fits_into_are_told_with_the_crop_as_the_cure(raw_tree: RawTree) -> None:
+    raw_tree.add("train", "train1", png(texture(1, 40, 19)), png(label_map(1, 40, 19)))
+    raw_tree.index()
+    with pytest.raises(DataError, match=r"smaller than the crop: .* lower data.<dataset>.crop, remove them, or raise"):
+        raw_tree.write()
+
+
 def test_more_bad_inputs_than_allowed_fail_the_stage_and_leave_their_list(raw_tree: RawTree) -> None:
     raw_tree.add("train", "train1", b"", _good()[1])
     raw_tree.index()
@@ -198,6 +205,7 @@ def test_more_bad_inputs_than_allowed_fail_the_stage_and_leave_their_list(raw_tr
         raw_tree.write()
     table = raw_tree.work / "data" / "shards.quarantine.parquet"
     assert str(table) in str(raised.value)
+    assert "repair or remove them" in str(raised.value)
     assert pq.read_table(table)["key"].to_pylist() == ["train1"]
     assert sorted(path.name for path in table.parent.iterdir()) == [table.name, "sources.parquet"]
 
