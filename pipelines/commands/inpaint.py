@@ -212,10 +212,10 @@ def run(
         # One thread each, whatever the workers: PyTorch rounds differently when threads share a convolution.
         threads=1 if photos.name is None else None,
     )
+    print(f"model: {source.described}", file=sys.stderr)
     if photos.name is not None and outputs.name is not None:
         _say_one(fill(Job(photos.name, outputs.name), work), outputs)
         return 0
-    print(f"model: {source.name}", file=sys.stderr)
     return _say_all(fill_folder(photos, work, workers), outputs)
 
 

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -42,12 +42,21 @@ class ModelSource:
         folder: holds ``model.json`` and ``model.safetensors``; only read it.
         origin: what kind of place it came from.
         version: of a registered model.
+        reason: why it is this one, where nobody named it.
     """
 
     name: str
     folder: Path
     origin: Literal["shipped", "folder", "registry", "run"]
     version: str | None = None
+    reason: str | None = field(default=None, compare=False)
+
+    @property
+    def described(self) -> str:
+        """The name, with the version that it stands for now, and why it was taken where nobody named it."""
+        details = [f"version {self.version}"] if self.version is not None and "@" in self.name else []
+        details += [] if self.reason is None else [self.reason]
+        return f"{self.name} ({', '.join(details)})" if details else self.name
 
     @property
     def method(self) -> str:
@@ -125,9 +134,11 @@ def _preferred_model(method: str | None) -> ModelSource:
     from pipelines.tracking.address import may_hold_alias, store_exists
 
     if method is None:
+        if not store_exists():
+            return replace(shipped_model(), reason="there is no registry in this folder")
         champions = _with_alias(CHAMPION) if may_hold_alias(CHAMPION) else None
         if champions is None or not champions[1]:
-            return shipped_model()
+            return replace(shipped_model(), reason="the registry has no champion")
         return _fetched(*_only_one(champions, CHAMPION))
     if store_exists():
         registry = _registry()

@@ -119,6 +119,7 @@ def test_without_registry_and_shipped_model_the_sentence_says_how_to_name_one(pl
 def test_the_shipped_model_is_the_default_while_there_is_no_champion(place):
     make_model(place / "shipped")
     assert find_model() == find_model("shipped") == shipped_model()
+    assert find_model().described == "shipped (there is no registry in this folder)"
     assert find_model(method="sge_net").origin == "shipped"
     with pytest.raises(CheckpointError, match="no model of the method base_net, neither registered nor shipped"):
         find_model(method="base_net")
