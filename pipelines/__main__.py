@@ -1,12 +1,13 @@
 """``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
 
 Exit status: 0 done, 1 a failure of ours, 2 something the user can fix, 130 interrupted (the
-same command goes on where it stopped); a command that has others says so in its ``--help``.
+same command resumes); a command that has others says so in its ``--help``.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -176,8 +177,10 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+    except KeyboardInterrupt as interrupted:
+        given = sys.argv[1:] if arguments is None else arguments
+        reason = str(interrupted) or "interrupted; the same command resumes"
+        print(f"{reason}: python -m pipelines {shlex.join(given)}", file=sys.stderr)
         return 130
 
 

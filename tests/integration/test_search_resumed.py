@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,6 +149,35 @@ def test_a_search_killed_half_way_finishes_with_every_trial_once(folder: Path) -
     assert _done(again) == []
     assert _table(folder) == trials
     assert len(_runs(folder)[1]) == TRIALS
+
+
+def test_ctrl_c_keeps_the_last_whole_result_and_trials_can_be_added(folder: Path) -> None:
+    _write_settings(folder, workers=0, trials=2)
+    _finish(folder)
+    first, best = _table(folder), folder / "search" / DATASET / METHOD / "best.yaml"
+    written = best.read_bytes()
+
+    _write_settings(folder, workers=0, trials=4)
+    process = _tune(folder)
+    said: list[str] = []
+    for line in _lines(process):
+        said.append(line)
+        if line.startswith("trial 3 of 4") and "step" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert re.search(
+        r"interrupted after [23] of 4 trials; the same command resumes: python -m pipelines tune", said[-1]
+    )
+    assert best.read_bytes() == written
+    assert _runs(folder)[0].info.status == "KILLED"
+
+    _finish(folder)
+    trials = _table(folder)
+    assert len({trial["trial"] for trial in trials}) == len(trials) == 4
+    assert all(trial in trials for trial in first)
+    parent, children = _runs(folder)
+    assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
+    assert len(children) == 4
 
 
 def _check_outcome(folder: Path, trials: list[dict[str, str]]) -> None:

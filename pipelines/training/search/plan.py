@@ -14,7 +14,7 @@ from pipelines.training.search.space import Dimension, with_values
 from sgenet.settings import Recipe
 
 _KEY_LENGTH = 16
-_NOT_PART_OF_THE_KEY = ("run",)
+_NOT_PART_OF_THE_KEY = ("run", "trials")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class SearchPlan:
 
     Attributes:
         key: its name: a hash of what is searched, how, and of the settings, data and code of its trainings.
-            Searching the same goes on where it stopped; changing anything starts a new search.
+            Searching the same resumes, and adds trials where more are asked for; changing anything else starts anew.
         job: what a trial trains, but for the values that it tries.
         searched: the numbers that are searched.
         settings: how.

@@ -8,6 +8,7 @@ worker to report at a barrier; ours already tell their launcher.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import optuna
 import ray
+from pyarrow.fs import PyFileSystem
 from ray import tune
 from ray.tune.execution.placement_groups import PlacementGroupFactory
 from ray.tune.experiment import Trial as TuneTrial
@@ -23,6 +25,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from pipelines.parallel.cluster import joined_cluster
 from pipelines.settings.params import RunSettings
+from pipelines.storage.store import join, open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, ValidationSentence
 from pipelines.training.job import TrainingJob
@@ -41,20 +44,28 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    # Tune's own handler ends a search that was interrupted as if it were done.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
+_ROUNDS = "rounds.json"
+"""How many trials each call has added to a search: a search of Tune has a fixed number of them."""
 
 OpenTrial = Callable[[TrainingJob, str, Mapping[str, float]], TrainingJob]
 """Gives a trial's training the tracked run it logs to; called in the trial's process."""
 
 
+class SearchInterrupted(KeyboardInterrupt):
+    """A search was asked to stop, its state stored; the same command resumes it."""
+
+
 def search_on_ray(plan: SearchPlan, open_trial: OpenTrial) -> list[Trial]:
-    """Run the trials that are left of a search: all of it, or what an earlier, interrupted call has left.
+    """Run the trials that are left of a search: all of it, or what an earlier, interrupted or smaller one has left.
 
     Returns:
         All trials of the search, those that were trained longest first, and of these the best.
 
     Raises:
-        KeyboardInterrupt: asked to stop by Ctrl-C; the state is stored.
+        SearchInterrupted: asked to stop by Ctrl-C; the state is stored.
         UserError: the cluster does not answer or cannot be started.
     """
     for name, value in _QUIET.items():
@@ -66,29 +77,87 @@ def search_on_ray(plan: SearchPlan, open_trial: OpenTrial) -> list[Trial]:
     # All of this machine, where it is one: what a trial asks for is less.
     with joined_cluster(plan.run.model_copy(update={"cpus_per_worker": 0})):
         run = _share(plan.run)
-        grid = _tuner(replace(plan, run=run), open_trial, _concurrency(run)).fit()
-    # The public grid has results, but not whether a trial has ended.
-    trials: Sequence[TuneTrial] = grid._experiment_analysis.trials
-    if any(trial.status not in (TuneTrial.TERMINATED, TuneTrial.ERROR) for trial in trials):
-        raise KeyboardInterrupt
+        found: list[Trial] = []
+        for number, size in enumerate(_rounds(plan)):
+            found += _run_round(replace(plan, run=run), open_trial, number, size, found)
     # A restored search has them in another order: the one that got furthest, then the best, comes first.
     sign = 1 if plan.maximises else -1
-    found = [_finished(trial) for trial in trials]
     return sorted(found, key=lambda trial: (-trial.step, -sign * (trial.score or 0.0), trial.trial_id))
 
 
-def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tuner:
+def _rounds(plan: SearchPlan) -> list[int]:
+    """The number of trials in each round of a search, with one more for those that no call has asked for yet."""
+    storage = open_storage(join(plan.storage, plan.key))
+    rounds: list[int] = json.loads(storage.read(_ROUNDS)) if storage.exists(_ROUNDS) else []
+    missing = plan.settings.trials - sum(rounds)
+    if missing > 0:
+        rounds.append(missing)
+        storage.write(_ROUNDS, json.dumps(rounds).encode())
+    return rounds
+
+
+def _run_round(
+    plan: SearchPlan, open_trial: OpenTrial, number: int, size: int, earlier: Sequence[Trial]
+) -> list[Trial]:
+    """Run what is left of a round.
+
+    Args:
+        number: of the round, from 0.
+        size: how many trials it has.
+        earlier: trials of the rounds before, from which the search goes on.
+
+    Raises:
+        SearchInterrupted: asked to stop by Ctrl-C.
+    """
+    path = f"{plan.storage}/{plan.key}/{_round_name(number)}"
+    disk = None if "://" in path else disk_for_search_state()
+    try:
+        grid = _tuner(plan, open_trial, number, size, earlier, path, disk).fit()
+        # The public grid has results, but not whether a trial has ended.
+        trials: Sequence[TuneTrial] = grid._experiment_analysis.trials
+        if not all(map(_has_ended, trials)):
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        done, wanted = len(earlier) + _num_ended(path), max(plan.settings.trials, len(earlier) + size)
+        raise SearchInterrupted(f"interrupted after {done} of {wanted} trials; the same command resumes") from None
+    return [_finished(trial) for trial in trials]
+
+
+def _round_name(number: int) -> str:
+    return f"tune-{number + 1}" if number else "tune"
+
+
+def _num_ended(path: str) -> int:
+    """How many trials of a round have ended, by the newest state that Tune wrote of it."""
+    storage = open_storage(path)
+    states = [entry.path for entry in storage.list() if entry.path.startswith("experiment_state-")]
+    if not states:
+        return 0
+    trials = [json.loads(trial) for trial, _ in json.loads(storage.read(max(states)))["trial_data"]]
+    return sum(trial["status"] in (TuneTrial.TERMINATED, TuneTrial.ERROR) for trial in trials)
+
+
+def _has_ended(trial: TuneTrial) -> bool:
+    return trial.status in (TuneTrial.TERMINATED, TuneTrial.ERROR)
+
+
+def _tuner(
+    plan: SearchPlan,
+    open_trial: OpenTrial,
+    number: int,
+    size: int,
+    earlier: Sequence[Trial],
+    path: str,
+    disk: PyFileSystem | None,
+) -> tune.Tuner:
     def trial(values: dict[str, float]) -> None:
         _run_trial(plan, open_trial, values)
 
     trainable = tune.with_resources(trial, PlacementGroupFactory([_resources_of_a_trial(plan.run)]))
-    path = f"{plan.storage}/{plan.key}/tune"
-    disk = None if "://" in path else disk_for_search_state()
     if tune.Tuner.can_restore(path, disk):
         # Trials that failed stay so: what fails once with the same state and settings fails again.
         return tune.Tuner.restore(path, trainable, resume_unfinished=True, storage_filesystem=disk)
     search, mode = plan.settings, "max" if plan.maximises else "min"
-    now = current_values(plan.job.recipe, plan.searched)
     return tune.Tuner(
         trainable,
         param_space={
@@ -98,13 +167,13 @@ def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tu
         tune_config=tune.TuneConfig(
             metric=search.metric,
             mode=mode,
-            num_samples=search.trials,
-            max_concurrent_trials=concurrency,
+            num_samples=size,
+            max_concurrent_trials=_concurrency(plan.run),
             # The next trial in the process of the one before: importing PyTorch takes seconds.
             reuse_actors=True,
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_name,
-            search_alg=OptunaSearch(seed=search.seed, points_to_evaluate=[now] if now else None),
+            search_alg=_proposer(plan, number, earlier),
             scheduler=ASHAScheduler(
                 time_attr=_STEP,
                 max_t=search.steps,
@@ -113,13 +182,25 @@ def _tuner(plan: SearchPlan, open_trial: OpenTrial, concurrency: int) -> tune.Tu
             ),
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name=_round_name(number),
             storage_path=f"{plan.storage}/{plan.key}",
             storage_filesystem=disk,
-            callbacks=[_Progress(search.trials, search.metric)],
+            callbacks=[_Progress(len(earlier), len(earlier) + size, search.metric)],
             verbose=0,
         ),
     )
+
+
+def _proposer(plan: SearchPlan, number: int, earlier: Sequence[Trial]) -> OptunaSearch:
+    """Proposes first the recipe as it stands; in a later round, from what the rounds before have shown."""
+    known = [(dict(trial.values), trial.score) for trial in earlier if trial.error is None and trial.score is not None]
+    if known:
+        points, scores = zip(*known, strict=True)
+        return OptunaSearch(
+            seed=plan.settings.seed + number, points_to_evaluate=list(points), evaluated_rewards=list(scores)
+        )
+    now = current_values(plan.job.recipe, plan.searched)
+    return OptunaSearch(seed=plan.settings.seed + number, points_to_evaluate=[now] if now else None)
 
 
 def _trial_name(trial: TuneTrial) -> str:
@@ -171,7 +252,8 @@ class _Reporter:
 class _Progress(tune.Callback):
     """A line for each thing that happens."""
 
-    def __init__(self, num_trials: int, metric: str) -> None:
+    def __init__(self, num_before: int, num_trials: int, metric: str) -> None:
+        self._num_before = num_before
         self._num_trials = num_trials
         self._metric = metric
 
@@ -190,7 +272,8 @@ class _Progress(tune.Callback):
         self._say(trials, trial, f"failed: {_error(trial)}")
 
     def _say(self, trials: list[TuneTrial], trial: TuneTrial, what: str) -> None:
-        print(f"trial {trials.index(trial) + 1} of {self._num_trials} ({trial.trial_id}): {what}", flush=True)
+        number = self._num_before + trials.index(trial) + 1
+        print(f"trial {number} of {self._num_trials} ({trial.trial_id}): {what}", flush=True)
 
 
 def _finished(trial: TuneTrial) -> Trial:
