@@ -18,6 +18,7 @@ from pipelines.commands import (
     example,
     export,
     history,
+    init,
     inpaint,
     promote,
     publish,
@@ -151,6 +152,7 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
 
 
 TOOLS: dict[str, Command] = {
+    "init": init,
     "check": check,
     "example": example,
     "inpaint": inpaint,

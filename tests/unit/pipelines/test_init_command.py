@@ -1,0 +1,93 @@
+"""``init``: a settings file made from the images of a folder, which every other command then takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.__main__ import main
+from pipelines.settings.load import load
+
+COUNT = 40
+
+
+def _write(path: Path, size: tuple[int, int], value: int = 128) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((size[1], size[0]), value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forty photographs of 320×240 and label maps of the ids 1, 7 and *ignore*."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(COUNT):
+        _write(tmp_path / "My photos" / "images" / f"{number:02d}.jpg", (320, 240))
+        _write(tmp_path / "My photos" / "labels" / f"{number:02d}.png", (320, 240), (1, 7, 255)[number % 3])
+    return tmp_path / "My photos"
+
+
+def test_crop_split_and_classes_are_those_of_the_images(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write(photos.parent / "more" / "a.png", (300, 200))
+    assert main(["init", str(photos), "--classes", "sky, tree", "--unlabelled", "more"]) == 0
+    settings = load(Path("params.yaml"))
+    assert settings.datasets == ("my_photos",)
+    data = settings.data["my_photos"]
+    assert (data.crop, data.shorter_side, data.train_shorter_side) == (128, 128, 192)
+    assert data.labels.names == ("sky", "tree")
+    labelled, unlabelled = data.sources
+    assert labelled.class_map == {1: 0, 7: 1}
+    assert (labelled.label_root, unlabelled.label_root) == (str(photos / "labels"), None)
+    assert labelled.val_ratio == 0.3  # a tenth of forty says little
+    assert settings.recipes["my_photos"].network.image_size == 128
+
+    said = capsys.readouterr().out
+    assert "41 images, the smallest 200 px on its shorter side; crop 128" in said
+    assert main(["check"]) == 0
+    held_out = int(said.split(" to train on and ")[1].split()[0])
+    assert f"my_photos: {COUNT - held_out + 1} images to train on, {held_out} held out" in capsys.readouterr().out
+    assert 8 <= held_out <= 16
+
+
+def test_small_images_and_a_few_smaller_ones_give_a_smaller_crop_and_room_for_them(photos: Path) -> None:
+    for number in range(COUNT):
+        _write(photos / "images" / f"{number:02d}.jpg", (90, 50 if number == 0 else 70))
+    assert main(["init", str(photos), "--name", "small"]) == 0
+    data = load(Path("params.yaml")).data["small"]
+    assert data.crop == 64
+    assert 1 / COUNT <= data.max_quarantine_ratio < 2 / COUNT
+    assert data.labels.names == ("class_1", "class_7")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spoil", "sentence"),
+    [
+        (["nowhere"], None, "nowhere is no folder"),
+        (["empty"], None, "empty holds no image"),
+        (["My photos", "--classes", "sky"], None, "names 1 classes, but the label maps hold the 2 ids 1, 7"),
+        (["My photos"], "labels/03.png", "1 of 40 images have no label map of the same name"),
+        (["My photos/images", "--classes", "sky"], None, "there are no label maps; name their folder with --labels"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_nothing_is_written(
+    photos: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], spoil: str | None, sentence: str
+) -> None:
+    (photos.parent / "empty").mkdir()
+    if spoil:
+        (photos / spoil).unlink()
+    assert main(["init", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("params.yaml").exists()
+
+
+def test_a_file_that_exists_is_kept_unless_it_is_to_be_replaced(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params.yaml").write_text("kept")
+    assert main(["init", str(photos)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert Path("params.yaml").read_text() == "kept"
+    assert main(["init", str(photos), "--force"]) == 0
+    assert load(Path("params.yaml")).datasets == ("my_photos",)
