@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from datetime import timedelta
 
 from pipelines.commands.common import add_params
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
 from sgenet.errors import SettingsError, UserError
 
-HELP = "Check params.yaml and report every problem."
+HELP = "Check params.yaml: every problem, how the images are split, how long labelling them takes."
+
+_FEW = 8
+"""With fewer images to evaluate on, methods can hardly be told apart."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,7 @@ def execute(options: argparse.Namespace) -> None:
     problems, lines = _splits(settings)
     if problems:
         raise SettingsError([f"{options.params}: {problem}" for problem in problems])
+    lines += [_fitting(settings, dataset) for dataset in settings.datasets if _is_fitted(settings, dataset)]
     print("\n".join([*lines, f"{options.params}: no problem found"]))
 
 
@@ -48,4 +53,24 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
             f"data.{dataset}: {problem}" for problem in empty_splits(counts, settings.splits_of(dataset), data)
         ]
         lines.append(f"{dataset}: " + ", ".join(f"{number:,} {split}" for split, number in sorted(counts.items())))
+        evaluated = counts[settings.evaluation.split]
+        if 0 < evaluated < _FEW:
+            lines[-1] += f"; {evaluated} are few to compare methods by: raise val_ratio in data.{dataset}.sources"
     return problems, lines
+
+
+def _is_fitted(settings: Settings, dataset: str) -> bool:
+    labels = settings.labels_of(dataset)
+    return labels.needs_segmenter and labels.checkpoint is None
+
+
+def _fitting(settings: Settings, dataset: str) -> str:
+    """What comes before the first training where a segmenter is to label, or to score."""
+    from pipelines.training.segmenter_cost import seconds_to_fit
+
+    labels = settings.labels_of(dataset)
+    seconds = timedelta(seconds=round(seconds_to_fit(settings, dataset)))
+    return (
+        f"{dataset}: first fits {labels.segmenter} for {labels.recipe.training.steps:,} steps, about {seconds} for one "
+        f"process here; labels.{dataset}.checkpoint takes one that is fitted"
+    )

@@ -37,7 +37,8 @@ def load(path: Path) -> Settings:
 def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Settings:
     """Check settings that have been read already; see :func:`load`.
 
-    ``network.image_size`` of a recipe that does not name it is the dataset's crop.
+    ``network.image_size`` of a recipe that does not name it is the dataset's crop; a dataset of ``transfer`` is
+    evaluated whole where its sources do not name ``val_ratio``.
 
     Args:
         where: what the problems' sentences call them.
@@ -45,7 +46,7 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
     """
     raw, problems = with_presets(raw, where)
     problems = [*known, *problems]
-    raw = _with_image_sizes(raw)
+    raw = _with_whole_transfers(_with_image_sizes(raw))
     settings: Settings | None
     try:
         settings = Settings.model_validate(raw)
@@ -73,6 +74,20 @@ def _with_image_sizes(raw: Any) -> Any:
         if crop is not None and isinstance(network, dict):
             sized[dataset] = {**recipe, "network": {"image_size": crop, **network}}
     return {**raw, "recipes": sized}
+
+
+def _with_whole_transfers(raw: Any) -> Any:
+    """A copy in which nothing of a dataset that is not trained on is held back for training."""
+    data, transfer = (raw.get(key) if isinstance(raw, dict) else None for key in ("data", "transfer"))
+    if not isinstance(data, dict) or not isinstance(transfer, list | tuple):
+        return raw
+    whole = dict(data)
+    for name in [pair.get("dataset") for pair in transfer if isinstance(pair, dict)]:
+        sources = data[name].get("sources") if isinstance(data.get(name), dict) else None
+        if isinstance(sources, list | tuple):
+            named = [{"val_ratio": 1.0, **source} if isinstance(source, dict) else source for source in sources]
+            whole[name] = {**data[name], "sources": named}
+    return {**raw, "data": whole}
 
 
 def _parse_rest(raw: Any) -> Settings | None:

@@ -36,7 +36,8 @@ class SourceSettings(_Strict):
         size: their width and height in pixels, for ``mixed_scenes`` only.
         seed: for ``mixed_scenes`` only.
         label_root: folder of label PNGs, for ``folder`` only (None: no labels).
-        val_ratio: share of pictures held out, by hash of the key, for ``folder`` and ``places2``.
+        val_ratio: share of images held out for evaluation, by hash of the key, for ``folder`` and ``places2``: a tenth,
+            and all of a dataset of ``transfer``, unless it is named.
         unlabelled: for ``cityscapes``: also train on the 1,525 test pictures, without labels.
     """
 
@@ -57,7 +58,7 @@ class SourceSettings(_Strict):
     size: tuple[int, int] = (256, 256)
     seed: int = 1
     label_root: str | None = None
-    val_ratio: float = Field(default=0.1, ge=0, lt=1)
+    val_ratio: float = Field(default=0.1, ge=0, le=1)
     unlabelled: bool = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -121,6 +122,12 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
     for split, scores in agreement.items():
         if scores.num_labelled:
             print(f"{split}, against people's labels of {scores.num_pictures} pictures: {told(scores)}")
+            if not scores.summary()["trusted_share"] > 0:
+                print(
+                    f"warning: the segmenter is sure of no pixel of {split}, so that no automatic label is kept; fit "
+                    f"it longer (labels.{dataset}.recipe.training.steps) or lower labels.{dataset}.threshold",
+                    file=sys.stderr,
+                )
 
 
 def plan_labelling(settings: Settings, dataset: str, shards: Path, segmenter: Path) -> Labelling:

@@ -116,10 +116,14 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
 def told(scores: SegmenterScores) -> str:
     """What a person is told of scores: how good labels are, and how many pixels are sure enough to have one."""
     summary = scores.summary()
+    kept = (
+        f"of which {summary['trusted_pixel_accuracy']:.1%} are right"
+        if summary["trusted_share"] > 0
+        else "so that none would be kept"
+    )
     return (
         f"mIoU {summary['miou']:.3f}, pixel accuracy {summary['pixel_accuracy']:.3f}; "
-        f"{summary['trusted_share']:.1%} of the labelled pixels reach the threshold of {scores.threshold:g}, of which "
-        f"{summary['trusted_pixel_accuracy']:.1%} are right"
+        f"{summary['trusted_share']:.1%} of the labelled pixels reach the threshold of {scores.threshold:g}, {kept}"
     )
 
 

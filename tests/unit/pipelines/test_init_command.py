@@ -47,7 +47,7 @@ def test_crop_split_and_classes_are_those_of_the_images(photos: Path, capsys: py
     assert "41 images, the smallest 200 px on its shorter side; crop 128" in said
     assert main(["check"]) == 0
     held_out = int(said.split(" to train on and ")[1].split()[0])
-    assert f"my_photos: {COUNT - held_out + 1} images to train on, {held_out} held out" in capsys.readouterr().out
+    assert f"my_photos: {COUNT - held_out + 1} train, {held_out} val\n" in capsys.readouterr().out
     assert 8 <= held_out <= 16
 
 
