@@ -42,7 +42,7 @@ class DatasetSection:
         costs, confidence: one table each.
         galleries: side-by-side pictures.
         classes: class names with their colours as CSS.
-        validation_curves, loss_curves, scatter: plots as data addresses.
+        validation_curves, loss_curves, scatter: plots as SVG.
         headroom: what true labels would give, a table a mask set.
         segmentation: segmentation after inpainting, a table a mask set.
         labels: how good the automatic labels are.
@@ -77,6 +77,12 @@ class DatasetSection:
     failures: Sequence[Gallery]
     provenance: Mapping[str, str]
     settings: Mapping[str, str]
+
+    @property
+    def plots(self) -> dict[str, str]:
+        """Every plot that there is, as SVG by name."""
+        drawn = {"validation": self.validation_curves, "losses": self.loss_curves, "confidence": self.scatter}
+        return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
     @property
     def tables(self) -> list[Table]:
@@ -122,6 +128,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["embedded"] = pictures.embed_svg
     template = environment.get_template("report.html.j2")
     made = f"{page.made.day} {page.made:%B %Y}"
     return template.render(sections=page.sections, label_sources=page.label_sources, made=made)
@@ -161,9 +168,9 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         confidence=tables.confidence(results),
         galleries=_galleries(results),
         classes=_classes(settings.data[results.name]),
-        validation_curves=_embedded(plots.validation_curves(results)),
-        loss_curves=_embedded(plots.loss_curves(results)),
-        scatter=_embedded(plots.confidence_scatter(results)),
+        validation_curves=plots.validation_curves(results),
+        loss_curves=plots.loss_curves(results),
+        scatter=plots.confidence_scatter(results),
         refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),
         confidence_maps=pictures.method_figures(shown, 7, _NUM_FIGURES),
         failures=[gallery for set_name in sets if (gallery := pictures.failures(shown, set_name))],
@@ -220,7 +227,3 @@ def _data_settings(settings: Settings, dataset: str) -> str:
 
 def _yaml(content: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(content), sort_keys=False, default_flow_style=None, width=100)
-
-
-def _embedded(drawing: str | None) -> str | None:
-    return None if drawing is None else pictures.embed_svg(drawing)

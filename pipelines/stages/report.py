@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import date
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as TerminalTable
 
 from pipelines.report.collect import collect
@@ -20,6 +19,9 @@ from pipelines.storage.files import publish_folder
 
 PAGE = "index.html"
 TABLES = "tables"
+PLOTS = "plots"
+
+_ANY_WIDTH = 10_000
 
 
 def run(settings: Settings, output: Path, made: date | None = None) -> None:
@@ -28,7 +30,8 @@ def run(settings: Settings, output: Path, made: date | None = None) -> None:
     Args:
         settings: which datasets and methods, in which order.
         output: folder to write: ``index.html`` (self-contained), ``table.md`` with the main tables, and every table
-            of the page by itself as ``tables/<dataset>-<table>.md``, ``.csv`` and ``.tex``.
+            of the page by itself as ``tables/<dataset>-<table>.md``, ``.csv`` and ``.tex``; every plot as
+            ``plots/<dataset>-<plot>.svg``, which ``dvc plots show`` shows without a network.
         made: the day that the page names; today where None.
 
     Raises:
@@ -41,15 +44,16 @@ def run(settings: Settings, output: Path, made: date | None = None) -> None:
         (folder / PAGE).write_text(render(page), encoding="utf-8")
         (folder / "table.md").write_text(_markdown(page), encoding="utf-8")
         _write_tables(page, folder / TABLES)
+        _write_plots(page, folder / PLOTS)
     console = Console()
     for results, section in zip(datasets, page.sections, strict=True):
         for set_name, sentences in section.summary.items():
-            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False), console.width))
+            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False), console))
             for sentence in sentences:
                 console.print(sentence, highlight=False)
             console.print()
         if cost_table := costs(results):
-            console.print(_for_terminal(results.name, cost_table, console.width))
+            console.print(_for_terminal(results.name, cost_table, console))
     console.print(f"The report is at {output / PAGE}", soft_wrap=True)
 
 
@@ -60,6 +64,13 @@ def _write_tables(page: Page, folder: Path) -> None:
     for name, table in named.items():
         for ending, as_text in FORMATS.items():
             (folder / f"{name}.{ending}").write_text(as_text(table), encoding="utf-8")
+
+
+def _write_plots(page: Page, folder: Path) -> None:
+    folder.mkdir()
+    for section in page.sections:
+        for name, drawing in section.plots.items():
+            (folder / f"{section.name}-{name}.svg").write_text(drawing, encoding="utf-8")
 
 
 def _markdown(page: Page) -> str:
@@ -77,9 +88,16 @@ def _markdown(page: Page) -> str:
     return "\n".join(parts)
 
 
-def _for_terminal(dataset: str, table: Table, width: int) -> TerminalTable:
-    """The table's first columns, as many as stand whole in a terminal of that width."""
-    shown = _fitting(table, width)
+def _for_terminal(dataset: str, table: Table, console: Console) -> TerminalTable:
+    """The table's first columns, as many as stand whole in the terminal, two at least."""
+    for shown in range(len(table.columns), 2, -1):
+        fitting = _first_columns(dataset, table, shown)
+        if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), fitting).maximum <= console.width:
+            return fitting
+    return _first_columns(dataset, table, 2)
+
+
+def _first_columns(dataset: str, table: Table, shown: int) -> TerminalTable:
     left_out = ", ".join(table.columns[shown:])
     terminal_table = TerminalTable(
         title=f"{dataset} · {table.title}",
@@ -96,16 +114,6 @@ def _for_terminal(dataset: str, table: Table, width: int) -> TerminalTable:
     for row in table.rows:
         terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row[:shown]))
     return terminal_table
-
-
-def _fitting(table: Table, width: int) -> int:
-    """How many of the columns fit, with a space between two; the first always, and one more."""
-    widths = [
-        max(cell_len(text) for text in (*column.split(), *(row[index].text for row in table.rows)))
-        for index, column in enumerate(table.columns)
-    ]
-    ends = itertools.accumulate(width + 1 for width in widths)
-    return max(2, sum(end - 1 <= width for end in ends))
 
 
 def _for_terminal_cell(cell: Cell) -> str:
