@@ -89,7 +89,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exemplar: copied from known pixels of the same class, by the colours and the layout that the model "
         "draws; network: what the model draws as it is (default: exemplar)",
     )
-    model.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: cpu)")
+    model.add_argument(
+        "--device",
+        default="cpu",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, or auto: a GPU where there is one (default: cpu)",
+    )
     model.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
@@ -169,7 +174,7 @@ def run(
         save_segmentation, save_confidence: where to; "" is beside the filled picture, None leaves them out.
         black_is_hole: the masks' polarity.
         texture: where the fillings' texture comes from.
-        device: of PyTorch.
+        device: of PyTorch; ``auto`` is a GPU where there is one.
         precision: of the model's convolutions.
         workers: processes, for a folder; None takes every core or the whole cluster.
 
@@ -193,6 +198,10 @@ def run(
     if segmentation and segmentation == confidence:
         raise UserError(f"segmentation and confidence cannot both be {save_confidence}; give two names")
     source = find_model(model, method)
+    if device == "auto":
+        from pipelines.parallel.device import found_device
+
+        device = found_device()
     if workers is None and device.startswith("cuda") and not cluster_is_addressed():
         workers = 1
     in_processes = photos.name is None and workers != 1

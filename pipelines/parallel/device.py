@@ -35,6 +35,11 @@ def device_of_workers(run: RunSettings) -> Device:
     return _asked_for(run) if cluster_is_addressed() else device_of(run)
 
 
+def found_device() -> Device:
+    """A GPU where this process has one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_device(device: str) -> None:
     """Raise a SettingsError where ``device`` is a GPU and this process has none."""
     if device != "cpu" and not torch.cuda.is_available():

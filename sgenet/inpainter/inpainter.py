@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sgenet.errors import DataError
+from sgenet.errors import CheckpointError, DataError
 from sgenet.inpainter.coarse_to_fine import Filled, fill
 from sgenet.inpainter.exemplar import copy_texture
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
@@ -28,6 +29,11 @@ from sgenet.settings import Precision
 
 WORKING_SIDE = 256
 """The crop of the published trainings."""
+
+SHIPPED = "shipped"
+"""Names the small model that comes with the code."""
+
+_SHIPPED_IN = ("pipelines", "registry/shipped")  # the package that carries it, and where: a file, nothing is imported
 
 Texture = Literal["network", "exemplar"]
 """Where a filling's texture comes from: what the network drew as it is, or known pixels of the same class, which follow
@@ -75,7 +81,7 @@ class Inpainter:
     @classmethod
     def load(
         cls,
-        folder: Path,
+        folder: Path | str,
         device: torch.device | str = "cpu",
         *,
         working_side: int | None = None,
@@ -84,7 +90,7 @@ class Inpainter:
         """Load a released model.
 
         Args:
-            folder: holds ``model.safetensors`` and ``model.json``.
+            folder: holds ``model.safetensors`` and ``model.json``; ``shipped`` is the model that comes with the code.
             device: where the generator runs.
             working_side: None for the side of the crop that the model was trained on.
             precision: as for the class.
@@ -92,7 +98,7 @@ class Inpainter:
         Raises:
             CheckpointError: when the folder does not hold a released model.
         """
-        released = load_released(folder)
+        released = load_released(_shipped_folder() if folder == SHIPPED else Path(folder))
         round_weights(released.generator, precision)
         return cls(
             released.generator.to(device),
@@ -233,6 +239,14 @@ def join(known: Pixels, drawn: Floats, hole: npt.NDArray[np.bool_]) -> Pixels:
     half_range = np.float32(127.5 if known.dtype == np.uint8 else 32767.5)
     joined[hole] = np.rint((drawn[hole] + 1) * half_range).clip(0, 2 * half_range).astype(known.dtype)
     return joined
+
+
+def _shipped_folder() -> Path:
+    package = find_spec(_SHIPPED_IN[0])
+    places = [] if package is None else list(package.submodule_search_locations or ())
+    if not places:
+        raise CheckpointError("no model is shipped with this copy of the code; name the folder of one")
+    return Path(places[0]) / _SHIPPED_IN[1]
 
 
 def _next_multiple(side: int) -> int:

@@ -269,8 +269,9 @@ def test_a_released_model_is_loaded_and_draws_what_its_generator_draws(tmp_path,
     save_released(tmp_path, "sge_net", generator, recipe, LABELS)
     fitting = photo[:32, :48]
     hole = hole_like(fitting)
-    inpainter = Inpainter.load(tmp_path)
+    inpainter = Inpainter.load(str(tmp_path))
     assert inpainter.method_name == "sge_net"
+    assert Inpainter.load("shipped").can_be_guided
     inpainted = inpainter(fitting, hole)
     image = torch.from_numpy(fitting).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
