@@ -87,6 +87,7 @@ def run(
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
+    print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `python -m pipelines ui`), model in {output}")
 
 
 def _history(job: TrainingJob) -> History:
