@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from skimage.restoration import inpaint_biharmonic
 
+from sgenet.errors import UserError
+
 Picture = npt.NDArray[np.uint8]
 
 FloorFunction = Callable[[Picture, Picture], Picture]
 """From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
 
 _RADIUS = 3.0  # pixels
+_PATCH_RADIUS = 3
 
 
 def mean_colour(image: Picture, hole_mask: Picture) -> Picture:
@@ -56,6 +59,23 @@ def membrane(image: Picture, hole_mask: Picture) -> Picture:
     return _composite(surface[0].permute(1, 2, 0).numpy().round()[:height, :width], image, hole_mask)
 
 
+def patchmatch(image: Picture, hole_mask: Picture) -> Picture:
+    """Patches of the known part, matched from coarse to fine (Barnes et al. 2009), by PyPatchMatch.
+
+    The same for the same image: every call of the library begins with its one seed.
+
+    Raises:
+        UserError: the library is not installed, or has no native code for this machine.
+    """
+    try:
+        from patchmatch import inpaint, patchmatch_available
+    except ImportError:
+        patchmatch_available = False
+    if not patchmatch_available:
+        raise UserError("the baseline patchmatch needs PyPatchMatch; install it with pip install 'sgenet[patchmatch]'")
+    return _composite(inpaint(image, _as_file(hole_mask), patch_size=_PATCH_RADIUS), image, hole_mask)
+
+
 def undamaged(image: Picture, hole_mask: Picture) -> Picture:
     """Leave the picture as it was before there was a hole: what a perfect filling would give to a segmenter."""
     return image
@@ -70,6 +90,7 @@ FLOORS: dict[str, FloorFunction] = {
     "navier_stokes": navier_stokes,
     "biharmonic": biharmonic,
     "membrane": membrane,
+    "patchmatch": patchmatch,
 }
 """From a floor's name in the settings to its function."""
 

@@ -163,7 +163,7 @@ class EvaluationSettings(_Strict):
     num_figure_pictures: int = Field(default=6, gt=0)
     num_worst_pictures: int = Field(default=4, ge=0)
     upper_bound: bool = True
-    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"], ...] = (
+    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
         "mean_colour",
         "telea",
     )
@@ -338,7 +338,7 @@ class PromotionSettings(_Strict):
     primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
     tolerances: ToleranceSettings = ToleranceSettings()
     min_pictures: int = Field(default=8, ge=2)
-    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane"] = "mean_colour"
+    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"] = "mean_colour"
     latency_factor: float = Field(default=1.5, gt=0)
     latency_slack: float = Field(default=0.05, ge=0)
 

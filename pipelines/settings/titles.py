@@ -6,6 +6,7 @@ TITLES = {
     "navier_stokes": "Navier–Stokes",
     "biharmonic": "Biharmonic",
     "membrane": "Membrane",
+    "patchmatch": "PatchMatch",
     "base_net": "Base-Net",
     "sg_net": "SG-Net",
     "sge_net": "SGE-Net",
