@@ -243,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _overview() -> str:
     """Every command under its group, a line each."""
-    stages = {**DATASET_STAGES, **METHOD_STAGES, "report": report}
+    stages: dict[str, Callable[..., None]] = {**DATASET_STAGES, **METHOD_STAGES, "report": report}
     summaries = {name: _first_sentence(function) for name, function in stages.items()}
     summaries |= {name: tool.HELP for name, tool in TOOLS.items()}
     lines = ["SGE-Net: fill holes in photographs of mixed scenes; train, compare and release such models."]

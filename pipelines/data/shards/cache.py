@@ -25,6 +25,7 @@ import json
 import os
 import secrets
 import struct
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
