@@ -38,6 +38,9 @@ class SourceSettings(_Strict):
         label_root: folder of label PNGs, for ``folder`` only (None: no labels).
         val_ratio: share of images held out for evaluation, by hash of the key, for ``folder`` and ``places2``: a tenth,
             and all of a dataset of ``transfer``, unless it is named.
+        held_out: for ``folder``: so many images are held out instead, those whose file name has the smallest SHA-256.
+        part: for ``folder``: which images there are: ``all``, or only one of the two sides of ``held_out``, so that one
+            dataset trains on the one and another evaluates on the other.
         unlabelled: for ``cityscapes``: also train on the 1,525 test pictures, without labels.
     """
 
@@ -59,6 +62,8 @@ class SourceSettings(_Strict):
     seed: int = 1
     label_root: str | None = None
     val_ratio: float = Field(default=0.1, ge=0, le=1)
+    held_out: int | None = Field(default=None, gt=0)
+    part: Literal["all", "train", "held_out"] = "all"
     unlabelled: bool = True
 
 

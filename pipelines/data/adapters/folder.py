@@ -6,6 +6,7 @@ out for evaluation, chosen by the hash of the key.
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 
 from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
@@ -13,6 +14,7 @@ from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
 from pipelines.settings.params import SourceSettings
 from pipelines.storage.store import Storage, join, open_storage
+from sgenet.errors import DataError
 
 
 def folder(settings: SourceSettings, num_classes: int) -> Adapter:
@@ -20,11 +22,12 @@ def folder(settings: SourceSettings, num_classes: int) -> Adapter:
     image_storage = open_storage(settings.root or "")
     label_storage = open_storage(settings.label_root) if settings.label_root else None
     label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
-    find = partial(_find, image_storage, label_storage, settings.adapter, settings.val_ratio)
+    find = partial(_find, image_storage, label_storage, settings)
     return FileAdapter(image_storage, label_storage or image_storage, label_map, find)
 
 
-def _find(image_storage: Storage, label_storage: Storage | None, source: str, val_ratio: float) -> list[RawSample]:
+def _find(image_storage: Storage, label_storage: Storage | None, settings: SourceSettings) -> list[RawSample]:
+    source = settings.adapter
     images = find_images(image_storage)
     labels: dict[str, str] = {}
     if label_storage is not None:
@@ -35,9 +38,28 @@ def _find(image_storage: Storage, label_storage: Storage | None, source: str, va
         refuse_missing(label_storage, source, [] if labels else ["label PNGs (label_root)"])
     refuse_missing(image_storage, source, [] if images else ["pictures (jpg, png, webp, bmp or tiff)"])
     label_paths = paired_labels(source, images, labels) if label_storage is not None else [None] * len(images)
+    held_out = _held_out(image_storage, [image.path for image in images], settings)
     samples = []
     for image, label_path in zip(images, label_paths, strict=True):
         key = sample_key(image.stem)
-        split = hashed_split(key, val_ratio)
-        samples.append(RawSample(key, split, image.path, label_path, source, image_storage.address))
+        split = hashed_split(key, settings.val_ratio) if held_out is None else _SPLITS[image.path in held_out]
+        if settings.part in ("all", _PARTS[split]):
+            samples.append(RawSample(key, split, image.path, label_path, source, image_storage.address))
     return samples
+
+
+_SPLITS = ("train", "val")
+_PARTS = {"train": "train", "val": "held_out"}
+
+
+def _held_out(storage: Storage, paths: list[str], settings: SourceSettings) -> set[str] | None:
+    """The ``held_out`` paths whose file name has the smallest SHA-256; None where a share is held out."""
+    if settings.held_out is None:
+        return None
+    if settings.held_out >= len(paths):
+        raise DataError(
+            f"{settings.adapter}: held_out asks for {settings.held_out} of the {len(paths)} images of "
+            f"{storage.address}, and leaves none; lower it"
+        )
+    by_hash = sorted(paths, key=lambda path: (hashlib.sha256(path.rpartition("/")[2].encode()).hexdigest(), path))
+    return set(by_hash[: settings.held_out])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from io import BytesIO
 from pathlib import Path
@@ -251,6 +252,21 @@ def test_folder_splits_by_key_whatever_else_is_there(tmp_path: Path) -> None:
     after = {sample.key: sample.split for sample in adapter("folder", root, val_ratio=0.3).samples()}
     assert set(before.values()) == {"train", "val"}
     assert before.items() <= after.items()
+
+
+def test_folder_holds_out_those_whose_name_has_the_smallest_hash_and_gives_either_side_alone(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(20)]
+    root = make_tree(tmp_path, *(f"photos/{name}" for name in names))
+    both = adapter("folder", root, held_out=6).samples()
+    kept = [sample for sample in both if sample.split == "val"]
+    smallest = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:6]
+    assert {sample.image_path for sample in kept} == {f"photos/{name}" for name in smallest}
+    assert adapter("folder", root, held_out=6, part="held_out").samples() == kept
+    trained_on = adapter("folder", root, held_out=6, part="train").samples()
+    assert trained_on == [sample for sample in both if sample.split == "train"]
+    assert len(trained_on) == 14
+    with pytest.raises(DataError, match="held_out asks for 20 of the 20 images"):
+        adapter("folder", root, held_out=20).samples()
 
 
 def test_an_empty_or_missing_folder_is_said_so(tmp_path: Path) -> None:
