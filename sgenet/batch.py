@@ -19,17 +19,21 @@ class InpaintingBatch:
         hole_mask: (B, 1, H, W) float, **1 = missing**, 0 = known.
         label: (B, H, W) int64 class ids, 255 = ignore.
         keys: the samples' keys in the shards, one a picture (may be empty).
+        guide: (B, H, W) int64, a segmentation to fill by, 255 = the network's own; None: its own everywhere.
     """
 
     image: Tensor
     hole_mask: Tensor
     label: Tensor
     keys: tuple[str, ...] = ()
+    guide: Tensor | None = None
 
     def __post_init__(self) -> None:
         sizes = check_shape(self.image, "B 3 H W", "image")
         check_shape(self.hole_mask, "B 1 H W", "hole_mask", **sizes)
         check_shape(self.label, "B H W", "label", **sizes)
+        if self.guide is not None:
+            check_shape(self.guide, "B H W", "guide", **sizes)
 
     @classmethod
     def from_uint8(cls, image: Tensor, hole_mask: Tensor, label: Tensor, keys: tuple[str, ...] = ()) -> InpaintingBatch:
@@ -70,6 +74,7 @@ class Prediction:
             that predicts no segmentation.
         reliability: M^l of Eq. 4, (B, 1, H/2^l, W/2^l) of 0 and 1; empty for a method
             without confidence evaluation.
+        own_logits: the label logits before a guide took their place; empty where there was none.
         auxiliary: named intermediate tensors that a method's own objective needs
             (a coarse picture, an edge map).
     """
@@ -77,6 +82,7 @@ class Prediction:
     images: tuple[Tensor, ...]
     label_logits: tuple[Tensor, ...] = ()
     reliability: tuple[Tensor, ...] = ()
+    own_logits: tuple[Tensor, ...] = ()
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
 
     @property

@@ -118,6 +118,27 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuidanceSettings:
+    """How SG-Net and SGE-Net learn to obey a segmentation that they are given (*ours*; the paper: not said).
+
+    Trained on their own segmentation alone, they are blind to another one. Scales above 4 of a guided sample are left
+    out of the cross-entropy: what is given there is nothing to learn.
+
+    Attributes:
+        given: share of the training samples whose true labels take the place of the predicted ones. 1: all, everywhere,
+            which is the upper bound of Fig. 1(e), and a network that cannot do without. Below, half of these samples
+            are guided in the hole alone.
+        transplanted: share of the samples whose hole shows another part of the same image, which only its label, given
+            in the hole, announces.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    given: float = 0.0
+    transplanted: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class CriticSettings:
     """The three-scale PatchGAN critic of Eq. 8.
 
@@ -372,7 +393,7 @@ class Recipe:
     """Everything that decides how a method is trained, apart from the data.
 
     Attributes:
-        network, critic, losses, optimizer: of Base-Net, SG-Net and SGE-Net.
+        network, critic, losses, guidance, optimizer: of Base-Net, SG-Net and SGE-Net.
         gated_conv, edge_connect, spg_net: the same of the methods of these names.
         augmentation, training: of all methods.
     """
@@ -382,6 +403,7 @@ class Recipe:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     critic: CriticSettings = field(default_factory=CriticSettings)
     losses: LossSettings = field(default_factory=LossSettings)
+    guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     gated_conv: GatedConvSettings = field(default_factory=GatedConvSettings)
     edge_connect: EdgeConnectSettings = field(default_factory=EdgeConnectSettings)

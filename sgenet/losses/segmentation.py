@@ -37,7 +37,25 @@ def segmentation_loss(
 
 
 def multi_scale_segmentation(
-    label: Tensor, logits: Sequence[Tensor], hole_mask: Tensor | None = None, hole_weight: float = 0.0
+    label: Tensor,
+    logits: Sequence[Tensor],
+    hole_mask: Tensor | None = None,
+    hole_weight: float = 0.0,
+    guide: Tensor | None = None,
 ) -> Tensor:
-    """Σ_l of :func:`segmentation_loss` over the scales (Eq. 10)."""
-    return torch.stack([segmentation_loss(label, scale, hole_mask, hole_weight) for scale in logits]).sum()
+    """Σ_l of :func:`segmentation_loss` over the scales (Eq. 10).
+
+    Args:
+        guide: (B, H, W) int64, what the samples were guided by; a sample that was guided anywhere counts at the
+            coarsest scale alone, which has not seen the guide. There the features of the finer ones would teach to copy.
+    """
+    unguided = label
+    if guide is not None:
+        unguided = torch.where((guide != IGNORE_ID).flatten(1).any(dim=1)[:, None, None], IGNORE_ID, label)
+    last = len(logits) - 1
+    return torch.stack(
+        [
+            segmentation_loss(label if scale == last else unguided, of_scale, hole_mask, hole_weight)
+            for scale, of_scale in enumerate(logits)
+        ]
+    ).sum()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from sgenet.methods.gated_conv.critic import SNPatchCritic
 from sgenet.methods.gated_conv.network import GatedConvGenerator
 from sgenet.methods.gated_conv.objective import GatedConvObjective
 from sgenet.methods.method import Method
+from sgenet.methods.sge_net.given_labels import NUM_DRAWS, give_labels
 from sgenet.methods.sge_net.network import SGEGenerator
 from sgenet.methods.sge_net.objective import SGEObjective
 from sgenet.methods.spg_net.critic import SPGNetCritic
@@ -105,7 +108,11 @@ def build_method(name: str, recipe: Recipe, num_classes: int) -> Method:
                 return Method(name, generator, critic, objective, spg_net.optimizer, training_inputs)
             case _:
                 critic = MultiScaleCritic(3, recipe.critic)
-                return Method(name, generator, critic, SGEObjective(recipe.losses), recipe.optimizer)
+                method = Method(name, generator, critic, SGEObjective(recipe.losses), recipe.optimizer)
+                guidance = recipe.guidance
+                if name not in GUIDED_METHODS or guidance.given + guidance.transplanted == 0:
+                    return method
+                return replace(method, prepare=partial(give_labels, settings=guidance), num_draws=NUM_DRAWS)
 
 
 @contextmanager

@@ -20,8 +20,14 @@ Terms = dict[str, Tensor]
 
 
 def picture_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
-    """What a generator is called with in use, and most of them in training."""
-    return batch.image, batch.hole_mask
+    """What a generator is called with in use, and most of them in training; the guide too, where there is one."""
+    inputs = (batch.image, batch.hole_mask)
+    return inputs if batch.guide is None else (*inputs, batch.guide)
+
+
+def unchanged(batch: InpaintingBatch, draws: Tensor) -> InpaintingBatch:
+    """A training step's batch as it is loaded."""
+    return batch
 
 
 class Objective(Protocol):
@@ -54,6 +60,9 @@ class Method:
         optimizer: how both are trained.
         training_inputs: what the generator is called with in training; more than picture and hole for
             a method that is taught with labels beside them.
+        prepare: what becomes of a batch before a training step, from it and :attr:`num_draws` random numbers in [0, 1)
+            for each of its samples, (B, N).
+        num_draws: N.
     """
 
     name: str
@@ -62,3 +71,5 @@ class Method:
     objective: Objective
     optimizer: OptimizerSettings
     training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = picture_and_hole
+    prepare: Callable[[InpaintingBatch, Tensor], InpaintingBatch] = unchanged
+    num_draws: int = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sgenet.methods.method import Method
@@ -76,6 +76,18 @@ class TrainingState:
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
+
+    def draw(self, num_samples: int) -> Tensor:
+        """The random numbers that the method's ``prepare`` takes for this worker's samples, (B, N) in [0, 1).
+
+        Of the state's stream, which is alike on all workers: a sample gets the same ones on any number of them.
+        """
+        if self.method.num_draws == 0:
+            return torch.empty(num_samples, 0)
+        rank, world = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            rank, world = dist.get_rank(), dist.get_world_size()
+        return torch.rand(world * num_samples, self.method.num_draws)[rank * num_samples :][:num_samples]
 
     @property
     def finished(self) -> bool:

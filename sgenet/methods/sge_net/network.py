@@ -92,6 +92,7 @@ class SGEGenerator(nn.Module):
 
         images: dict[int, Tensor] = {}
         logits: dict[int, Tensor] = {}
+        own_logits: dict[int, Tensor] = {}
         reliability: dict[int, Tensor] = {}
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
@@ -99,6 +100,7 @@ class SGEGenerator(nn.Module):
             images[scale] = self._picture(scale, self.image_heads[scale](activated).float(), start)
             logits[scale] = self.label_heads[scale](activated).float()
             if guide is not None:
+                own_logits[scale] = logits[scale]
                 logits[scale] = guide_logits(logits[scale], guide, scale)
             probabilities = F.softmax(logits[scale], dim=1)
             if self.evaluated:
@@ -109,7 +111,12 @@ class SGEGenerator(nn.Module):
                     reliability[scale] = torch.where(certain, 1.0, reliability[scale])
             if scale > 0:
                 features = self.steps[scale - 1](features, skips.pop(), probabilities, reliability.get(scale))
-        return Prediction(images=_by_scale(images), label_logits=_by_scale(logits), reliability=_by_scale(reliability))
+        return Prediction(
+            images=_by_scale(images),
+            label_logits=_by_scale(logits),
+            reliability=_by_scale(reliability),
+            own_logits=_by_scale(own_logits),
+        )
 
     def _picture(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:
         if self.start == "membrane":

@@ -43,7 +43,11 @@ class SGEObjective:
             terms["perceptual"] = weights.perceptual * distance
         # Also with λ_s = 0, where it is a term of zeros: every parameter keeps its place in the graph.
         entropy = multi_scale_segmentation(
-            batch.label, prediction.label_logits, batch.hole_mask, weights.segmentation_hole_weight
+            batch.label,
+            prediction.own_logits or prediction.label_logits,
+            batch.hole_mask,
+            weights.segmentation_hole_weight,
+            batch.guide,
         )
         terms["segmentation"] = weights.segmentation * entropy
         if self.trains_critic:
