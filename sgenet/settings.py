@@ -396,6 +396,8 @@ class Recipe:
         network, critic, losses, guidance, optimizer: of Base-Net, SG-Net and SGE-Net.
         gated_conv, edge_connect, spg_net: the same of the methods of these names.
         augmentation, training: of all methods.
+        start_from: a released model whose weights the generator starts with, as far as they fit: a folder, ``shipped``,
+            ``models:/NAME/VERSION``, ``runs:/ID``; ``none``: from nothing. Its classes and sizes may be others.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -410,3 +412,4 @@ class Recipe:
     spg_net: SPGNetSettings = field(default_factory=SPGNetSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    start_from: str = "none"

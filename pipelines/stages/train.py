@@ -9,33 +9,38 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.labels import read_label_manifest
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import RunSettings, Settings
 from pipelines.storage.code import digest_code
-from pipelines.storage.files import publish_folder
+from pipelines.storage.files import publish_folder, sha256_of_file
 from pipelines.storage.store import join
 from pipelines.tracking.commit import current_commit
+from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_inputs
-from pipelines.training.job import TrainingJob
+from pipelines.training.job import StartingModel, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import TRAINED_BY, run_key
-from sgenet.errors import DataError
+from pipelines.training.worker import build_state
+from sgenet.errors import CheckpointError, DataError
 from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
-from sgenet.methods.release import save_released
+from sgenet.methods.release import WEIGHTS, save_released
 from sgenet.settings import Recipe, TrainingSettings
+from sgenet.training.start import start_from
 from sgenet.training.state import TrainingState
 
 
@@ -74,6 +79,7 @@ def run(
             "method": method,
             "labels": job.label_source,
             "checkpoints": _address(settings, job.run_key),
+            **({} if job.start is None else {"start_from": f"{job.start.name} sha256:{job.start.sha256}"}),
         },
         description=(
             f"**{method}** trained on **{dataset}**: {_length(job.recipe.training)} of "
@@ -83,6 +89,7 @@ def run(
         inputs=data_inputs(dataset, shards, masks, labels, digests),
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
+        _store_start(job, print)
         launch(_where_workers_read(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
@@ -131,6 +138,7 @@ def plan(
     Raises:
         DataError: a folder of mask files does not exist, or the settings ask for automatic labels and there are none.
     """
+    start = _starting_model(settings.recipes[dataset].start_from)
     source = settings.labels_of(dataset).source
     if source != "human" and (labels is None or digests.labels is None):
         raise DataError(
@@ -147,6 +155,7 @@ def plan(
         masks_digest=digests.masks,
         code_digest=digests.code,
         labels_digest=None if source == "human" else digests.labels,
+        start_digest=None if start is None else start.sha256,
     )
     return TrainingJob(
         run_key=key,
@@ -163,7 +172,35 @@ def plan(
         cache=settings.run.cache,
         labels=None if labels is None or source == "human" else str(labels.resolve()),
         label_source=source,
+        start=start,
     )
+
+
+def _starting_model(spec: str) -> StartingModel | None:
+    if spec == "none":
+        return None
+    source = find_model(spec)
+    return StartingModel(source.name, sha256_of_file(source.folder / WEIGHTS), str(source.folder.resolve()))
+
+
+def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
+    """Store what a training that starts from another model starts with, as the checkpoint of step 0, once."""
+    if job.start is None:
+        return
+    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
+    if store.steps():
+        return
+    state = build_state(job)
+    taken = start_from(state, load_file(Path(job.start.folder) / WEIGHTS))
+    if not taken.taken:
+        raise CheckpointError(
+            f"recipes.{job.dataset}.start_from: nothing of {job.start.name} fits a {job.method} of this recipe; name a "
+            "model of the same method, or give network the widths of that model"
+        )
+    count = len(taken.taken)
+    anew = f"; of other shapes there, and started anew: {', '.join(taken.anew)}" if taken.anew else ""
+    say(f"starting from {job.start.name}: {count} of {count + len(taken.anew)} tensors taken{anew}")
+    store.save(state)
 
 
 def _where_workers_read(job: TrainingJob, storage: str) -> TrainingJob:
@@ -214,6 +251,7 @@ def _facts(
         "holes": [asdict(hole) for hole in job.holes],
         "labels": job.label_source,
         "automatic_labels": _automatic_labels(job),
+        "start_from": None if job.start is None else {"name": job.start.name, "sha256": job.start.sha256},
         "digests": {name: digest for name, digest in asdict(digests).items() if digest is not None},
     }
 

@@ -23,7 +23,8 @@ class CheckpointStore:
 
     Args:
         address: folder or ``s3://bucket/prefix`` of this run key alone.
-        keep: how many of the newest checkpoints stay, beside the best one.
+        keep: how many of the newest checkpoints stay, beside the best one and that of step 0, where a training starts
+            from another model.
     """
 
     def __init__(self, address: str, keep: int) -> None:
@@ -104,7 +105,7 @@ class CheckpointStore:
         steps = self.steps()
         kept = [step for step in steps if step <= newest][-self._keep :]
         for step in steps:
-            if step not in kept and step != best:
+            if step not in kept and step not in (0, best):
                 self._storage.delete(_name(step) + _CHECKSUM_SUFFIX)
                 self._storage.delete(_name(step))
 

@@ -25,6 +25,21 @@ class SegmenterFit:
     class_weights: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class StartingModel:
+    """A released model that a training starts from.
+
+    Attributes:
+        name: what a person would call it.
+        sha256: of its weights.
+        folder: where the machine that launches the training has it.
+    """
+
+    name: str
+    sha256: str
+    folder: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
     """One logical training.
@@ -49,6 +64,7 @@ class TrainingJob:
         labels: folder of automatic labels, absolute or published as the shards are; None where people's are used.
         label_source: which samples have them.
         segmenter: what is trained, where it is a segmenter and no inpainting method.
+        start: the model that it starts from; None: from nothing.
     """
 
     run_key: str
@@ -69,6 +85,7 @@ class TrainingJob:
     labels: str | None = None
     label_source: LabelSource = "human"
     segmenter: SegmenterFit | None = None
+    start: StartingModel | None = None
 
 
 class Reached(NamedTuple):

@@ -48,6 +48,7 @@ def run_key(
     masks_digest: str,
     code_digest: str,
     labels_digest: str | None = None,
+    start_digest: str | None = None,
 ) -> str:
     """Name a logical training: equal names may continue each other's checkpoints.
 
@@ -56,6 +57,7 @@ def run_key(
         masks_digest: of the evaluation masks, which the recorded validation scores depend on.
         code_digest: of :data:`TRAINED_BY`; see :func:`pipelines.storage.code.digest_code`.
         labels_digest: of automatic labels; None where labels are those of the data.
+        start_digest: of the weights that the training starts from; None where it starts from nothing.
 
     Returns:
         16 hexadecimal digits.
@@ -66,6 +68,8 @@ def run_key(
     settings = _without_operation(recipe)
     for part in _WITH_VGG:
         settings[part]["perceptual_weights"] = _describe_vgg(settings[part]["perceptual_weights"])
+    # The weights count, not what they are called.
+    settings["start_from"] = start_digest
     identity: dict[str, object] = {
         "method": method,
         "recipe": settings,

@@ -101,7 +101,7 @@ def _restore(state: TrainingState, store: CheckpointStore, supervisor: Superviso
         chosen = [step]
         dist.broadcast_object_list(chosen, src=0)
         step = chosen[0]
-    if step and place.rank != 0:
+    if place.rank != 0 and step in store.steps():
         store.load(state, step)
     if step and place.rank == 0:
         supervisor.say(f"continuing after step {step}")

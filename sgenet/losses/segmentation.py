@@ -47,7 +47,7 @@ def multi_scale_segmentation(
 
     Args:
         guide: (B, H, W) int64, what the samples were guided by; a sample that was guided anywhere counts at the
-            coarsest scale alone, which has not seen the guide. There the features of the finer ones would teach to copy.
+            coarsest scale alone, whose features have not seen the guide; at the finer ones it would learn to copy.
     """
     unguided = label
     if guide is not None:

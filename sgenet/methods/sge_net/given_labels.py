@@ -19,8 +19,9 @@ def give_labels(batch: InpaintingBatch, draws: Tensor, settings: GuidanceSetting
     """Choose for each sample whether its true labels guide it, and where; the rest of the batch stays as it is.
 
     A share ``settings.given`` of the samples is guided, half of them everywhere and half in the hole alone, as when a
-    user paints a class into the hole. A share ``settings.transplanted`` is changed before: what the hole shows, and
-    the label that is given there, are those of another part of the same image, so that nothing but the given label tells what belongs there.
+    user paints a class into the hole. A share ``settings.transplanted`` is changed before: what the hole shows, and the
+    label that is given there, are those of another part of the same image, so that nothing else tells what belongs
+    there.
 
     Args:
         batch: of which nothing is changed in place.
