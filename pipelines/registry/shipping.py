@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from safetensors.torch import load_file, save
 
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.evaluation.files import check_same_weights
@@ -17,16 +20,15 @@ from pipelines.report.formats import to_markdown
 from pipelines.report.tables import headline
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
-from pipelines.storage.files import sha256_of_file, write_atomically
+from pipelines.storage.files import write_atomically
 from sgenet.errors import CheckpointError
+from sgenet.methods.release import DESCRIPTION
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Where the package keeps it: ``model.safetensors``, ``model.json``, its card ``README.md`` and one picture."""
 
 MOST_BYTES = 16 << 20
 """A larger model does not ship: everyone who clones the repository carries it."""
-
-_FILES = ("model.safetensors", "model.json")
 
 
 def ship(settings: Settings, dataset: str, method: str, params: Path, output: Path) -> None:
@@ -40,7 +42,7 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
 
     Raises:
         CheckpointError: the model is not trained or evaluated yet, its scores are of other weights, or it is larger
-            than :data:`MOST_BYTES`.
+            than :data:`MOST_BYTES` in half precision too.
         DataError: scores of the dataset's methods do not belong together, or its shards are unfinished.
     """
     paths = RunPaths(dataset, method)
@@ -48,22 +50,30 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
         if not path.exists():
             raise CheckpointError(f"{path} does not exist; run the train and evaluate stages of {dataset}/{method}")
     weights = paths.model / "model.safetensors"
-    if weights.stat().st_size > MOST_BYTES:
+    size = weights.stat().st_size
+    if size > 2 * MOST_BYTES:
         raise CheckpointError(
-            f"{weights} has {weights.stat().st_size / 2**20:.1f} MiB, but a shipped model may have "
-            f"{MOST_BYTES >> 20}; train one with smaller network.widths"
+            f"{weights} has {size / 2**20:.1f} MiB, but a shipped model may have {MOST_BYTES >> 20}, or twice that "
+            "before its weights are rounded to half precision; train one with smaller network.widths"
         )
     results = collect_dataset(settings, dataset)
-    card = render_card(results, method, params, weights)
-    for name in _FILES:
-        write_atomically(output / name, (paths.model / name).read_bytes())
+    content = _in_half_precision(weights) if size > MOST_BYTES else weights.read_bytes()
+    card = render_card(results, method, params, weights, content)
+    write_atomically(output / weights.name, content)
+    write_atomically(output / DESCRIPTION, (paths.model / DESCRIPTION).read_bytes())
     overview = paths.evaluation / FIGURES_FOLDER / f"{results.sets[0]}-overview.png"
     write_atomically(output / "examples.png", overview.read_bytes())
     write_atomically(output / "README.md", card.encode())
 
 
-def render_card(results: DatasetResults, method: str, params: Path, weights: Path) -> str:
-    """The model card, Markdown: every number read from the files of the run."""
+def _in_half_precision(weights: Path) -> bytes:
+    """A file of weights with its float32 rounded to float16; whoever loads it has float32 again."""
+    tensors = load_file(weights)
+    return save({name: value.half() if value.dtype == torch.float32 else value for name, value in tensors.items()})
+
+
+def render_card(results: DatasetResults, method: str, params: Path, weights: Path, content: bytes) -> str:
+    """The model card, Markdown: every number read from the files of the run; ``content`` is the file that ships."""
     result = results.method(method)
     assert result is not None, "the caller has checked that the method was evaluated"
     assert result.training is not None
@@ -79,8 +89,9 @@ def render_card(results: DatasetResults, method: str, params: Path, weights: Pat
         params=params,
         settings=yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110),
         facts=result.training.facts,
-        size_mib=weights.stat().st_size / 2**20,
-        sha256=sha256_of_file(weights),
+        size_mib=len(content) / 2**20,
+        is_half=len(content) < weights.stat().st_size,
+        sha256=hashlib.sha256(content).hexdigest(),
         classes=_classes(result),
         num_training_pictures=read_manifest(DatasetPaths(results.name).shards).splits["train"].written,
         num_scored_pictures=int(result.metrics[results.sets[0]]["num_pictures"]),

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from fabricated_runs import DATASET, fabricate_runs
+from safetensors.torch import load_file, save_file
 
 from pipelines.__main__ import main
 from pipelines.data.shards.manifest import SplitCount, write_manifest
@@ -64,7 +66,7 @@ def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> Non
     assert f"{telea['psnr_hole']:.2f}" in rows["Telea"]
     assert "sky, water" in card
     assert "2,000 × 8, 16,000 pictures seen" in card
-    assert "| 1,234 drawn landscapes," in card
+    assert "| 1,234 images," in card
 
 
 def test_the_model_and_its_picture_are_copied(runs: Path) -> None:
@@ -80,10 +82,26 @@ def test_the_model_and_its_picture_are_copied(runs: Path) -> None:
 
 def test_a_large_model_does_not_ship_and_nothing_is_written(runs: Path) -> None:
     with (RunPaths(DATASET, "sge_net").model / "model.safetensors").open("wb") as file:
-        file.truncate(17 << 20)
-    with pytest.raises(CheckpointError, match=r"has 17\.0 MiB, but a shipped model may have 16"):
+        file.truncate(33 << 20)
+    with pytest.raises(CheckpointError, match=r"has 33\.0 MiB, but a shipped model may have 16"):
         ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
     assert not (runs / "out").exists()
+
+
+def test_a_model_that_is_a_little_too_large_ships_in_half_precision(runs: Path) -> None:
+    weights = RunPaths(DATASET, "sge_net").model / "model.safetensors"
+    values = torch.linspace(-1, 1, 5 << 20)
+    save_file({"values": values, "count": torch.tensor([3])}, weights)
+    say_weights(sha256_of_file(weights))
+    ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
+    shipped = runs / "out" / "model.safetensors"
+    assert shipped.stat().st_size < 11 << 20
+    tensors = load_file(shipped)
+    assert torch.equal(tensors["values"], values.half())
+    assert tensors["count"].dtype == torch.int64
+    card = (runs / "out" / "README.md").read_text()
+    assert "float16" in card
+    assert sha256_of_file(shipped) in card
 
 
 def test_a_model_that_was_not_evaluated_is_named(runs: Path) -> None:
