@@ -43,9 +43,6 @@ class UnaryNetwork(nn.Module):
                 layers += [nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation), nn.ReLU()]
                 channels = width
             layers.append(nn.MaxPool2d(2) if block < 3 else nn.Identity())
-            if block < settings.frozen_blocks:
-                for layer in layers:
-                    layer.requires_grad_(False)
         self.features = nn.Sequential(*layers)
         self.fc6 = nn.Conv2d(channels, settings.context_width, 7, padding=12, dilation=4)
         self.fc7 = nn.Conv2d(settings.context_width, settings.context_width, 1)

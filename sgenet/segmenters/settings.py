@@ -25,8 +25,6 @@ class DeepParsingSettings:
         context_window: side of the convolution of label contexts.
         num_contexts: components of the mixture of label contexts.
         weights: of the VGG-16: ``none``, ``imagenet`` (torchvision's download), or the path of a state file.
-        frozen_blocks: so many of its five blocks of convolutions keep these weights; fitting the rest alone takes a
-            third of the time a step (*ours*).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -37,7 +35,6 @@ class DeepParsingSettings:
     context_window: int = 9
     num_contexts: int = 5
     weights: str = "none"
-    frozen_blocks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
