@@ -20,9 +20,9 @@ from pipelines.report.formats import to_markdown
 from pipelines.report.tables import headline
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
-from pipelines.storage.files import write_atomically
+from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import CheckpointError
-from sgenet.methods.release import DESCRIPTION
+from sgenet.methods.release import DESCRIPTION, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Where the package keeps it: ``model.safetensors``, ``model.json``, its card ``README.md`` and one picture."""
@@ -58,12 +58,20 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
         )
     results = collect_dataset(settings, dataset)
     content = _in_half_precision(weights) if size > MOST_BYTES else weights.read_bytes()
-    card = render_card(results, method, params, weights, content)
+    card = render_card(settings, results, method, params, weights, content)
     write_atomically(output / weights.name, content)
     write_atomically(output / DESCRIPTION, (paths.model / DESCRIPTION).read_bytes())
     overview = paths.evaluation / FIGURES_FOLDER / f"{results.sets[0]}-overview.png"
     write_atomically(output / "examples.png", overview.read_bytes())
     write_atomically(output / "README.md", card.encode())
+
+
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes out what YAML merges."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never."""
+        return True
 
 
 def _in_half_precision(weights: Path) -> bytes:
@@ -72,7 +80,9 @@ def _in_half_precision(weights: Path) -> bytes:
     return save({name: value.half() if value.dtype == torch.float32 else value for name, value in tensors.items()})
 
 
-def render_card(results: DatasetResults, method: str, params: Path, weights: Path, content: bytes) -> str:
+def render_card(
+    settings: Settings, results: DatasetResults, method: str, params: Path, weights: Path, content: bytes
+) -> str:
     """The model card, Markdown: every number read from the files of the run; ``content`` is the file that ships."""
     result = results.method(method)
     assert result is not None, "the caller has checked that the method was evaluated"
@@ -87,16 +97,45 @@ def render_card(results: DatasetResults, method: str, params: Path, weights: Pat
         dataset=results.name,
         method=method,
         params=params,
-        settings=yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=110),
+        settings=yaml.dump(recipe, Dumper=_WithoutAliases, sort_keys=False, default_flow_style=None, width=110),
         facts=result.training.facts,
+        crop=settings.data[results.name].crop,
+        started=_started(settings, result),
         size_mib=len(content) / 2**20,
         is_half=len(content) < weights.stat().st_size,
         sha256=hashlib.sha256(content).hexdigest(),
         classes=_classes(result),
         num_training_pictures=read_manifest(DatasetPaths(results.name).shards).splits["train"].written,
-        num_scored_pictures=int(result.metrics[results.sets[0]]["num_pictures"]),
-        tables=[to_markdown(headline(results, name)) for name in results.sets],
+        held_out=[_held_out(scored, method) for scored in _scored(settings, results)],
     )
+
+
+def _started(settings: Settings, result: MethodResult) -> dict[str, Any] | None:
+    """The training that this one started from, where it is one of these settings."""
+    assert result.training is not None
+    start = result.training.facts.get("start_from")
+    for dataset in settings.datasets:
+        path = RunPaths(dataset, result.name).model
+        if start and (path / WEIGHTS).exists() and sha256_of_file(path / WEIGHTS) == start["sha256"]:
+            facts = json.loads((path / "training.json").read_text(encoding="utf-8"))
+            return {"crop": settings.data[dataset].crop, "facts": facts}
+    return None
+
+
+def _scored(settings: Settings, results: DatasetResults) -> list[DatasetResults]:
+    """The dataset's own results, and those of the datasets that its models fill and that were evaluated."""
+    transferred = [pair.dataset for pair in settings.transfer if pair.models_of == results.name]
+    return [results, *(collect_dataset(settings, name) for name in transferred if DatasetPaths(name).floors.exists())]
+
+
+def _held_out(results: DatasetResults, method: str) -> dict[str, Any]:
+    result = results.method(method)
+    assert result is not None, "the caller has checked that the method was evaluated"
+    return {
+        "name": results.name,
+        "count": int(result.metrics[results.sets[0]]["num_pictures"]),
+        "tables": [to_markdown(headline(results, name)) for name in results.sets],
+    }
 
 
 def _classes(result: MethodResult) -> list[Any]:

@@ -123,7 +123,10 @@ def headline(
     if results.summary.get("segmenter") and any(method.name in LABEL_STARTED_METHODS for method in results.methods):
         note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if results.upper_bounds:
-        note += " A method guided by the true labels sees what is to be predicted: an upper bound, not a result."
+        note += (
+            " A method guided by the true labels is told what is to be predicted: no result, but how far it obeys. "
+            "What perfect labels are worth shows only where it was trained with them (`guidance.given`)."
+        )
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ())]
     if published:
         columns.append("paper: PSNR / SSIM / FID")
@@ -132,7 +135,7 @@ def headline(
 
 
 def headroom(results: DatasetResults, set_name: str) -> Table | None:
-    """What true labels in place of the predicted ones would give, and whether better segmentation is nearer to it."""
+    """What true labels in place of the predicted ones change, and whether better segmentation is nearer to it."""
     rows = []
     for bound in results.upper_bounds:
         method = results.method(bound.name)
@@ -151,7 +154,7 @@ def headroom(results: DatasetResults, set_name: str) -> Table | None:
         rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
         return None
-    columns = ["method", "Δ PSNR hole with true labels ↑", "Pearson r", "Spearman ρ", "N"]
+    columns = ["method", "Δ PSNR hole, guided by the true labels ↑", "Pearson r", "Spearman ρ", "N"]
     note = (
         "Gain of true labels over the predicted ones, and its correlation over pictures with the accuracy of the "
         "segmentation in the hole. Negative: where the segmentation is right, true labels add little."
@@ -267,7 +270,7 @@ def _upper_bound_row(
     method: MethodResult, set_name: str, shown: Sequence[Score], with_costs: bool, with_paper: bool
 ) -> list[Cell]:
     metrics = method.metrics[set_name]
-    cells = [Cell(f"{method.title}, true labels")]
+    cells = [Cell(f"{method.title}, guided by the true labels")]
     for score in shown:
         # The scores of a segmentation that was given say nothing.
         given = score.name.startswith("miou")

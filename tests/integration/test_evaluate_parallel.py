@@ -103,4 +103,4 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert "(Table 4)" in page
     assert "Undamaged pictures + DPN" in page
-    assert "SGE-Net, true labels" in page
+    assert "SGE-Net, guided by the true labels" in page

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 from ticking import set_clock
 from tiny import DATASET, METHOD, tiny_settings
 
+from pipelines.settings.params import LabelSpaceSettings
 from pipelines.stages import train
+from pipelines.storage.files import sha256_of_file
 from sgenet.errors import SettingsError
 from sgenet.methods.build import build_generator, count_parameters
 from sgenet.methods.release import load_released
@@ -76,6 +80,32 @@ def test_another_seed_is_another_run(tiny_dataset: Path, tmp_path: Path, trackin
     second = _run(tiny_dataset, tmp_path, seed=2)
     assert first["run_key"] != second["run_key"]
     assert first["run_id"] != second["run_id"]
+
+
+def test_a_training_starts_from_a_released_model_of_other_classes(
+    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = _run(tiny_dataset, tmp_path)
+    settings = tiny_settings(tiny_dataset, tmp_path / "storage", steps=1)
+    recipe = replace(settings.recipes[DATASET], start_from=str(tmp_path / "model"))
+    more_classes = settings.data[DATASET].model_copy(
+        update={"label_space": LabelSpaceSettings(names=("left", "right", "square", "nothing"))}
+    )
+    settings = settings.model_copy(update={"recipes": {DATASET: recipe}, "data": {DATASET: more_classes}})
+    train.run(settings, DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", tmp_path / "fitted")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("starting from")]
+    assert f"starting from {tmp_path / 'model'}: " in line
+    assert "label_heads.0.weight" in line
+    facts = json.loads((tmp_path / "fitted" / "training.json").read_text())
+    sha256 = sha256_of_file(tmp_path / "model" / "model.safetensors")
+    assert facts["start_from"] == {"name": str(tmp_path / "model"), "sha256": sha256}
+    assert facts["run_key"] != first["run_key"]
+    assert sha256 in tracking.get_run(facts["run_id"]).data.tags["sgenet.start_from"]
+    # One step of a small learning rate leaves the weights near those it started from.
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("model", "fitted"))
+    name = "encoder.stages.0.0.weight"
+    assert (before[name] - after[name]).abs().max() < 1e-3
+    assert after["label_heads.0.weight"].shape[0] == 4
 
 
 def test_a_batch_that_workers_cannot_share_is_refused(

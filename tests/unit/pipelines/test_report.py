@@ -149,7 +149,7 @@ def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page)
     tables = ["costs", "confidence", *(f"{table}-centre" for table in of_holes)]
     assert names == {f"{DATASET}-{table}.{ending}" for table in tables for ending in ("md", "csv", "tex")}
     rows = list(csv.DictReader((reported / "tables" / f"{DATASET}-scores-centre.csv").open(encoding="utf-8")))
-    methods = ["Mean colour", "Telea", "Base-Net", "SGE-Net", "SGE-Net, true labels"]
+    methods = ["Mean colour", "Telea", "Base-Net", "SGE-Net", "SGE-Net, guided by the true labels"]
     assert [row["method"] for row in rows] == methods
     assert rows[3]["PSNR ↑"] == page.row("SGE-Net")[1]
 
@@ -162,7 +162,7 @@ def test_the_worst_fillings_of_the_released_method_are_shown_with_their_scores(p
 def test_the_upper_bound_is_a_row_that_is_never_the_best_and_names_the_headroom(
     reported: Path, page: _Page, fabricated: Path
 ) -> None:
-    row = page.row("SGE-Net, true labels")
+    row = page.row("SGE-Net, guided by the true labels")
     bound = json.loads((fabricated / RunPaths(DATASET, "sge_net").evaluation / "upper_bound/metrics.json").read_text())
     assert row[1] == f"{bound['centre']['psnr']:.2f}"
     assert float(row[1]) > float(page.row("SGE-Net")[1])
@@ -172,7 +172,7 @@ def test_the_upper_bound_is_a_row_that_is_never_the_best_and_names_the_headroom(
     (headroom,) = csv.DictReader((reported / "tables" / f"{DATASET}-headroom-centre.csv").open(encoding="utf-8"))
     # Wrong by 10 … 15 levels without true labels, by 5 … 10 with them.
     gains = [20 * math.log10((10 + number) / (5 + number)) for number in range(COUNT)]
-    assert headroom["Δ PSNR hole with true labels ↑"] == f"{sum(gains) / COUNT:+.2f}"
+    assert headroom["Δ PSNR hole, guided by the true labels ↑"] == f"{sum(gains) / COUNT:+.2f}"
     assert headroom["N"] == str(COUNT)
 
 
