@@ -65,7 +65,7 @@ def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> Non
     assert f"{metrics['psnr_hole']:.2f}" in rows["SGE-Net"]
     assert f"{telea['psnr_hole']:.2f}" in rows["Telea"]
     assert "sky, water" in card
-    assert "2,000 × 8, 16,000 pictures seen" in card
+    assert "2,000 × 8, 16,000 images seen" in card
     assert "| 1,234 images," in card
 
 
