@@ -50,9 +50,6 @@ BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
 UPPER_BOUND = "upper_bound"
 
-HEADLINE = ("psnr", "psnr_hole", "ssim", "miou_hole")
-"""The scores that tell one run from another: of the first set of holes, what DVC and the terminal compare."""
-
 _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
 
@@ -112,16 +109,6 @@ def write_scores(
     )
     (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
     return metrics
-
-
-def headline(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The :data:`HEADLINE` scores of the first set of holes; only those that the method has.
-
-    Args:
-        metrics: ``metrics.json``.
-    """
-    main = next(iter(metrics.values()))
-    return {name: main[name] for name in HEADLINE if name in main}
 
 
 def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 from pipelines.data.labels.settled import segmenter_of_filled
-from pipelines.evaluation.files import UPPER_BOUND, headline
+from pipelines.evaluation.files import UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
+from pipelines.tracking.runs import RunLogger, restored_run
+from pipelines.tracking.scores import Scores, headline, log_scores
 from sgenet.methods.build import GUIDED_METHODS
 
 
@@ -24,7 +26,7 @@ def run(
     output: Path,
     metrics_file: Path,
 ) -> None:
-    """Evaluate a released model and write its scores, tables and pictures.
+    """Evaluate a released model, write its scores, tables and images, and log the scores to the run of its training.
 
     Args:
         settings: the whole of ``params.yaml``.
@@ -38,6 +40,7 @@ def run(
         CheckpointError: the model is of another method or of other classes.
         SettingsError: a GPU is asked for and there is none.
         DataError: shards, masks or segmenter are unfinished or do not belong together.
+        TrackingError: the tracking store cannot be used.
     """
     place = segmenter_of_filled(settings, dataset, segmenter)
     with publish_folder(output) as folder:
@@ -48,4 +51,16 @@ def run(
             bound = folder / UPPER_BOUND
             bound.mkdir()
             evaluate_model(model, settings, dataset, method, shards, masks, bound, guided_by_truth=True)
+    _track(dataset, method, model, metrics)
     write_atomically(metrics_file, (json.dumps(headline(metrics), indent=2) + "\n").encode())
+
+
+def _track(dataset: str, method: str, model: Path, scores: Scores) -> None:
+    """Log the scores to the training's run, which has none of another dataset."""
+    facts = model / "training.json"
+    training = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+    if training.get("dataset") != dataset:
+        return
+    run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{method} {dataset}")
+    with RunLogger(run_id) as logger:
+        log_scores(logger, scores, training["steps"])

@@ -1,4 +1,4 @@
-"""Which source files a piece of code runs: what the stages of ``dvc.yaml`` depend on and what stored results are keyed by.
+"""Which source files a piece of code runs: what stages of ``dvc.yaml`` depend on and stored results are keyed by.
 
 One function follows imports, within functions and for type checkers too; nothing keeps a list of files by hand.
 """

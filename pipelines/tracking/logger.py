@@ -106,10 +106,14 @@ class RunLogger:
                 self._client.log_batch(self.run_id, metrics=batch, synchronous=True)
 
     def results(self, values: Mapping[str, float], step: int) -> None:
-        """Log named values, also of a step that the run holds already: the latest evaluation counts."""
-        points = [Metric(key, float(value), _now(), step) for key, value in values.items()]
+        """Log named values, also of a step that the run holds already: the latest evaluation counts, once."""
         with store_errors(self.address, f"the results of run {self.run_id} cannot be logged"):
-            self._client.log_batch(self.run_id, metrics=points, synchronous=True)
+            held = self._client.get_run(self.run_id).data.metrics
+            points = [
+                Metric(key, float(value), _now(), step) for key, value in values.items() if held.get(key) != value
+            ]
+            if points:
+                self._client.log_batch(self.run_id, metrics=points, synchronous=True)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Upload a file, or a folder under its name, below ``folder`` of the run's artifacts."""

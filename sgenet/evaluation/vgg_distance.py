@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from sgenet.checks import check_shape
-from sgenet.evaluation.weights import check_known_weights
+from sgenet.evaluation.networks import PublishedWeights, check_weights
 from sgenet.losses.vgg import VGG
 
-VGG_FILE = "vgg16_photographs.pth"
+WEIGHTS = PublishedWeights(
+    "vgg16_photographs.pth",
+    "f12645c39f59bfbdec0552da888718e6e595641d5ad6010ff2bab9065f4555eb",
+    "VGG distance",
+)
 """VGG-16 of ImageNet, trained on for edges (HED); every layer scaled to a mean activation of 1 over photographs."""
-
-VGG_SHA256 = "f12645c39f59bfbdec0552da888718e6e595641d5ad6010ff2bab9065f4555eb"
 
 LAYERS = ("relu2_2", "relu3_3", "relu4_3")
 
@@ -27,13 +29,13 @@ def load_vgg(path: Path, setting: str) -> VGG:
     """The network with the weights that the VGG distance is defined by.
 
     Args:
-        path: of :data:`VGG_FILE`.
+        path: of :data:`WEIGHTS`.
         setting: the key that it comes from, for messages.
 
     Raises:
         CheckpointError: the file cannot be read, or is another one.
     """
-    check_known_weights(path, VGG_SHA256, VGG_FILE, setting, score="VGG distance")
+    check_weights(path, WEIGHTS, setting)
     return VGG(16, LAYERS[-1], str(path), setting)
 
 

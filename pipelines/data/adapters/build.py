@@ -11,16 +11,15 @@ from pipelines.data.adapters.camvid import camvid
 from pipelines.data.adapters.cityscapes import cityscapes
 from pipelines.data.adapters.folder import folder
 from pipelines.data.adapters.mixed_scenes import MixedScenes
-from pipelines.settings.sources import NUM_OWN_CLASSES, source_problems
-from pipelines.settings.sources import scene_problems
 from pipelines.data.adapters.msrc_v2 import msrc_v2
 from pipelines.data.adapters.outdoor_scenes import outdoor_scenes
 from pipelines.data.adapters.places2 import places2
 from pipelines.data.adapters.samples import Adapter, RawLabel, RawSample
 from pipelines.data.adapters.stanford_background import stanford_background
 from pipelines.settings.params import DataSettings, SourceSettings
+from pipelines.settings.sources import source_problems
 from sgenet.errors import SettingsError
-from sgenet.label_space import IGNORE_ID
+
 
 def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
     """The adapters of a dataset's sources, in their order, each under a name of its own.

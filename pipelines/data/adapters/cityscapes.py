@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipelines.data.adapters.files import FileAdapter, FoundFile, find_images, find_labels, paired_labels, refuse_missing
+from pipelines.data.adapters.files import (
+    FileAdapter,
+    FoundFile,
+    find_images,
+    find_labels,
+    paired_labels,
+    refuse_missing,
+)
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import Adapter, RawSample, sample_key
 from pipelines.settings.params import SourceSettings

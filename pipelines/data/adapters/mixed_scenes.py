@@ -15,9 +15,9 @@ from PIL import Image
 
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import RawLabel, RawSample
-from pipelines.landscapes import SMALLEST_SIDE, Scene, render_scene
-from pipelines.settings.sources import MOST_SCENES, scene_problems
+from pipelines.landscapes import Scene, render_scene
 from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import MOST_SCENES, scene_problems
 from sgenet.errors import DataError, SettingsError
 from sgenet.label_space import OUTDOOR_SCENES
 

@@ -13,29 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from pipelines.parallel.parallel import parallel_map, workers_for
-from pipelines.storage.code import digest_code
-from pipelines.storage.files import publish_folder
-from pipelines.settings.params import Settings
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.data.labels.pictures import whole_pictures
 from pipelines.data.labels.report import finite, told
 from pipelines.data.labels.settled import settled_segmenter
 from pipelines.data.shards.index import open_index, reopen_index
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
+from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import LABEL_SUFFIX, SampleTable
 from pipelines.data.shards.tar import ShardWriter
+from pipelines.parallel.parallel import parallel_map, workers_for
+from pipelines.settings.params import Settings
+from pipelines.storage.code import digest_code
+from pipelines.storage.files import publish_folder
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.label_space import IGNORE_ID
 from sgenet.segmenters.segmenter import Labelled, label_pixels
 
 _KEY_LENGTH = 16
-
 
 
 @dataclass(frozen=True, kw_only=True)

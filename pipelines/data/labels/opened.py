@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.parallel.device import check_device
-from pipelines.storage.files import digest_files, sha256_of_file
 from pipelines.settings.labels import LabelSettings
+from pipelines.storage.files import digest_files, sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import DESCRIPTION, WEIGHTS

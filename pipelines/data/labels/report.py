@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.data.labels.pictures import whole_pictures
 from pipelines.data.shards.index import open_index, reopen_index
-from pipelines.data.shards.schema import SampleTable
-from pipelines.data.shards.schema import spread
+from pipelines.data.shards.schema import SampleTable, spread
+from pipelines.parallel.parallel import parallel_map, workers_for
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import Picture, grid, to_picture
 from sgenet.segmenters.segmenter import label_pixels

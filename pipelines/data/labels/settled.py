@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.parallel.device import device_of_workers
-from pipelines.settings.params import Settings
 from pipelines.data.labels.manifest import SegmenterManifest
 from pipelines.data.labels.opened import SegmenterPlace
+from pipelines.parallel.device import device_of_workers
+from pipelines.settings.params import Settings
 from sgenet.errors import DataError
 
 

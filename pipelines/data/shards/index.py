@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.files import write_atomically
 from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span, Strings
+from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
 
 _SPAN = ("offset", "size")

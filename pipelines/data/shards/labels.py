@@ -25,11 +25,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.files import sha256_of_file, write_atomically
-from pipelines.settings.labels import LabelSource
 from pipelines.data.shards.index import write_table
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.schema import MANIFEST_NAME, SampleTable
+from pipelines.settings.labels import LabelSource
+from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 LABELS_VERSION = 1

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage.files import sha256_of_file, write_atomically
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SCHEMA_VERSION
+from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 

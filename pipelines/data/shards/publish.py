@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pipelines.storage.files import sha256_of_file
 from pipelines.data.published import fetch_files, publish_files
 from pipelines.data.shards.cache import Fetched, ShardCache
 from pipelines.data.shards.index import read_index
 from pipelines.data.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest
 from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
+from pipelines.storage.files import sha256_of_file
 from pipelines.storage.store import Storage
 from sgenet.errors import DataError
 

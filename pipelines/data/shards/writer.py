@@ -14,7 +14,6 @@ import pyarrow as pa
 import simplejpeg
 
 from pipelines.data.adapters.samples import Adapter
-from pipelines.settings.params import DataSettings
 from pipelines.data.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.data.shards.index import IndexRow, count_classes, index_table
 from pipelines.data.shards.manifest import ShardEntry
@@ -22,6 +21,7 @@ from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
 from pipelines.data.shards.sources import RawFiles, SourceRow, read_unchanged
 from pipelines.data.shards.tar import ShardWriter
+from pipelines.settings.params import DataSettings
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.transforms import Pixels
