@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.commands.common import add_params, check_dataset, positive
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+    from pipelines.report.study.interview import Interview
 
 HELP = "Ask people which of two fillings looks better (Table 2); --results says what they answered."
 HOST, PORT = "127.0.0.1", 7870
@@ -37,6 +43,7 @@ def execute(options: argparse.Namespace) -> None:
         UserError: nothing can be compared, nobody has voted, or the port cannot be used.
     """
     from pipelines.report.collect import collect_dataset
+    from pipelines.report.study.interview import Interview
     from pipelines.report.study.plan import make_plan
     from pipelines.report.study.votes import VoteBox
     from pipelines.settings.layout import StudyPaths
@@ -54,10 +61,24 @@ def execute(options: argparse.Namespace) -> None:
         print_results(write_results(results, votes, paths.results), titles_of(results))
         print(f"Written to {paths.results}; `python -m pipelines report` shows it")
         return
-    from pipelines.report.study.server import serve, study_application
-
     plan = make_plan(results, options.holes or settings.masks[dataset].evaluation[0].name, options.method)
     box = VoteBox(votes)
     box.know(plan.pairs)
-    application = study_application(plan, box, seed=options.seed, per_person=options.per_person, host=options.host)
-    serve(application, options.host, options.port)
+    _serve(Interview(plan, box, options.seed, options.per_person), options.host, options.port)
+
+
+def _serve(interview: Interview, host: str, port: int) -> None:
+    from pipelines.inference.page.limits import Limits
+    from pipelines.inference.page.server import serving
+    from pipelines.inference.server.loopback import warn_if_open
+
+    def build() -> tuple[Blocks, str]:
+        from pipelines.report.study.page import STYLE, build_page
+
+        return build_page(interview), STYLE
+
+    # Nothing is uploaded, and a vote has about a hundred bytes.
+    with serving(build, Limits(file_bytes=0, request_bytes=64 * 1024, sessions=1000), host, port) as page:
+        print(f"vote at {page.local_url} (Ctrl-C stops)", flush=True)
+        warn_if_open(host)
+        page.block_thread()

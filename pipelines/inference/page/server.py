@@ -1,9 +1,9 @@
-"""The server of the page: bounded requests, nothing from elsewhere, loopback unless told otherwise."""
+"""The server of a page: bounded requests, nothing from elsewhere, loopback unless told otherwise."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ _HEADERS = (
 
 @contextmanager
 def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator[Blocks]:
-    """Serve the page while the context is open; its ``local_url`` is the address.
+    """Serve the page to fill holes on, as :func:`serving` does.
 
     Args:
         shelf: the models to choose from.
@@ -46,23 +46,44 @@ def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator
     Raises:
         UserError: there is no model, or the port cannot be used.
     """
-    with TemporaryDirectory(prefix="sgenet-app-") as folder:
+
+    def build() -> tuple[Blocks, str]:
+        from pipelines.inference.page.page import build_page, style
+
+        return build_page(shelf, limits), style()
+
+    with serving(build, limits, host, port) as page:
+        yield page
+
+
+@contextmanager
+def serving(build: Callable[[], tuple[Blocks, str]], limits: Limits, host: str, port: int) -> Iterator[Blocks]:
+    """Serve a page of Gradio while the context is open; its ``local_url`` is the address.
+
+    Args:
+        build: makes the page and its style sheet. It alone imports Gradio, which reads its settings when imported.
+        limits: what is accepted.
+        host: the address to listen on.
+        port: to listen on.
+
+    Raises:
+        UserError: the port cannot be used.
+    """
+    with TemporaryDirectory(prefix="sgenet-page-") as folder:
         # Read by Gradio while it is imported: no statistics, and what visitors upload goes with the server.
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["GRADIO_TEMP_DIR"] = folder
-        page = _launched(shelf, limits, host, port)
+        page, style = build()
+        _launch(page, style, limits, host, port)
         try:
             yield page
         finally:
             page.close(verbose=False)
 
 
-def _launched(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Blocks:
+def _launch(page: Blocks, style: str, limits: Limits, host: str, port: int) -> None:
     from starlette.middleware import Middleware
 
-    from pipelines.inference.page.page import build_page, style
-
-    page = build_page(shelf, limits)
     page.queue(max_size=limits.waiting, api_open=False)
     middleware = [Middleware(Guard, limits=limits), *guarded_names(host)]
     try:
@@ -80,12 +101,11 @@ def _launched(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Blocks
             max_file_size=limits.file_bytes,
             state_session_capacity=limits.sessions,
             theme=_theme(),
-            css=style(),
+            css=style,
             app_kwargs={"middleware": middleware},
         )
     except (OSError, OverflowError) as error:
         raise UserError(f"port {port} of {host} cannot be used ({error}); choose another with --port") from error
-    return page
 
 
 def _theme() -> Base:

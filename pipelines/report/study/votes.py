@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import threading
 import time
@@ -24,10 +23,6 @@ _PATIENCE = 30
 """Seconds to wait for another process that writes."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS study (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    secret BLOB NOT NULL
-);
 CREATE TABLE IF NOT EXISTS pairs (
     pair TEXT PRIMARY KEY,
     mask_set TEXT NOT NULL,
@@ -60,7 +55,7 @@ class Vote:
     """One answer.
 
     Attributes:
-        voter: a hash of the random number in the person's cookie.
+        voter: a hash of the random number that the person's browser keeps.
         pair: key of the pair.
         choice: the answer.
         on_left: which method of the pair stood on the left.
@@ -89,7 +84,6 @@ class VoteBox:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._prepare()
-            self.secret: bytes = self._connection.execute("SELECT secret FROM study").fetchone()[0]
         except (OSError, sqlite3.Error) as error:
             raise DataError(f"votes cannot be kept in {path} ({error}); choose another file with --votes") from None
 
@@ -155,7 +149,6 @@ class VoteBox:
         with self._transaction():
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 execute(statement)
-            execute("INSERT OR IGNORE INTO study VALUES (1, ?)", (secrets.token_bytes(32),))
             execute(f"PRAGMA user_version = {_VERSION}")
 
     def _write_ahead(self) -> None:

@@ -36,6 +36,18 @@ for voter in ("everybody", sys.argv[2]):
         box.record(Vote(voter, pair.key, Choice.FIRST, Choice.FIRST))
 """
 
+VOTES_FOR_EVER = """
+import itertools, sys
+from pathlib import Path
+from types import SimpleNamespace
+from pipelines.report.study.votes import Choice, Vote, VoteBox
+box = VoteBox(Path(sys.argv[1]))
+box.know([SimpleNamespace(key="pair", mask_set="centre", picture="p", stratum="low", first="a", second="b")])
+for number in itertools.count():
+    box.record(Vote(str(number), "pair", Choice.TIE, Choice.FIRST))
+    print(number, flush=True)
+"""
+
 
 def vote(voter: str, pair: str, choice: Choice, on_left: Choice = Choice.FIRST) -> Vote:
     return Vote(voter, pair, choice, on_left)
@@ -86,9 +98,32 @@ def test_a_vote_on_no_pair_is_not_stored(box: VoteBox) -> None:
 
 def test_opened_again_it_holds_what_it_held(box: VoteBox, tmp_path: Path) -> None:
     box.record(vote("a", "pair 1", Choice.FIRST))
+    assert VoteBox(tmp_path / "study" / "votes.sqlite").all() == box.all()
+
+
+def test_a_file_of_the_study_before_is_read(box: VoteBox, tmp_path: Path) -> None:
+    """It has a table more, with a secret that pages had their ids from."""
+    box.record(vote("a", "pair 1", Choice.FIRST))
+    with closing(sqlite3.connect(tmp_path / "study" / "votes.sqlite")) as other:
+        other.execute("CREATE TABLE study (one INTEGER PRIMARY KEY, secret BLOB NOT NULL)")
+        other.execute("INSERT INTO study VALUES (1, x'00')")
+        other.commit()
     again = VoteBox(tmp_path / "study" / "votes.sqlite")
-    assert again.secret == box.secret
-    assert again.all() == box.all()
+    assert again.record(vote("b", "pair 1", Choice.TIE)) is Choice.TIE
+    assert len(again.all()) == 2
+
+
+def test_a_killed_process_loses_no_acknowledged_vote(tmp_path: Path) -> None:
+    path = tmp_path / "votes.sqlite"
+    process = subprocess.Popen([sys.executable, "-c", VOTES_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip() for _ in range(50)]
+    process.kill()
+    acknowledged += process.stdout.read().split()
+    process.wait(30)
+    stored = [vote.voter for vote in VoteBox(path).all()]
+    assert stored[: len(acknowledged)] == acknowledged
+    assert len(stored) - len(acknowledged) <= 1, "one may be stored whose acknowledgement was cut off"
 
 
 def test_threads_that_vote_at_once_lose_nothing(box: VoteBox) -> None:
