@@ -1,4 +1,5 @@
-"""Typed settings of the method: what a recipe may say. Plain dataclasses, checked by whoever reads them.
+"""Typed settings of the method: what a recipe may say. Plain dataclasses; whoever parses them holds
+values to the ranges of their types.
 
 Values the paper leaves open are marked *ours*; ``docs/paper-map.md`` lists them.
 """
@@ -6,7 +7,11 @@ Values the paper leaves open are marked *ours*; ``docs/paper-map.md`` lists them
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Gt, Interval, Len, MultipleOf
+
+from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
 
 Precision = Literal["float32", "bfloat16"]
 PrecisionSetting = Literal["auto", "float32", "bfloat16"]
@@ -16,6 +21,8 @@ _STRICT: dict[str, Any] = {"extra": "forbid"}
 
 NUM_SCALES = 5
 """Scales l = 0 (full size) … 4 (1/16), as in Fig. 6 and Eq. 10."""
+
+Scale = Annotated[int, Interval(ge=0, lt=NUM_SCALES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +63,8 @@ class AugmentationSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     flip: bool = True
-    min_scale: float = 1.0
-    colour_jitter: float = 0.0
+    min_scale: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    colour_jitter: BelowOne = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,7 @@ class TauSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     rule: Literal["quantile", "fraction_of_max"] = "quantile"
-    ratios: tuple[float, float, float, float] = (0.2, 0.3, 0.4, 0.5)
+    ratios: tuple[Share, Share, Share, Share] = (0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +109,16 @@ class NetworkSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
     context: Literal["channel_fc", "dilated", "fourier"] = "dilated"
-    context_blocks: int = 9
-    context_dilations: tuple[int, ...] | None = None
-    encoder_blocks: tuple[int, int, int, int, int] = (0, 0, 1, 1, 1)
-    decoder_blocks: tuple[int, int, int, int] = (1, 1, 1, 1)
-    modulation_width: int = 128
+    context_blocks: Count = 9
+    context_dilations: Annotated[tuple[PositiveInt, ...], Len(1)] | None = None
+    encoder_blocks: tuple[Count, Count, Count, Count, Count] = (0, 0, 1, 1, 1)
+    decoder_blocks: tuple[Count, Count, Count, Count] = (1, 1, 1, 1)
+    modulation_width: PositiveInt = 128
     modulation_at: Literal["fine", "coarse"] = "coarse"
-    bias_width_ratio: float = 1.0
-    reliability_width: int = 16
+    bias_width_ratio: Positive = 1.0
+    reliability_width: PositiveInt = 16
     tau: TauSettings = field(default_factory=TauSettings)
     start: Literal["grey", "membrane"] = "grey"
     image_size: int = 256
@@ -134,8 +141,8 @@ class GuidanceSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    given: float = 0.0
-    transplanted: float = 0.0
+    given: Share = 0.0
+    transplanted: Share = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +158,9 @@ class CriticSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    width: int = 64
-    num_layers: int = 3
-    num_scales: int = 3
+    width: PositiveInt = 64
+    num_layers: PositiveInt = 3
+    num_scales: PositiveInt = 3
     spectral_norm: bool = True
 
 
@@ -180,19 +187,19 @@ class LossSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    reconstruction: float = 1.0
-    hole_weight: float = 0.0
-    psnr: float = 0.0
-    structural: float = 0.0
-    perceptual: float = 0.1
+    reconstruction: Weight = 1.0
+    hole_weight: Weight = 0.0
+    psnr: Weight = 0.0
+    structural: Weight = 0.0
+    perceptual: Weight = 0.1
     perceptual_weights: str = "imagenet"
-    perceptual_scales: tuple[int, ...] = (0, 1, 2, 3, 4)
-    adversarial: float = 0.01
+    perceptual_scales: tuple[Scale, ...] = (0, 1, 2, 3, 4)
+    adversarial: Weight = 0.01
     adversarial_kind: Literal["bce", "hinge", "lsgan"] = "hinge"
-    r1: float = 0.0
-    feature_matching: float = 0.0
-    segmentation: float = 0.1
-    segmentation_hole_weight: float = 0.0
+    r1: Weight = 0.0
+    feature_matching: Weight = 0.0
+    segmentation: Weight = 0.1
+    segmentation_hole_weight: Weight = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,24 +217,24 @@ class OptimizerSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    generator_rate: float = 2e-4
-    critic_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.99)
-    clip_norm: float = 1.0
-    warmup_steps: int = 0
-    decay_from: float = 0.5
-    ema_decay: float = 0.999
+    generator_rate: Positive = 2e-4
+    critic_rate: Positive = 2e-4
+    betas: tuple[BelowOne, BelowOne] = (0.5, 0.99)
+    clip_norm: Weight = 1.0
+    warmup_steps: Count = 0
+    decay_from: Share = 0.5
+    ema_decay: BelowOne = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatedConvOptimizer(OptimizerSettings):
     """The published optimizer of DeepFill v2: a constant rate, nothing clipped. The moving average is *ours*."""
 
-    generator_rate: float = 1e-4
-    critic_rate: float = 1e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    clip_norm: float = 0.0
-    decay_from: float = 1.0
+    generator_rate: Positive = 1e-4
+    critic_rate: Positive = 1e-4
+    betas: tuple[BelowOne, BelowOne] = (0.5, 0.999)
+    clip_norm: Weight = 0.0
+    decay_from: Share = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,10 +251,10 @@ class GatedConvSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    width: int = 48
-    critic_width: int = 64
-    reconstruction: float = 1.0
-    adversarial: float = 1.0
+    width: Annotated[int, Gt(0), MultipleOf(4)] = 48
+    critic_width: PositiveInt = 64
+    reconstruction: Weight = 1.0
+    adversarial: Weight = 1.0
     optimizer: GatedConvOptimizer = field(default_factory=GatedConvOptimizer)
 
 
@@ -255,11 +262,11 @@ class GatedConvSettings:
 class EdgeConnectOptimizer(OptimizerSettings):
     """The published optimizer of EdgeConnect: the critic at a tenth of the rate. The moving average is *ours*."""
 
-    generator_rate: float = 1e-4
-    critic_rate: float = 1e-5
-    betas: tuple[float, float] = (0.0, 0.9)
-    clip_norm: float = 0.0
-    decay_from: float = 1.0
+    generator_rate: Positive = 1e-4
+    critic_rate: Positive = 1e-5
+    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
+    clip_norm: Weight = 0.0
+    decay_from: Share = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,16 +290,16 @@ class EdgeConnectSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    width: int = 64
-    num_blocks: int = 8
-    critic_width: int = 64
-    sigma: float = 2.0
-    edge_adversarial: float = 1.0
-    edge_feature_matching: float = 10.0
-    reconstruction: float = 1.0
-    adversarial: float = 0.1
-    perceptual: float = 0.1
-    style: float = 250.0
+    width: PositiveInt = 64
+    num_blocks: Count = 8
+    critic_width: PositiveInt = 64
+    sigma: Positive = 2.0
+    edge_adversarial: Positive = 1.0
+    edge_feature_matching: Weight = 10.0
+    reconstruction: Weight = 1.0
+    adversarial: Weight = 0.1
+    perceptual: Weight = 0.1
+    style: Weight = 250.0
     perceptual_weights: str = "imagenet"
     optimizer: EdgeConnectOptimizer = field(default_factory=EdgeConnectOptimizer)
 
@@ -301,11 +308,11 @@ class EdgeConnectSettings:
 class SPGNetOptimizer(OptimizerSettings):
     """The published optimizer of SPG-Net: the critic at four times the rate. The moving average is *ours*."""
 
-    generator_rate: float = 1e-4
-    critic_rate: float = 4e-4
-    betas: tuple[float, float] = (0.0, 0.9)
-    clip_norm: float = 0.0
-    decay_from: float = 1.0
+    generator_rate: Positive = 1e-4
+    critic_rate: Positive = 4e-4
+    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
+    clip_norm: Weight = 0.0
+    decay_from: Share = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,18 +338,18 @@ class SPGNetSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    width: int = 64
-    num_blocks: int = 9
-    segmenter_width: int = 32
+    width: PositiveInt = 64
+    num_blocks: Count = 9
+    segmenter_width: PositiveInt = 32
     critic: CriticSettings = field(default_factory=CriticSettings)
-    label_adversarial: float = 1.0
-    label_feature_matching: float = 1.0
-    segmentation: float = 0.0
-    adversarial: float = 1.0
-    feature_matching: float = 1.0
-    perceptual: float = 10.0
+    label_adversarial: Positive = 1.0
+    label_feature_matching: Weight = 1.0
+    segmentation: Weight = 0.0
+    adversarial: Positive = 1.0
+    feature_matching: Weight = 1.0
+    perceptual: Weight = 10.0
     perceptual_weights: str = "imagenet"
-    reconstruction: float = 0.0
+    reconstruction: Weight = 0.0
     optimizer: SPGNetOptimizer = field(default_factory=SPGNetOptimizer)
 
 
@@ -374,18 +381,18 @@ class TrainingSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     budget: Literal["steps", "wall_clock"] = "steps"
-    steps: int = 100_000
+    steps: PositiveInt = 100_000
     seconds: float = 0.0
-    batch_size: int = 8
+    batch_size: PositiveInt = 8
     seed: int = 1
     precision: PrecisionSetting = "auto"
     compile: bool = False
-    loader_processes: int = 2
-    log_every: int = 50
-    checkpoint_every: int = 1000
-    validate_every: int = 1000
-    keep_checkpoints: int = 3
-    num_sample_pictures: int = 6
+    loader_processes: Count = 2
+    log_every: Count = 50
+    checkpoint_every: Count = 1000
+    validate_every: Count = 1000
+    keep_checkpoints: PositiveInt = 3
+    num_sample_pictures: Count = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,10 +42,15 @@ def without(raw: Any, offences: list[Any]) -> Any | None:
             return None
         *parents, key = offence["loc"]
         container: Any = remaining
+        holder, name = remaining, key
         for part in parents:
             # A union adds the name of the type it tried to the location: such a part is no key.
             inside = part in container if isinstance(container, dict) else isinstance(container, list)
+            if inside and isinstance(container, dict):
+                holder, name = container, part
             container = container[part] if inside else container
         if isinstance(container, dict):
             container.pop(key, None)
+        elif isinstance(holder, dict):
+            holder.pop(name, None)  # of a list of numbers, one of which is wrong
     return remaining

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
-from pipelines.settings.labels import LabelSettings, training_recipe
+from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
 from pipelines.settings.sources import source_problems
 from pipelines.settings.workers import batch_problem
@@ -15,16 +15,9 @@ from sgenet.masks import hole_problems
 from sgenet.settings import (
     NUM_SCALES,
     CriticSettings,
-    EdgeConnectSettings,
-    GatedConvSettings,
-    OptimizerSettings,
     Recipe,
-    SPGNetSettings,
     TrainingSettings,
 )
-
-Check = tuple[str, object, Callable[..., object], str]
-"""A setting's key, its value, what must hold, and that in words."""
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
 
@@ -64,7 +57,7 @@ def contradictions(settings: Settings) -> list[str]:
         problems += [f"labels.{dataset}.{problem}" for problem in _label_problems(labels, settings)]
     for dataset, recipe in settings.recipes.items():
         crop = settings.data[dataset].crop if dataset in settings.data else None
-        found = recipe_problems(recipe) + (_crop_problems(recipe, settings.methods, crop) if crop else [])
+        found = _crop_problems(recipe, settings.methods, crop) if crop else []
         problems += [f"recipes.{dataset}.{problem}" for problem in found]
         problems += [f"recipes.{dataset}.{problem}" for problem in _budget_problems(recipe.training)]
         undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
@@ -211,71 +204,16 @@ def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
         problems.append("checkpoint is missing; name the folder of a checkpoint of transformers")
     if labels.class_map is not None and labels.segmenter != "transformers":
         problems.append(f"class_map is for transformers; {labels.segmenter} has the dataset's own classes, remove it")
-    recipe, deep_parsing = labels.recipe, labels.recipe.deep_parsing
-    checks: list[Check] = [
-        ("deep_parsing.width", deep_parsing.width, lambda x: x > 0, "be positive"),
-        ("deep_parsing.context_width", deep_parsing.context_width, lambda x: x > 0, "be positive"),
-        ("deep_parsing.local_window", deep_parsing.local_window, lambda x: x > 1 and x % 2, "be odd and above 1"),
-        ("deep_parsing.context_window", deep_parsing.context_window, lambda x: x > 0 and x % 2, "be odd"),
-        ("deep_parsing.num_contexts", deep_parsing.num_contexts, lambda x: x > 0, "be positive"),
-        ("class_balance", recipe.class_balance, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
+    recipe = labels.recipe
+    problems += [
+        f"recipe.deep_parsing.{key} ({side}) must be odd, so that the window has a middle"
+        for key in ("local_window", "context_window")
+        if not (side := getattr(recipe.deep_parsing, key)) % 2
     ]
-    problems += [f"recipe.{problem}" for problem in (*_broken(checks), *recipe_problems(training_recipe(recipe)))]
     undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
     if undivided and settings.run.min_workers <= settings.run.max_workers:
         problems.append(f"recipe.{undivided}")
     return problems
-
-
-def recipe_problems(recipe: Recipe) -> list[str]:
-    """Values of a recipe that are out of range, each as ``key (value) must …``."""
-    network, losses, training = recipe.network, recipe.losses, recipe.training
-    augmentation = recipe.augmentation
-    checks: list[Check] = [
-        ("network.widths", network.widths, _all(lambda x: x > 0), "be positive"),
-        ("network.context_blocks", network.context_blocks, lambda x: x >= 0, "be 0 or more"),
-        (
-            "network.context_dilations",
-            network.context_dilations,
-            lambda x: x is None or (len(x) > 0 and min(x) > 0),
-            "be positive",
-        ),
-        ("network.encoder_blocks", network.encoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
-        ("network.decoder_blocks", network.decoder_blocks, _all(lambda x: x >= 0), "be 0 or more"),
-        ("network.modulation_width", network.modulation_width, lambda x: x > 0, "be positive"),
-        ("network.reliability_width", network.reliability_width, lambda x: x > 0, "be positive"),
-        ("network.bias_width_ratio", network.bias_width_ratio, lambda x: x > 0, "be positive"),
-        ("network.tau.ratios", network.tau.ratios, _all(lambda x: 0 <= x <= 1), "lie between 0 and 1"),
-        *_critic_checks("critic", recipe.critic),
-        ("losses.reconstruction", losses.reconstruction, lambda x: x >= 0, "be 0 or more"),
-        ("losses.hole_weight", losses.hole_weight, lambda x: x >= 0, "be 0 or more"),
-        ("losses.structural", losses.structural, lambda x: x >= 0, "be 0 or more"),
-        ("losses.perceptual", losses.perceptual, lambda x: x >= 0, "be 0 or more"),
-        ("losses.perceptual_scales", losses.perceptual_scales, _all(lambda x: 0 <= x < NUM_SCALES), "be scales 0 … 4"),
-        ("losses.adversarial", losses.adversarial, lambda x: x >= 0, "be 0 or more"),
-        ("losses.r1", losses.r1, lambda x: x >= 0, "be 0 or more"),
-        ("losses.feature_matching", losses.feature_matching, lambda x: x >= 0, "be 0 or more"),
-        ("losses.segmentation", losses.segmentation, lambda x: x >= 0, "be 0 or more"),
-        ("losses.segmentation_hole_weight", losses.segmentation_hole_weight, lambda x: x >= 0, "be 0 or more"),
-        *_optimizer_checks("optimizer", recipe.optimizer),
-        *_gated_conv_checks(recipe.gated_conv),
-        *_edge_connect_checks(recipe.edge_connect),
-        *_spg_net_checks(recipe.spg_net),
-        ("augmentation.min_scale", augmentation.min_scale, lambda x: 0 < x <= 1, "lie in (0, 1]"),
-        ("augmentation.colour_jitter", augmentation.colour_jitter, lambda x: 0 <= x < 1, "lie in [0, 1)"),
-        ("training.steps", training.steps, lambda x: x > 0, "be positive"),
-        ("training.batch_size", training.batch_size, lambda x: x > 0, "be positive"),
-        ("training.loader_processes", training.loader_processes, lambda x: x >= 0, "be 0 or more"),
-        ("training.log_every", training.log_every, lambda x: x >= 0, "be 0 or more"),
-        ("training.checkpoint_every", training.checkpoint_every, lambda x: x >= 0, "be 0 or more"),
-        ("training.validate_every", training.validate_every, lambda x: x >= 0, "be 0 or more"),
-        ("training.keep_checkpoints", training.keep_checkpoints, lambda x: x > 0, "be positive"),
-    ]
-    return _broken(checks)
-
-
-def _broken(checks: Sequence[Check]) -> list[str]:
-    return [f"{key} ({_shown(value)}) must {rule}" for key, value, holds, rule in checks if not holds(value)]
 
 
 def _budget_problems(training: TrainingSettings) -> list[str]:
@@ -285,63 +223,6 @@ def _budget_problems(training: TrainingSettings) -> list[str]:
         case "steps", seconds if seconds != 0:
             return [f"training.seconds ({seconds}) is given, but the budget is steps; set training.budget: wall_clock"]
     return []
-
-
-def _critic_checks(where: str, critic: CriticSettings) -> list[Check]:
-    return [
-        (f"{where}.width", critic.width, lambda x: x > 0, "be positive"),
-        (f"{where}.num_layers", critic.num_layers, lambda x: x > 0, "be positive"),
-        (f"{where}.num_scales", critic.num_scales, lambda x: x > 0, "be positive"),
-    ]
-
-
-def _optimizer_checks(where: str, optimizer: OptimizerSettings) -> list[Check]:
-    return [
-        (f"{where}.generator_rate", optimizer.generator_rate, lambda x: x > 0, "be positive"),
-        (f"{where}.critic_rate", optimizer.critic_rate, lambda x: x > 0, "be positive"),
-        (f"{where}.betas", optimizer.betas, _all(lambda x: 0 <= x < 1), "lie in [0, 1)"),
-        (f"{where}.clip_norm", optimizer.clip_norm, lambda x: x >= 0, "be 0 or more"),
-        (f"{where}.warmup_steps", optimizer.warmup_steps, lambda x: x >= 0, "be 0 or more"),
-        (f"{where}.decay_from", optimizer.decay_from, lambda x: 0 <= x <= 1, "lie between 0 and 1"),
-        (f"{where}.ema_decay", optimizer.ema_decay, lambda x: 0 <= x < 1, "lie in [0, 1)"),
-    ]
-
-
-def _gated_conv_checks(settings: GatedConvSettings) -> list[Check]:
-    return [
-        ("gated_conv.width", settings.width, lambda x: x > 0 and x % 4 == 0, "be a positive multiple of 4"),
-        ("gated_conv.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
-        ("gated_conv.reconstruction", settings.reconstruction, lambda x: x >= 0, "be 0 or more"),
-        ("gated_conv.adversarial", settings.adversarial, lambda x: x >= 0, "be 0 or more"),
-        *_optimizer_checks("gated_conv.optimizer", settings.optimizer),
-    ]
-
-
-def _edge_connect_checks(settings: EdgeConnectSettings) -> list[Check]:
-    weights = ("edge_feature_matching", "reconstruction", "adversarial", "perceptual", "style")
-    return [
-        ("edge_connect.width", settings.width, lambda x: x > 0, "be positive"),
-        ("edge_connect.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
-        ("edge_connect.critic_width", settings.critic_width, lambda x: x > 0, "be positive"),
-        ("edge_connect.sigma", settings.sigma, lambda x: x > 0, "be positive"),
-        ("edge_connect.edge_adversarial", settings.edge_adversarial, lambda x: x > 0, "be positive"),
-        *((f"edge_connect.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
-        *_optimizer_checks("edge_connect.optimizer", settings.optimizer),
-    ]
-
-
-def _spg_net_checks(settings: SPGNetSettings) -> list[Check]:
-    weights = ("label_feature_matching", "segmentation", "feature_matching", "perceptual", "reconstruction")
-    return [
-        ("spg_net.width", settings.width, lambda x: x > 0, "be positive"),
-        ("spg_net.num_blocks", settings.num_blocks, lambda x: x >= 0, "be 0 or more"),
-        ("spg_net.segmenter_width", settings.segmenter_width, lambda x: x > 0, "be positive"),
-        *_critic_checks("spg_net.critic", settings.critic),
-        ("spg_net.label_adversarial", settings.label_adversarial, lambda x: x > 0, "be positive"),
-        ("spg_net.adversarial", settings.adversarial, lambda x: x > 0, "be positive"),
-        *((f"spg_net.{name}", getattr(settings, name), lambda x: x >= 0, "be 0 or more") for name in weights),
-        *_optimizer_checks("spg_net.optimizer", settings.optimizer),
-    ]
 
 
 def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[str]:
@@ -371,11 +252,3 @@ def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]
 def _smallest_crop(critic: CriticSettings) -> int:
     """See :func:`sgenet.layers.critic.smallest_picture`, here without loading PyTorch: three pixels must be left."""
     return int(3 * 2 ** (critic.num_layers + critic.num_scales - 1))
-
-
-def _all(holds: Callable[..., bool]) -> Callable[[Sequence[float]], bool]:
-    return lambda values: all(holds(value) for value in values)
-
-
-def _shown(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

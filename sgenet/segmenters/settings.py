@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Gt
+
+from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share
 from sgenet.settings import AugmentationSettings, OptimizerSettings, TrainingSettings
 
 # Read by pydantic where the platform parses a settings file; unknown keys are refused.
@@ -29,11 +32,11 @@ class DeepParsingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
-    width: int = 64
-    context_width: int = 4096
-    local_window: int = 51
-    context_window: int = 9
-    num_contexts: int = 5
+    width: PositiveInt = 64
+    context_width: PositiveInt = 4096
+    local_window: Annotated[int, Gt(1)] = 51
+    context_window: PositiveInt = 9
+    num_contexts: PositiveInt = 5
     weights: str = "none"
 
 
@@ -57,11 +60,11 @@ class DeepLabSettings:
 class SegmenterOptimizer(OptimizerSettings):
     """Adam with a rate that falls from the start, as is usual for segmentation. There is no critic."""
 
-    generator_rate: float = 3e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup_steps: int = 100
-    decay_from: float = 0.0
-    ema_decay: float = 0.998
+    generator_rate: Positive = 3e-4
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    warmup_steps: Count = 100
+    decay_from: Share = 0.0
+    ema_decay: BelowOne = 0.998
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class SegmenterRecipe:
 
     deep_parsing: DeepParsingSettings = field(default_factory=DeepParsingSettings)
     deeplab: DeepLabSettings = field(default_factory=DeepLabSettings)
-    class_balance: float = 0.5
+    class_balance: Share = 0.5
     optimizer: SegmenterOptimizer = field(default_factory=SegmenterOptimizer)
     augmentation: AugmentationSettings = field(
         default_factory=lambda: AugmentationSettings(min_scale=0.5, colour_jitter=0.2)

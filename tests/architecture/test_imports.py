@@ -21,6 +21,7 @@ LIBRARY_PACKAGES = frozenset(
         "scipy",
         "skimage",
         "torch_fidelity",
+        "annotated_types",
         "transformers",
     }
 )
@@ -41,7 +42,7 @@ PLATFORM_PACKAGES = (
 """What a machine that uses ``sgenet`` alone does not have."""
 
 TIERS = (
-    {"errors", "checks", "label_space", "settings", "precision", "batch"},
+    {"errors", "checks", "label_space", "ranges", "settings", "precision", "batch"},
     {"layers", "mask_files", "masks", "transforms", "losses"},
     {"methods", "segmenters", "evaluation"},
     {"training", "inpainter", "export", "figures"},

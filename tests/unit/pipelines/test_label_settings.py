@@ -50,10 +50,13 @@ def test_what_the_issue_asks_a_user_to_type_is_enough() -> None:
             {"recipe": {"deep_parsing": {"local_window": 50}}},
             r"labels.mixed_scenes.recipe.deep_parsing.local_window \(50\) must be odd",
         ),
-        ({"recipe": {"class_balance": 2.0}}, r"labels.mixed_scenes.recipe.class_balance \(2.0\) must lie"),
+        (
+            {"recipe": {"class_balance": 2.0}},
+            "mixed_scenes.recipe.class_balance: input should be less than",
+        ),
         (
             {"recipe": {"training": {"batch_size": 0}}},
-            r"labels.mixed_scenes.recipe.training.batch_size \(0\) must be positive",
+            "labels.mixed_scenes.recipe.training.batch_size: input should be greater than 0",
         ),
     ],
 )

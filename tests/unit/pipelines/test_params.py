@@ -84,7 +84,10 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
         (lambda raw: raw["run"].update(workers={"min": 3, "max": 2}), "run.workers.min (3) is larger than"),
         (lambda raw: raw["run"].update(workers={"min": 1, "most": 2}), "run.workers.bounds.most is not a setting"),
         (lambda raw: raw["run"].update(cache={"gigabytes": 0}), "run.cache.gigabytes: input should be greater than 0"),
-        (lambda raw: raw["recipes"]["camvid"]["training"].update(steps=0), "recipes.camvid.training.steps (0) must be"),
+        (
+            lambda raw: raw["recipes"]["camvid"]["training"].update(steps=0),
+            "camvid.training.steps: input should be greater",
+        ),
         (
             lambda raw: raw["recipes"]["camvid"]["training"].update(budget="wall_clock"),
             "recipes.camvid.training.seconds (0.0) must be a positive number for budget: wall_clock",
@@ -149,8 +152,9 @@ def test_problems_of_every_kind_come_together(raw: dict[str, Any]) -> None:
     raw["masks"]["camvid"]["training"][0]["size"] = 300
     raw["masks"]["camvid"]["evaluation"][0]["hole"]["bogus"] = 1
     raw["data"]["outdoor_mix"]["sources"][0]["class_map"][3] = 12
+    raw["recipes"]["camvid"]["optimizer"]["betas"] = [0.5, 1]
     text = "\n".join(_problems(raw))
-    for part in ("typo", "jpeg_quality", "crop (256)", "a square of 300 px", "bogus", "sends 3 to 12"):
+    for part in ("typo", "jpeg_quality", "crop (256)", "a square of 300 px", "bogus", "sends 3 to 12", "betas.1"):
         assert part in text, text
 
 
