@@ -22,8 +22,8 @@ from pipelines.evaluation.walk import Filled, model_fill, score_split
 from pipelines.landscapes import render_scene
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import Released
-from sgenet.settings import Recipe
 from sgenet.training.determinism import one_thread
 
 

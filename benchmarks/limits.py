@@ -6,7 +6,7 @@ The limit is the rate of one convolution that suits any processor: 3×3, 128 →
 last; the fastest of several runs, forward alone and with its backward. Against it stand
 
 - a full training step (generator, critic, losses with VGG-16, optimizers, moving average) of an SGE-Net with about as
-  many parameters as LaMa-Fourier, and LaMa-Fourier's own (`lama.py`), the median of the steps after a warm-up;
+  many parameters as LaMa-Fourier, and LaMa-Fourier's own, the median of the steps after a warm-up;
 - one picture through the generators, that of the default widths among them, the median of the runs after a warm-up.
 
 FLOPs are those of convolutions and matrix products, counted in a real step or run, two for a multiply-accumulate:
@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lama import PUBLISHED_PARAMETERS, LamaGenerator, LamaTraining
 from memory import forget_peak, memory
 from mixed_scenes import processor
 from torch import nn
@@ -45,8 +44,11 @@ from training_step import random_batch
 
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator, build_method, count_parameters
+from sgenet.methods.lama.network import LamaGenerator
+from sgenet.methods.lama.settings import LamaSettings
+from sgenet.methods.recipe import Recipe
 from sgenet.precision import autocast, has_bfloat16, resolve_precision, round_weights
-from sgenet.settings import LossSettings, NetworkSettings, Precision, Recipe
+from sgenet.settings import LossSettings, NetworkSettings, Precision
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -58,17 +60,21 @@ DEFAULT = Recipe()
 parameters."""
 
 LIKE_LAMA = Recipe(
-    network=NetworkSettings(widths=(32, 64, 128, 288, 288)), losses=LossSettings(perceptual_weights="random")
+    network=NetworkSettings(widths=(32, 64, 128, 288, 288)),
+    losses=LossSettings(perceptual_weights="random"),
+    lama=LamaSettings(perceptual_weights="random"),
 )
-"""Narrower, and the defaults otherwise: all five scales, VGG-16, the critic of three scales."""
+"""Narrower, and the defaults otherwise: all five scales, VGG-16, the critic of three scales; and LaMa as published."""
 
 OURS_DEFAULT, OURS, LAMA = "SGE-Net, default widths", "SGE-Net", "LaMa-Fourier"
 GENERATORS: dict[str, Callable[[], nn.Module]] = {
     OURS_DEFAULT: partial(build_generator, "sge_net", DEFAULT, NUM_CLASSES),
     OURS: partial(build_generator, "sge_net", LIKE_LAMA, NUM_CLASSES),
-    LAMA: LamaGenerator,
+    LAMA: partial(build_generator, "lama", LIKE_LAMA, NUM_CLASSES),
 }
-TRAINED = (OURS, LAMA)
+TRAINED = {OURS: "sge_net", LAMA: "lama"}
+PUBLISHED_PARAMETERS = 27_000_000
+"""Of LaMa-Fourier."""
 
 PEAK_RUNS, PEAK_CHANNELS, PEAK_SIDE, PEAK_BATCH = 12, 128, 64, 8
 PEAK_FLOPS = 2 * 9 * PEAK_CHANNELS**2 * PEAK_SIDE**2 * PEAK_BATCH
@@ -224,16 +230,10 @@ def measure_peak(precision: Precision) -> Peak:
 def measure_step(network: str, precision: Precision, size: int, batch: int, steps: int) -> Cost:
     """Steps on random pictures."""
     pictures = random_batch(batch, size, NUM_CLASSES, "cpu")
-    if network == LAMA:
-        lama = LamaTraining(precision)
-        generator: nn.Module = lama.generator
-        step: Callable[[], object] = partial(lama.step, pictures)
-    else:
-        training = replace(LIKE_LAMA.training, precision=precision, batch_size=batch)
-        recipe = replace(LIKE_LAMA, training=training)
-        method = build_method("sge_net", recipe, NUM_CLASSES)
-        state = TrainingState(method, recipe)
-        generator, step = method.generator, partial(training_step, state, pictures)
+    recipe = replace(LIKE_LAMA, training=replace(LIKE_LAMA.training, precision=precision, batch_size=batch))
+    method = build_method(TRAINED[network], recipe, NUM_CLASSES)
+    step = partial(training_step, TrainingState(method, recipe), pictures)
+    generator = method.generator
     generator.train()
     return measure(generator, step, lambda _: steps)
 

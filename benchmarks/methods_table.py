@@ -15,7 +15,8 @@ from torch._subclasses import FakeTensorMode
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
 from sgenet.errors import UserError
-from sgenet.methods.build import GENERATORS, build_generator, count_macs, count_parameters
+from sgenet.methods.build import build_generator, count_macs, count_parameters
+from sgenet.methods.registry import METHODS
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def table(settings: Settings) -> str:
     ]
     for dataset, recipe in settings.recipes.items():
         data, smallest = settings.data[dataset], 0
-        for name in GENERATORS:
+        for name in METHODS:
             with _without_content(name):
                 generator = build_generator(name, recipe, data.labels.num_classes)
                 macs = count_macs(generator, data.crop)

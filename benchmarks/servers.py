@@ -104,8 +104,9 @@ def tiny_model(folder: Path) -> Path:
     """An SGE-Net of a few thousand random weights: its answers are worthless, and as well-formed as any."""
     from sgenet.label_space import OUTDOOR_SCENES
     from sgenet.methods.build import build_generator
+    from sgenet.methods.recipe import Recipe
     from sgenet.methods.release import save_released
-    from sgenet.settings import NetworkSettings, Recipe
+    from sgenet.settings import NetworkSettings
 
     recipe = Recipe(network=NetworkSettings(widths=(4,) * 5, context_blocks=1, modulation_width=4, image_size=32))
     save_released(

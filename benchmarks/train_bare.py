@@ -30,18 +30,19 @@ from sgenet.errors import SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.layers.critic import smallest_picture
 from sgenet.masks import HoleDrawer, centre_hole
-from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
+from sgenet.methods.build import build_method, count_macs, count_parameters
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
 from sgenet.methods.sge_net.network import STRIDE
+from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.settings import (
     CriticSettings,
-    EdgeConnectSettings,
-    GatedConvSettings,
     HoleSettings,
     LossSettings,
     NetworkSettings,
     OptimizerSettings,
-    Recipe,
-    SPGNetSettings,
     TrainingSettings,
 )
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -259,7 +260,7 @@ def _parse() -> argparse.Namespace:
     on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("shards", type=Path, help="folder of train-*.tar and val-*.tar")
-    parser.add_argument("--method", choices=sorted(GENERATORS), default="sge_net")
+    parser.add_argument("--method", choices=sorted(METHODS), default="sge_net")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="small", help="size of the networks")
     parser.add_argument("--size", type=int, default=256, help="side of the crop in pixels")
     parser.add_argument("--num-classes", type=int, default=8, help="classes of the shards' labels")

@@ -18,9 +18,11 @@ import torch
 
 from pipelines.settings.load import load
 from sgenet.batch import InpaintingBatch
-from sgenet.methods.build import GENERATORS, build_method, count_macs, count_parameters
+from sgenet.methods.build import build_method, count_macs, count_parameters
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
 from sgenet.precision import resolve_precision
-from sgenet.settings import Recipe, TrainingSettings
+from sgenet.settings import TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--price", type=float, help="of this machine for an hour, in any currency")
-    parser.add_argument("--methods", nargs="+", choices=list(GENERATORS), default=list(GENERATORS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Gt, Interval, Len, MultipleOf
+from annotated_types import Interval, MinLen
 
 from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
 
 Precision = Literal["float32", "bfloat16"]
 PrecisionSetting = Literal["auto", "float32", "bfloat16"]
 
-# Read by pydantic where the platform parses a settings file; unknown keys are refused.
-_STRICT: dict[str, Any] = {"extra": "forbid"}
+STRICT: dict[str, Any] = {"extra": "forbid"}
+"""Read by pydantic where the platform parses a settings file: unknown keys are refused."""
 
 NUM_SCALES = 5
 """Scales l = 0 (full size) … 4 (1/16), as in Fig. 6 and Eq. 10."""
@@ -39,7 +39,7 @@ class HoleSettings:
         white_is_hole: polarity of the mask pictures, for ``files``.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     kind: Literal["centre", "rectangles", "strokes", "thin", "medium", "thick", "files"]
     weight: float = 1.0
@@ -60,7 +60,7 @@ class AugmentationSettings:
         colour_jitter: largest relative change of brightness, contrast and saturation.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     flip: bool = True
     min_scale: Annotated[float, Interval(gt=0, le=1)] = 1.0
@@ -77,7 +77,7 @@ class TauSettings:
         ratios: r^l for l = 0 … 3; at l = 4 the reliability map is the input mask (Fig. 7).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     rule: Literal["quantile", "fraction_of_max"] = "quantile"
     ratios: tuple[Share, Share, Share, Share] = (0.2, 0.3, 0.4, 0.5)
@@ -107,12 +107,12 @@ class NetworkSettings:
         image_size: side of the training crop, which a released model works at; ``channel_fc`` is made for it alone.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
     context: Literal["channel_fc", "dilated", "fourier"] = "dilated"
     context_blocks: Count = 9
-    context_dilations: Annotated[tuple[PositiveInt, ...], Len(1)] | None = None
+    context_dilations: Annotated[tuple[PositiveInt, ...], MinLen(1)] | None = None
     encoder_blocks: tuple[Count, Count, Count, Count, Count] = (0, 0, 1, 1, 1)
     decoder_blocks: tuple[Count, Count, Count, Count] = (1, 1, 1, 1)
     modulation_width: PositiveInt = 128
@@ -139,7 +139,7 @@ class GuidanceSettings:
             in the hole, announces.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     given: Share = 0.0
     transplanted: Share = 0.0
@@ -156,7 +156,7 @@ class CriticSettings:
         spectral_norm: normalise the weights (Miyato et al. 2018; *ours*, as in SPADE).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: PositiveInt = 64
     num_layers: PositiveInt = 3
@@ -185,7 +185,7 @@ class LossSettings:
         segmentation_hole_weight: extra weight of pixels in the hole in the cross-entropy (0 in Eq. 9).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     reconstruction: Weight = 1.0
     hole_weight: Weight = 0.0
@@ -215,7 +215,7 @@ class OptimizerSettings:
         ema_decay: decay of the generator's moving average, which is what is evaluated and released.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     generator_rate: Positive = 2e-4
     critic_rate: Positive = 2e-4
@@ -224,133 +224,6 @@ class OptimizerSettings:
     warmup_steps: Count = 0
     decay_from: Share = 0.5
     ema_decay: BelowOne = 0.999
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatedConvOptimizer(OptimizerSettings):
-    """The published optimizer of DeepFill v2: a constant rate, nothing clipped. The moving average is *ours*."""
-
-    generator_rate: Positive = 1e-4
-    critic_rate: Positive = 1e-4
-    betas: tuple[BelowOne, BelowOne] = (0.5, 0.999)
-    clip_norm: Weight = 0.0
-    decay_from: Share = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatedConvSettings:
-    """GatedConv, DeepFill v2 (Yu et al., ICCV 2019), as published; the batch is the recipe's (published: 16).
-
-    Attributes:
-        width: c of the layer table, a multiple of 4.
-        critic_width: channels of the critic's first convolution.
-        reconstruction: weight of the L1 terms of the coarse and of the refined picture.
-        adversarial: weight of the hinge term.
-        optimizer: of this method, in place of the recipe's.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-
-    width: Annotated[int, Gt(0), MultipleOf(4)] = 48
-    critic_width: PositiveInt = 64
-    reconstruction: Weight = 1.0
-    adversarial: Weight = 1.0
-    optimizer: GatedConvOptimizer = field(default_factory=GatedConvOptimizer)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeConnectOptimizer(OptimizerSettings):
-    """The published optimizer of EdgeConnect: the critic at a tenth of the rate. The moving average is *ours*."""
-
-    generator_rate: Positive = 1e-4
-    critic_rate: Positive = 1e-5
-    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
-    clip_norm: Weight = 0.0
-    decay_from: Share = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeConnectSettings:
-    """EdgeConnect (Nazeri et al., ICCV workshops 2019), as published; the batch is the recipe's (published: 8).
-
-    Attributes:
-        width: channels after the first convolution of both stages.
-        num_blocks: residual blocks of each stage.
-        critic_width: channels of the first convolution of both critics.
-        sigma: of the Gaussian of the Canny edges, in pixels.
-        edge_adversarial: weight of the edge stage's adversarial term; positive, as it is what draws edges.
-        edge_feature_matching: weight of the edge stage's feature matching.
-        reconstruction: weight of the L1 term.
-        adversarial: weight of the picture stage's adversarial term.
-        perceptual: weight of the VGG-19 activations. VGG-19 is left out where this and ``style`` are 0.
-        style: weight of their Gram matrices.
-        perceptual_weights: of VGG-19, as :attr:`LossSettings.perceptual_weights`.
-        optimizer: of this method, in place of the recipe's.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-
-    width: PositiveInt = 64
-    num_blocks: Count = 8
-    critic_width: PositiveInt = 64
-    sigma: Positive = 2.0
-    edge_adversarial: Positive = 1.0
-    edge_feature_matching: Weight = 10.0
-    reconstruction: Weight = 1.0
-    adversarial: Weight = 0.1
-    perceptual: Weight = 0.1
-    style: Weight = 250.0
-    perceptual_weights: str = "imagenet"
-    optimizer: EdgeConnectOptimizer = field(default_factory=EdgeConnectOptimizer)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SPGNetOptimizer(OptimizerSettings):
-    """The published optimizer of SPG-Net: the critic at four times the rate. The moving average is *ours*."""
-
-    generator_rate: Positive = 1e-4
-    critic_rate: Positive = 4e-4
-    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
-    clip_norm: Weight = 0.0
-    decay_from: Share = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SPGNetSettings:
-    """SPG-Net (Song et al., BMVC 2018), as published but for what is marked *ours*; the batch is the recipe's.
-
-    Attributes:
-        width: channels after the first convolution of SP-Net and SG-Net.
-        num_blocks: residual blocks of each.
-        segmenter_width: channels at full size of the network that labels the known part where no label map
-            is given (*ours*; theirs is DeepLab).
-        critic: of label maps and of pictures.
-        label_adversarial: weight of SP-Net's hinge term; positive, as it is what draws label maps.
-        label_feature_matching: weight of SP-Net's feature matching.
-        segmentation: weight of the cross-entropy of SP-Net's label map (*ours*; published: none).
-        adversarial: weight of SG-Net's hinge term; positive.
-        feature_matching: weight of SG-Net's feature matching.
-        perceptual: weight of the VGG-19 activations; 0 leaves VGG-19 out.
-        perceptual_weights: of VGG-19, as :attr:`LossSettings.perceptual_weights`.
-        reconstruction: weight of the L1 term (*ours*; published: none).
-        optimizer: of this method, in place of the recipe's.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-
-    width: PositiveInt = 64
-    num_blocks: Count = 9
-    segmenter_width: PositiveInt = 32
-    critic: CriticSettings = field(default_factory=CriticSettings)
-    label_adversarial: Positive = 1.0
-    label_feature_matching: Weight = 1.0
-    segmentation: Weight = 0.0
-    adversarial: Positive = 1.0
-    feature_matching: Weight = 1.0
-    perceptual: Weight = 10.0
-    perceptual_weights: str = "imagenet"
-    reconstruction: Weight = 0.0
-    optimizer: SPGNetOptimizer = field(default_factory=SPGNetOptimizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,7 +251,7 @@ class TrainingSettings:
         num_sample_pictures: validation pictures logged at each validation.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     budget: Literal["steps", "wall_clock"] = "steps"
     steps: PositiveInt = 100_000
@@ -396,27 +269,25 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class BaseRecipe:
     """Everything that decides how a method is trained, apart from the data.
+
+    :class:`sgenet.methods.recipe.Recipe` adds the sections of the methods that have one.
 
     Attributes:
         network, critic, losses, guidance, optimizer: of Base-Net, SG-Net and SGE-Net.
-        gated_conv, edge_connect, spg_net: the same of the methods of these names.
         augmentation, training: of all methods.
         start_from: a released model whose weights the generator starts with, as far as they fit: a folder, ``shipped``,
             ``models:/NAME/VERSION``, ``runs:/ID``; ``none``: from nothing. Its classes and sizes may be others.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     critic: CriticSettings = field(default_factory=CriticSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    gated_conv: GatedConvSettings = field(default_factory=GatedConvSettings)
-    edge_connect: EdgeConnectSettings = field(default_factory=EdgeConnectSettings)
-    spg_net: SPGNetSettings = field(default_factory=SPGNetSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     start_from: str = "none"

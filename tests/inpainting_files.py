@@ -9,8 +9,9 @@ from PIL import Image
 
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings, Recipe, TrainingSettings
+from sgenet.settings import NetworkSettings, TrainingSettings
 
 HEIGHT, WIDTH = 30, 41
 

@@ -21,7 +21,7 @@ from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.networks import picture_distances, picture_features
 from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
-from sgenet.methods.build import LABEL_STARTED_METHODS
+from sgenet.methods.registry import LABEL_STARTED_METHODS
 from sgenet.methods.release import Released
 
 

@@ -16,7 +16,7 @@ from pipelines.report.pairs import miou_difference
 from pipelines.report.tables import SCORES, Cell, Table, interval, per_picture
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.statistics import paired_difference
-from sgenet.methods.build import LABEL_STARTED_METHODS
+from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 _SPLITS = {"train": "training pictures", "val": "held-out pictures"}
 _SOURCES = {"human": "people's labels", "auto": "automatic labels", "fill": "people's labels, filled up"}

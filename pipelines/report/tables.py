@@ -14,7 +14,7 @@ from pipelines.report.paper import Published
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.statistics import paired_difference
-from sgenet.methods.build import LABEL_STARTED_METHODS
+from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 
 @dataclass(frozen=True)

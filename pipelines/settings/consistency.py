@@ -12,18 +12,11 @@ from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, 
 from pipelines.settings.sources import source_problems
 from pipelines.settings.workers import batch_problem
 from sgenet.masks import hole_problems
-from sgenet.settings import (
-    NUM_SCALES,
-    CriticSettings,
-    Recipe,
-    TrainingSettings,
-)
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
+from sgenet.settings import NUM_SCALES, CriticSettings, TrainingSettings
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
-
-# What their critics need: GatedConv's sixth convolution more than one pixel (see ``SNPatchCritic``);
-# EdgeConnect's shrink a picture by 8, and then take two more pixels.
-_SMALLEST_CROPS = {"gated_conv": 33, "edge_connect": 24}
 
 # Datasets and mask sets name folders and files.
 _FILE_NAME = re.compile(r"[\w-]+")
@@ -43,8 +36,8 @@ def contradictions(settings: Settings) -> list[str]:
         problems += [f"data.{dataset}: {problem}" for problem in _data_problems(data)]
         problems += [
             f"data.{dataset}: crop ({data.crop}) must be at least {smallest} for {method}; raise it"
-            for method, smallest in _SMALLEST_CROPS.items()
-            if method in settings.methods and data.crop < smallest
+            for method in settings.methods
+            if data.crop < (smallest := METHODS[method].smallest_crop)
         ]
     for dataset, masks in settings.masks.items():
         if dataset in settings.data:
@@ -232,11 +225,13 @@ def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[st
             f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}), since the model fills images "
             "at the size that it was trained on; remove it, and it follows the crop"
         )
-    if recipe.losses.adversarial > 0:
-        problems += _critic_problems("critic", recipe.critic, crop)
-    if "spg_net" in methods:
-        problems += _critic_problems("spg_net.critic", recipe.spg_net.critic, crop)
-    return problems
+    critics: dict[str, CriticSettings] = {}
+    for spec in (METHODS[name] for name in methods):
+        prefix = f"{spec.name}." if spec.settings is not None else ""
+        critics |= {f"{prefix}{key}": critic for key, critic in spec.critics(spec.section(recipe)).items()}
+    return problems + [
+        problem for where, critic in critics.items() for problem in _critic_problems(where, critic, crop)
+    ]
 
 
 def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sgenet.methods.recipe import Recipe
 from sgenet.segmenters.settings import SegmenterName, SegmenterRecipe
-from sgenet.settings import Precision, Recipe
+from sgenet.settings import Precision
 
 LabelSource = Literal["human", "auto", "fill"]
 

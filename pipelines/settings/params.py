@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from pipelines.settings.labels import LabelSettings
 from sgenet import label_space
 from sgenet.label_space import LabelSpace
-from sgenet.settings import HoleSettings, Recipe
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
+from sgenet.settings import HoleSettings
+
+if TYPE_CHECKING:
+    MethodName = str
+else:
+    MethodName = Literal[tuple(METHODS)]
 
 LABEL_SPACES: dict[str, LabelSpace] = {
     "outdoor_scenes": label_space.OUTDOOR_SCENES,
@@ -367,9 +374,7 @@ class Settings(_Strict):
     """
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[Literal["base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net"], ...] = Field(
-        min_length=1
-    )
+    methods: tuple[MethodName, ...] = Field(min_length=1)
     storage: str = "storage"
     data: dict[str, DataSettings]
     masks: dict[str, MaskSettings]

@@ -1,5 +1,9 @@
 """How tables and pages call methods and segmenters."""
 
+from __future__ import annotations
+
+from sgenet.methods.registry import METHODS
+
 TITLES = {
     "mean_colour": "Mean colour",
     "telea": "Telea",
@@ -7,12 +11,7 @@ TITLES = {
     "biharmonic": "Biharmonic",
     "membrane": "Membrane",
     "patchmatch": "PatchMatch",
-    "base_net": "Base-Net",
-    "sg_net": "SG-Net",
-    "sge_net": "SGE-Net",
-    "gated_conv": "GatedConv",
-    "edge_connect": "EdgeConnect",
-    "spg_net": "SPG-Net",
+    **{name: spec.title for name, spec in METHODS.items()},
     "undamaged": "Undamaged pictures",
 }
 """How the tables call a method."""

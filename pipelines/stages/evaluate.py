@@ -12,7 +12,7 @@ from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
 from pipelines.tracking.runs import RunLogger, restored_run
 from pipelines.tracking.scores import Scores, headline, log_scores
-from sgenet.methods.build import GUIDED_METHODS
+from sgenet.methods.registry import GUIDED_METHODS
 
 
 def run(

@@ -37,9 +37,11 @@ from pipelines.training.launch import launch
 from pipelines.training.run_key import TRAINED_BY, run_key
 from pipelines.training.worker import build_state
 from sgenet.errors import CheckpointError, DataError
-from sgenet.methods.build import count_macs, count_parameters, perceptual_weights
+from sgenet.methods.build import count_macs, count_parameters
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
 from sgenet.methods.release import WEIGHTS, save_released
-from sgenet.settings import Recipe, TrainingSettings
+from sgenet.settings import TrainingSettings
 from sgenet.training.start import start_from
 from sgenet.training.state import TrainingState
 
@@ -241,7 +243,7 @@ def _facts(
         "parameters": count_parameters(state.method.generator),
         "critic_parameters": count_parameters(state.method.critic),
         "macs": count_macs(state.ema.network, job.crop),
-        "perceptual_weights": perceptual_weights(job.method, job.recipe),
+        "perceptual_weights": METHODS[job.method].perceptual_weights(job.recipe),
         "precision": state.precision,
         "device": "cuda" if launched.use_gpu else "cpu",
         "workers": launched.model_dump(mode="json")["workers"],

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from pipelines.settings.labels import LabelSource
 from pipelines.settings.params import CacheSettings
 from sgenet.label_space import LabelSpace
+from sgenet.methods.recipe import Recipe
 from sgenet.segmenters.settings import SegmenterRecipe
-from sgenet.settings import HoleSettings, Recipe
+from sgenet.settings import HoleSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class TrainingJob:
     Attributes:
         run_key: names it; see :func:`pipelines.training.run_key.run_key`.
         dataset: what it is called in ``params.yaml``.
-        method: a name in :data:`sgenet.methods.build.GENERATORS`, or of a segmenter.
+        method: a name in :data:`sgenet.methods.registry.METHODS`, or of a segmenter.
         recipe: how it is trained.
         label_space: of the labels.
         crop: side in pixels of the square the networks see.

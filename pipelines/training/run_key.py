@@ -12,13 +12,11 @@ from typing import Any
 from pipelines.storage.files import digest_files, sha256_of_file
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
+from sgenet.methods.recipe import Recipe
 from sgenet.segmenters.settings import SegmenterRecipe
-from sgenet.settings import HoleSettings, Recipe
+from sgenet.settings import HoleSettings
 
 _LENGTH = 16
-
-# Parts of a recipe that name weights of VGG.
-_WITH_VGG = ("losses", "edge_connect", "spg_net")
 
 # Change neither the weights nor the recorded history, so a run continues when they are edited.
 _OPERATIONAL = ("loader_processes", "checkpoint_every", "keep_checkpoints")
@@ -66,8 +64,9 @@ def run_key(
         DataError: when a folder of mask files that a hole names does not exist.
     """
     settings = _without_operation(recipe)
-    for part in _WITH_VGG:
-        settings[part]["perceptual_weights"] = _describe_vgg(settings[part]["perceptual_weights"])
+    for part in settings.values():
+        if isinstance(part, dict) and "perceptual_weights" in part:
+            part["perceptual_weights"] = _describe_vgg(part["perceptual_weights"])
     # The weights count, not what they are called.
     settings["start_from"] = start_digest
     identity: dict[str, object] = {

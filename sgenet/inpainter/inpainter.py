@@ -22,7 +22,7 @@ from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bi
 from sgenet.inpainter.pyramid import Bools, Floats, Level, normalise
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
-from sgenet.methods.build import GUIDED_METHODS, UNSEGMENTED_METHODS
+from sgenet.methods.registry import GUIDED_METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released
 from sgenet.precision import round_weights
 from sgenet.settings import Precision
@@ -50,7 +50,7 @@ class Inpainter:
             to a :class:`~sgenet.batch.Prediction`; H and W are multiples of ``multiple``. A guided
             method's takes the guide (B, H, W) int64 as a third argument.
         label_space: the classes it predicts.
-        method_name: a key of :data:`sgenet.methods.build.GENERATORS`; None for a generator that is none of these.
+        method_name: a key of :data:`sgenet.methods.registry.METHODS`; None for a generator that is none of these.
         multiple: pictures are reflected up to a multiple of this, and cut back afterwards.
         working_side: the side in pixels that the generator was trained on, a multiple of 16. Pictures
             with no side longer than one and a half of it are filled in one pass, larger ones as

@@ -22,8 +22,7 @@ class MatrixSpectralTransform(SpectralTransform):
     """
 
     def __init__(self, original: SpectralTransform) -> None:
-        super().__init__(original.mix.in_channels // 2)
-        self.mix = original.mix
+        super().__init__(0, original.mix)
 
     def to_spectrum(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, 2 · C, H, ⌊W/2⌋ + 1)."""

@@ -5,20 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sgenet.layers.convolution import activate_, conv3x3
+from sgenet.layers.convolution import activate, activate_, conv3x3
 from sgenet.layers.normalisation import group_norm
 
 
 class SpectralTransform(nn.Module):
-    """A 1×1 convolution of the real and imaginary parts of the 2-D spectrum (Chi et al., NeurIPS 2020)."""
+    """A 1×1 convolution of the real and imaginary parts of the 2-D spectrum (Chi et al., NeurIPS 2020).
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: C.
+        mix: from 2 · C channels to as many, in place of the convolution.
+    """
+
+    def __init__(self, channels: int, mix: nn.Module | None = None) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.mix = nn.Conv2d(2 * channels, 2 * channels, 1) if mix is None else mix
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), any H and W; the transforms run in float32."""
-        mixed = activate_(self.mix(self.to_spectrum(x.float()))).float()
+        mixed = activate(self.mix(self.to_spectrum(x.float()))).float()
         return self.from_spectrum(mixed, (x.shape[2], x.shape[3])).to(x.dtype)
 
     def to_spectrum(self, x: Tensor) -> Tensor:

@@ -20,13 +20,14 @@ class VGG16Features(VGG):
 
     Args:
         weights: as :class:`sgenet.losses.vgg.VGG` takes them.
+        setting: the key that they come from, for messages.
 
     Raises:
         CheckpointError: the weights cannot be had, or the file is not a VGG-16.
     """
 
-    def __init__(self, weights: str) -> None:
-        super().__init__(16, _ACTIVATIONS[-1], weights, "losses.perceptual_weights")
+    def __init__(self, weights: str, setting: str = "losses.perceptual_weights") -> None:
+        super().__init__(16, _ACTIVATIONS[-1], weights, setting)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Activations of pictures (B, 3, H, W) in [-1, 1]."""

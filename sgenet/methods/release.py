@@ -16,9 +16,10 @@ from torch import nn
 
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
-from sgenet.methods.build import GENERATORS, build_generator
+from sgenet.methods.build import build_generator
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS
 from sgenet.methods.sge_net.context import DILATIONS
-from sgenet.settings import Recipe
 
 FORMAT_VERSION = 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -30,7 +31,7 @@ class Released:
     """A model as it was released.
 
     Attributes:
-        method_name: a key of :data:`sgenet.methods.build.GENERATORS`.
+        method_name: a key of :data:`sgenet.methods.registry.METHODS`.
         generator: in evaluation mode, with the averaged weights, on the CPU.
         recipe: how it was trained.
         label_space: what its segmentation means.
@@ -64,7 +65,7 @@ def load_released(folder: Path) -> Released:
     weights, description = folder / WEIGHTS, folder / DESCRIPTION
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        if content["format_version"] != FORMAT_VERSION or content["method"] not in GENERATORS:
+        if content["format_version"] != FORMAT_VERSION or content["method"] not in METHODS:
             raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
         recipe = from_dict(Recipe, _with_dilations(content["recipe"]))
         label_space = described_labels(content)

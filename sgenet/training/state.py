@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sgenet.methods.method import Method
+from sgenet.methods.recipe import Recipe
 from sgenet.precision import resolve_precision
-from sgenet.settings import Recipe
 from sgenet.training.ema import ExponentialMovingAverage
 from sgenet.training.schedule import rate_factor
 

@@ -16,8 +16,10 @@ import torch
 
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
+from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import save_released
-from sgenet.settings import GatedConvSettings, NetworkSettings, Recipe
+from sgenet.settings import NetworkSettings
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""

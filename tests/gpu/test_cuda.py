@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.methods.build import build_generator, build_method
-from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, Recipe, TrainingSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, TrainingSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.determinism import make_deterministic
 from sgenet.training.loop import StepMetrics, fit

@@ -14,18 +14,15 @@ from torch import Tensor
 from sgenet import precision
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
 from sgenet.methods.method import Method
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.method import segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
-from sgenet.settings import (
-    CriticSettings,
-    EdgeConnectSettings,
-    GatedConvSettings,
-    Recipe,
-    SPGNetSettings,
-    TrainingSettings,
-)
+from sgenet.settings import CriticSettings, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 

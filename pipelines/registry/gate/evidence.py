@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.evaluation.files import PICTURES, SUMMARY
 from pipelines.registry.gate.pictures import PictureTable, read_pictures
 from sgenet.errors import DataError
-from sgenet.methods.build import LABEL_STARTED_METHODS
+from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 _IDENTITY = {
     "dataset": "dataset",

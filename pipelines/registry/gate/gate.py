@@ -19,7 +19,7 @@ from pipelines.settings.params import Settings
 from pipelines.tracking.released import ReleasedModels, StoredVersion
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.inpainter import Inpainter
-from sgenet.methods.build import LABEL_STARTED_METHODS
+from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 Say = Callable[[str], None]
 """Tells a person what goes on."""

@@ -11,7 +11,7 @@ from pipelines.settings.params import RunSettings, SearchSettings
 from pipelines.storage.store import join
 from pipelines.training.job import TrainingJob
 from pipelines.training.search.space import Dimension, with_values
-from sgenet.settings import Recipe
+from sgenet.methods.recipe import Recipe
 
 _KEY_LENGTH = 16
 _NOT_PART_OF_THE_KEY = ("run", "trials")

@@ -9,9 +9,10 @@ from typing import Any
 
 from pipelines.settings.params import SearchSettings
 from sgenet.errors import CheckpointError, SettingsError
-from sgenet.settings import Recipe
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS as REGISTERED
 
-METHODS = ("base_net", "sg_net", "sge_net")
+METHODS = tuple(name for name, spec in REGISTERED.items() if spec.settings is None)
 """The methods that Eq. 10 trains; only the last of them has a τ."""
 
 _TAU = "tau_"

@@ -11,7 +11,7 @@ from sgenet.batch import Prediction
 from sgenet.checks import check_shape
 from sgenet.layers.normalisation import normalise
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
-from sgenet.settings import EdgeConnectSettings
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 
 STRIDE = 4
 """Heights and widths must be divisible by this."""

@@ -13,8 +13,8 @@ from sgenet.losses.style import style_loss
 from sgenet.losses.vgg import VGG
 from sgenet.methods.edge_connect.critic import judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.method import Critic, Terms
-from sgenet.settings import EdgeConnectSettings
 
 _PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 _STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")

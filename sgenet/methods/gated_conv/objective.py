@@ -8,8 +8,8 @@ from torch import Tensor
 from sgenet.batch import InpaintingBatch, Prediction, composite
 from sgenet.losses.adversarial import critic_loss, generator_loss
 from sgenet.losses.reconstruction import multi_scale_l1
+from sgenet.methods.gated_conv.settings import GatedConvSettings
 from sgenet.methods.method import Critic, Terms
-from sgenet.settings import GatedConvSettings
 
 
 class GatedConvObjective:

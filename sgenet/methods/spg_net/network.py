@@ -24,7 +24,7 @@ from sgenet.layers.convolution import conv3x3
 from sgenet.layers.normalisation import group_norm
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.segmenter import InputSegmenter
-from sgenet.settings import SPGNetSettings
+from sgenet.methods.spg_net.settings import SPGNetSettings
 
 STRIDE = 16
 """Heights and widths must be divisible by this."""

@@ -18,7 +18,7 @@ from sgenet.losses.vgg import VGG
 from sgenet.methods.method import Critic, Terms
 from sgenet.methods.spg_net.critic import judged
 from sgenet.methods.spg_net.labels import one_hot
-from sgenet.settings import SPGNetSettings
+from sgenet.methods.spg_net.settings import SPGNetSettings
 
 _PERCEPTUAL = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 """VGG-19's activations and their weights, those of pix2pixHD (Wang et al., CVPR 2018), whose networks these are."""

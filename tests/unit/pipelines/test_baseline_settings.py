@@ -12,8 +12,11 @@ from pipelines.settings.load import parse
 from pipelines.settings.presets import with_presets
 from pipelines.settings.titles import TITLES
 from sgenet.errors import SettingsError
-from sgenet.methods.build import GENERATORS, perceptual_weights
-from sgenet.settings import EdgeConnectSettings, LossSettings, Recipe, SPGNetSettings
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.registry import METHODS as REGISTERED
+from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import LossSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -21,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def raw() -> dict[str, Any]:
     settings: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
-    settings["methods"] = list(GENERATORS)
+    settings["methods"] = list(REGISTERED)
     return settings
 
 
@@ -32,8 +35,8 @@ def _problems(raw: dict[str, Any]) -> str:
 
 
 def test_every_method_can_be_named_has_a_title_and_fits_the_repository_s_recipes(raw: dict[str, Any]) -> None:
-    assert list(parse(raw).methods) == list(GENERATORS)
-    assert set(GENERATORS) <= set(TITLES)
+    assert list(parse(raw).methods) == list(REGISTERED)
+    assert set(REGISTERED) <= set(TITLES)
 
 
 def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
@@ -86,8 +89,16 @@ def test_the_report_is_told_which_vgg_was_used() -> None:
         edge_connect=EdgeConnectSettings(perceptual=0.0, style=1.0, perceptual_weights="a.pth"),
         spg_net=SPGNetSettings(perceptual_weights="b.pth"),
     )
-    used = {name: perceptual_weights(name, recipe) for name in GENERATORS}
-    assert used == {**dict.fromkeys(GENERATORS, "none"), "edge_connect": "a.pth", "spg_net": "b.pth"}
-    assert perceptual_weights("spg_net", Recipe(spg_net=SPGNetSettings(perceptual=0))) == "none"
-    assert perceptual_weights("edge_connect", Recipe(edge_connect=EdgeConnectSettings(perceptual=0, style=0))) == "none"
-    assert perceptual_weights("gated_conv", Recipe()) == "none"
+
+    def weights(name: str, recipe: Recipe) -> str:
+        return REGISTERED[name].perceptual_weights(recipe)
+
+    used = {name: weights(name, recipe) for name in REGISTERED}
+    assert used == dict.fromkeys(REGISTERED, "none") | {
+        "edge_connect": "a.pth",
+        "spg_net": "b.pth",
+        "lama": "imagenet",
+    }
+    assert weights("spg_net", Recipe(spg_net=SPGNetSettings(perceptual=0))) == "none"
+    assert weights("edge_connect", Recipe(edge_connect=EdgeConnectSettings(perceptual=0, style=0))) == "none"
+    assert weights("gated_conv", Recipe()) == "none"

@@ -37,8 +37,8 @@ from sgenet.batch import Prediction
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.metrics import mean_iou
 from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import Released
-from sgenet.settings import Recipe
 
 SIZE, COUNT, WORST = 32, 7, 2
 

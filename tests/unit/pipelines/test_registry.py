@@ -28,8 +28,9 @@ from sgenet.errors import CheckpointError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings, Recipe
+from sgenet.settings import NetworkSettings
 
 NAME = "sge-net-test"
 SIDE = 32

@@ -13,7 +13,8 @@ from pipelines.storage.code import digest_code, modules_run_by
 from pipelines.training.run_key import FITTED_BY, TRAINED_BY, run_key
 from sgenet.errors import DataError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES
-from sgenet.settings import HoleSettings, LossSettings, Recipe, TrainingSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import HoleSettings, LossSettings, TrainingSettings
 
 IDENTITY: dict[str, Any] = {
     "method": "sge_net",

@@ -30,7 +30,8 @@ from pipelines.training.search.space import (
 )
 from pipelines.training.search.trials import Trial, best_trial, common_scores, table
 from sgenet.errors import SettingsError
-from sgenet.settings import LossSettings, Recipe, TrainingSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import LossSettings, TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 SEARCH = SearchSettings()

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
+from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.method import Method
-from sgenet.settings import (
-    CriticSettings,
-    LossSettings,
-    NetworkSettings,
-    OptimizerSettings,
-    Recipe,
-    SPGNetSettings,
-    TrainingSettings,
-)
+from sgenet.methods.recipe import Recipe
+from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
 
@@ -71,6 +66,7 @@ def small_recipe(
             perceptual=0.0,
             reconstruction=1.0,
         ),
+        lama=LamaSettings(width=4, num_blocks=1, critic_width=4, perceptual=0.0),
         training=TrainingSettings(**length | training),
     )
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator, build_method, count_macs
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import load_released, save_released
-from sgenet.settings import EdgeConnectSettings, GatedConvSettings, Recipe
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import StepMetrics, fit
 from sgenet.training.state import TrainingState

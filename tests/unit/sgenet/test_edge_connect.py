@@ -24,7 +24,7 @@ from sgenet.methods.edge_connect.critic import EdgeConnectCritic, judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.network import EdgeConnectGenerator
 from sgenet.methods.edge_connect.objective import EdgeConnectObjective, hole_relative_l1
-from sgenet.settings import EdgeConnectSettings
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 
 
 def _settings(**changes: object) -> EdgeConnectSettings:

@@ -15,8 +15,9 @@ from sgenet.export import InpaintingGraph, exportable
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
 from sgenet.layers.fourier import SpectralTransform
-from sgenet.methods.build import GENERATORS, build_generator
+from sgenet.methods.build import build_generator
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.methods.registry import METHODS as REGISTERED
 
 LABELS = LabelSpace(("a", "b", "c"))
 
@@ -94,7 +95,7 @@ def test_masks_count_to_1_or_to_255_each_for_itself() -> None:
     assert torch.equal(inpainted[2], inpainted[0])
 
 
-@pytest.mark.parametrize("name", list(GENERATORS))
+@pytest.mark.parametrize("name", list(REGISTERED))
 def test_what_is_exported_has_no_fft_and_no_parametrisation_and_the_original_keeps_them(name: str) -> None:
     original = _generator(name)
     before = [type(module) for module in original.modules()]

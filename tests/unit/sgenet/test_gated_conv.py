@@ -15,7 +15,7 @@ from sgenet.methods.build import count_parameters
 from sgenet.methods.gated_conv.critic import SNPatchCritic
 from sgenet.methods.gated_conv.network import GatedConvGenerator
 from sgenet.methods.gated_conv.objective import GatedConvObjective
-from sgenet.settings import GatedConvSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
 
 
 def test_the_networks_have_the_published_sizes() -> None:

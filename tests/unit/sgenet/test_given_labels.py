@@ -11,8 +11,9 @@ from sgenet.batch import InpaintingBatch
 from sgenet.label_space import IGNORE_ID
 from sgenet.losses.segmentation import multi_scale_segmentation
 from sgenet.methods.build import build_method
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.sge_net.given_labels import give_labels
-from sgenet.settings import GuidanceSettings, LossSettings, NetworkSettings, OptimizerSettings, Recipe, TrainingSettings
+from sgenet.settings import GuidanceSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 

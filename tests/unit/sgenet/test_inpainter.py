@@ -15,8 +15,9 @@ from sgenet.errors import DataError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings, Recipe
+from sgenet.settings import NetworkSettings
 
 LABELS = LabelSpace(("dark", "bright", "never"))
 

@@ -254,7 +254,8 @@ import numpy as np
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
-from sgenet.settings import NetworkSettings, Recipe
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import NetworkSettings
 
 warnings.simplefilter("ignore")
 network, hole_side = sys.argv[1], int(sys.argv[2])

@@ -9,7 +9,8 @@ import torch
 from small import NUM_CLASSES, small_recipe, small_state
 
 from sgenet import precision
-from sgenet.methods.build import GENERATORS, build_generator
+from sgenet.methods.build import build_generator
+from sgenet.methods.registry import METHODS as REGISTERED
 from sgenet.precision import autocast, has_bfloat16, resolve_precision, round_weights
 from sgenet.settings import Precision
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -60,7 +61,7 @@ def test_convolutions_have_the_precision(name: Precision, dtype: torch.dtype) ->
     assert convolution.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_weights_rounded_once_give_what_rounding_in_every_pass_gives(name: str) -> None:
     generators = [build_generator(name, small_recipe(), NUM_CLASSES).eval() for _ in range(2)]
     generators[1].load_state_dict(generators[0].state_dict())

@@ -12,10 +12,11 @@ from small import SIDE, Diary, all_tensors, loader, same_tensors
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
 from sgenet.evaluation.calibration import Calibration
+from sgenet.methods.recipe import Recipe
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.method import balanced_cross_entropy, class_weights, segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
-from sgenet.settings import Recipe, TrainingSettings
+from sgenet.settings import TrainingSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import fit
 from sgenet.training.state import TrainingState

@@ -17,12 +17,14 @@ from sgenet.errors import CheckpointError
 from sgenet.layers.critic import CriticOutput
 from sgenet.losses.vgg import VGG
 from sgenet.methods.build import build_method, count_parameters
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.critic import SPGNetCritic, judged
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.network import SPGNetGenerator, Stage, training_inputs
 from sgenet.methods.spg_net.objective import SPGNetObjective, weighted_perceptual
 from sgenet.methods.spg_net.segmenter import InputSegmenter
-from sgenet.settings import CriticSettings, Recipe, SPGNetSettings
+from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import CriticSettings
 
 CRITIC = CriticSettings(width=4, num_layers=1, num_scales=2)
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from sgenet.methods.build import build_generator, build_method
-from sgenet.settings import LossSettings, NetworkSettings, Recipe, TrainingSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import LossSettings, NetworkSettings, TrainingSettings
 from sgenet.training.start import start_from
 from sgenet.training.state import TrainingState
 

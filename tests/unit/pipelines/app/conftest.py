@@ -11,8 +11,10 @@ from pipelines.inference.page.models import ModelShelf
 from pipelines.tracking.model_source import ModelSource
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
+from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import save_released
-from sgenet.settings import GatedConvSettings, NetworkSettings, Recipe
+from sgenet.settings import NetworkSettings
 
 METHODS = ("sge_net", "base_net", "gated_conv")
 

@@ -20,8 +20,12 @@ from pipelines.storage.files import sha256_of_file
 from sgenet.export import InpaintingGraph
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import load_released, save_released
-from sgenet.settings import EdgeConnectSettings, GatedConvSettings, NetworkSettings, Recipe, SPGNetSettings, TauSettings
+from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import NetworkSettings, TauSettings
 
 LABELS = LabelSpace(("sky", "sea", "meadow"))
 SIDE = 32

@@ -1,0 +1,55 @@
+"""What a recipe may say of EdgeConnect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
+from sgenet.settings import STRICT, OptimizerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeConnectOptimizer(OptimizerSettings):
+    """The published optimizer of EdgeConnect: the critic at a tenth of the rate. The moving average is *ours*."""
+
+    generator_rate: Positive = 1e-4
+    critic_rate: Positive = 1e-5
+    betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
+    clip_norm: Weight = 0.0
+    decay_from: Share = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeConnectSettings:
+    """EdgeConnect (Nazeri et al., ICCV workshops 2019), as published; the batch is the recipe's (published: 8).
+
+    Attributes:
+        width: channels after the first convolution of both stages.
+        num_blocks: residual blocks of each stage.
+        critic_width: channels of the first convolution of both critics.
+        sigma: of the Gaussian of the Canny edges, in pixels.
+        edge_adversarial: weight of the edge stage's adversarial term; positive, as it is what draws edges.
+        edge_feature_matching: weight of the edge stage's feature matching.
+        reconstruction: weight of the L1 term.
+        adversarial: weight of the picture stage's adversarial term.
+        perceptual: weight of the VGG-19 activations. VGG-19 is left out where this and ``style`` are 0.
+        style: weight of their Gram matrices.
+        perceptual_weights: of VGG-19, as :attr:`sgenet.settings.LossSettings.perceptual_weights`.
+        optimizer: of this method, in place of the recipe's.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    width: PositiveInt = 64
+    num_blocks: Count = 8
+    critic_width: PositiveInt = 64
+    sigma: Positive = 2.0
+    edge_adversarial: Positive = 1.0
+    edge_feature_matching: Weight = 10.0
+    reconstruction: Weight = 1.0
+    adversarial: Weight = 0.1
+    perceptual: Weight = 0.1
+    style: Weight = 250.0
+    perceptual_weights: str = "imagenet"
+    optimizer: EdgeConnectOptimizer = field(default_factory=EdgeConnectOptimizer)

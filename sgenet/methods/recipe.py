@@ -1,0 +1,33 @@
+"""Everything that decides how a method is trained, apart from the data."""
+
+from __future__ import annotations
+
+from dataclasses import field, make_dataclass
+from typing import TYPE_CHECKING, Any
+
+from sgenet.methods.registry import METHODS
+from sgenet.settings import STRICT, BaseRecipe
+
+_SECTIONS = {name: spec for name, spec in METHODS.items() if spec.settings is not None}
+
+if TYPE_CHECKING:
+
+    class Recipe(BaseRecipe):
+        """What all methods share, and the section of each method that has one, under its name."""
+
+        def __init__(self, **sections: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    _DOC = (BaseRecipe.__doc__ or "").rstrip() + "".join(
+        f"\n        {name}: of {spec.title}." for name, spec in _SECTIONS.items()
+    )
+    Recipe = make_dataclass(
+        "Recipe",
+        [(name, spec.settings, field(default_factory=spec.settings)) for name, spec in _SECTIONS.items()],
+        bases=(BaseRecipe,),
+        namespace={"__module__": __name__, "__doc__": _DOC, "__pydantic_config__": STRICT},
+        frozen=True,
+        kw_only=True,
+    )

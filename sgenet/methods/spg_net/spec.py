@@ -1,0 +1,52 @@
+"""SPG-Net as the rest of the house sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sgenet.methods.spec import MethodSpec
+from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import CriticSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sgenet.methods.method import Method
+
+
+def _generator(settings: SPGNetSettings, num_classes: int) -> nn.Module:
+    from sgenet.methods.spg_net.network import SPGNetGenerator
+
+    return SPGNetGenerator(num_classes, settings)
+
+
+def _method(settings: SPGNetSettings, num_classes: int, generator: nn.Module) -> Method:
+    from sgenet.methods.method import Method
+    from sgenet.methods.spg_net.critic import SPGNetCritic
+    from sgenet.methods.spg_net.network import training_inputs
+    from sgenet.methods.spg_net.objective import SPGNetObjective
+
+    return Method(
+        "spg_net",
+        generator,
+        SPGNetCritic(num_classes, settings.critic),
+        SPGNetObjective(settings),
+        settings.optimizer,
+        training_inputs,
+    )
+
+
+def _critics(settings: SPGNetSettings) -> Mapping[str, CriticSettings]:
+    return {"critic": settings.critic}
+
+
+SPG_NET = MethodSpec(
+    name="spg_net",
+    title="SPG-Net",
+    settings=SPGNetSettings,
+    generator=_generator,
+    method=_method,
+    critics=_critics,
+    starts_from_labels=True,
+)

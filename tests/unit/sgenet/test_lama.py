@@ -1,0 +1,77 @@
+"""LaMa against its published numbers, and its terms by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from small import small_batch
+from torch import Tensor
+
+from sgenet.batch import Prediction
+from sgenet.layers.critic import CriticOutput
+from sgenet.methods.build import count_parameters
+from sgenet.methods.lama.critic import LamaCritic
+from sgenet.methods.lama.network import LamaGenerator
+from sgenet.methods.lama.objective import LamaObjective
+from sgenet.methods.lama.settings import LamaSettings
+
+SMALL = LamaSettings(width=4, num_blocks=1, critic_width=4, perceptual=0.0)
+
+
+def test_the_published_widths_have_the_published_parameters() -> None:
+    with torch.device("meta"):
+        assert count_parameters(LamaGenerator(LamaSettings())) == pytest.approx(27e6, rel=0.03)
+
+
+def test_what_lies_in_the_hole_is_not_seen() -> None:
+    torch.manual_seed(0)
+    generator, batch = LamaGenerator(SMALL), small_batch()
+    other = torch.where(batch.hole_mask > 0.5, -batch.image, batch.image)
+    drawn = generator(batch.image, batch.hole_mask).image
+    assert drawn.shape == batch.image.shape
+    assert torch.equal(drawn, generator(other, batch.hole_mask).image)
+
+
+def test_a_size_that_is_no_multiple_of_8_is_refused() -> None:
+    with pytest.raises(ValueError, match="divisible by 8"):
+        LamaGenerator(SMALL)(torch.zeros(1, 3, 36, 32), torch.zeros(1, 1, 36, 32))
+
+
+def test_l1_counts_known_pixels_alone_in_a_range_of_1() -> None:
+    batch, settings = small_batch(), replace(SMALL, adversarial=0.0, feature_matching=0.0)
+    objective = LamaObjective(settings)
+    assert not objective.trains_critic
+    wrong_in_the_hole = Prediction((torch.where(batch.hole_mask > 0.5, -batch.image, batch.image),))
+    terms = objective.generator_terms(batch, wrong_in_the_hole, LamaCritic(4))
+    assert {name: float(term) for name, term in terms.items()} == {"reconstruction": 0.0}
+    wrong_elsewhere = Prediction((batch.image + 0.2 * (1 - batch.hole_mask),))
+    known = float((1 - batch.hole_mask).mean())
+    found = objective.generator_terms(batch, wrong_elsewhere, LamaCritic(4))["reconstruction"]
+    assert float(found) == pytest.approx(10 * 0.1 * known, rel=1e-4)
+
+
+def test_patches_outside_the_hole_count_as_real_for_the_critic() -> None:
+    def verdicts(image: Tensor) -> CriticOutput:
+        return CriticOutput((image.mean(dim=1, keepdim=True),), ())
+
+    batch = small_batch()
+    prediction = Prediction((torch.zeros_like(batch.image),))
+    terms = LamaObjective(replace(SMALL, r1=0.0)).critic_terms(batch, prediction, verdicts)
+    real = (batch.image * 0.5 + 0.5).mean(dim=1, keepdim=True)
+    missing = float(batch.hole_mask.mean())
+    half = torch.tensor(0.5)
+    expected = F.softplus(-real).mean() + missing * F.softplus(half) + (1 - missing) * F.softplus(-half)
+    assert float(terms["critic"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_r1_is_the_squared_gradient_on_real_images_in_a_range_of_1() -> None:
+    def verdicts(image: Tensor) -> CriticOutput:
+        return CriticOutput((3 * image.mean(dim=1, keepdim=True),), ())
+
+    batch = small_batch()
+    terms = LamaObjective(SMALL).critic_terms(batch, Prediction((batch.image,)), verdicts)
+    # Each of a pixel's three values moves its verdict by 1.
+    assert float(terms["critic_r1"]) == pytest.approx(0.001 * batch.image[0].numel(), rel=1e-4)
