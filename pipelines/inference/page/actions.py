@@ -28,6 +28,7 @@ from pipelines.inference.page.session import (
 )
 from pipelines.inference.pictures import Photo, encode_label, encode_photo
 from sgenet.errors import UserError
+from sgenet.inpainter import Texture
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +91,13 @@ class Actions:
         """Start with an uploaded file."""
         return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another picture")
 
-    def fill(self, session: Session, hole_layer: object, models: Sequence[str]) -> Shown:
+    def fill(self, session: Session, hole_layer: object, models: Sequence[str], texture: Texture = "exemplar") -> Shown:
         """Fill what is marked."""
-        return _guarded(lambda: self._filled(lambda: fill(session, hole_layer, models, self._shelf)), "try again")
+
+        def filled() -> Session:
+            return fill(session, hole_layer, models, self._shelf, texture)
+
+        return _guarded(lambda: self._filled(filled), "try again")
 
     def refill(self, session: Session, class_layer: object) -> Shown:
         """Fill again with painted classes."""

@@ -20,10 +20,15 @@ from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.painter import STATIC, class_painter, hole_painter, read_script
 from pipelines.inference.page.pictures import data_address
 from pipelines.inference.page.session import Session
+from sgenet.inpainter import Texture
 
 TITLE = "SGE-Net: fill a hole in a picture"
 
 _NO_SECOND = "No second model"
+_TEXTURES: list[tuple[str, Texture]] = [
+    ("from the rest of the picture", "exemplar"),
+    ("as the network draws it", "network"),
+]
 _MOST_DOWNLOADS = 3
 _MOST_RESULTS = 2
 _SWEEP_SECONDS, _KEPT_SECONDS = 600, 3600
@@ -88,6 +93,7 @@ class Controls:
     hole: gr.HTML
     model: gr.Dropdown
     second_model: gr.Dropdown
+    texture: gr.Radio
     fill: gr.Button
     notice: gr.HTML
     results: list[gr.HTML]
@@ -145,6 +151,7 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
             _step("3", "Fill it", "with one model, or two side by side")
             with gr.Row():
                 model, second_model = _choosers(shelf)
+            texture = gr.Radio(_TEXTURES, value="exemplar", label="Texture", elem_id="sge-texture")
             fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
             take_back = gr.Button("Take back the last fill", visible=False, size="sm", elem_id="sge-take-back")
         with gr.Column(min_width=320, elem_id="sge-results"):
@@ -167,6 +174,7 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
         hole=hole,
         model=model,
         second_model=second_model,
+        texture=texture,
         fill=fill,
         notice=notice,
         results=results,
@@ -226,9 +234,9 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
     def open_file(path: str) -> list[Any]:
         return _updates(actions.open_file(Path(path)))
 
-    def fill(session: Session, layer: object, model: str, second: str) -> list[Any]:
+    def fill(session: Session, layer: object, model: str, second: str, texture: Texture) -> list[Any]:
         models = [title for title in (model, second) if title and title != _NO_SECOND]
-        return _updates(actions.fill(session, layer, models))
+        return _updates(actions.fill(session, layer, models, texture))
 
     def refill(session: Session, layer: object) -> list[Any]:
         return _updates(actions.refill(session, layer))
@@ -250,8 +258,8 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
     listen(
         controls.fill.click,
         fill,
-        [controls.session, controls.layer, controls.model, controls.second_model],
-        js=read_script("hole", position=1, num_inputs=4),
+        [controls.session, controls.layer, controls.model, controls.second_model, controls.texture],
+        js=read_script("hole", position=1, num_inputs=5),
         **network,
     ).then(None, js=_SHOW_RESULTS)
     listen(

@@ -20,7 +20,7 @@ from pipelines.inference.page.pictures import Pixels, display_size, shrink
 from pipelines.inference.pictures import Photo, filled_photo
 from pipelines.parallel.torch_thread import in_torch_thread
 from sgenet.errors import UserError
-from sgenet.inpainter import Inpainted
+from sgenet.inpainter import Inpainted, Texture
 from sgenet.label_space import IGNORE_ID, LabelSpace
 
 _KEPT_BYTES = 512 * 2**20
@@ -40,6 +40,7 @@ class Filling:
         hole: (H, W) bool, True = was missing.
         label: (H, W) uint8 class ids, or None for a method that predicts no segmentation.
         inpainted: the same with its details, as large as it is shown.
+        texture: where its texture comes from.
         guide: (H, W) the painted classes that it followed, 255 = none; None without any.
     """
 
@@ -51,6 +52,7 @@ class Filling:
     hole: npt.NDArray[np.bool_]
     label: Layer | None
     inpainted: Inpainted
+    texture: Texture = "exemplar"
     guide: Layer | None = None
 
     @property
@@ -128,12 +130,15 @@ def take_back(session: Session) -> tuple[Session, Layer]:
     return Session(step.photo, session.name, (), session.history[:-1]), step.hole
 
 
-def fill(session: Session, hole_layer: object, models: Sequence[str], shelf: ModelShelf) -> Session:
+def fill(
+    session: Session, hole_layer: object, models: Sequence[str], shelf: ModelShelf, texture: Texture = "exemplar"
+) -> Session:
     """Fill the painted hole with every chosen model.
 
     Args:
         hole_layer: from the browser: what is marked.
         models: titles on the shelf, the same one once.
+        texture: where the fillings' texture comes from.
 
     Raises:
         UserError: one sentence for whoever sits before the page: no picture, no model, nothing or everything marked.
@@ -150,7 +155,7 @@ def fill(session: Session, hole_layer: object, models: Sequence[str], shelf: Mod
     if hole.all():
         raise UserError("Everything is marked: leave some of the picture for the network to go by.")
     photo = session.photo
-    return replace(session, fillings=tuple(_fill(photo, hole, title, shelf) for title in titles))
+    return replace(session, fillings=tuple(_fill(photo, hole, title, shelf, texture) for title in titles))
 
 
 def refill(session: Session, class_layer: object, shelf: ModelShelf) -> Session:
@@ -169,7 +174,7 @@ def refill(session: Session, class_layer: object, shelf: ModelShelf) -> Session:
     guide = decode_guide(class_layer, display_size(height, width), (height, width), first.label_space.num_classes)
     if (guide == IGNORE_ID).all():
         raise UserError("No class is painted yet: choose a class and paint it where it should appear.")
-    guided = _fill(session.photo, first.hole, first.model, shelf, guide)
+    guided = _fill(session.photo, first.hole, first.model, shelf, first.texture, guide)
     return replace(session, fillings=(first, guided))
 
 
@@ -187,13 +192,18 @@ def why_not_editable(session: Session) -> str:
 
 
 def _fill(
-    photo: Photo, hole: npt.NDArray[np.bool_], title: str, shelf: ModelShelf, guide: Layer | None = None
+    photo: Photo,
+    hole: npt.NDArray[np.bool_],
+    title: str,
+    shelf: ModelShelf,
+    texture: Texture,
+    guide: Layer | None = None,
 ) -> Filling:
     inpainter = shelf.inpainter(title)
     with warnings.catch_warnings():
         # A large hole is a choice here: whoever painted it sees which part is the hole.
         warnings.simplefilter("ignore", UserWarning)
-        inpainted = in_torch_thread(inpainter, photo.pixels, hole, texture="exemplar", details=True, guide=guide)
+        inpainted = in_torch_thread(inpainter, photo.pixels, hole, texture=texture, details=True, guide=guide)
     return Filling(
         model=title,
         method=method_title(inpainter.method_name or "this model"),
@@ -203,6 +213,7 @@ def _fill(
         hole=hole,
         label=inpainted.label,
         inpainted=_as_shown(inpainted),
+        texture=texture,
         guide=guide,
     )
 

@@ -117,3 +117,10 @@ def test_editing_before_filling_is_a_sentence(opened, shelf):
 def test_the_guided_model_of_two_is_the_one_that_is_edited(opened, shelf):
     filled = fill(opened, box(), [GATED, SGE], shelf)
     assert edited(filled) is filled.fillings[1]
+
+
+def test_the_chosen_texture_is_used_and_kept_when_classes_are_painted(opened, shelf):
+    drawn, copied = (fill(opened, box(), [SGE], shelf, texture) for texture in ("network", "exemplar"))
+    hole = drawn.fillings[0].hole
+    assert (drawn.fillings[0].photo.pixels[hole] != copied.fillings[0].photo.pixels[hole]).any()
+    assert refill(drawn, box(value=2, nothing=255), shelf).fillings[1].texture == "network"
