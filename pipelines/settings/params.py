@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from pipelines.settings.labels import LabelSettings
+from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.strict import Strict
 from sgenet import label_space
 from sgenet.label_space import LabelSpace
 from sgenet.methods.recipe import Recipe
@@ -27,11 +29,7 @@ LABEL_SPACES: dict[str, LabelSpace] = {
 }
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceSettings(_Strict):
+class SourceSettings(Strict):
     """One place that raw samples come from.
 
     Attributes:
@@ -74,7 +72,7 @@ class SourceSettings(_Strict):
     unlabelled: bool = True
 
 
-class LabelSpaceSettings(_Strict):
+class LabelSpaceSettings(Strict):
     """A label space of the user's own.
 
     Attributes:
@@ -86,7 +84,7 @@ class LabelSpaceSettings(_Strict):
     colours: tuple[tuple[int, int, int], ...] = ()
 
 
-class DataSettings(_Strict):
+class DataSettings(Strict):
     """How raw pictures of one dataset become shards.
 
     Attributes:
@@ -126,7 +124,7 @@ class DataSettings(_Strict):
         return (self.train_shorter_side or self.shorter_side) if split == "train" else self.shorter_side
 
 
-class EvaluationMaskSettings(_Strict):
+class EvaluationMaskSettings(Strict):
     """One fixed set of evaluation masks: one mask a validation picture.
 
     Attributes:
@@ -140,7 +138,7 @@ class EvaluationMaskSettings(_Strict):
     seed: int = 1
 
 
-class MaskSettings(_Strict):
+class MaskSettings(Strict):
     """Holes in training (drawn afresh for every sample) and in evaluation (fixed).
 
     Attributes:
@@ -154,7 +152,7 @@ class MaskSettings(_Strict):
     ratio_bins: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
-class EvaluationSettings(_Strict):
+class EvaluationSettings(Strict):
     """How trained models are scored.
 
     Attributes:
@@ -183,7 +181,7 @@ class EvaluationSettings(_Strict):
     lpips_weights: str = Field(default="none", min_length=1)
 
 
-class CacheSettings(_Strict):
+class CacheSettings(Strict):
     """Where a training node keeps the shards that it fetches from an ``s3://`` storage.
 
     Attributes:
@@ -195,7 +193,7 @@ class CacheSettings(_Strict):
     gigabytes: float = Field(default=100.0, gt=0)
 
 
-class ElasticWorkers(_Strict):
+class ElasticWorkers(Strict):
     """How many workers there may be at a time, as nodes come and go.
 
     Attributes:
@@ -214,7 +212,7 @@ def _kind_of_workers(given: object) -> str:
     return "bounds" if isinstance(given, dict | ElasticWorkers) else "number"
 
 
-class RunSettings(_Strict):
+class RunSettings(Strict):
     """How training is launched; none of it changes what is learnt, up to float rounding.
 
     Attributes:
@@ -252,7 +250,7 @@ class RunSettings(_Strict):
         return self.workers.look_every if isinstance(self.workers, ElasticWorkers) else math.inf
 
 
-class TransferPair(_Strict):
+class TransferPair(Strict):
     """A dataset that is filled by the models of another one, such as one that nobody labelled (Fig. 10).
 
     Attributes:
@@ -264,7 +262,7 @@ class TransferPair(_Strict):
     models_of: str
 
 
-class SearchPair(_Strict):
+class SearchPair(Strict):
     """A method on a dataset, to be searched for in ``dvc repro``.
 
     Attributes:
@@ -275,7 +273,7 @@ class SearchPair(_Strict):
     method: str
 
 
-class SearchSettings(_Strict):
+class SearchSettings(Strict):
     """How the weights of the losses and the thresholds τ are searched for.
 
     Attributes:
@@ -306,7 +304,7 @@ class SearchSettings(_Strict):
     tau: tuple[float, float] = (0.05, 0.95)
 
 
-class RegistrySettings(_Strict):
+class RegistrySettings(Strict):
     """Which model is registered after evaluation, and as what.
 
     Attributes:
@@ -318,44 +316,7 @@ class RegistrySettings(_Strict):
     name: str = "sge-net"
 
 
-class ToleranceSettings(_Strict):
-    """By how much the mean of a score may be worse than the champion's, in the score's own unit.
-
-    Attributes:
-        psnr, psnr_hole: in dB.
-        ssim, ssim_hole, l1, l1_hole, miou, miou_hole: in the score's own unit.
-    """
-
-    psnr: float = Field(default=0.1, ge=0)
-    psnr_hole: float = Field(default=0.1, ge=0)
-    ssim: float = Field(default=0.003, ge=0)
-    ssim_hole: float = Field(default=0.01, ge=0)
-    l1: float = Field(default=0.001, ge=0)
-    l1_hole: float = Field(default=0.003, ge=0)
-    miou: float = Field(default=0.01, ge=0)
-    miou_hole: float = Field(default=0.02, ge=0)
-
-
-class PromotionSettings(_Strict):
-    """What a challenger must show before it becomes ``champion``; see ``docs/registry.md``.
-
-    Attributes:
-        primary: the score that must be better, its paired bootstrap interval above zero.
-        tolerances: how much worse any score may be, over all pictures and in every stratum.
-        min_pictures: strata with fewer pictures are shown and not judged; the whole needs as many.
-        floor: method without learning that a first champion must beat.
-        latency_factor, latency_slack: a fill may take this many times the champion's time, plus these seconds.
-    """
-
-    primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
-    tolerances: ToleranceSettings = ToleranceSettings()
-    min_pictures: int = Field(default=8, ge=2)
-    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"] = "mean_colour"
-    latency_factor: float = Field(default=1.5, gt=0)
-    latency_slack: float = Field(default=0.05, ge=0)
-
-
-class Settings(_Strict):
+class Settings(Strict):
     """The whole of ``params.yaml``.
 
     Attributes:
@@ -379,7 +340,7 @@ class Settings(_Strict):
     data: dict[str, DataSettings]
     masks: dict[str, MaskSettings]
     recipes: dict[str, Recipe]
-    labels: dict[str, LabelSettings] = {}
+    labels: dict[str, LabelSettings] = Field(default={})
     transfer: tuple[TransferPair, ...] = ()
     evaluation: EvaluationSettings = EvaluationSettings()
     run: RunSettings = RunSettings()

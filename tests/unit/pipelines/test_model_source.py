@@ -13,8 +13,9 @@ import pytest
 from inpainting_files import make_model
 from mlflow import MlflowClient
 
+from pipelines.registry.register import register
 from pipelines.storage.files import sha256_of_file
-from pipelines.tracking import model_source, registry
+from pipelines.tracking import model_source
 from pipelines.tracking.address import TrackingError
 from pipelines.tracking.model_source import find_model, list_models, shipped_model
 from pipelines.tracking.released import ReleasedModels
@@ -62,7 +63,7 @@ class Store:
             ("sge-net-hills", "base_net"),
             ("sge-net-towns", "sge_net"),
         ):
-            registry.register(self.released[method], name, self.run_id, step=1, tags={"method": method}, side=32)
+            register(self.released[method], name, self.run_id, step=1, tags={"method": method}, side=32)
         self.client = MlflowClient(self.address)
 
     def alias(self, name: str, alias: str, version: str | None) -> None:

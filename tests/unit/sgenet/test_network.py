@@ -190,6 +190,7 @@ def settings() -> Settings:
 GOLDEN_PARAMETERS = {
     "mixed_scenes": (1_673_031, 1_922_823, 2_086_655),
     "outdoor_mix": (9_333_143, 9_749_399, 10_247_271),
+    "outdoor_photos": (9_333_143, 9_749_399, 10_247_271),
     "camvid": (9_349_574, 9_769_286, 10_267_158),
     "outdoor_scenes": (70_849_527, 75_314_423, 82_079_543),
     "cityscapes": (70_995_310, 75_510_894, 82_276_014),
@@ -216,7 +217,7 @@ def test_the_golden_sizes_cover_every_preset(settings: Settings) -> None:
 
 def test_the_paper_s_datasets_use_the_default_widths(settings: Settings) -> None:
     for dataset in ("outdoor_scenes", "cityscapes", "places2"):
-        assert settings.recipes[dataset].network == NetworkSettings()
+        assert settings.recipes[dataset].network == NetworkSettings(start="membrane")
         assert settings.data[dataset].crop == NetworkSettings().image_size == 256
 
 

@@ -20,6 +20,11 @@ from pipelines.inference.server.rows import Row
 LIMITS = Limits(pixels=128 * 128, side=200)
 
 
+def row(image: bytes, hole_mask: bytes) -> Row:
+    """As the parts of a form make it."""
+    return Row.model_construct(image=image, hole_mask=hole_mask)
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -37,13 +42,13 @@ def animation(kind: str) -> bytes:
 
 
 def test_a_good_row_comes_out_as_it_was_sent():
-    pair = decode_row(Row(file_of(picture()), file_of(mask())), LIMITS)
+    pair = decode_row(row(file_of(picture()), file_of(mask())), LIMITS)
     np.testing.assert_array_equal(pair.photo.pixels, picture())
     np.testing.assert_array_equal(pair.hole, mask() > 0)
 
 
 def test_what_a_picture_costs_is_what_the_network_sees_of_it():
-    strip = decode_row(Row(file_of(picture(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
+    strip = decode_row(row(file_of(picture(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
     assert strip.cost == 32 * 64
 
 
@@ -66,28 +71,28 @@ def test_what_a_picture_costs_is_what_the_network_sees_of_it():
 def test_a_hostile_file_is_refused_wherever_it_stands(content, status, sentence, column):
     files = {"image": file_of(picture()), "hole_mask": file_of(mask())} | {column: content}
     with pytest.raises(Refusal, match=sentence) as caught:
-        decode_row(Row(**files), LIMITS)
+        decode_row(row(**files), LIMITS)
     assert caught.value.status == status
     assert column.replace("_", " ") in str(caught.value)
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes():
     with pytest.raises(Refusal, match="the image is 28×20 pixels but its hole mask is 27×20"):
-        decode_row(Row(file_of(picture()), file_of(mask(20, 27))), LIMITS)
+        decode_row(row(file_of(picture()), file_of(mask(20, 27))), LIMITS)
 
 
 def test_a_picture_turned_by_its_camera_is_turned_with_its_size():
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = file_of(picture(20, 28), "JPEG", exif=exif)
-    assert decode_row(Row(turned, file_of(mask(28, 20))), LIMITS).photo.pixels.shape == (28, 20, 3)
+    assert decode_row(row(turned, file_of(mask(28, 20))), LIMITS).photo.pixels.shape == (28, 20, 3)
 
 
 def test_the_pictures_of_a_request_share_its_pixels():
-    row = Row(file_of(picture(90, 90)), file_of(mask(90, 90)))
-    assert len(decode_rows([row], LIMITS)) == 1
+    large = row(file_of(picture(90, 90)), file_of(mask(90, 90)))
+    assert len(decode_rows([large], LIMITS)) == 1
     with pytest.raises(Refusal, match="row 1: the image has too many pixels") as caught:
-        decode_rows([row, row], LIMITS)
+        decode_rows([large, large], LIMITS)
     assert caught.value.status == 413
 
 
@@ -99,5 +104,5 @@ def test_whatever_a_decoder_raises_says_that_the_file_is_bad(monkeypatch, broken
 
     monkeypatch.setattr(pairs, broken, fail)
     with pytest.raises(Refusal, match=f"{type(error).__name__}") as caught:
-        decode_row(Row(file_of(picture()), file_of(mask())), LIMITS)
+        decode_row(row(file_of(picture()), file_of(mask())), LIMITS)
     assert caught.value.status == 400
