@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save
 
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.evaluation.files import check_same_weights
-from pipelines.evaluation.pictures import FIGURES_FOLDER
 from pipelines.report.collect import DatasetResults, MethodResult, collect_dataset
 from pipelines.report.formats import to_markdown
 from pipelines.report.tables import headline
@@ -25,7 +24,7 @@ from sgenet.errors import CheckpointError
 from sgenet.methods.release import DESCRIPTION, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "shipped"
-"""Where the package keeps it: ``model.safetensors``, ``model.json``, its card ``README.md`` and one picture."""
+"""Where the package keeps it: ``model.safetensors``, ``model.json``, its card ``README.md``, its ``params.yaml``."""
 
 MOST_BYTES = 16 << 20
 """A larger model does not ship: everyone who clones the repository carries it."""
@@ -61,8 +60,6 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
     card = render_card(settings, results, method, params, weights, content)
     write_atomically(output / weights.name, content)
     write_atomically(output / DESCRIPTION, (paths.model / DESCRIPTION).read_bytes())
-    overview = paths.evaluation / FIGURES_FOLDER / f"{results.sets[0]}-overview.png"
-    write_atomically(output / "examples.png", overview.read_bytes())
     write_atomically(output / "README.md", card.encode())
 
 

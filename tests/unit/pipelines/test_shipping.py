@@ -69,13 +69,12 @@ def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> Non
     assert "| 1,234 images," in card
 
 
-def test_the_model_and_its_picture_are_copied(runs: Path) -> None:
+def test_the_model_is_copied_and_no_image_of_the_dataset(runs: Path) -> None:
     ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
     assert (runs / "out" / "model.safetensors").read_bytes() == b"weights"
     assert {path.name for path in (runs / "out").iterdir()} == {
         "model.safetensors",
         "model.json",
-        "examples.png",
         "README.md",
     }
 
