@@ -92,7 +92,7 @@ def _for_terminal(dataset: str, table: Table, console: Console) -> TerminalTable
     """The table's first columns, as many as stand whole in the terminal, two at least."""
     for shown in range(len(table.columns), 2, -1):
         fitting = _first_columns(dataset, table, shown)
-        if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), fitting).maximum <= console.width:
+        if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), fitting).minimum <= console.width:
             return fitting
     return _first_columns(dataset, table, 2)
 
@@ -109,8 +109,10 @@ def _first_columns(dataset: str, table: Table, shown: int) -> TerminalTable:
         pad_edge=False,
     )
     for index, column in enumerate(table.columns[:shown]):
-        # One word a line: nine scores fit into 80 characters.
-        terminal_table.add_column(column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=True)
+        # One word a line, and names of methods may wrap: nine scores fit into 80 characters.
+        terminal_table.add_column(
+            column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=index > 0
+        )
     for row in table.rows:
         terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row[:shown]))
     return terminal_table

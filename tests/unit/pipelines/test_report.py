@@ -122,7 +122,7 @@ def test_numbers_are_never_cut_in_a_narrow_terminal(
     scores = json.loads((RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())["centre"]
     decimals = {"psnr": 2, "psnr_hole": 2, "ssim": 3, "ssim_hole": 3, "l1": 4, "l1_hole": 4, "miou": 3, "miou_hole": 3}
     expected = [f"{scores[name]:.{number}f}" for name, number in decimals.items()]
-    for width, shown in ((80, 6), (44, 2)):
+    for width, shown in ((80, 8), (44, 4)):
         monkeypatch.setenv("COLUMNS", str(width))
         report.run(load(REPOSITORY / "params.yaml"), tmp_path / "report")
         lines = [line.strip() for line in capsys.readouterr().out.split("The report is at")[0].splitlines()]
