@@ -100,7 +100,7 @@ def test_a_training_starts_from_a_released_model_of_other_classes(
     sha256 = sha256_of_file(tmp_path / "model" / "model.safetensors")
     assert facts["start_from"] == {"name": str(tmp_path / "model"), "sha256": sha256}
     assert facts["run_key"] != first["run_key"]
-    assert sha256 in tracking.get_run(facts["run_id"]).data.tags["sgenet.start_from"]
+    assert sha256 in tracking.get_run(facts["run_id"]).data.tags["start_from"]
     # One step of a small learning rate leaves the weights near those it started from.
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("model", "fitted"))
     name = "encoder.stages.0.0.weight"
