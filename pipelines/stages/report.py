@@ -111,11 +111,19 @@ def _first_columns(dataset: str, table: Table, shown: int) -> TerminalTable:
     for index, column in enumerate(table.columns[:shown]):
         # One word a line, and names of methods may wrap: nine scores fit into 80 characters.
         terminal_table.add_column(
-            column.replace(" ", "\n"), justify="left" if index == 0 else "right", no_wrap=index > 0
+            column.replace(" ", "\n"),
+            justify="left" if index == 0 else "right",
+            no_wrap=index > 0,
+            min_width=_longest_word(table) if index == 0 else None,
         )
     for row in table.rows:
         terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row[:shown]))
     return terminal_table
+
+
+def _longest_word(table: Table) -> int:
+    """Of the names in the first column: they wrap between words, and no word is cut."""
+    return max((len(word) for row in table.rows for word in row[0].text.split()), default=1)
 
 
 def _for_terminal_cell(cell: Cell) -> str:

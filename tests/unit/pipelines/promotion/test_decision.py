@@ -10,7 +10,7 @@ from score_tables import COUNT, changed, rows_of, table, with_counts
 
 from pipelines.registry.gate.decision import Check, Decision, Verdict, decide
 from pipelines.registry.gate.pictures import PictureTable
-from pipelines.settings.params import PromotionSettings
+from pipelines.settings.promotion import PromotionSettings
 
 RULES = PromotionSettings()
 CHAMPION = table()
