@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: help install demo test check ui app bench shipped-model clean
+.PHONY: help install demo test style check ui app bench shipped-model clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,11 +38,13 @@ demo: install    ## the whole pipeline on embedded data, to a report and a regis
 	@echo "Or on a web page:  make app"
 	@echo "Compare the runs:  make ui"
 
-# One thread a test process: threads of two processes on two cores would wait for each other.
-check: install   ## style, types and the fast tests
+style: install   ## style and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+# One thread a test process: threads of two processes on two cores would wait for each other.
+check: style     ## style, types and the fast tests
 	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile
 
 test: install    ## every test
