@@ -47,9 +47,8 @@ def run(port: int = 5000) -> None:
 
 def _view(address: str) -> str:
     """The runs of the experiment that was changed last, in the view for trainings: the first page is another one."""
-    from pipelines.tracking.address import one_at_a_time, open_client
+    from pipelines.tracking.address import open_client
 
-    with one_at_a_time(address):
-        experiments = open_client(address).search_experiments(order_by=["last_update_time DESC"])
+    experiments = open_client(address).search_experiments(order_by=["last_update_time DESC"])
     of_ours = [experiment.experiment_id for experiment in experiments if experiment.name != "Default"]
     return f"#/experiments/{of_ours[0]}/runs?workflowType=machine_learning" if of_ours else ""

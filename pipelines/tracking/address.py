@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,9 @@ def open_client(address: str | None = None) -> MlflowClient:
         Path(address.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
-    return mlflow.MlflowClient(address, address)
+    # MLflow makes the tables of a fresh file when its client is made.
+    with one_at_a_time(address):
+        return mlflow.MlflowClient(address, address)
 
 
 def store_exists() -> bool:
@@ -118,9 +120,12 @@ def one_at_a_time(address: str) -> Iterator[None]:
         yield
         return
     path = Path(address.removeprefix(_SQLITE)).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        # In a folder that cannot be written to, nothing can be spoilt.
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(path.with_name(path.name + ".lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

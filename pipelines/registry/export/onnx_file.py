@@ -21,7 +21,7 @@ STANDARD_OPERATORS = frozenset(
         "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Col2Im", "Concat", "Constant", "Conv",
         "ConvTranspose", "Cos", "Div", "Einsum", "Elu", "Equal", "Expand", "Gather", "Greater",
         "GreaterOrEqual", "Identity", "InstanceNormalization", "LeakyRelu", "Less", "LessOrEqual", "MatMul",
-        "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Range", "Reciprocal", "ReduceL2",
+        "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceL2",
         "ReduceMax", "ReduceSum", "Relu", "Reshape", "Resize", "Round", "Shape", "Sigmoid", "Sin", "Slice",
         "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where",
     }

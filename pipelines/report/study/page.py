@@ -78,21 +78,22 @@ def build_page(interview: Interview) -> gr.Blocks:
 
 def _answer(interview: Interview, answer: str, person: str, asked: tuple[Question, float] | None) -> list[Any]:
     """Store what was answered, and ask on. Without a question (the server was started anew), ask only."""
+    note = ""
     if asked is not None:
         question, shown_at = asked
         if time.monotonic() - shown_at < _LOOK_SECONDS:
             return [gr.skip()] * (3 + len(ANSWERS))
         try:
             if not interview.answer(person, question, answer):
-                gr.Info("You have compared this pair before, and your first answer counts.")
+                note = "You have compared this pair before, and your first answer counts."
         except sqlite3.Error as error:
             raise gr.Error(
                 f"The answer could not be stored ({error}). Try again, and tell whoever runs the study."
             ) from None
-    return _show(interview, person)
+    return _show(interview, person, note)
 
 
-def _show(interview: Interview, person: str) -> list[Any]:
+def _show(interview: Interview, person: str, note: str = "") -> list[Any]:
     """The browser's number, the question with the time, how it is shown, and the buttons."""
     if not isinstance(person, str) or not re.fullmatch("[0-9a-f]{32}", person):
         person = new_person()
@@ -103,11 +104,11 @@ def _show(interview: Interview, person: str) -> list[Any]:
             f"<h2>Thank you</h2><p>You have compared {pairs}. Your answers are stored; you can close this page.</p>"
         )
         return [person, None, thanks, *([gr.update(visible=False)] * len(ANSWERS))]
-    shown = _as_html(interview.pictures(question), question.number, interview.total)
+    shown = _as_html(interview.pictures(question), question.number, interview.total, note)
     return [person, (question, time.monotonic()), shown, *([gr.update(visible=True)] * len(ANSWERS))]
 
 
-def _as_html(pictures: dict[str, bytes], number: int, total: int) -> str:
+def _as_html(pictures: dict[str, bytes], number: int, total: int, note: str) -> str:
     """The images lie in the page itself: no address, date or tag tells which of them belong together."""
     figures = "".join(
         f'<figure data-place="{place}"><img data-answer="{place if place in ANSWERS else ""}" '
@@ -116,5 +117,6 @@ def _as_html(pictures: dict[str, bytes], number: int, total: int) -> str:
     )
     return (
         f'<h2 aria-live="polite">Pair {number} of {total}</h2><progress max="{total}" value="{number - 1}"></progress>'
+        f'<p role="status">{note}</p>'
         f'<div class="images">{figures}</div>'
     )
