@@ -1,7 +1,7 @@
 """``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
 
 Exit status: 0 done, 1 a failure of ours, 2 something the user can fix, 130 interrupted (the
-same command resumes); a command that has others says so in its ``--help``.
+same command resumes), 141 nobody reads the output any more; a command that has others says so in its ``--help``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pipelines.commands.common import Command, add_params, check_dataset
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
+from sgenet.console import run_command
 from sgenet.errors import UserError
 
 # Stages are imported where they are called: starting the command line must not load PyTorch,
@@ -258,8 +259,8 @@ def _first_sentence(function: Callable[..., None]) -> str:
 
 def console() -> None:
     """The console script ``sgenet``."""
-    sys.exit(main())
+    sys.exit(run_command(main))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

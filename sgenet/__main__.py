@@ -11,6 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sgenet.console import run_command
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainter
 
@@ -37,4 +38,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -1,0 +1,75 @@
+"""Commands on a terminal that lacks their characters, and into a pipe that nobody reads: as typed, in a new process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from inpainting_files import make_hole, make_photo
+
+ROOT = Path(__file__).resolve().parents[3]
+INPAINT = ("-m", "pipelines", "inpaint", "fünf.png", "--mask", "hole.png", "-o", "gefüllt.png")
+
+
+def typed(
+    folder: Path, *arguments: str, out: int = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """``python`` with arguments."""
+    command = [sys.executable, *arguments]
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    surroundings = inherited | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    return subprocess.run(
+        command, cwd=folder, env=surroundings, stdout=out, stderr=subprocess.PIPE, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path, encoding: str) -> None:
+    shown = typed(tmp_path, "-m", "pipelines", "--help", PYTHONIOENCODING=encoding)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"COMMAND ?" in shown.stdout
+
+    make_photo(tmp_path / "fünf.png")
+    make_hole(tmp_path / "hole.png")
+    filled = typed(tmp_path, *INPAINT, PYTHONIOENCODING=encoding)
+    assert filled.returncode == 0, filled.stderr
+    assert "gefüllt.png: filled".encode(encoding, "replace") in filled.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (("-m", "pipelines", "--help"), {}),
+        (("-m", "sgenet", "--help"), {}),
+        (INPAINT, {}),
+        (INPAINT, {"PYTHONUNBUFFERED": "1"}),
+    ],
+    ids=["platform", "method", "filling", "unbuffered"],
+)
+def test_a_command_whose_output_nobody_reads_ends_quietly(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    make_photo(tmp_path / "fünf.png")
+    make_hole(tmp_path / "hole.png")
+    read, written = os.pipe()
+    os.close(read)
+    try:
+        ended = typed(tmp_path, *arguments, out=written, **environment)
+    finally:
+        os.close(written)
+    assert ended.returncode == 141
+    assert b"Error" not in ended.stderr
+
+
+def test_a_pipe_that_breaks_elsewhere_is_a_fault(tmp_path: Path) -> None:
+    code = (
+        "import sys; from sgenet.console import run_command\n"
+        "def main(): raise BrokenPipeError('a server hung up')\n"
+        "sys.exit(run_command(main))"
+    )
+    ended = typed(tmp_path, "-c", code)
+    assert ended.returncode == 1
+    assert b"a server hung up" in ended.stderr
