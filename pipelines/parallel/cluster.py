@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +108,9 @@ def joined_cluster(run: RunSettings) -> Iterator[Cluster]:
 def start_local_cluster(num_cpus: int) -> None:
     """Start a cluster that ends with this process; see :func:`pipelines.parallel.loopback.keep_to_loopback`.
 
+    Its ports are free ones and its files lie in a folder of its own, so that whatever Ray starts or ends
+    beside it on this machine neither finds nor disturbs it.
+
     Raises:
         UserError: Ray does not come up.
     """
@@ -112,16 +118,20 @@ def start_local_cluster(num_cpus: int) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     # Ray makes its workers nicer than everything else on the machine; here they are the work.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    folder = tempfile.mkdtemp(prefix="sge-ray-")
     for attempt in range(1, _START_ATTEMPTS + 1):
         try:
             ray.init(
                 address="local",
+                _temp_dir=folder,
                 num_cpus=num_cpus,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 object_store_memory=_OBJECT_STORE_BYTES,
             )
+            # Kept where Ray does not come up: its reasons are in there.
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
             return
         # On a busy machine Ray's parts give up waiting for each other, after times that cannot be set
         # and with an error of no class of its own. The next attempt finds their files in memory.

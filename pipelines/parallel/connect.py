@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import ray
 from ray._private.grpc_utils import init_grpc_channel
-from ray._private.services import canonicalize_bootstrap_address
+from ray._private.services import find_bootstrap_address
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError, RayError
 
@@ -53,7 +53,8 @@ def _address_of_head(given: str) -> str:
         )
     address: str | None = given
     if given in ("auto", "local"):
-        address = canonicalize_bootstrap_address(given)
+        # What was started last with `ray start`. Ray itself also takes the cluster of another program's training.
+        address = find_bootstrap_address(None) if given == "auto" else None
     if address is None:
         raise UserError(
             f"RAY_ADDRESS={given} names no cluster, and none was started here with `ray start`; set it to HOST:PORT of "

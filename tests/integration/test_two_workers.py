@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from ray_head import ray_head
 from tiny import tiny_job
 
 from pipelines.parallel.loopback import keep_to_loopback
@@ -16,6 +17,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.history import History
 from pipelines.training.job import TrainingJob
+from pipelines.training import launch as launching
 from pipelines.training.launch import launch
 from pipelines.training.worker import build_state
 from sgenet.errors import DataError
@@ -43,6 +45,30 @@ def test_local_cluster_cannot_be_reached_from_the_network() -> None:
     }
     assert listening
     assert {place for place in listening if place[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
+
+
+def test_another_ray_that_starts_and_dies_beside_it_changes_nothing(tmp_path: Path) -> None:
+    from pipelines.parallel.cluster import ray
+
+    class Worker:
+        """Known to Ray by its code: a test's module cannot be imported there."""
+
+        def cluster(self) -> str:
+            """The address of the cluster that whoever asks for one in this process is given."""
+            import ray
+
+            ray.init(ignore_reinit_error=True)
+            return str(ray.get_runtime_context().gcs_address)
+
+    worker = ray.remote(Worker).remote()
+    before = ray.get(worker.cluster.remote())
+    commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert any("/sge-ray-" in command and "raylet" in command for command in commands)
+    assert not any("/tmp/ray/" in command for command in commands)
+    with ray_head(tmp_path, num_cpus=1) as address:
+        assert ray.get(worker.cluster.remote()) == before != address
+    assert ray.get(worker.cluster.remote()) == before
+    assert {node["Alive"] for node in ray.nodes()} == {True}
 
 
 def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -73,6 +99,7 @@ def test_two_workers_stop_together_when_their_time_is_used_up(tiny_dataset: Path
 def test_a_lost_worker_is_replaced_and_nothing_is_lost(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _keep_to_ray(monkeypatch)
     # Long enough that the worker is still at it when the driver learns of its first steps.
     long = {"steps": 100, "checkpoint_every": 10, "validate_every": 0}
     expected, expected_state = _train(tiny_job(tiny_dataset, tmp_path / "undisturbed", **long), workers=0)
@@ -91,11 +118,19 @@ def test_a_lost_worker_is_replaced_and_nothing_is_lost(
     assert _distance(state, expected_state) == 0
 
 
-def test_what_the_user_can_fix_arrives_as_a_sentence(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_what_the_user_can_fix_arrives_as_a_sentence(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _keep_to_ray(monkeypatch)
     job = tiny_job(tiny_dataset, tmp_path, seed=9)
     broken = TrainingJob(**{**vars(job), "validation_split": "nowhere"})
     with pytest.raises(DataError, match="no samples of the split 'nowhere'"):
         launch(broken, RunSettings(workers=1, cpus_per_worker=1, max_failures=1))
+
+
+def _keep_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker on Ray too, as where a cluster is addressed."""
+    monkeypatch.setattr(launching, "trains_here", lambda run: run.max_workers == 0)
 
 
 def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[History, TrainingState]:
