@@ -13,11 +13,11 @@ from tiny import tiny_job
 
 from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.settings.params import RunSettings
+from pipelines.training import launch as launching
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.history import History
 from pipelines.training.job import TrainingJob
-from pipelines.training import launch as launching
 from pipelines.training.launch import launch
 from pipelines.training.worker import build_state
 from sgenet.errors import DataError
