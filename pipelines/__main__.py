@@ -1,260 +1,29 @@
-"""``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
-
-Exit status: 0 done, 1 a failure of ours, 2 something the user can fix, 130 interrupted (the
-same command resumes), 141 nobody reads the output any more; a command that has others says so in its ``--help``.
-"""
+"""``python -m pipelines`` and its console script ``sgenet``: the command line, where its packages are installed."""
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
-from pipelines.commands import (
-    app,
-    check,
-    example,
-    export,
-    history,
-    init,
-    inpaint,
-    promote,
-    publish,
-    rollback,
-    serve,
-    ship,
-    study,
-    tune,
-    ui,
-)
-from pipelines.commands.common import Command, add_params, check_dataset
-from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
-from pipelines.settings.load import load
-from pipelines.settings.params import Settings
 from sgenet.console import run_command
-from sgenet.errors import UserError
-
-# Stages are imported where they are called: starting the command line must not load PyTorch,
-# Ray or MLflow for a stage that needs none of them.
-
-
-def index(settings: Settings, dataset: str) -> None:
-    """List and hash the raw samples of a dataset."""
-    from pipelines.stages import index as stage
-
-    stage.run(settings.data[dataset], DatasetPaths(dataset).sources, needed=settings.splits_of(dataset))
-
-
-def shards(settings: Settings, dataset: str) -> None:
-    """Turn the raw samples into tar shards with an index."""
-    from pipelines.stages import shards as stage
-
-    paths = DatasetPaths(dataset)
-    stage.run(settings.data[dataset], paths.sources, paths.shards)
-
-
-def masks(settings: Settings, dataset: str) -> None:
-    """Draw the fixed evaluation masks."""
-    from pipelines.stages import masks as stage
-
-    paths = DatasetPaths(dataset)
-    stage.run(settings.masks[dataset], settings.evaluation, settings.data[dataset], paths.shards, paths.masks)
-
-
-def fit_segmenter(settings: Settings, dataset: str) -> None:
-    """Fit a segmenter for automatic labels or for scores; nothing to do where nothing asks for one."""
-    from pipelines.stages import fit_segmenter as stage
-
-    paths = DatasetPaths(dataset)
-    stage.run(settings, dataset, paths.shards, paths.segmenter)
-
-
-def label(settings: Settings, dataset: str) -> None:
-    """Label all shards with that segmenter; nothing to do where people labelled the dataset."""
-    from pipelines.stages import label as stage
-
-    paths = DatasetPaths(dataset)
-    stage.run(settings, dataset, paths.shards, paths.segmenter, paths.labels)
-
-
-def floors(settings: Settings, dataset: str) -> None:
-    """Score the methods that need no training."""
-    from pipelines.stages import floors as stage
-
-    paths = DatasetPaths(dataset)
-    stage.run(settings, dataset, paths.shards, paths.masks, paths.segmenter, paths.floors)
-
-
-def train(settings: Settings, dataset: str, method: str) -> None:
-    """Train a method on a dataset; goes on where an earlier, interrupted call stopped."""
-    from pipelines.stages import train as stage
-    from pipelines.training.inputs import bring
-
-    paths = DatasetPaths(dataset)
-    labels = bring(settings, paths)
-    stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model, labels)
-
-
-def dry_run(settings: Settings, dataset: str, method: str) -> None:
-    """Do everything a training does before its first step, print what it would take, and stop."""
-    from pipelines.stages import train as stage
-    from pipelines.training.dry_run import dry_run as lines
-    from pipelines.training.inputs import bring, read_published
-
-    paths = DatasetPaths(dataset)
-    labels = bring(settings, paths)
-    digests = stage.read_digests(paths.shards, paths.masks, labels)
-    job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
-    print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))
-
-
-def evaluate(settings: Settings, dataset: str, method: str) -> None:
-    """Score a trained method; on a dataset of ``transfer``, the one trained on another dataset."""
-    from pipelines.stages import evaluate as stage
-
-    data, model = DatasetPaths(dataset), RunPaths(settings.models_of(dataset), method).model
-    run = RunPaths(dataset, method)
-    stage.run(settings, dataset, method, data.shards, data.masks, data.segmenter, model, run.evaluation, run.headline)
-
-
-def register(settings: Settings, dataset: str, method: str) -> None:
-    """Register a trained method as the model's candidate."""
-    from pipelines.stages import register as stage
-
-    run = RunPaths(dataset, method)
-    stage.run(settings, dataset, method, run.model, run.evaluation, run.registered)
-
-
-def report(settings: Settings) -> None:
-    """Write the report over all datasets and methods, and print its main table."""
-    from pipelines.stages import report as stage
-
-    stage.run(settings, REPORT)
-
-
-DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
-    "index": index,
-    "shards": shards,
-    "masks": masks,
-    "fit_segmenter": fit_segmenter,
-    "label": label,
-    "floors": floors,
-}
-TRANSFER_STAGES = {"index", "shards", "masks", "floors", "evaluate"}
-"""Also for a dataset that is filled by the models of another one."""
-
-METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
-    "train": train,
-    "evaluate": evaluate,
-    "register": register,
-}
-
-
-TOOLS: dict[str, Command] = {
-    "init": init,
-    "check": check,
-    "example": example,
-    "inpaint": inpaint,
-    "app": app,
-    "serve": serve,
-    "publish": publish,
-    "tune": tune,
-    "promote": promote,
-    "rollback": rollback,
-    "history": history,
-    "export": export,
-    "ship": ship,
-    "study": study,
-    "ui": ui,
-}
-"""Commands that are no stage of ``dvc.yaml``, each a module of :mod:`pipelines.commands`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    """Run one command and return its exit status; see :mod:`pipelines.command_line`."""
     try:
-        return _dispatch(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Needs packages that `pip install sgenet` alone does not bring, as commands do where they import theirs.
+        from pipelines.command_line import run
+
+        return run(arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "sgenet", "pipelines"):
+            raise
+        print(
+            f"error: the package {package} is not installed; `pip install 'sgenet[platform]'` brings what this command "
+            "needs, and `python -m sgenet` fills a photograph without",
+            file=sys.stderr,
+        )
         return 2
-    except KeyboardInterrupt as interrupted:
-        given = sys.argv[1:] if arguments is None else arguments
-        reason = str(interrupted) or "interrupted; the same command resumes"
-        print(f"{reason}: python -m pipelines {shlex.join(given)}", file=sys.stderr)
-        return 130
-
-
-def _dispatch(options: argparse.Namespace) -> int:
-    command: str = options.command
-    if command in TOOLS:
-        return TOOLS[command].execute(options) or 0
-    settings = load(options.params)
-    if command == "report":
-        report(settings)
-        return 0
-    check_dataset(settings, options.dataset, trained_on=command not in TRANSFER_STAGES)
-    if command in DATASET_STAGES:
-        DATASET_STAGES[command](settings, options.dataset)
-    else:
-        method = options.method or settings.registry.method
-        if method not in settings.methods:
-            raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
-        function = dry_run if command == "train" and options.dry_run else METHOD_STAGES[command]
-        function(settings, options.dataset, method)
-    return 0
-
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Use a model": ("inpaint", "app", "serve", "export", "example"),
-    "Train your own": ("init", "check", "train", "tune", "publish"),
-    "Stages of `dvc repro`": ("index", "shards", "fit_segmenter", "label", "masks", "floors", "evaluate", "report"),
-    "Compare and release": ("ui", "study", "register", "promote", "rollback", "history", "ship"),
-}
-"""The commands by what a person is doing."""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sgenet" if Path(sys.argv[0]).name == "sgenet" else "python -m pipelines",
-        usage="%(prog)s COMMAND …",
-        description=_overview(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="COMMAND --help says more. What trains and releases runs in a folder with params.yaml, such as the "
-        "repository's.",
-    )
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=parser.prog
-    )
-    for name, function in (DATASET_STAGES | METHOD_STAGES).items():
-        command = commands.add_parser(name, description=function.__doc__)
-        add_params(command)
-        command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
-        if name in METHOD_STAGES:
-            command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
-        if name == "train":
-            command.add_argument("--dry-run", action="store_true", help="stop before the first step: sizes and memory")
-    add_params(commands.add_parser("report", description=report.__doc__))
-    for name, tool in TOOLS.items():
-        tool.add_arguments(commands.add_parser(name, description=tool.HELP))
-    return parser
-
-
-def _overview() -> str:
-    """Every command under its group, a line each."""
-    stages: dict[str, Callable[..., None]] = {**DATASET_STAGES, **METHOD_STAGES, "report": report}
-    summaries = {name: _first_sentence(function) for name, function in stages.items()}
-    summaries |= {name: tool.HELP for name, tool in TOOLS.items()}
-    lines = ["SGE-Net: fill holes in photographs of mixed scenes; train, compare and release such models."]
-    for title, names in GROUPS.items():
-        lines += ["", title, *(f"  {name:14}{summaries[name]}" for name in names if name in summaries)]
-    return "\n".join(lines)
-
-
-def _first_sentence(function: Callable[..., None]) -> str:
-    return (function.__doc__ or "").split("\n")[0]
 
 
 def console() -> None:

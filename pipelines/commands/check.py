@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from datetime import timedelta
 
 from pipelines.commands.common import add_params
 from pipelines.settings.load import load
@@ -31,7 +30,11 @@ def execute(options: argparse.Namespace) -> None:
     problems, lines = _splits(settings)
     if problems:
         raise SettingsError([f"{options.params}: {problem}" for problem in problems])
-    lines += [_fitting(settings, dataset) for dataset in settings.datasets if _is_fitted(settings, dataset)]
+    if any(settings.labels_of(dataset).needs_segmenter for dataset in settings.datasets):
+        # Imports PyTorch, which takes seconds.
+        from pipelines.training.segmenter_cost import fitting_ahead
+
+        lines += filter(None, (fitting_ahead(settings, dataset) for dataset in settings.datasets))
     print("\n".join([*lines, f"{options.params}: no problem found"]))
 
 
@@ -57,20 +60,3 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
         if 0 < evaluated < _FEW:
             lines[-1] += f"; {evaluated} are few to compare methods by: raise val_ratio in data.{dataset}.sources"
     return problems, lines
-
-
-def _is_fitted(settings: Settings, dataset: str) -> bool:
-    labels = settings.labels_of(dataset)
-    return labels.needs_segmenter and labels.checkpoint is None
-
-
-def _fitting(settings: Settings, dataset: str) -> str:
-    """What comes before the first training where a segmenter is to label, or to score."""
-    from pipelines.training.segmenter_cost import seconds_to_fit
-
-    labels = settings.labels_of(dataset)
-    seconds = timedelta(seconds=round(seconds_to_fit(settings, dataset)))
-    return (
-        f"{dataset}: first fits {labels.segmenter} for {labels.recipe.training.steps:,} steps, about {seconds} for one "
-        f"process here; labels.{dataset}.checkpoint takes one that is fitted"
-    )

@@ -7,6 +7,7 @@ import os
 
 from pipelines.commands.common import check_free, positive
 from pipelines.tracking.model_source import SPECS, ModelSource, find_model
+from sgenet.errors import UserError
 
 HELP = "Serve a model over HTTP with Ray Serve."
 EPILOG = """\
@@ -23,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen at (default: 8000)")
     parser.add_argument("--cpus-per-replica", type=positive, help="cores of a replica (default: an even share)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda takes one GPU a replica")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="cpu",
+        help="cuda takes one GPU a replica; auto: where this machine or the cluster has enough (default: cpu)",
+    )
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -42,6 +48,8 @@ def execute(options: argparse.Namespace) -> None:
     on_cluster = bool(os.environ.get("RAY_ADDRESS"))
     if not on_cluster:
         check_free(options.port, options.host)
+        if options.device == "cuda":
+            _check_gpus(options.replicas)
     keep_to_loopback()
     # Ray is imported only now: it reads what was just set.
     from pipelines.inference.server.on_ray import Service, deploy_to_cluster, serve_until_stopped
@@ -66,6 +74,18 @@ def execute(options: argparse.Namespace) -> None:
         print(f"{source.name} is deployed; `serve status` shows it, `serve shutdown` ends it")
     else:
         serve_until_stopped(service)
+
+
+def _check_gpus(replicas: int) -> None:
+    """Refuse GPUs that are not there: Ray would wait for them."""
+    import torch
+
+    found = torch.cuda.device_count()
+    if found < replicas:
+        raise UserError(
+            f"--device cuda takes {replicas} GPUs, one a replica, but PyTorch finds {found} on this machine; "
+            "choose --device auto or cpu, or fewer --replicas"
+        )
 
 
 def address_on_cluster(source: ModelSource) -> str:

@@ -138,7 +138,7 @@ def _preferred_model(method: str | None) -> ModelSource:
             return replace(shipped_model(), reason="there is no registry in this folder")
         champions = _with_alias(CHAMPION) if may_hold_alias(CHAMPION) else None
         if champions is None or not champions[1]:
-            return replace(shipped_model(), reason="the registry has no champion")
+            return replace(shipped_model(), reason="the registry has no champion of this project")
         return _fetched(*_only_one(champions, CHAMPION))
     if store_exists():
         registry = _registry()

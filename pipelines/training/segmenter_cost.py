@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import torch
 
@@ -12,6 +13,22 @@ from sgenet.segmenters.build import build_segmenter
 
 _TIMED = 2
 """The first pass also plans its convolutions."""
+
+
+def fitting_ahead(settings: Settings, dataset: str) -> str | None:
+    """What a segmenter takes that is fitted before the first training, to label or to score; None without one.
+
+    Raises:
+        SettingsError: a GPU is asked for and there is none.
+    """
+    labels = settings.labels_of(dataset)
+    if not labels.needs_segmenter or labels.checkpoint is not None:
+        return None
+    seconds = timedelta(seconds=round(seconds_to_fit(settings, dataset)))
+    return (
+        f"{dataset}: first fits {labels.segmenter} for {labels.recipe.training.steps:,} steps, about {seconds} for one "
+        f"process here; labels.{dataset}.checkpoint takes one that is fitted"
+    )
 
 
 def seconds_to_fit(settings: Settings, dataset: str) -> float:

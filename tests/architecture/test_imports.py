@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
@@ -42,7 +44,7 @@ PLATFORM_PACKAGES = (
 """What a machine that uses ``sgenet`` alone does not have."""
 
 TIERS = (
-    {"errors", "checks", "label_space", "ranges", "settings", "precision", "batch"},
+    {"errors", "checks", "console", "label_space", "ranges", "settings", "precision", "batch"},
     {"layers", "mask_files", "masks", "transforms", "losses"},
     {"methods", "segmenters", "evaluation"},
     {"training", "inpainter", "export", "figures"},
@@ -61,6 +63,7 @@ NEIGHBOURS = {
 
 FOLDERS = (
     "__main__",
+    "command_line",
     "commands",
     "stages",
     "registry",
@@ -144,6 +147,18 @@ def test_no_circle_between_files(package: str) -> None:
         pytest.fail(" → ".join(error.args[1]))
 
 
+def test_what_sgenet_imports_is_installed_with_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = {re.split(r"[\[>=]", requirement)[0] for requirement in project["dependencies"]}
+    names = {"PIL": "pillow", "skimage": "scikit-image"}
+    # The first comes with an extra of torchmetrics, the second with one of ours.
+    needed = {names.get(package, package.replace("_", "-")) for package in LIBRARY_PACKAGES} - {
+        "torch-fidelity",
+        "transformers",
+    }
+    assert needed == installed
+
+
 def test_stages_meet_through_files_only() -> None:
     wrong = [
         f"{module.name} imports {name}"
@@ -156,7 +171,7 @@ def test_stages_meet_through_files_only() -> None:
 
 
 def test_nothing_below_the_stages_imports_a_stage_or_a_command() -> None:
-    doors = ("pipelines.stages", "pipelines.commands", "pipelines.__main__")
+    doors = ("pipelines.stages", "pipelines.commands", "pipelines.command_line", "pipelines.__main__")
     wrong = [
         f"{module.name} imports {name}"
         for module in modules("pipelines")
@@ -204,6 +219,6 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
     """``python -m pipelines --help`` must answer at once."""
     heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib", "gradio", "onnx", "onnxruntime")
     printed = run_python(
-        f"import sys, pipelines.__main__; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')"
+        f"import sys, pipelines.command_line; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')"
     )
     assert printed.strip() == ""

@@ -25,8 +25,8 @@ Path("store.txt").write_text(f"{tracking_uri()}\\n{without_secrets(tracking_uri(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [(), ("--temp",), ("--queue",)], ids=["workspace", "temp", "queue"])
-def test_every_kind_of_experiment_has_the_repository_s_store(tmp_path: Path, kind: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("kind", ["--temp", "--queue"])
+def test_an_experiment_elsewhere_has_the_repository_s_store(tmp_path: Path, kind: str) -> None:
     root = tmp_path / "repository"
     root.mkdir()
     (root / "dvc.yaml").write_text(STAGE.format(python=sys.executable))
@@ -36,15 +36,14 @@ def test_every_kind_of_experiment_has_the_repository_s_store(tmp_path: Path, kin
     dvc(root, "init", "--quiet")
     run(root, "git", "add", "--all")
     run(root, "git", "commit", "--quiet", "--message", "first")
-    dvc(root, "exp", "run", *kind, "--name", "tried", "--set-param", "steps=2")
-    if "--queue" in kind:
+    dvc(root, "exp", "run", kind, "--name", "tried", "--set-param", "steps=2")
+    if kind == "--queue":
         dvc(root, "exp", "run", "--run-all")
-    if kind:
-        dvc(root, "exp", "apply", "tried")
+    dvc(root, "exp", "apply", "tried")
     store, shown, folder = (root / "store.txt").read_text().splitlines()
     assert store == f"sqlite:///{root}/mlflow/mlflow.db"
     assert shown == "sqlite:///mlflow/mlflow.db"
-    assert (folder == str(root)) is not bool(kind)
+    assert folder != str(root)
 
 
 def dvc(root: Path, *arguments: str) -> None:
@@ -55,5 +54,8 @@ def run(root: Path, *command: str) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "DVC_ROOT")}
     identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = kept | identity | {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"}
-    ended = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    # Into a file: DVC's worker of the queue outlives the command and would hold a pipe open.
+    said = root.parent / "said.txt"
+    with said.open("w") as file:
+        ended = subprocess.run(command, cwd=root, env=environment, stdout=file, stderr=file, timeout=120, check=False)
+    assert ended.returncode == 0, said.read_text(errors="replace")

@@ -50,7 +50,7 @@ class Service:
         host, port: where HTTP is listened for.
         replicas: copies of the model.
         cpus: cores of a replica; 0 shares this machine's among them.
-        device: ``cpu`` or ``cuda``, one GPU a replica.
+        device: ``cpu``; ``cuda``, one GPU a replica; or ``auto``, which is ``cuda`` where there are enough.
     """
 
     model: str
@@ -114,7 +114,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
-    limits = service.limits
+    limits, device = service.limits, _device(service)
     serve.start(
         http_options=HTTPOptions(
             host=service.host, port=service.port, request_timeout_s=limits.answer_seconds + _SLACK_SECONDS
@@ -123,7 +123,7 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
     as_deployment = serve.deployment(
         name="replica",
         num_replicas=service.replicas,
-        ray_actor_options={"num_cpus": cpus, "num_gpus": int(service.device == "cuda")},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": int(device == "cuda")},
         max_ongoing_requests=2 * LARGEST_BATCH,
         max_queued_requests=limits.under_way,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_SECONDS),
@@ -131,11 +131,18 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
         graceful_shutdown_wait_loop_s=_SECONDS_BETWEEN_LOOKS,
         max_constructor_retry_count=2,
     )
-    application = as_deployment(Replica).bind(service.model, dict(service.description), limits, service.device)
+    application = as_deployment(Replica).bind(service.model, dict(service.description), limits, device)
     try:
         return serve.run(application, name=APPLICATION, route_prefix="/")
     except RuntimeError as error:
         raise UserError(f"the model {service.model} does not come up ({error}); see the log of Ray Serve") from error
+
+
+def _device(service: Service) -> str:
+    if service.device != "auto":
+        return service.device
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return "cuda" if resources.get("GPU", 0) >= service.replicas else "cpu"
 
 
 def _finish(replicas: DeploymentHandle[Any], limits: Limits) -> None:

@@ -1,4 +1,4 @@
-"""Commands on a terminal that lacks their characters, and into a pipe that nobody reads: as typed, in a new process."""
+"""Commands as typed: on a terminal that lacks their characters, into a pipe that nobody reads, without the platform."""
 
 from __future__ import annotations
 
@@ -73,3 +73,10 @@ def test_a_pipe_that_breaks_elsewhere_is_a_fault(tmp_path: Path) -> None:
     ended = typed(tmp_path, "-c", code)
     assert ended.returncode == 1
     assert b"a server hung up" in ended.stderr
+
+
+def test_without_the_packages_of_the_platform_a_command_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['pydantic'] = None; from pipelines.__main__ import console; console()"
+    ended = typed(tmp_path, "-c", code)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(b"error: the package pydantic is not installed; `pip install 'sgenet[platform]'`")

@@ -164,6 +164,19 @@ def test_the_champion_is_the_default_and_every_way_to_name_it_gives_the_same_wei
 
 
 @pytest.mark.slow
+def test_a_champion_that_cannot_be_read_is_an_error_and_not_the_shipped_model(store, place):
+    make_model(place / "shipped")
+    store.alias("sge-net-hills", "champion", "1")
+    artifacts = Path(store.address.removeprefix("sqlite:///")).parent / "artifacts"
+    artifacts.rename(artifacts.with_name("gone"))
+    try:
+        with pytest.raises(UserError, match="models:/sge-net-hills/1 cannot be fetched"):
+            find_model()
+    finally:
+        artifacts.with_name("gone").rename(artifacts)
+
+
+@pytest.mark.slow
 def test_a_version_is_fetched_once_and_again_when_the_copy_is_spoilt(store, monkeypatch):
     copies = []
     copy = ReleasedModels.copy_version

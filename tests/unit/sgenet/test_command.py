@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[3]
-SHIPPED = ROOT / "pipelines" / "registry" / "shipped"
-
 
 def fill(folder: Path, mask: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sgenet", "photo.png", "--mask", mask, "-o", "out.png", "--model", str(SHIPPED)]
+    command = [sys.executable, "-m", "sgenet", "photo.png", "--mask", mask, "-o", "out.png", "--device", "auto"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
