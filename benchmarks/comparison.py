@@ -30,7 +30,7 @@ from pipelines.evaluation.pictures import WORST
 from pipelines.report.collect import DatasetResults, check_comparable, read_method
 from pipelines.report.formats import to_markdown
 from pipelines.report.pairs import pairs
-from pipelines.report.tables import Table, costs, headline, headroom
+from pipelines.report.tables import Table, costs, headline, true_labels
 from pipelines.storage.files import publish_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -139,7 +139,7 @@ def keep(place: Path, dataset: str, training: Training) -> None:
 
 
 def tables(dataset: str) -> Iterator[str]:
-    """Scores, differences between the methods, headroom and costs, as Markdown."""
+    """Scores, differences between the methods, the response to true labels and costs, as Markdown."""
     methods = [read_method(floor, KEPT / dataset / floor, None) for floor in FLOORS]
     bounds = []
     for training in TRAININGS[dataset]:
@@ -159,7 +159,7 @@ def tables(dataset: str) -> Iterator[str]:
     yield f"### {dataset}\n"
     for set_name in results.sets:
         differences = _of_sge_net(pairs(results, set_name))
-        drawn = (headline(results, set_name, with_costs=False), differences, headroom(results, set_name))
+        drawn = (headline(results, set_name, with_costs=False), differences, true_labels(results, set_name))
         yield from (to_markdown(table) for table in drawn if table is not None)
     if cost_table := costs(results):
         yield to_markdown(cost_table)

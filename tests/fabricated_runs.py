@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines.evaluation.files import UPPER_BOUND, EvaluationSummary, write_scores
+from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND, EvaluationSummary, write_scores
 from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import Example, Failure, SetScores
 from pipelines.settings.layout import DatasetPaths, RunPaths
@@ -23,6 +23,9 @@ KEYS = [f"picture <{number}>" for number in range(COUNT)]
 ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 """By how much each method is wrong in the hole: SG-Net is missing on purpose."""
 ERROR_WITH_TRUE_LABELS = 5
+ERROR_WITH_COPIES = 12
+VGG_DISTANCES = {40: 0.5, 30: 0.45, 20: 0.42, 10: 0.4, ERROR_WITH_TRUE_LABELS: 0.39, ERROR_WITH_COPIES: 0.3}
+"""By how much a method is wrong: what copies texture is nearest."""
 
 
 def fabricate_runs(
@@ -32,6 +35,7 @@ def fabricate_runs(
     segmenter: str | None = None,
     worse_by: int = 0,
     labelled: bool = True,
+    exemplar: bool = False,
 ) -> None:
     """The runs of two floors and two methods below a working folder, with the pictures of the first examples.
 
@@ -39,10 +43,19 @@ def fabricate_runs(
         segmenter: of the filled pictures; the originals then are one more floor.
         worse_by: how much more wrong the methods are, in grey levels, than :data:`ERRORS` says.
         labelled: False leaves every pixel of the labels to be ignored.
+        exemplar: whether SGE-Net also has a row of copied texture, which is wrong by more, and nearest in VGG distance.
     """
     for name in ("mean_colour", "telea", *(["undamaged"] if segmenter else [])):
         folder = root / DatasetPaths(dataset).floors / name
-        fabricate_evaluation(folder, name, num_examples, dataset=dataset, segmenter=segmenter, labelled=labelled)
+        fabricate_evaluation(
+            folder,
+            name,
+            num_examples,
+            dataset=dataset,
+            segmenter=segmenter,
+            labelled=labelled,
+            vgg=exemplar and name != "undamaged",
+        )
     for name in ("base_net", "sge_net"):
         paths = RunPaths(dataset, name)
         error = ERRORS[name] + worse_by
@@ -54,10 +67,18 @@ def fabricate_runs(
             dataset=dataset,
             segmenter=segmenter,
             labelled=labelled,
+            vgg=exemplar,
         )
         if name == "sge_net":
             bound = root / paths.evaluation / UPPER_BOUND
-            fabricate_evaluation(bound, name, num_examples, ERROR_WITH_TRUE_LABELS, dataset=dataset)
+            fabricate_evaluation(
+                bound, name, num_examples, ERROR_WITH_TRUE_LABELS, dataset=dataset, segmenter=segmenter, vgg=exemplar
+            )
+        if name == "sge_net" and exemplar:
+            copied = root / paths.evaluation / EXEMPLAR
+            fabricate_evaluation(
+                copied, name, num_examples, ERROR_WITH_COPIES, dataset=dataset, segmenter=segmenter, vgg=True
+            )
         fabricate_training(root / paths.model)
 
 
@@ -70,10 +91,11 @@ def fabricate_evaluation(
     dataset: str = DATASET,
     segmenter: str | None = None,
     labelled: bool = True,
+    vgg: bool = False,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     error = ERRORS.get(method, 0) if error is None else error
-    scores = {"centre": _fabricate_scores(method, num_examples, error, segmenter is not None, labelled)}
+    scores = {"centre": _fabricate_scores(method, num_examples, error, segmenter is not None, labelled, vgg)}
     summary = EvaluationSummary(
         dataset,
         method,
@@ -91,7 +113,9 @@ def fabricate_evaluation(
     write_failures(folder, {"centre": scores["centre"].worst}, OUTDOOR_SCENES)
 
 
-def _fabricate_scores(method: str, num_examples: int, error: int, segmented: bool, labelled: bool) -> SetScores:
+def _fabricate_scores(
+    method: str, num_examples: int, error: int, segmented: bool, labelled: bool, vgg: bool
+) -> SetScores:
     rng = np.random.default_rng(1)
     image = torch.from_numpy(rng.integers(60, 180, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     label = torch.from_numpy(rng.integers(0, 8, (COUNT, SIZE, SIZE)).astype(np.uint8))
@@ -131,6 +155,8 @@ def _fabricate_scores(method: str, num_examples: int, error: int, segmented: boo
         )
         for number in range(num_examples)
     ]
+    if vgg:
+        scores.distances["vgg_distance"] = [VGG_DISTANCES[error] + 0.01 * number for number in range(COUNT)]
     scores.worst = [Failure(score, KEYS[0], scores.examples[0]) for score in (12.34, 15.6)]
     return scores
 

@@ -106,14 +106,14 @@ def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
 
 
 def load_model_fill(
-    model: Path, device: str, weights_sha256: str, guided_by_truth: bool, segment: Segment | None
+    model: Path, device: str, weights_sha256: str, guided_by_truth: bool, copies_texture: bool, segment: Segment | None
 ) -> Fill:
     """The filling of a released model, which is kept for the next block.
 
     Args:
         model: folder of the released model.
         weights_sha256: of its weights file, so that one does not pass for another.
-        guided_by_truth, segment: as of :func:`~pipelines.evaluation.walk.model_fill`.
+        guided_by_truth, copies_texture, segment: as of :func:`~pipelines.evaluation.walk.model_fill`.
 
     Raises:
         CheckpointError: the folder holds no released model.
@@ -122,7 +122,7 @@ def load_model_fill(
     check_device(device)
     place = torch.device(device)
     make_deterministic(place)
-    return model_fill(_released(model, weights_sha256), place, guided_by_truth, segment)
+    return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment)
 
 
 def load_floor_fill(name: str, segment: Segment | None) -> Fill:

@@ -9,13 +9,15 @@
 ``worst.json``             ``{set: [{key, psnr_hole}]}``, the pictures whose holes are filled worst
 ``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
 ``upper_bound/``           the same for SG-Net and SGE-Net guided by the true labels (Fig. 1(e))
+``exemplar/``              the same with texture copied from the known pixels of each image
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================
 
-Where a segmenter segments the filled pictures (Table 4), ``metrics.json`` has ``miou_filled``, ``miou_filled_hole``
-and ``pixel_accuracy_filled``, and ``pictures.parquet`` their confusion counts. Where the settings name the weights,
-``metrics.json`` has ``lpips``, ``fid`` and ``kid`` as well, and ``lpips`` is a column of ``pictures.parquet`` and
-``strata.csv``. FID and KID are scores of many pictures: a stratum has too few.
+Where the dataset has a segmenter, it segments the filled pictures (Table 4): ``metrics.json`` has ``miou_filled``,
+``miou_filled_hole`` and ``pixel_accuracy_filled``, and ``pictures.parquet`` their confusion counts. Where the settings
+name the weights, ``metrics.json`` has ``vgg_distance``, ``lpips``, ``fid`` and ``kid`` as well; the first two are
+columns of ``pictures.parquet`` and ``strata.csv`` too, and have intervals. FID and KID are scores of many pictures: a
+stratum has too few.
 """
 
 from __future__ import annotations
@@ -49,11 +51,10 @@ PICTURES = "pictures.parquet"
 BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
 UPPER_BOUND = "upper_bound"
+EXEMPLAR = "exemplar"
 
 _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
-
-_LPIPS = "lpips"
 
 _FILLED = {"miou": "miou_filled", "miou_hole": "miou_filled_hole", "pixel_accuracy": "pixel_accuracy_filled"}
 """What a score of a segmentation is called when it is of the filled picture by a segmenter."""
@@ -133,8 +134,7 @@ def set_metrics(scores: SetScores) -> dict[str, float]:
     metrics: dict[str, float] = {"num_pictures": len(scores.keys), **scores.evaluator.summary()}
     if scores.filled_segmentation is not None:
         metrics |= {_FILLED[name]: value for name, value in scores.filled_segmentation.summary().items()}
-    if scores.lpips:
-        metrics["lpips"] = finite_mean(scores.lpips)
+    metrics |= {name: finite_mean(distances) for name, distances in scores.distances.items()}
     if scores.features is not None:
         metrics |= scores.features.scores()
     if scores.confidence:
@@ -170,12 +170,14 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
 
 def _values(scores: SetScores, name: str) -> list[float]:
     """A score of every picture; none where it was not taken."""
-    return scores.lpips if name == _LPIPS else [getattr(score, name) for score in scores.evaluator.scores]
+    if name in SCORE_NAMES:
+        return [getattr(score, name) for score in scores.evaluator.scores]
+    return scores.distances.get(name, [])
 
 
 def _score_names(scores: SetScores) -> tuple[str, ...]:
     """The scores that every picture has a value of."""
-    return (*SCORE_NAMES, _LPIPS) if scores.lpips else SCORE_NAMES
+    return (*SCORE_NAMES, *scores.distances)
 
 
 def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
@@ -240,7 +242,7 @@ def _counts(matrices: ConfusionCounts, num_rows: int) -> pa.Array:
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    shown = (*_BREAKDOWN_SCORES, _LPIPS) if any(result.lpips for result in scores.values()) else _BREAKDOWN_SCORES
+    shown = dict.fromkeys((*_BREAKDOWN_SCORES, *(name for result in scores.values() for name in result.distances)))
     writer.writerow(["set", "grouping", "group", "num_pictures", *shown])
     for set_name, result in scores.items():
         for grouping, group, rows in _groups(result, edges):

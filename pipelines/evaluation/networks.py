@@ -1,4 +1,4 @@
-"""The networks that FID, KID and LPIPS are taken with: from files, and only where the settings name them."""
+"""The networks that FID, KID, LPIPS and VGG distance are taken with: from files, where the settings name them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from torchmetrics import Metric
 
 from pipelines.settings.params import EvaluationSettings
 from sgenet.evaluation.networks import ALEXNET, INCEPTION, check_weights, load_inception, load_lpips
+from sgenet.evaluation.vgg_distance import WEIGHTS as VGG_WEIGHTS
+from sgenet.evaluation.vgg_distance import load_vgg
+from sgenet.losses.vgg import VGG
 
 _INCEPTION_SETTING = "evaluation.inception_weights"
 _LPIPS_SETTING = "evaluation.lpips_weights"
+_VGG_SETTING = "evaluation.vgg_weights"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class WeightFiles:
 
     inception: Path | None = None
     lpips: Path | None = None
+    vgg: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class ScoringNetworks:
 
     inception: nn.Module | None = None
     lpips: Metric | None = None
+    vgg: VGG | None = None
 
 
 def weight_files(settings: EvaluationSettings) -> WeightFiles:
@@ -39,13 +45,14 @@ def weight_files(settings: EvaluationSettings) -> WeightFiles:
     Raises:
         CheckpointError: one of them is missing, or not the file that its score is defined by.
     """
-    files = WeightFiles(
-        *(None if path == "none" else Path(path) for path in (settings.inception_weights, settings.lpips_weights))
-    )
+    paths = (settings.inception_weights, settings.lpips_weights, settings.vgg_weights)
+    files = WeightFiles(*(None if path == "none" else Path(path) for path in paths))
     if files.inception is not None:
         check_weights(files.inception, INCEPTION, _INCEPTION_SETTING)
     if files.lpips is not None:
         check_weights(files.lpips, ALEXNET, _LPIPS_SETTING)
+    if files.vgg is not None:
+        check_weights(files.vgg, VGG_WEIGHTS, _VGG_SETTING)
     return files
 
 
@@ -60,4 +67,5 @@ def load_networks(files: WeightFiles, use_gpu: bool) -> ScoringNetworks:
     return ScoringNetworks(
         inception=None if files.inception is None else load_inception(files.inception, _INCEPTION_SETTING).to(device),
         lpips=None if files.lpips is None else load_lpips(files.lpips, _LPIPS_SETTING).to(device),
+        vgg=None if files.vgg is None else load_vgg(files.vgg, _VGG_SETTING).to(device),
     )

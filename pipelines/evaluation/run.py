@@ -42,13 +42,14 @@ def evaluate_model(
     folder: Path,
     *,
     guided_by_truth: bool = False,
+    copies_texture: bool = False,
     segmenter: SegmenterPlace | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score a released model; see :func:`evaluate`.
 
     Args:
         model: folder of the released model.
-        guided_by_truth: score the upper bound: SG-Net or SGE-Net guided by the true labels.
+        guided_by_truth, copies_texture: as of :func:`~pipelines.evaluation.walk.model_fill`.
         segmenter: as of :func:`evaluate`; SPG-Net starts from its labels of what is known.
 
     Raises:
@@ -60,7 +61,7 @@ def evaluate_model(
     _check(released, method, settings.data[dataset].labels, model)
     device = device_of_workers(settings.run)
     weights = sha256_of_file(model / "model.safetensors")
-    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth)
+    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth, copies_texture)
     return evaluate(
         make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights, segmenter=segmenter
     )

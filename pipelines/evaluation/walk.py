@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.evaluation.baselines import FloorFunction, mean_colour
 from pipelines.evaluation.networks import ScoringNetworks
+from pipelines.evaluation.texture import with_texture
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
@@ -21,6 +22,7 @@ from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.networks import picture_distances, picture_features
 from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
+from sgenet.evaluation.vgg_distance import vgg_distances
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 from sgenet.methods.release import Released
 
@@ -44,7 +46,7 @@ class Filled:
 
 Fill = Callable[[Tensor, Tensor, Tensor], Filled]
 """From image (B, 3, H, W), hole mask (B, 1, H, W), 1 = missing, and true label (B, H, W), all uint8, to
-:class:`Filled`. Only an upper bound looks at the label."""
+:class:`Filled`. Only what is guided by the true labels looks at the label."""
 
 Segment = Callable[[Tensor], Tensor]
 """A segmenter: from pictures without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
@@ -101,7 +103,7 @@ class SetScores:
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
         filled_segmentation: of the filled pictures by a segmenter; None without one.
-        lpips: LPIPS of each picture; empty where it is not taken.
+        distances: LPIPS and VGG distance of each picture, as ``lpips`` and ``vgg_distance``; those that are taken.
         features: what FID and KID are taken from; None where they are not.
         examples: the pictures kept for the report.
         num_worst: how many of the worst are kept.
@@ -115,7 +117,7 @@ class SetScores:
     unreliable: dict[int, list[float]] = field(default_factory=dict)
     unreliable_hole: dict[int, list[float]] = field(default_factory=dict)
     filled_segmentation: SegmentationCounts | None = None
-    lpips: list[float] = field(default_factory=list)
+    distances: dict[str, list[float]] = field(default_factory=dict)
     features: FeatureComparison | None = None
     examples: list[Example] = field(default_factory=list)
     num_worst: int = 0
@@ -132,7 +134,8 @@ class SetScores:
                 ours.setdefault(scale, []).extend(shares)
         if self.filled_segmentation is not None and other.filled_segmentation is not None:
             self.filled_segmentation.extend(other.filled_segmentation)
-        self.lpips.extend(other.lpips)
+        for name, distances in other.distances.items():
+            self.distances.setdefault(name, []).extend(distances)
         if self.features is not None and other.features is not None:
             self.features.extend(other.features)
         self.examples.extend(other.examples)
@@ -170,7 +173,7 @@ def score_split(
         num_classes: of the labels.
         example_keys: pictures to keep.
         num_worst: pictures to keep because their holes are filled worst.
-        networks: for FID, KID and LPIPS, where these are taken.
+        networks: for FID, KID, LPIPS and VGG distance, where these are taken.
         segment: the segmenter of the filled pictures, where there is one (Table 4).
     """
     scores = {name: SetScores(Evaluator(num_classes), num_worst=num_worst) for name in sets}
@@ -191,7 +194,11 @@ def score_split(
 
 
 def model_fill(
-    released: Released, device: torch.device, guided_by_truth: bool = False, segment: Segment | None = None
+    released: Released,
+    device: torch.device,
+    guided_by_truth: bool = False,
+    copies_texture: bool = False,
+    segment: Segment | None = None,
 ) -> Fill:
     """Fill holes with a trained generator, in float32 whatever it was trained in.
 
@@ -199,7 +206,9 @@ def model_fill(
         released: the model.
         device: where it computes.
         guided_by_truth: guide SG-Net or SGE-Net by the true labels in place of their own: the upper bound of
-            Fig. 1(e), what a perfect segmentation would give.
+            Fig. 1(e) where they were trained with true labels, and how far they obey where they were not.
+        copies_texture: take the texture from the known pixels of the image. What else the network predicted, such as
+            its segmentation, is left to the scores of the filling without.
         segment: what SPG-Net has the labels of known pixels from; None leaves them to its own small segmenter.
     """
     starts_from_labels = segment is not None and released.method_name in LABEL_STARTED_METHODS
@@ -213,6 +222,8 @@ def model_fill(
         if starts_from_labels and segment is not None:
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
         prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
+        if copies_texture:
+            return Filled(composite(with_texture(normalised, hole_mask, prediction), image, hole_mask))
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
             return Filled(inpainted, prediction=prediction)
@@ -315,7 +326,11 @@ def _add_network_scores(
     scores: SetScores, batch: EvaluationBatch, filled: Filled, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
-        scores.lpips.extend(picture_distances(networks.lpips, filled.image, batch.image))
+        found = picture_distances(networks.lpips, filled.image, batch.image)
+        scores.distances.setdefault("lpips", []).extend(found)
+    if networks.vgg is not None:
+        found = vgg_distances(networks.vgg, filled.image, batch.image)
+        scores.distances.setdefault("vgg_distance", []).extend(found)
     if networks.inception is not None and features is not None:
         if scores.features is None:
             scores.features = FeatureComparison()

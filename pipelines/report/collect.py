@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.baselines import UNDAMAGED
-from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
+from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
@@ -81,6 +81,7 @@ class MethodResult:
         pictures: ``pictures.parquet`` without the confusion counts, which are most of it.
         training: None for a floor.
         worst: ``worst.json``.
+        copies_texture: whether the texture is copied from known pixels: a trained method's second row.
     """
 
     name: str
@@ -93,6 +94,7 @@ class MethodResult:
     pictures: pa.Table
     training: Training | None
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
+    copies_texture: bool = False
 
     def counts(self, set_name: str, column: str) -> npt.NDArray[np.int64]:
         """The confusion counts of every picture with one set of holes, in the order of the index.
@@ -115,7 +117,7 @@ class DatasetResults:
 
     Attributes:
         missing: methods of the settings that have not been evaluated.
-        upper_bounds: of these methods, those guided by the true labels.
+        upper_bounds: of these methods, those that are given the true labels.
         models_of: the dataset that the methods were trained on; another one for a dataset of ``transfer``.
         undamaged: the pictures before there were holes, where a segmenter has looked at them.
     """
@@ -126,6 +128,11 @@ class DatasetResults:
     upper_bounds: Sequence[MethodResult]
     models_of: str
     undamaged: MethodResult | None = None
+
+    @property
+    def trained(self) -> list[MethodResult]:
+        """The methods that were trained, each once."""
+        return [method for method in self.methods if method.training is not None and not method.copies_texture]
 
     @property
     def sets(self) -> list[str]:
@@ -181,6 +188,8 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
         if _is_complete(paths.evaluation):
             model = RunPaths(models_of, name).model
             methods.append(read_method(name, paths.evaluation, model))
+            if _is_complete(paths.evaluation / EXEMPLAR):
+                methods.append(read_method(f"{name}_exemplar", paths.evaluation / EXEMPLAR, model, copies_texture=True))
             if _is_complete(paths.evaluation / UPPER_BOUND):
                 upper_bounds.append(read_method(name, paths.evaluation / UPPER_BOUND, model))
         else:
@@ -196,7 +205,7 @@ def _is_complete(folder: Path) -> bool:
     return (folder / METRICS).exists()
 
 
-def read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
+def read_method(name: str, folder: Path, model: Path | None, copies_texture: bool = False) -> MethodResult:
     """One evaluation and, where there is a released model, how it was trained.
 
     Raises:
@@ -214,6 +223,7 @@ def read_method(name: str, folder: Path, model: Path | None) -> MethodResult:
             pictures=_read_pictures(folder / PICTURES),
             training=None if model is None else _read_training(model),
             worst=_read_json(folder / WORST),
+            copies_texture=copies_texture,
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the evaluation in {folder} is damaged ({error}); run its stage again") from None
@@ -267,14 +277,10 @@ def check_comparable(results: DatasetResults) -> None:
     Raises:
         DataError: they were not.
     """
-    same = {"shards_digest": "pictures", "masks_digest": "holes", "split": "splits"}
-    # What upper bounds fill, no segmenter looks at.
-    checks = [(method, same) for method in results.upper_bounds]
-    same_segmenter = same | {"segmenter_sha256": "segmenters"}
-    checks += [(method, same_segmenter) for method in results.methods]
-    checks += [] if results.undamaged is None else [(results.undamaged, same_segmenter)]
-    for method, keys in checks:
-        for key, what in keys.items():
+    same = {"shards_digest": "pictures", "masks_digest": "holes", "split": "splits", "segmenter_sha256": "segmenters"}
+    undamaged = [] if results.undamaged is None else [results.undamaged]
+    for method in (*results.methods, *results.upper_bounds, *undamaged):
+        for key, what in same.items():
             if method.summary.get(key) != results.summary.get(key):
                 raise DataError(
                     f"{method.folder} and {results.methods[0].folder} were evaluated with different {what}, so their "

@@ -43,7 +43,7 @@ class DatasetSection:
         galleries: side-by-side pictures.
         classes: class names with their colours as CSS.
         validation_curves, loss_curves, scatter: plots as SVG.
-        headroom: what true labels would give, a table a mask set.
+        true_labels: what true labels in place of the predicted ones change, a table a mask set.
         segmentation: segmentation after inpainting, a table a mask set.
         labels: how good the automatic labels are.
         refinement, confidence_maps: Figures 6 and 7.
@@ -59,7 +59,7 @@ class DatasetSection:
     headline: Sequence[Table]
     ablation: Sequence[Table]
     pairs: Sequence[Table]
-    headroom: Sequence[Table]
+    true_labels: Sequence[Table]
     segmentation: Sequence[Table]
     labels: Table | None
     breakdowns: Sequence[Table]
@@ -87,7 +87,7 @@ class DatasetSection:
     @property
     def tables(self) -> list[Table]:
         """Every table of the section."""
-        several = (self.headline, self.ablation, self.pairs, self.headroom, self.segmentation, self.breakdowns)
+        several = (self.headline, self.ablation, self.pairs, self.true_labels, self.segmentation, self.breakdowns)
         single = (self.costs, self.confidence, self.labels)
         return [
             *(content for content in single if content is not None),
@@ -158,7 +158,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         headline=[tables.headline(results, set_name, published=papers[set_name]) for set_name in sets],
         ablation=_made(tables.ablation(results, set_name) for set_name in sets),
         pairs=_made(pairs(results, set_name) for set_name in sets),
-        headroom=_made(tables.headroom(results, set_name) for set_name in sets),
+        true_labels=_made(tables.true_labels(results, set_name) for set_name in sets),
         segmentation=_made(segmentations),
         labels=segmentation.label_quality(results),
         breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
@@ -204,7 +204,7 @@ def _provenance(results: DatasetResults) -> dict[str, str]:
         "digest of the shards": summary["shards_digest"],
         "digest of the evaluation masks": summary["masks_digest"],
     }
-    for method in results.methods:
+    for method in results.trained:
         for name, title in (("run_id", "MLflow run"), ("git_commit", "commit"), ("device", "device")):
             if method.training is not None and method.training.facts.get(name):
                 facts[f"{title} of {method.title}"] = str(method.training.facts[name])
@@ -214,7 +214,7 @@ def _provenance(results: DatasetResults) -> dict[str, str]:
 def _recipes(results: DatasetResults) -> dict[str, str]:
     """Every method's recipe; methods that share one are named together."""
     by_recipe: dict[str, list[str]] = {}
-    for method in results.methods:
+    for method in results.trained:
         if method.training is not None and method.training.recipe:
             by_recipe.setdefault(_yaml(method.training.recipe), []).append(method.title)
     return {f"Recipe of {', '.join(titles)}": recipe for recipe, titles in by_recipe.items()}

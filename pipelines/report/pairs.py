@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.tables import SCORES, Cell, Score, Table, per_picture
+from pipelines.report.tables import SCORES, Cell, Score, Table, per_picture, taken
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
 from sgenet.evaluation.statistics import (
     Estimate,
@@ -21,7 +21,7 @@ from sgenet.evaluation.statistics import (
     paired_total_test,
 )
 
-_SCORES = [score for score in SCORES if score.name in ("psnr", "ssim", "l1_hole", "miou")]
+_SCORES = [score for score in SCORES if score.name in ("psnr", "ssim", "vgg_distance", "l1_hole", "miou")]
 
 
 def pairs(results: DatasetResults, set_name: str) -> Table | None:
@@ -35,12 +35,14 @@ def pairs(results: DatasetResults, set_name: str) -> Table | None:
     if not compared:
         return None
     rows = [[Cell(f"{first.title} − {second.title}")] for first, second in compared]
-    for score in _SCORES:
+    # Of a segmentation some have a score, and not others; distances were taken of all or of none.
+    scores = [score for score in _SCORES if score.name == "miou" or taken(score, results.methods, set_name)]
+    for score in scores:
         measured = _measure(compared, set_name, score)
         # A family of tests: as many pairs as there are, one of them looks large by chance.
         for row, (difference, _), p in zip(rows, measured, holm([p for _, p in measured]), strict=True):
             row += _cells(score, difference, p)
-    titles = [title for score in _SCORES for title in (f"Δ {score.title}", f"p {score.title.split()[0]}")]
+    titles = [title for score in scores for title in (f"Δ {score.title}", f"p {score.title.split()[0]}")]
     note = (
         "Mean difference over the same pictures with its 95 % bootstrap interval; p of a permutation test that swaps "
         "the two methods' scores of a picture, after Holm's correction over all pairs of a column. Marked: below 0.05."

@@ -42,12 +42,12 @@ _SMOOTHED = 0.05  # share of the points that the running mean covers
 
 def loss_curves(results: DatasetResults) -> str | None:
     """One panel a loss term, one line a method."""
-    return _curves([(method.title, method.training.losses) for method in results.methods if method.training])
+    return _curves([(method.title, method.training.losses) for method in results.trained if method.training])
 
 
 def validation_curves(results: DatasetResults) -> str | None:
     """One panel a validation score, one line a method."""
-    return _curves([(method.title, method.training.validation) for method in results.methods if method.training])
+    return _curves([(method.title, method.training.validation) for method in results.trained if method.training])
 
 
 def _curves(curves: Sequence[tuple[str, Mapping[str, Curve]]]) -> str | None:

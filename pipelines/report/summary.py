@@ -13,9 +13,13 @@ from sgenet.evaluation.statistics import Estimate, paired_difference
 _SENTENCES = {
     "psnr_hole": "{first} is nearest to the original in the hole: PSNR {value} dB{interval}",
     "ssim_hole": "{first} keeps the structure best: SSIM in the hole {value}{interval}",
+    "vgg_distance": "{first} looks most like the original in the features of a VGG: distance {value}{interval}",
     "miou_hole": "{first} predicts the classes in the hole best: mIoU {value}{interval}",
+    "miou_filled_hole": "The classes in the hole filled by {first} are right most often: mIoU {value}{interval}",
 }
 _UNITS = {"psnr_hole": " dB"}
+_COUNTS = {"miou_hole": "confusion_hole", "miou_filled_hole": "confusion_filled_hole"}
+"""Where a score's confusion counts are."""
 
 
 def summary(results: DatasetResults, set_name: str) -> list[str]:
@@ -63,12 +67,13 @@ def _without_learning(results: DatasetResults, set_name: str) -> list[str]:
 
 def _ranked(methods: Sequence[MethodResult], set_name: str, score: Score) -> list[MethodResult]:
     scored = [method for method in methods if score.name in method.metrics[set_name]]
-    return sorted(scored, key=lambda method: method.metrics[set_name][score.name], reverse=True)
+    return sorted(scored, key=lambda method: method.metrics[set_name][score.name], reverse=score.higher_is_better)
 
 
 def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> str:
     """By how much, over the same images, and what that means."""
-    difference = _difference(score, first, second, set_name)
+    better, worse = (first, second) if score.higher_is_better else (second, first)
+    difference = _difference(score, better, worse, set_name)
     value, low, high = (f"{bound:z.{score.decimals}f}" for bound in (difference.value, difference.low, difference.high))
     text = f"{value}{_UNITS.get(score.name, '')} ({low} … {high})"
     number = int(first.metrics[set_name]["num_pictures"])
@@ -78,7 +83,7 @@ def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str
 
 
 def _difference(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> Estimate:
-    if score.name == "miou_hole":
-        return miou_difference(first.counts(set_name, "confusion_hole"), second.counts(set_name, "confusion_hole"))
+    if score.name in _COUNTS:
+        return miou_difference(*(method.counts(set_name, _COUNTS[score.name]) for method in (first, second)))
     ours, theirs = (per_picture(method, set_name, score.name) for method in (first, second))
     return paired_difference(ours, theirs)

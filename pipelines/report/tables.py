@@ -44,14 +44,18 @@ SCORES = (
     Score("psnr_hole", "PSNR hole ↑", 2, True),
     Score("ssim", "SSIM ↑", 3, True),
     Score("ssim_hole", "SSIM hole ↑", 3, True),
+    Score("vgg_distance", "VGG distance ↓", 3, False),
+    Score("lpips", "LPIPS ↓", 3, False),
+    Score("fid", "FID ↓", 1, False),
     Score("l1", "L1 ↓", 4, False),
     Score("l1_hole", "L1 hole ↓", 4, False),
     Score("miou", "mIoU ↑", 3, True),
     Score("miou_hole", "mIoU hole ↑", 3, True),
+    Score("miou_filled_hole", "mIoU hole, filled ↑", 3, True),
 )
 
 _GROUPINGS = (("stratum", "scene complexity"), ("hole_ratio", "hole ratio"))
-_ABLATION_SCORES = ("psnr", "psnr_hole", "ssim", "l1_hole")
+_ABLATION_SCORES = ("psnr", "psnr_hole", "ssim", "vgg_distance", "l1_hole")
 _COST_COLUMNS = ("parameters", "FLOPs", "training time")
 
 
@@ -122,10 +126,14 @@ def headline(
     note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
     if results.summary.get("segmenter") and any(method.name in LABEL_STARTED_METHODS for method in results.methods):
         note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
+    if any(method.copies_texture for method in results.methods):
+        note += " + exemplars: texture copied from the known pixels of the image, along what the method filled."
+    if any(score.name == "miou_filled_hole" for score in shown):
+        note += f" mIoU hole, filled: of the filled image, by {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if results.upper_bounds:
         note += (
-            " A method guided by the true labels is told what is to be predicted: no result, but how far it obeys. "
-            "What perfect labels are worth shows only where it was trained with them (`guidance.given`)."
+            " A method that is given the true labels is told what is to be predicted: no result, but how far it obeys. "
+            "It is the upper bound where it was trained with true labels alone (`guidance.given: 1`)."
         )
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ())]
     if published:
@@ -134,7 +142,7 @@ def headline(
     return Table(f"Holes: {set_name} · {number} images", columns, rows, note, name=f"scores-{set_name}")
 
 
-def headroom(results: DatasetResults, set_name: str) -> Table | None:
+def true_labels(results: DatasetResults, set_name: str) -> Table | None:
     """What true labels in place of the predicted ones change, and whether better segmentation is nearer to it."""
     rows = []
     for bound in results.upper_bounds:
@@ -154,12 +162,13 @@ def headroom(results: DatasetResults, set_name: str) -> Table | None:
         rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
         return None
-    columns = ["method", "Δ PSNR hole, guided by the true labels ↑", "Pearson r", "Spearman ρ", "N"]
+    columns = ["method", "Δ PSNR hole, given the true labels ↑", "Pearson r", "Spearman ρ", "N"]
     note = (
         "Gain of true labels over the predicted ones, and its correlation over pictures with the accuracy of the "
         "segmentation in the hole. Negative: where the segmentation is right, true labels add little."
     )
-    return Table(f"Headroom of the guidance, holes: {set_name}", columns, rows, note, name=f"headroom-{set_name}")
+    title = f"Response to the true labels, holes: {set_name}"
+    return Table(title, columns, rows, note, name=f"true-labels-{set_name}")
 
 
 def ablation(results: DatasetResults, set_name: str) -> Table | None:
@@ -167,7 +176,7 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
     trained = [method for method in results.methods if method.training is not None]
     if len(trained) < 2:
         return None
-    scores = [score for score in SCORES if score.name in _ABLATION_SCORES]
+    scores = [score for score in SCORES if score.name in _ABLATION_SCORES and taken(score, trained, set_name)]
     rows = []
     for method in trained[1:]:
         cells = [Cell(method.title)]
@@ -208,9 +217,8 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
 def costs(results: DatasetResults) -> Table | None:
     """What each trained method costs: size, work, time."""
     rows = []
-    for method in results.methods:
-        if method.training is None:
-            continue
+    for method in results.trained:
+        assert method.training is not None
         facts, (parameters, flops, time) = method.training.facts, _cost_cells(method)
         rows.append(
             [
@@ -270,10 +278,13 @@ def _upper_bound_row(
     method: MethodResult, set_name: str, shown: Sequence[Score], with_costs: bool, with_paper: bool
 ) -> list[Cell]:
     metrics = method.metrics[set_name]
-    cells = [Cell(f"{method.title}, guided by the true labels")]
+    recipe = {} if method.training is None else method.training.recipe
+    only_true = recipe.get("guidance", {}).get("given") == 1
+    how = "trained with and given the true labels: upper bound" if only_true else "given the true labels"
+    cells = [Cell(f"{method.title}, {how}")]
     for score in shown:
         # The scores of a segmentation that was given say nothing.
-        given = score.name.startswith("miou")
+        given = score.name in ("miou", "miou_hole")
         cells.append(
             Cell("–") if given else Cell(score.format(metrics.get(score.name)), interval(score, method, set_name))
         )
@@ -319,6 +330,11 @@ def interval(score: Score, method: MethodResult, set_name: str) -> str:
     """The interval of a score as the tables print it; empty where there is none."""
     bounds = method.intervals[set_name].get(score.name)
     return "" if bounds is None else f"{score.format(bounds[0])} … {score.format(bounds[1])}"
+
+
+def taken(score: Score, methods: Sequence[MethodResult], set_name: str) -> bool:
+    """Whether every one of the methods has the score."""
+    return all(score.name in method.metrics[set_name] for method in methods)
 
 
 def per_picture(method: MethodResult, set_name: str, score: str) -> np.ndarray:

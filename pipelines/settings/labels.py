@@ -21,9 +21,9 @@ class LabelSettings(BaseModel):
         source: ``human``: as the dataset has them; a picture without is trained on without the segmentation terms.
             ``auto``: a segmenter's, for all training pictures (Table 5). ``fill``: a segmenter's where there is no
             human one.
-        score_filled: segment the pictures that each method filled (segmentation after inpainting, Table 4), also where
-            people labelled. SPG-Net then fills from the segmenter's labels of what is known, as published, and not from
-            those of its own small segmenter, which changes all of its scores.
+        score_filled: have a segmenter also where people labelled. Where there is one, it segments the pictures that
+            each method filled (segmentation after inpainting, Table 4), and SPG-Net fills from its labels of what is
+            known, as published, and not from those of its own small segmenter, which changes all of its scores.
         segmenter: which one.
         checkpoint: a fitted one (a folder, ``s3://…``, ``models:/NAME/VERSION`` or another name that
             :func:`pipelines.tracking.model_source.find_model` takes); None fits one. For ``transformers``: the folder
@@ -61,7 +61,7 @@ class LabelSettings(BaseModel):
     def use_on_filled(self) -> dict[str, Any]:
         """The settings that decide how the segmenter sees filled pictures; empty where it does not."""
         names = {"score_filled", "segmenter", "class_map", "window", "overlap", "batch_size", "precision"}
-        return self.model_dump(mode="json", include=names) if self.score_filled else {}
+        return self.model_dump(mode="json", include=names) if self.needs_segmenter else {}
 
     def automatic(self, folder: Path) -> Path | None:
         """The folder of the stage ``label`` where training reads it; None where people labelled."""

@@ -160,12 +160,16 @@ class EvaluationSettings(Strict):
         batch_size: pictures at a time; no result depends on it.
         num_figure_pictures: pictures shown in the report's figures.
         num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
-        upper_bound: score SG-Net and SGE-Net also as guided by the true labels (Fig. 1(e)).
+        upper_bound: score SG-Net and SGE-Net also as guided by the true labels: the upper bound of Fig. 1(e) where they
+            were trained with them (``guidance.given: 1``), else how far they obey.
+        texture: how a trained method fills: as its ``network`` draws, as in the paper, and also with texture copied
+            from the known pixels of the image (``exemplar``), which is a row of its own in the tables.
         floors: methods without learning that go through the same evaluator.
         inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
             from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
             nothing is downloaded.
         lpips_weights: path of ``alexnet-owt-7be5be79.pth`` (torchvision's AlexNet), for LPIPS; else as above.
+        vgg_weights: path of ``vgg16_photographs.pth``, for the VGG distance, which sees texture; else as above.
     """
 
     split: Literal["train", "val"] = "val"
@@ -173,12 +177,14 @@ class EvaluationSettings(Strict):
     num_figure_pictures: int = Field(default=6, gt=0)
     num_worst_pictures: int = Field(default=4, ge=0)
     upper_bound: bool = True
+    texture: tuple[Literal["network"]] | tuple[Literal["network"], Literal["exemplar"]] = ("network",)
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
         "mean_colour",
         "telea",
     )
     inception_weights: str = Field(default="none", min_length=1)
     lpips_weights: str = Field(default="none", min_length=1)
+    vgg_weights: str = Field(default="none", min_length=1)
 
 
 class CacheSettings(Strict):

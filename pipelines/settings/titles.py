@@ -12,6 +12,7 @@ TITLES = {
     "membrane": "Membrane",
     "patchmatch": "PatchMatch",
     **{name: spec.title for name, spec in METHODS.items()},
+    **{f"{name}_exemplar": f"{spec.title} + exemplars" for name, spec in METHODS.items()},
     "undamaged": "Undamaged pictures",
 }
 """How the tables call a method."""

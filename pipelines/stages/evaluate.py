@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pipelines.data.labels.settled import segmenter_of_filled
-from pipelines.evaluation.files import UPPER_BOUND
+from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
@@ -50,7 +50,15 @@ def run(
         if settings.evaluation.upper_bound and method in GUIDED_METHODS and labelled:
             bound = folder / UPPER_BOUND
             bound.mkdir()
-            evaluate_model(model, settings, dataset, method, shards, masks, bound, guided_by_truth=True)
+            evaluate_model(
+                model, settings, dataset, method, shards, masks, bound, guided_by_truth=True, segmenter=place
+            )
+        if "exemplar" in settings.evaluation.texture:
+            copied = folder / EXEMPLAR
+            copied.mkdir()
+            evaluate_model(
+                model, settings, dataset, method, shards, masks, copied, copies_texture=True, segmenter=place
+            )
     _track(dataset, method, model, metrics)
     write_atomically(metrics_file, (json.dumps(headline(metrics), indent=2) + "\n").encode())
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pipelines.tracking.logger import RunLogger
 
-HEADLINE = ("psnr", "psnr_hole", "ssim", "vgg_distance", "lpips", "miou_hole")
+HEADLINE = ("psnr", "psnr_hole", "ssim", "vgg_distance", "lpips", "miou_hole", "miou_filled_hole")
 """What runs are compared by: metrics of these names, of the main set of holes, which is the first one."""
 
 Scores = Mapping[str, Mapping[str, float]]

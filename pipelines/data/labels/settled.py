@@ -31,12 +31,12 @@ def settled_segmenter(settings: Settings, dataset: str, folder: Path) -> Segment
 
 
 def segmenter_of_filled(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace | None:
-    """The segmenter of filled pictures; None where the settings do not ask for their segmentation.
+    """The segmenter of the dataset, for its filled pictures; None where the settings ask for none.
 
     Raises:
         DataError, SettingsError: see :func:`settled_segmenter`.
     """
-    return settled_segmenter(settings, dataset, folder) if settings.labels_of(dataset).score_filled else None
+    return settled_segmenter(settings, dataset, folder) if settings.labels_of(dataset).needs_segmenter else None
 
 
 def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str) -> SegmenterPlace:

@@ -6,6 +6,7 @@ import csv
 import json
 import pickle
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ from sgenet.batch import Prediction
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.metrics import mean_iou
 from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.losses.vgg import VGG
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import Released
 
@@ -273,10 +275,11 @@ class Difference(Metric):
 
 @pytest.fixture(scope="module")
 def networks() -> ScoringNetworks:
-    """A network without training, and another distance in place of LPIPS: what they see is no matter here."""
+    """Networks without training, and another distance in place of LPIPS: what they see is no matter here."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return ScoringNetworks(FewFeatures(), Difference())
+        with mock.patch("sgenet.losses.vgg._WIDTHS", (4, 4, 8, 8, 8)):
+            return ScoringNetworks(FewFeatures(), Difference(), VGG(16, "relu4_3", "random", "evaluation.vgg_weights"))
 
 
 def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> dict[str, SetScores]:
@@ -296,7 +299,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
     return joined(parts)
 
 
-def test_fid_kid_and_lpips_stand_beside_the_others_whatever_the_batch(
+def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
     tmp_path: Path, networks: ScoringNetworks
 ) -> None:
     metrics = _write(tmp_path / "one", _in_blocks(networks, batch_size=1))
@@ -305,19 +308,21 @@ def test_fid_kid_and_lpips_stand_beside_the_others_whatever_the_batch(
         assert path.read_bytes() == (tmp_path / "three" / path.name).read_bytes(), path.name
     plain = _write(tmp_path / "plain", _scores(fill=floor_fill(mean_colour)))
     for name in ("wide", "small"):
-        assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips"}
+        assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips", "vgg_distance"}
         assert plain[name].items() <= metrics[name].items()
     assert metrics["wide"]["fid"] > metrics["small"]["fid"] > 0
-    assert metrics["wide"]["lpips"] > metrics["small"]["lpips"] > 0
-
     table = pq.read_table(tmp_path / "one" / "pictures.parquet").to_pylist()
-    values = [row["lpips"] for row in table if row["set"] == "wide"]
-    assert metrics["wide"]["lpips"] == pytest.approx(np.mean(values), abs=1e-6)
-    assert "lpips" not in pq.read_schema(tmp_path / "plain" / "pictures.parquet").names
+    intervals = json.loads((tmp_path / "one" / "intervals.json").read_text())["wide"]
     with (tmp_path / "one" / "strata.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["set"] == "wide" and row["grouping"] == "stratum"]
-    total = sum(float(row["lpips"]) * int(row["num_pictures"]) for row in rows)
-    assert total / COUNT == pytest.approx(metrics["wide"]["lpips"], abs=1e-5)
+    for distance in ("lpips", "vgg_distance"):
+        assert metrics["wide"][distance] > metrics["small"][distance] > 0
+        values = [row[distance] for row in table if row["set"] == "wide"]
+        assert metrics["wide"][distance] == pytest.approx(np.mean(values), abs=1e-6)
+        assert intervals[distance][0] < metrics["wide"][distance] < intervals[distance][1]
+        assert distance not in pq.read_schema(tmp_path / "plain" / "pictures.parquet").names
+        total = sum(float(row[distance]) * int(row["num_pictures"]) for row in rows)
+        assert total / COUNT == pytest.approx(metrics["wide"][distance], abs=1e-5)
 
 
 def test_a_wrong_weights_file_is_refused_before_any_picture_is_scored(tmp_path: Path) -> None:
@@ -327,7 +332,9 @@ def test_a_wrong_weights_file_is_refused_before_any_picture_is_scored(tmp_path: 
         weight_files(EvaluationSettings(inception_weights=str(path)))
     with pytest.raises(CheckpointError, match=r"evaluation\.lpips_weights: .* cannot be read"):
         weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
-    assert weight_files(EvaluationSettings()) == WeightFiles(None, None)
+    with pytest.raises(CheckpointError, match=r"evaluation\.vgg_weights: .*may not be called VGG distance"):
+        weight_files(EvaluationSettings(vgg_weights=str(path)))
+    assert weight_files(EvaluationSettings()) == WeightFiles(None, None, None)
 
 
 def test_a_mean_lies_in_its_interval(written: Path) -> None:
@@ -377,7 +384,7 @@ def test_on_a_cluster_the_gpu_is_looked_for_where_the_work_is(monkeypatch: pytes
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert device_of_workers(run) == "cuda"
     with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
-        load_model_fill(tmp_path, "cuda", "weights", False, None)
+        load_model_fill(tmp_path, "cuda", "weights", False, False, None)
     place = SegmenterPlace(
         folder=tmp_path, sha256="", label_space=OUTDOOR_SCENES, settings=LabelSettings(), device="cuda"
     )
