@@ -25,23 +25,30 @@ from typing import Any
 
 import yaml
 
-from pipelines.evaluation.files import BREAKDOWN, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
+from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
 from pipelines.evaluation.pictures import WORST
-from pipelines.report.collect import DatasetResults, check_comparable, read_method
+from pipelines.report.collect import DatasetResults, MethodResult, check_comparable, read_method
 from pipelines.report.formats import to_markdown
 from pipelines.report.pairs import pairs
 from pipelines.report.tables import Table, costs, headline, true_labels
 from pipelines.storage.files import publish_folder
+from sgenet.methods.registry import METHODS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
-METHODS = ("base_net", "sg_net", "sge_net", "gated_conv", "edge_connect", "spg_net")
 BUDGET = {"budget": "wall_clock", "seconds": 2100.0, "validate_every": 250, "precision": "float32"}
 """What a training has: 35 minutes of a core. In float32 everywhere, so that processors with and without bfloat16 do the
 same arithmetic."""
 
-FLOORS = ("mean_colour", "telea", "membrane")
+FLOORS = ("mean_colour", "telea", "membrane", "patchmatch")
+EVALUATION = {
+    "floors": list(FLOORS),
+    "texture": ["network", "exemplar"],
+    "vgg_weights": "../shared/data/weights/vgg16_photographs.pth",
+}
+"""Besides what params.yaml says of it: PatchMatch, copied texture and the VGG distance."""
+
 _SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
 _FACTS = ("model.json", "training.json", "losses.csv", "validation.csv")
 
@@ -69,15 +76,9 @@ class Training:
         return f", seed {self.seed}" if self.seed > 1 else ""
 
 
-_TWICE = [Training("sg_net"), Training("sg_net", seed=2), Training("sge_net"), Training("sge_net", seed=2)]
+_TWICE = ("sg_net", "sge_net")
 TRAININGS = {
-    "outdoor_mix": [
-        Training("base_net"),
-        *_TWICE,
-        Training("gated_conv"),
-        Training("edge_connect"),
-        Training("spg_net"),
-    ],
+    "outdoor_mix": [Training(name, seed) for name in METHODS for seed in ((1, 2) if name in _TWICE else (1,))],
     "camvid": [Training("sg_net"), Training("sge_net"), Training("gated_conv"), Training("edge_connect")],
 }
 """By dataset, in the order of the tables."""
@@ -134,26 +135,30 @@ def keep(place: Path, dataset: str, training: Training) -> None:
     with publish_folder(_kept(dataset, training)) as folder:
         _copy(done / "model", folder / "model", _FACTS)
         _copy(done / "evaluation", folder / "evaluation", _SCORES)
-        if (done / "evaluation" / UPPER_BOUND).exists():
-            _copy(done / "evaluation" / UPPER_BOUND, folder / UPPER_BOUND, _SCORES)
+        for name in (EXEMPLAR, UPPER_BOUND):
+            if (done / "evaluation" / name).exists():
+                _copy(done / "evaluation" / name, folder / name, _SCORES)
 
 
 def tables(dataset: str) -> Iterator[str]:
     """Scores, differences between the methods, the response to true labels and costs, as Markdown."""
-    methods = [read_method(floor, KEPT / dataset / floor, None) for floor in FLOORS]
-    bounds = []
+    methods = [
+        read_method(floor, KEPT / dataset / floor, None) for floor in FLOORS if (KEPT / dataset / floor).exists()
+    ]
+    bounds: list[MethodResult] = []
     for training in TRAININGS[dataset]:
         kept = _kept(dataset, training)
         if not kept.exists():
             yield f"{training.name} has not been trained.\n"
             continue
         # Every row is a method of its own: the tables tell methods apart by their names.
-        found = [read_method(training.method, kept / "evaluation", kept / "model")]
-        if (kept / UPPER_BOUND).exists():
-            found.append(read_method(training.method, kept / UPPER_BOUND, kept / "model"))
-        found = [replace(each, name=training.name, title=each.title + training.remark) for each in found]
-        methods.append(found[0])
-        bounds += found[1:]
+        for name, rows in (("evaluation", methods), (EXEMPLAR, methods), (UPPER_BOUND, bounds)):
+            if (kept / name).exists():
+                copies = name == EXEMPLAR
+                method = f"{training.method}_exemplar" if copies else training.method
+                found = read_method(method, kept / name, kept / "model", copies_texture=copies)
+                row = f"{training.name}_exemplar" if copies else training.name
+                rows.append(replace(found, name=row, title=found.title + training.remark))
     results = DatasetResults(dataset, methods, (), bounds, dataset)
     check_comparable(results)
     yield f"### {dataset}\n"
@@ -182,6 +187,7 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
         (place / "data").symlink_to("../data")
     settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     settings |= {"datasets": list(TRAININGS), "methods": list(METHODS), "run": {"workers": 0, "cpus_per_worker": 1}}
+    settings["evaluation"] |= EVALUATION
     settings = _with_absolute_paths(settings)
     recipe = settings["recipes"][dataset]
     recipe["training"] = recipe.get("training", {}) | BUDGET | {"seed": training.seed}

@@ -20,6 +20,7 @@ class InpaintingBatch:
         label: (B, H, W) int64 class ids, 255 = ignore.
         keys: the samples' keys in the shards, one a picture (may be empty).
         guide: (B, H, W) int64, a segmentation to fill by, 255 = the network's own; None: its own everywhere.
+        edges: (B, 1, H, W) of 0 and 1, what EdgeConnect paints along; None: the edges that it draws.
     """
 
     image: Tensor
@@ -27,6 +28,7 @@ class InpaintingBatch:
     label: Tensor
     keys: tuple[str, ...] = ()
     guide: Tensor | None = None
+    edges: Tensor | None = None
 
     def __post_init__(self) -> None:
         sizes = check_shape(self.image, "B 3 H W", "image")
@@ -34,6 +36,8 @@ class InpaintingBatch:
         check_shape(self.label, "B H W", "label", **sizes)
         if self.guide is not None:
             check_shape(self.guide, "B H W", "guide", **sizes)
+        if self.edges is not None:
+            check_shape(self.edges, "B 1 H W", "edges", **sizes)
 
     @classmethod
     def from_uint8(cls, image: Tensor, hole_mask: Tensor, label: Tensor, keys: tuple[str, ...] = ()) -> InpaintingBatch:

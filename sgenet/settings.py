@@ -183,6 +183,8 @@ class LossSettings:
         feature_matching: weight of the critic's feature matching term (0: none).
         segmentation: λ_s.
         segmentation_hole_weight: extra weight of pixels in the hole in the cross-entropy (0 in Eq. 9).
+        segmentation_class_balance: how much rare classes count in the cross-entropy: class c weighs (its share of the
+            batch's labelled pixels) to the power of minus this; 0, as in Eq. 9, counts pixels alike, 1 classes.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -200,6 +202,7 @@ class LossSettings:
     feature_matching: Weight = 0.0
     segmentation: Weight = 0.1
     segmentation_hole_weight: Weight = 0.0
+    segmentation_class_balance: Share = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +215,9 @@ class OptimizerSettings:
         clip_norm: largest norm of a gradient, per network; 0 means no clipping.
         warmup_steps: the rate rises linearly over these steps.
         decay_from: share of the training's budget after which the rate falls linearly to 0; 1 means never.
-        ema_decay: decay of the generator's moving average, which is what is evaluated and released.
+        ema_decay: decay of the generator's moving average, which is what is evaluated and released. In step n it is at
+            most (1 + n) / (10 + n), which makes the average n / 10 steps old: with 0.999 up to step 8,990, with 0.998
+            up to step 4,490.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

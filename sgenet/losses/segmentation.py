@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +15,11 @@ from sgenet.losses.reduction import mean_over_ranks
 
 
 def segmentation_loss(
-    label: Tensor, logits: Tensor, hole_mask: Tensor | None = None, hole_weight: float = 0.0
+    label: Tensor,
+    logits: Tensor,
+    hole_mask: Tensor | None = None,
+    hole_weight: float = 0.0,
+    pixel_weight: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of upsampled logits against the full-size label, averaged over the pixels that count (Eq. 9).
 
@@ -23,6 +28,7 @@ def segmentation_loss(
         logits: (B, K, h, w), upsampled here to the label's size.
         hole_mask: (B, 1, H, W), 1 = missing; needed when ``hole_weight`` is not 0.
         hole_weight: pixels in the hole count ``1 + hole_weight`` times.
+        pixel_weight: (B, H, W), how much each pixel counts besides, such as :func:`balanced_weights`; None: 1.
 
     Returns:
         A scalar; 0 with a gradient of 0 where every pixel is ignored.
@@ -30,10 +36,35 @@ def segmentation_loss(
     full_size = upsample(logits, (label.shape[1], label.shape[2]))
     entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
     weight = (label != IGNORE_ID).to(entropy.dtype)
+    if pixel_weight is not None:
+        weight = weight * pixel_weight
     if hole_weight:
         assert hole_mask is not None
         weight = weight * (1 + hole_weight * hole_mask[:, 0])
     return mean_over_ranks((entropy * weight).sum(), weight.sum())
+
+
+def balanced_weights(label: Tensor, num_classes: int, balance: float) -> Tensor:
+    """How much each pixel counts so that rare classes count more (*ours*; the paper: not said).
+
+    Class c weighs (its share of the labelled pixels of the global batch) to the power of minus ``balance``, scaled so
+    that a labelled pixel counts 1 on average; the same on any number of workers.
+
+    Args:
+        label: (B, H, W) int64 class ids, 255 = ignore.
+        balance: 0 counts every pixel alike, 1 every class.
+
+    Returns:
+        (B, H, W) float32; 0 where the label is ignored.
+    """
+    counts = torch.stack([(label == class_id).sum() for class_id in range(num_classes)])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(counts)
+    shares = counts / counts.sum().clamp(min=1)
+    raw = torch.where(counts > 0, shares.clamp(min=torch.finfo(shares.dtype).tiny) ** -balance, 0.0)
+    weights = raw / (raw * shares).sum().clamp(min=torch.finfo(shares.dtype).tiny)
+    ignored = label == IGNORE_ID
+    return torch.where(ignored, 0.0, weights[label.masked_fill(ignored, 0)])
 
 
 def multi_scale_segmentation(
@@ -42,20 +73,23 @@ def multi_scale_segmentation(
     hole_mask: Tensor | None = None,
     hole_weight: float = 0.0,
     guide: Tensor | None = None,
+    class_balance: float = 0.0,
 ) -> Tensor:
     """Σ_l of :func:`segmentation_loss` over the scales (Eq. 10).
 
     Args:
         guide: (B, H, W) int64, what the samples were guided by; a sample that was guided anywhere counts at the
             coarsest scale alone, whose features have not seen the guide; at the finer ones it would learn to copy.
+        class_balance: of :func:`balanced_weights`; 0: every pixel counts alike.
     """
     unguided = label
     if guide is not None:
         unguided = torch.where((guide != IGNORE_ID).flatten(1).any(dim=1)[:, None, None], IGNORE_ID, label)
     last = len(logits) - 1
+    balanced = balanced_weights(label, logits[0].shape[1], class_balance) if class_balance else None
     return torch.stack(
         [
-            segmentation_loss(label if scale == last else unguided, of_scale, hole_mask, hole_weight)
+            segmentation_loss(label if scale == last else unguided, of_scale, hole_mask, hole_weight, balanced)
             for scale, of_scale in enumerate(logits)
         ]
     ).sum()

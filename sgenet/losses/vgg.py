@@ -55,10 +55,17 @@ class VGG(nn.Module):
         self._load(depth, weights, setting)
         self.requires_grad_(False).eval()
 
-    def activations(self, image: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """Named activations, in the network's order, of pictures (B, 3, H, W) in [-1, 1], normalised here."""
+    def activations(self, image: Tensor, names: Sequence[str], *, normalised: bool = True) -> list[Tensor]:
+        """Named activations, in the network's order, of pictures (B, 3, H, W) in [-1, 1].
+
+        Args:
+            normalised: by ImageNet's mean and deviation, which torchvision's weights were trained with; False: the
+                network sees [0, 1], as in EdgeConnect.
+        """
         wanted = {self.positions[name] for name in names}
-        x = (image * 0.5 + 0.5 - self.mean) / self.std
+        x = image * 0.5 + 0.5
+        if normalised:
+            x = (x - self.mean) / self.std
         found: list[Tensor] = []
         for position, layer in enumerate(self.features[: max(wanted) + 1]):
             x = layer(x)

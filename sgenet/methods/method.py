@@ -25,7 +25,7 @@ def picture_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
     return inputs if batch.guide is None else (*inputs, batch.guide)
 
 
-def unchanged(batch: InpaintingBatch, draws: Tensor) -> InpaintingBatch:
+def unchanged(batch: InpaintingBatch, draws: Tensor, progress: float) -> InpaintingBatch:
     """A training step's batch as it is loaded."""
     return batch
 
@@ -60,8 +60,8 @@ class Method:
         optimizer: how both are trained.
         training_inputs: what the generator is called with in training; more than picture and hole for
             a method that is taught with labels beside them.
-        prepare: what becomes of a batch before a training step, from it and :attr:`num_draws` random numbers in [0, 1)
-            for each of its samples, (B, N).
+        prepare: what becomes of a batch before a training step, from it, :attr:`num_draws` random numbers in [0, 1)
+            for each of its samples, (B, N), and the share of the training's budget that is used, in [0, 1].
         num_draws: N.
     """
 
@@ -71,5 +71,5 @@ class Method:
     objective: Objective
     optimizer: OptimizerSettings
     training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = picture_and_hole
-    prepare: Callable[[InpaintingBatch, Tensor], InpaintingBatch] = unchanged
+    prepare: Callable[[InpaintingBatch, Tensor, float], InpaintingBatch] = unchanged
     num_draws: int = 0

@@ -90,6 +90,12 @@ class TrainingState:
         return torch.rand(world * num_samples, self.method.num_draws)[rank * num_samples :][:num_samples]
 
     @property
+    def progress(self) -> float:
+        """The share of the budget that is used, in [0, 1]; the same on all workers."""
+        used, budget = self._used_and_budget
+        return min(1.0, used / budget)
+
+    @property
     def finished(self) -> bool:
         """Whether the budget is used up."""
         used, budget = self._used_and_budget

@@ -28,6 +28,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pictures = {"adapter": "folder", "root": str(root / "raw" / "images"), "val_ratio": 0.5}
     raw["data"][OTHER] = raw["data"][DATASET] | {"sources": [pictures]}
     raw["masks"][OTHER] = raw["masks"][DATASET]
+    raw["evaluation"]["texture"] = ["network", "exemplar"]
     raw["transfer"] = [{"dataset": OTHER, "models_of": DATASET}]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
     job = tiny_job(root, tmp_path / "storage")
@@ -54,10 +55,16 @@ def test_pictures_without_labels_are_filled_by_the_models_of_others(
     summary = json.loads((evaluation / "evaluation.json").read_text())
     assert summary["weights_sha256"] == sha256_of_file(RunPaths(DATASET, METHOD).model / "model.safetensors")
 
+    # Texture that is copied is a row of its own; what the network predicted besides stands in the network's.
+    copied = json.loads((evaluation / "exemplar" / "metrics.json").read_text())["centre"]
+    assert copied["psnr_hole"] != metrics["psnr_hole"]
+    assert not (evaluation / "exemplar" / "pictures" / "centre-00-segmentation.png").exists()
+
     assert main(["report"]) == 0
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert f"filled by the models of {DATASET} (Figure 10)" in page
     assert "Segmentations, holes: centre" in page
+    assert "SGE-Net + exemplars" in page
 
 
 @pytest.mark.parametrize("command", [["train", "--method", METHOD], ["label"], ["register"]])

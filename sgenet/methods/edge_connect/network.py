@@ -17,6 +17,8 @@ STRIDE = 4
 """Heights and widths must be divisible by this."""
 
 _INITIAL_STD = 0.02
+_WHITE = 1.0
+"""What both stages see in the hole."""
 
 
 class EdgeConnectGenerator(nn.Module):
@@ -31,13 +33,15 @@ class EdgeConnectGenerator(nn.Module):
         # loads the compiler, which takes as long as PyTorch itself, and every method imports this module.
         self._canny_edges = torch.compiler.disable(canny_edges)  # type: ignore[no-untyped-call]
 
-    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+    def forward(self, image: Tensor, hole_mask: Tensor, edges: Tensor | None = None) -> Prediction:
         """Fill the hole.
 
         Args:
             image: (B, 3, H, W) in [-1, 1], H and W divisible by 4 and at least 16; what lies in the
                 hole is not seen.
             hole_mask: (B, 1, H, W), 1 = missing.
+            edges: (B, 1, H, W) of 0 and 1, of the whole picture: what the picture stage paints along in training before
+                it paints along drawn ones.
 
         Returns:
             The picture; ``auxiliary["edges"]`` is what the edge stage drew, (B, 1, H, W) in [0, 1],
@@ -51,14 +55,17 @@ class EdgeConnectGenerator(nn.Module):
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         gray = to_gray(torch.where(hole_mask > 0.5, 0.0, image))
-        return self.fill(image, hole_mask, self._canny_edges(gray, self.sigma, hole_mask))
+        return self.fill(image, hole_mask, self._canny_edges(gray, self.sigma, hole_mask), edges)
 
-    def fill(self, image: Tensor, hole_mask: Tensor, known_edges: Tensor) -> Prediction:
+    def fill(
+        self, image: Tensor, hole_mask: Tensor, known_edges: Tensor, true_edges: Tensor | None = None
+    ) -> Prediction:
         """Fill the hole from edges that are drawn already, (B, 1, H, W) of 0 and 1; see :meth:`forward`."""
-        corrupted = torch.where(hole_mask > 0.5, 0.0, image)
+        corrupted = torch.where(hole_mask > 0.5, _WHITE, image)
         gray = to_gray(corrupted)
         edges = torch.sigmoid(self.edge_stage(torch.cat((gray, known_edges, hole_mask), dim=1)).float())
-        guide = torch.where(hole_mask > 0.5, edges.detach(), known_edges)
+        in_hole = edges.detach() if true_edges is None else true_edges
+        guide = torch.where(hole_mask > 0.5, in_hole, known_edges)
         picture = torch.tanh(self.picture_stage(torch.cat((corrupted, guide), dim=1)).float())
         return Prediction(images=(picture,), auxiliary={"edges": edges})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -74,7 +76,8 @@ class EdgeConnectObjective:
         """What the critics see of whole pictures; kept for the second side, as Canny's edges take their time."""
         if self._whole is None or self._whole[0] is not batch:
             gray = to_gray(batch.image)
-            self._whole = batch, judged(gray, canny_edges(gray, self.settings.sigma), batch.image)
+            edges = canny_edges(gray, self.settings.sigma) if batch.edges is None else batch.edges
+            self._whole = batch, judged(gray, edges, batch.image)
         return self._whole[1]
 
     def _vgg_terms(self, vgg: VGG, batch: InpaintingBatch, picture: Tensor) -> Terms:
@@ -82,14 +85,38 @@ class EdgeConnectObjective:
         terms: Terms = {}
         if weights.perceptual > 0:
             with torch.no_grad():
-                target = vgg.activations(batch.image, _PERCEPTUAL)
-            terms["perceptual"] = weights.perceptual * perceptual_loss(target, vgg.activations(picture, _PERCEPTUAL))
+                target = vgg.activations(batch.image, _PERCEPTUAL, normalised=False)
+            drawn = vgg.activations(picture, _PERCEPTUAL, normalised=False)
+            terms["perceptual"] = weights.perceptual * perceptual_loss(target, drawn)
         if weights.style > 0:
             with torch.no_grad():
-                target = vgg.activations(batch.image * batch.hole_mask, _STYLE)
-            drawn = vgg.activations(picture * batch.hole_mask, _STYLE)
+                target = vgg.activations(_in_hole(batch.image, batch.hole_mask), _STYLE, normalised=False)
+            drawn = vgg.activations(_in_hole(picture, batch.hole_mask), _STYLE, normalised=False)
             terms["style"] = weights.style * style_loss(target, drawn)
         return terms
+
+
+def along_true_edges(
+    batch: InpaintingBatch, draws: Tensor, progress: float, *, settings: EdgeConnectSettings
+) -> InpaintingBatch:
+    """The batch with its true edges for the picture stage, until ``settings.true_edges_until``; unchanged from there.
+
+    As published, the picture stage learns from true edges first, and then from what the edge stage draws.
+    """
+    if progress >= settings.true_edges_until:
+        return batch
+    return replace(batch, edges=canny_edges(to_gray(batch.image), settings.sigma))
+
+
+def picture_hole_and_edges(batch: InpaintingBatch) -> tuple[Tensor, ...]:
+    """What the generator is called with in training."""
+    inputs = (batch.image, batch.hole_mask)
+    return inputs if batch.edges is None else (*inputs, batch.edges)
+
+
+def _in_hole(picture: Tensor, hole_mask: Tensor) -> Tensor:
+    """The picture (B, 3, H, W) in [-1, 1], black outside the hole."""
+    return (picture + 1) * hole_mask - 1
 
 
 def hole_relative_l1(batch: InpaintingBatch, picture: Tensor) -> Tensor:

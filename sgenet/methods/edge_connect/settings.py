@@ -29,6 +29,9 @@ class EdgeConnectSettings:
         num_blocks: residual blocks of each stage.
         critic_width: channels of the first convolution of both critics.
         sigma: of the Gaussian of the Canny edges, in pixels.
+        true_edges_until: share of the training's budget during which the picture stage paints along true edges, as
+            published; then along those that the edge stage draws. The share is *ours* (published: until the losses
+            stand still).
         edge_adversarial: weight of the edge stage's adversarial term; positive, as it is what draws edges.
         edge_feature_matching: weight of the edge stage's feature matching.
         reconstruction: weight of the L1 term.
@@ -45,6 +48,7 @@ class EdgeConnectSettings:
     num_blocks: Count = 8
     critic_width: PositiveInt = 64
     sigma: Positive = 2.0
+    true_edges_until: Share = 0.5
     edge_adversarial: Positive = 1.0
     edge_feature_matching: Weight = 10.0
     reconstruction: Weight = 1.0

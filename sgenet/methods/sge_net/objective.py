@@ -48,6 +48,7 @@ class SGEObjective:
             batch.hole_mask,
             weights.segmentation_hole_weight,
             batch.guide,
+            weights.segmentation_class_balance,
         )
         terms["segmentation"] = weights.segmentation * entropy
         if self.trains_critic:

@@ -32,7 +32,7 @@ def _method(recipe: BaseRecipe, num_classes: int, generator: nn.Module, *, name:
     method, guidance = Method(name, generator, critic, objective, recipe.optimizer), recipe.guidance
     if name == BASE_NET.name or guidance.given + guidance.transplanted == 0:
         return method
-    return replace(method, prepare=partial(give_labels, settings=guidance), num_draws=NUM_DRAWS)
+    return replace(method, prepare=lambda batch, draws, _: give_labels(batch, draws, guidance), num_draws=NUM_DRAWS)
 
 
 def _critics(recipe: BaseRecipe) -> Mapping[str, CriticSettings]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from skimage.feature import canny
-from small import small_batch
+from small import NUM_CLASSES, small_batch
 from torch import Tensor, nn
 from torchvision.models import vgg19
 
@@ -19,12 +19,16 @@ from sgenet.errors import CheckpointError
 from sgenet.layers.critic import CriticOutput
 from sgenet.losses.style import gram_matrix, style_loss
 from sgenet.losses.vgg import VGG
-from sgenet.methods.build import count_parameters
+from sgenet.methods.build import build_method, count_parameters
 from sgenet.methods.edge_connect.critic import EdgeConnectCritic, judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.network import EdgeConnectGenerator
 from sgenet.methods.edge_connect.objective import EdgeConnectObjective, hole_relative_l1
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.recipe import Recipe
+from sgenet.settings import TrainingSettings
+from sgenet.training.state import TrainingState
+from sgenet.training.step import training_step
 
 
 def _settings(**changes: object) -> EdgeConnectSettings:
@@ -111,8 +115,41 @@ def test_the_picture_stage_is_guided_by_drawn_edges_in_the_hole_and_true_ones_ou
     known = canny_edges(to_gray(batch.image), 1.0, batch.hole_mask)
     guide = torch.where(batch.hole_mask > 0.5, prediction.auxiliary["edges"], known)
     assert bool(known.any())
-    assert torch.equal(seen[0], torch.cat((batch.corrupted, guide), dim=1))
+    white = torch.where(batch.hole_mask > 0.5, 1.0, batch.image)
+    assert torch.equal(seen[0], torch.cat((white, guide), dim=1))
     assert not seen[0].requires_grad
+
+
+def test_the_picture_stage_learns_along_true_edges_first_and_then_along_drawn_ones() -> None:
+    recipe = Recipe(
+        edge_connect=_settings(sigma=1.0, true_edges_until=0.5),
+        training=TrainingSettings(steps=4, batch_size=2, precision="float32"),
+    )
+    state = TrainingState(build_method("edge_connect", recipe, NUM_CLASSES), recipe)
+    seen: list[Tensor] = []
+    generator = state.method.generator
+    assert isinstance(generator, EdgeConnectGenerator)
+    generator.picture_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    batch = small_batch()
+    for _ in range(4):
+        training_step(state, batch)
+    true, hole = canny_edges(to_gray(batch.image), 1.0), batch.hole_mask > 0.5
+    assert bool(true[hole].any())
+    along_true = [torch.equal(inputs[:, 3:][hole], true[hole]) for inputs in seen]
+    assert along_true == [True, True, False, False]
+
+
+def test_vgg_sees_what_the_published_one_sees(vgg: VGG) -> None:
+    """Pictures in [0, 1] that nothing was taken from; for the style, black outside the hole."""
+    objective, batch = EdgeConnectObjective(_settings()), small_batch()
+    objective.settings = _settings(perceptual=0.1, style=1.0, perceptual_weights="random")
+    seen: list[Tensor] = []
+    hook = vgg.features[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    objective._vgg_terms(vgg, batch, batch.image)
+    hook.remove()
+    shown = (batch.image + 1) / 2
+    for found, expected in zip(seen, (shown, shown, shown * batch.hole_mask, shown * batch.hole_mask), strict=True):
+        assert torch.allclose(found, expected, atol=1e-6)
 
 
 def _moves(weight: nn.Parameter) -> bool:

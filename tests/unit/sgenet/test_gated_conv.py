@@ -46,6 +46,26 @@ def test_at_first_a_signal_neither_fades_nor_explodes() -> None:
         assert 0.02 < float(stack(torch.randn(1, 64, 16, 16)).std()) < 2
 
 
+def test_at_first_the_whole_generator_passes_signal_and_gradient() -> None:
+    """At the published width: what comes out of every layer varies, and every layer's weights get a gradient."""
+    torch.manual_seed(0)
+    generator, batch = GatedConvGenerator(GatedConvSettings().width), small_batch(side=64)
+    spreads: list[float] = []
+    layers = [module for module in generator.modules() if isinstance(module, GatedConv)]
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, output: spreads.append(float(output.detach().std())))
+    prediction = generator(batch.image, batch.hole_mask)
+    assert len(spreads) == len(layers) == 40
+    assert all(0.01 < spread < 2 for spread in spreads)
+    drawn = (prediction.image, prediction.auxiliary["coarse"])
+    assert all(0.01 < float(picture.detach().std()) < 0.9 for picture in drawn)  # neither grey nor black and white
+    torch.stack([(picture - batch.image).abs().mean() for picture in drawn]).sum().backward()
+    weights = [layer.convolution.weight for layer in layers]
+    steps = [float(weight.grad.norm() / weight.detach().norm()) for weight in weights if weight.grad is not None]
+    assert len(steps) == len(layers)
+    assert max(steps) < 100 * min(steps)
+
+
 def test_the_second_stage_sees_the_coarse_picture_in_the_hole_and_the_given_one_outside() -> None:
     generator, batch = GatedConvGenerator(4), small_batch()
     seen: list[Tensor] = []

@@ -22,7 +22,7 @@ from sgenet.losses.adversarial import (
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual, perceptual_loss
 from sgenet.losses.reconstruction import l1_loss, multi_scale_l1, psnr_loss
 from sgenet.losses.reduction import mean_over_ranks
-from sgenet.losses.segmentation import multi_scale_segmentation, segmentation_loss
+from sgenet.losses.segmentation import balanced_weights, multi_scale_segmentation, segmentation_loss
 
 IGNORED = 255
 
@@ -137,6 +137,28 @@ GENERATOR_BY_HAND = {
     "hinge": -(-3 + 0.5) / 2 - 1,
     "lsgan": (16 + 0.25) / 2 + 0,
 }
+
+
+def test_rare_classes_count_more_and_an_average_pixel_1() -> None:
+    """Of eight labelled pixels, six are of class 0 and two of class 2; class 1 has none."""
+    label = torch.tensor([[[0, 0, 0, 2], [0, 0, 0, 2], [IGNORED, IGNORED, IGNORED, IGNORED]]])
+    alike = balanced_weights(label, 3, 0.0)
+    assert torch.equal(alike, (label != IGNORED).float())
+    whole = balanced_weights(label, 3, 1.0)
+    # Each of the two classes has half of the weight.
+    assert whole[0, 0].tolist() == pytest.approx([4 / 6] * 3 + [2.0])
+    half = balanced_weights(label, 3, 0.5)
+    assert float(half[0, 0, 3] / half[0, 0, 0]) == pytest.approx(3**0.5)
+    for weights in (whole, half):
+        assert float(weights.sum()) == pytest.approx(8)
+        assert not weights[0, 2].any()
+    assert not balanced_weights(torch.full((1, 2, 2), IGNORED), 3, 1.0).any()
+
+    logits = torch.randn(1, 3, 3, 4, generator=torch.Generator().manual_seed(1))
+    entropy = F.cross_entropy(logits, label, ignore_index=IGNORED, reduction="none")
+    of_class = [float(entropy[label == class_id].mean()) for class_id in (0, 2)]
+    found = float(multi_scale_segmentation(label, [logits], class_balance=1.0))
+    assert found == pytest.approx(sum(of_class) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
