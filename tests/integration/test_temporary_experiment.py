@@ -47,7 +47,7 @@ def test_an_experiment_elsewhere_has_the_repository_s_store(tmp_path: Path, kind
 
 
 def dvc(root: Path, *arguments: str) -> None:
-    run(root, sys.executable, "-m", "dvc", *arguments)
+    run(root, str(Path(sys.executable).with_name("dvc")), *arguments)
 
 
 def run(root: Path, *command: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
-"""The endings, in either case, of what is taken for a picture; of several holes with one name the first counts."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
+"""The endings, in either case, of what is taken for a picture; of several holes with one name the first counts.
+The last two cannot be read, which is said of each rather than passed over."""
 
 SEGMENTATION, CONFIDENCE = "segmentation", "confidence"
 OUTPUT_SUFFIX = ".png"

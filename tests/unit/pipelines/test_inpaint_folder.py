@@ -123,7 +123,8 @@ def _interrupt(*arguments: object) -> None:
 
 def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model, capsys):
     whole = (tree / "photos" / "a.png").read_bytes()
-    bad = {"text.jpg": b"hello", "empty.png": b"", "cut.png": whole[: len(whole) // 2]}
+    phone = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    bad = {"text.jpg": b"hello", "empty.png": b"", "cut.png": whole[: len(whole) // 2], "phone.HEIC": phone}
     for name, content in bad.items():
         (tree / "photos" / name).write_bytes(content)
         make_hole((tree / "holes" / name).with_suffix(".png"))
@@ -139,6 +140,7 @@ def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model,
         "text.jpg": "is not a picture in a known format",
         "empty.png": "is not a picture in a known format",
         "cut.png": "is damaged",
+        "phone.HEIC": "is a HEIC image, which is not read here; save it as JPEG or PNG",
         "wide.png": "the picture is 41×30 pixels but its hole mask is 60×30",
         "lonely.png": "lonely.png has no hole: there is no lonely.png (or .jpg, …)",
         "dangling.png": "does not exist",
@@ -148,8 +150,8 @@ def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model,
     assert dict.fromkeys(expected, True) == {name: expected[name] in reasons[name] for name in expected}
     assert not any(row["ours"] for row in rows().values())
     printed = capsys.readouterr()
-    assert "filled 4 of 11 pictures, 7 failed" in printed.out
-    assert "error: 7 of 11 pictures failed, each with its reason in filled/manifest/" in printed.err
+    assert "filled 4 of 12 pictures, 8 failed" in printed.out
+    assert "error: 8 of 12 pictures failed, each with its reason in filled/manifest/" in printed.err
 
 
 def test_what_failed_is_tried_again_and_has_one_row(tree, model, filled):
