@@ -14,6 +14,7 @@ from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.server import running
 from pipelines.tracking.model_source import ModelSource
 from sgenet.inpainter import Inpainted
+from sgenet.inpainter.pictures import open_picture
 from sgenet.label_space import OUTDOOR_SCENES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,7 +38,8 @@ class Slow:
         self.started.release()
         assert self.may_finish.wait(120)
         self.at_once -= 1
-        return Inpainted(np.where(hole[..., None], np.uint8(0), image), hole)
+        black = np.where(hole[..., None], np.uint8(0), image)
+        return Inpainted(black, hole, filled=black, source=open_picture(image))
 
 
 @pytest.fixture
