@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ SIDE = 32
 
 
 @pytest.fixture
-def blind_pairs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def blind_pairs(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     import blind_pairs
 
