@@ -249,7 +249,11 @@ class TrainingSettings:
         seed: everything random follows from it.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where all workers' devices have it in
             hardware when the training starts, else float32. A resumed training keeps what it started with.
-        compile: run the generator through ``torch.compile``.
+        deterministic: kernels that repeat to the bit, so that a killed training resumes to the same result. null: on
+            the CPU, where that costs nothing; on CUDA the fastest kernels, whose sums may differ in the last bits.
+        compile: run the generator through ``torch.compile`` on CUDA, which needs a C compiler and takes minutes at the
+            start; on the CPU it stays as it is.
+        gradient_exchange: the precision in which workers exchange their gradients; ``bfloat16`` halves the traffic.
         loader_processes: decoding processes of each worker; 0 decodes in the training process.
         log_every, checkpoint_every, validate_every: in steps; 0 never (the end always counts).
         keep_checkpoints: how many of the newest checkpoints stay.
@@ -264,7 +268,9 @@ class TrainingSettings:
     batch_size: PositiveInt = 8
     seed: int = 1
     precision: PrecisionSetting = "auto"
+    deterministic: bool | None = None
     compile: bool = False
+    gradient_exchange: Precision = "float32"
     loader_processes: Count = 2
     log_every: Count = 50
     checkpoint_every: Count = 1000

@@ -19,6 +19,7 @@ from pipelines.settings.workers import num_workers
 from pipelines.storage.store import join
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
+from pipelines.training.gpu_costs import cost_lines, share_warning
 from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.launch import trains_here
@@ -104,6 +105,7 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
         f"{job.dataset}/{job.method}: dry run, nothing is written",
         *_data_lines(job, data),
         *_network_lines(job, run, size),
+        *(_gpu_lines(job, run, size, data.batch.image.shape[0]) if run.use_gpu else []),
         f"checkpoints     {_bytes(size.checkpoint)} each, {job.recipe.training.keep_checkpoints} kept in "
         f"{without_secrets(job.checkpoints)}",
         f"tracking        {without_secrets(tracking) if tracking else 'the file mlflow/mlflow.db of this folder'}",
@@ -207,6 +209,13 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
         "the allocator's reserve, CUDA itself)"
     )
     return lines
+
+
+def _gpu_lines(job: TrainingJob, run: RunSettings, size: NetworkSize, share: int) -> list[str]:
+    training, workers = job.recipe.training, _world(job, run)
+    lines = cost_lines(training, workers, size.step.flops / share, size.together, size.precision)
+    warning = share_warning(training, workers)
+    return lines if warning is None else [*lines, f"warning         {warning}"]
 
 
 def _launch(run: RunSettings) -> str:

@@ -16,11 +16,14 @@ from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.training.validation import Validates
 from sgenet.methods.method import Terms
 from sgenet.settings import TrainingSettings
-from sgenet.training.loop import StepMetrics, averaged_over_ranks
+from sgenet.training.loop import StepMetrics, averaged_over_ranks, is_due
 from sgenet.training.state import TrainingState
 
 if TYPE_CHECKING:
     from pipelines.tracking.logger import RunLogger
+
+
+_STEPS_BETWEEN_QUESTIONS = 10
 
 
 class TrainingStopped(Exception):
@@ -204,17 +207,21 @@ class StopHook:
         Raises:
             TrainingStopped: on every rank.
         """
-        if not self._all_stop():
+        if not self._all_stop(state):
             return
+        state.check_finite()
         self._losses.collect(state.step)
         if self._recorder is not None:
             self._recorder.store_state(state)
         raise TrainingStopped
 
-    def _all_stop(self) -> bool:
-        asked = self._supervisor.stop_requested()
+    def _all_stop(self, state: TrainingState) -> bool:
         if self._group is None:
-            return asked
+            return self._supervisor.stop_requested()
+        if not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
+            # Steps of a GPU are short: meeting after every one would cost more than a late stop.
+            return False
+        asked = self._supervisor.stop_requested()
         answer = torch.tensor([int(asked)])
         dist.all_reduce(answer, dist.ReduceOp.MAX, group=self._group)
         return bool(answer.item())
@@ -226,8 +233,3 @@ def _group_on_cpu() -> dist.ProcessGroup | None:
     group = dist.new_group(backend="gloo")
     assert isinstance(group, dist.ProcessGroup), "this rank is a member of the group of all ranks"
     return group
-
-
-def is_due(step: int, every: int, finished: bool) -> bool:
-    """Whether something that happens every so many steps (0: never) happens now; the last step always counts."""
-    return finished or (every > 0 and step % every == 0)

@@ -1,4 +1,4 @@
-"""What one training step takes in memory, from the shapes of its tensors: nothing is computed."""
+"""What one training step takes in memory and work, from the shapes of its tensors: nothing is computed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.method import Method
@@ -24,12 +25,14 @@ class StepMemory:
     """The largest amount of memory that the tensors of a step hold at one time.
 
     Attributes:
+        flops: floating-point operations of convolutions and matrix products, of the whole batch.
         peak: bytes of activations, gradients and passing results; weights and optimizer state not counted.
         computed: whether the step was run for it, or gone through by shapes alone.
     """
 
     peak: int
     computed: bool
+    flops: int
 
 
 def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) -> StepMemory:
@@ -46,14 +49,14 @@ def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) ->
     frozen = [weight for network in frozen_networks(method) for weight in network.parameters()]
     held = {tensor.untyped_storage()._cdata for tensor in (*weights, *frozen)}
     try:
-        return StepMemory(_peak_by_shapes(method, batch, precision, held), computed=False)
+        return _by_shapes(method, batch, precision, held)
     except RuntimeError:
         # EdgeConnect draws its edges with NumPy, which needs the pixels.
         _forget_gradients(weights)
         live = _LiveBytes(held)
-        with live:
+        with FlopCounterMode(display=False) as counter, live:
             _pass_forward_and_backward(method, batch, precision)
-        return StepMemory(live.peak, computed=True)
+        return StepMemory(live.peak, computed=True, flops=int(counter.get_total_flops()))
     finally:
         _forget_gradients(weights)
 
@@ -69,15 +72,15 @@ def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _peak_by_shapes(method: Method, batch: InpaintingBatch, precision: Precision, held: set[int]) -> int:
+def _by_shapes(method: Method, batch: InpaintingBatch, precision: Precision, held: set[int]) -> StepMemory:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         shapes = InpaintingBatch(
             mode.from_tensor(batch.image), mode.from_tensor(batch.hole_mask), mode.from_tensor(batch.label)
         )
         live = _LiveBytes(held)
-        with live:
+        with FlopCounterMode(display=False) as counter, live:
             _pass_forward_and_backward(method, shapes, precision)
-    return live.peak
+    return StepMemory(live.peak, computed=False, flops=int(counter.get_total_flops()))
 
 
 def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision: Precision) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -27,11 +28,13 @@ from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, Reached, TrainingJob
 from pipelines.training.segmenter_validation import SegmenterValidator
 from pipelines.training.validation import Validates, Validator
+from sgenet.errors import SettingsError
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
 from sgenet.precision import has_bfloat16
-from sgenet.training.determinism import make_deterministic
+from sgenet.settings import TrainingSettings
+from sgenet.training.determinism import choose_kernels, is_deterministic
 from sgenet.training.loop import Hook, fit
 from sgenet.training.state import TrainingState
 from sgenet.transforms import TrainingTransform
@@ -51,7 +54,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
     Raises:
         UserError: the data, the settings or the losses do not allow training to go on.
     """
-    _prepare_process(place)
+    _prepare_process(place, job.recipe.training)
     store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
     state = build_state(job, place.device)
     state.distribute()
@@ -87,11 +90,16 @@ def _method(job: TrainingJob) -> Method:
     return segmenter_method(job.method, network, job.segmenter.class_weights, job.segmenter.recipe.optimizer)
 
 
-def _prepare_process(place: Place) -> None:
-    # Read when CUDA starts, which must not have happened yet.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def _prepare_process(place: Place, training: TrainingSettings) -> None:
+    device = torch.device(place.device)
+    deterministic = is_deterministic(training.deterministic, device)
+    if deterministic:
+        # Read when CUDA starts, which must not have happened yet.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if training.compile and device.type == "cuda" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        raise SettingsError(["training.compile is true, but there is no C compiler; install gcc, or set it to false"])
     torch.set_num_threads(place.threads)
-    make_deterministic(torch.device(place.device))
+    choose_kernels(device, deterministic=deterministic)
 
 
 def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, place: Place) -> None:

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgenet.layers.resizing import upsample
+
 _LEVELS = 4
 """Halvings before the first relaxation; sizes must be divisible by 2 to this power."""
 
 _COARSEST_SWEEPS = 32
 _SWEEPS = 8
 _SMALLEST_SHARE = 1e-6
-_NEIGHBOURS = ((0.0, 0.25, 0.0), (0.25, 0.0, 0.25), (0.0, 0.25, 0.0))
 
 
 @torch.no_grad()
@@ -41,14 +42,17 @@ def membrane(image: Tensor, hole_mask: Tensor) -> Tensor:
     mean = (coarsest * share).sum((2, 3), keepdim=True) / share.sum((2, 3), keepdim=True).clamp(min=_SMALLEST_SHARE)
     surface = _relaxed(mean.expand_as(coarsest), coarsest, share > 0, _COARSEST_SWEEPS)
     for values, share in reversed(levels[:-1]):
-        finer = F.interpolate(surface, scale_factor=2, mode="bilinear", align_corners=False)
+        finer = upsample(surface, (values.shape[2], values.shape[3]))
         surface = _relaxed(finer, values, share > 0, _SWEEPS)
     return surface
 
 
 def _relaxed(surface: Tensor, values: Tensor, known: Tensor, sweeps: int) -> Tensor:
     """Each unknown pixel becomes the mean of its four neighbours, so many times; at the border it is its own."""
-    neighbours = surface.new_tensor(_NEIGHBOURS).expand(surface.shape[1], 1, 3, 3)
+    # A quarter of each of the four, computed on the device: a GPU would wait for numbers of the host.
+    distance = torch.arange(-1, 2, device=surface.device).abs()
+    quarter = (distance[:, None] + distance == 1).to(surface.dtype) / 4
+    neighbours = quarter.expand(surface.shape[1], 1, 3, 3)
     surface = torch.where(known, values, surface)
     # A few grey levels are more than bfloat16 can tell apart.
     with torch.autocast(surface.device.type, enabled=False):

@@ -18,9 +18,14 @@ def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
         total: this rank's sum, a scalar with gradient.
         count: this rank's number of elements, a scalar.
     """
+    return total / mean_count(count)
+
+
+def mean_count(count: Tensor) -> Tensor:
+    """This rank's counts, of any shape, averaged over the ranks in one exchange; float32, at least 1."""
     count = count.detach().to(torch.float32)
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         count = count.clone()
         dist.all_reduce(count)
         count = count / dist.get_world_size()
-    return total / count.clamp(min=1)
+    return count.clamp(min=1)

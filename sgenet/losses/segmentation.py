@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sgenet.label_space import IGNORE_ID
 from sgenet.layers.resizing import upsample
-from sgenet.losses.reduction import mean_over_ranks
+from sgenet.losses.reduction import mean_count
 
 
 def segmentation_loss(
@@ -33,15 +33,8 @@ def segmentation_loss(
     Returns:
         A scalar; 0 with a gradient of 0 where every pixel is ignored.
     """
-    full_size = upsample(logits, (label.shape[1], label.shape[2]))
-    entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
-    weight = (label != IGNORE_ID).to(entropy.dtype)
-    if pixel_weight is not None:
-        weight = weight * pixel_weight
-    if hole_weight:
-        assert hole_mask is not None
-        weight = weight * (1 + hole_weight * hole_mask[:, 0])
-    return mean_over_ranks((entropy * weight).sum(), weight.sum())
+    weight = _weights(label, hole_mask, hole_weight, pixel_weight)
+    return _total(label, logits, weight) / mean_count(weight.sum())
 
 
 def balanced_weights(label: Tensor, num_classes: int, balance: float) -> Tensor:
@@ -82,14 +75,33 @@ def multi_scale_segmentation(
             coarsest scale alone, whose features have not seen the guide; at the finer ones it would learn to copy.
         class_balance: of :func:`balanced_weights`; 0: every pixel counts alike.
     """
-    unguided = label
-    if guide is not None:
-        unguided = torch.where((guide != IGNORE_ID).flatten(1).any(dim=1)[:, None, None], IGNORE_ID, label)
-    last = len(logits) - 1
     balanced = balanced_weights(label, logits[0].shape[1], class_balance) if class_balance else None
-    return torch.stack(
-        [
-            segmentation_loss(label if scale == last else unguided, of_scale, hole_mask, hole_weight, balanced)
-            for scale, of_scale in enumerate(logits)
-        ]
-    ).sum()
+    labels = [label]
+    if guide is not None:
+        guided = (guide != IGNORE_ID).flatten(1).any(dim=1)[:, None, None]
+        labels.append(torch.where(guided, IGNORE_ID, label))
+    weights = [_weights(each, hole_mask, hole_weight, balanced) for each in labels]
+    # One exchange between the ranks for all scales.
+    counts = mean_count(torch.stack([weight.sum() for weight in weights]))
+    last, terms = len(logits) - 1, []
+    for scale, of_scale in enumerate(logits):
+        which = 0 if scale == last else -1
+        terms.append(_total(labels[which], of_scale, weights[which]) / counts[which])
+    return torch.stack(terms).sum()
+
+
+def _weights(label: Tensor, hole_mask: Tensor | None, hole_weight: float, pixel_weight: Tensor | None) -> Tensor:
+    """How much each pixel counts, (B, H, W)."""
+    weight = (label != IGNORE_ID).to(torch.float32)
+    if pixel_weight is not None:
+        weight = weight * pixel_weight
+    if hole_weight:
+        assert hole_mask is not None
+        weight = weight * (1 + hole_weight * hole_mask[:, 0])
+    return weight
+
+
+def _total(label: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
+    full_size = upsample(logits, (label.shape[1], label.shape[2]))
+    entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
+    return (entropy * weight).sum()

@@ -8,6 +8,11 @@ from contextlib import contextmanager
 import torch
 
 
+def is_deterministic(setting: bool | None, device: torch.device) -> bool:
+    """What ``training.deterministic`` means on a device: None is true on the CPU, where it costs nothing."""
+    return device.type == "cpu" if setting is None else setting
+
+
 def make_deterministic(device: torch.device) -> None:
     """Ask for deterministic kernels, to the bit on one machine.
 
@@ -17,11 +22,18 @@ def make_deterministic(device: torch.device) -> None:
     On a GPU the cuBLAS workspace must be fixed before CUDA starts: set
     ``CUBLAS_WORKSPACE_CONFIG=:4096:8`` in the environment of the process.
     """
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    choose_kernels(device, deterministic=True)
+
+
+def choose_kernels(device: torch.device, *, deterministic: bool) -> None:
+    """Ask for kernels that repeat to the bit, or on CUDA for the fastest ones, which are measured in the first step."""
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    torch.backends.cudnn.deterministic = deterministic
     if device.type == "cuda":
         # Warn of kernels without a deterministic backward pass, rather than refuse to train.
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        # Nothing here reads memory that it has not written: filling all of it first would be thousands of kernels.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -16,6 +16,9 @@ from sgenet.methods.method import Terms
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
+_MOST_STEPS_AHEAD = 50
+"""After so many steps a GPU is asked whether its losses are finite, where nothing else is due."""
+
 
 class Uint8Batch(Protocol):
     """What the loader delivers: this worker's share of a global batch, see :meth:`InpaintingBatch.from_uint8`."""
@@ -109,7 +112,8 @@ def fit(
         until_step: stop when ``state.step`` is this, if there is budget left then.
 
     Raises:
-        NonFiniteError: see :func:`training_step`.
+        NonFiniteError: a loss or gradient is NaN or infinite. On the CPU before the step that it would have spoilt;
+            elsewhere at a later step, before anything is logged, validated or stored.
     """
     report = FitReport()
     state.method.generator.train()
@@ -120,6 +124,9 @@ def fit(
         arrived = time.perf_counter()
         batch = _to_device(loaded, state.device)
         terms = training_step(state, batch)
+        if not state.looks_at_every_step and _look_is_due(state):
+            # Within the time: the host is ahead of the device until it reads something.
+            state.check_finite()
         finished = time.perf_counter()
         state.spend(finished - started)
         report.steps += 1
@@ -129,13 +136,29 @@ def fit(
         metrics = StepMetrics(state.step, terms, finished - started, arrived - started, batch.num_pictures)
         for hook in hooks:
             hook.after_step(state, metrics)
+    if not state.looks_at_every_step:
+        state.check_finite()
     return report
+
+
+def is_due(step: int, every: int, finished: bool) -> bool:
+    """Whether something that happens every so many steps (0: never) happens now; the last step always counts."""
+    return finished or (every > 0 and step % every == 0)
+
+
+def _look_is_due(state: TrainingState) -> bool:
+    training = state.recipe.training
+    if training.budget == "wall_clock":
+        # The clock must be that of the device.
+        return True
+    whenever = (training.log_every, training.checkpoint_every, training.validate_every, _MOST_STEPS_AHEAD)
+    return any(is_due(state.step, every, state.finished) for every in whenever)
 
 
 def _to_device(loaded: Uint8Batch, device: torch.device) -> InpaintingBatch:
     """Move as bytes, convert there: a quarter of the traffic of float32."""
-    return InpaintingBatch.from_uint8(
-        loaded.image.to(device, non_blocking=True),
-        loaded.hole_mask.to(device, non_blocking=True),
-        loaded.label.to(device, non_blocking=True),
-    )
+    parts = (loaded.image, loaded.hole_mask, loaded.label)
+    if device.type == "cuda":
+        # A copy out of other memory makes the host wait; and the loader fills its own again meanwhile.
+        parts = tuple(part.pin_memory() for part in parts)
+    return InpaintingBatch.from_uint8(*(part.to(device, non_blocking=True) for part in parts))

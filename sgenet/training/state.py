@@ -7,12 +7,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from sgenet.methods.method import Method
 from sgenet.methods.recipe import Recipe
 from sgenet.precision import resolve_precision
 from sgenet.training.ema import ExponentialMovingAverage
+from sgenet.training.finite import FiniteWatch
 from sgenet.training.schedule import rate_factor
 
 
@@ -26,6 +28,8 @@ class TrainingState:
         step: finished optimizer steps.
         seconds: used of a wall-clock budget, the same on all ranks; 0 for a budget of steps.
         precision: of the networks in a training step.
+        finite: what was NaN or infinite; read from it by :meth:`check_finite`.
+        looks_at_every_step: whether that is read before every optimizer step; a GPU would wait for it.
         generator, critic: as the training step calls them; wrapped after :meth:`distribute`.
     """
 
@@ -38,8 +42,11 @@ class TrainingState:
             network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.objective.to(device)
         settings = method.optimizer
-        self.generator_optimizer = _adam(method.generator, settings.generator_rate, settings.betas)
-        self.critic_optimizer = _adam(method.critic, settings.critic_rate, settings.betas)
+        fused = self.device.type == "cuda"
+        self.generator_optimizer = adam(method.generator, settings.generator_rate, settings.betas, fused=fused)
+        self.critic_optimizer = adam(method.critic, settings.critic_rate, settings.betas, fused=fused)
+        self.finite = FiniteWatch()
+        self.looks_at_every_step = self.device.type == "cpu"
         self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
         self.step = 0
         self.seconds = 0.0
@@ -47,7 +54,7 @@ class TrainingState:
         torch.manual_seed(recipe.training.seed)
         self.generator: nn.Module = method.generator
         self.critic: nn.Module = method.critic
-        if recipe.training.compile:
+        if recipe.training.compile and self.device.type == "cuda":
             self.generator = torch.compile(method.generator)  # type: ignore[assignment]
 
     def distribute(self) -> None:
@@ -62,9 +69,17 @@ class TrainingState:
         devices = [self.device.index or 0] if self.device.type == "cuda" else None
         # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
         # between two forwards of one step would break autograd.
-        self.generator = DistributedDataParallel(self.generator, device_ids=devices, broadcast_buffers=False)
+        self.generator = self._shared(self.generator, devices)
         if any(weight.requires_grad for weight in self.method.critic.parameters()):
-            self.critic = DistributedDataParallel(self.method.critic, device_ids=devices, broadcast_buffers=False)
+            self.critic = self._shared(self.method.critic, devices)
+
+    def _shared(self, network: nn.Module, devices: list[int] | None) -> DistributedDataParallel:
+        wrapped = DistributedDataParallel(
+            network, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+        if self.recipe.training.gradient_exchange == "bfloat16":
+            wrapped.register_comm_hook(None, bf16_compress_hook)  # type: ignore[no-untyped-call]
+        return wrapped
 
     def set_learning_rates(self) -> None:
         """Set both rates for the next step."""
@@ -88,6 +103,14 @@ class TrainingState:
         if dist.is_available() and dist.is_initialized():
             rank, world = dist.get_rank(), dist.get_world_size()
         return torch.rand(world * num_samples, self.method.num_draws)[rank * num_samples :][:num_samples]
+
+    def check_finite(self) -> None:
+        """Read whether all steps until now were finite; before anything of them is shown or stored. On every rank.
+
+        Raises:
+            NonFiniteError: with the names of the terms.
+        """
+        self.finite.check(self.step)
 
     @property
     def progress(self) -> float:
@@ -148,8 +171,9 @@ class TrainingState:
         """Take all of it back."""
         self.method.generator.load_state_dict(state["generator"])
         self.method.critic.load_state_dict(state["critic"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        for name in ("generator_optimizer", "critic_optimizer"):
+            optimizer: torch.optim.Optimizer = getattr(self, name)
+            optimizer.load_state_dict(_as_here(optimizer, state[name]))
         self.ema.load_state_dict(state["ema"])
         self.step = int(state["step"])
         self.precision = state["precision"]
@@ -159,6 +183,22 @@ class TrainingState:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
 
 
-def _adam(network: nn.Module, rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+def adam(network: nn.Module, rate: float, betas: tuple[float, float], *, fused: bool) -> torch.optim.Adam:
+    """Adam of a network.
+
+    Args:
+        fused: in one kernel, which leaves a step out where ``found_inf`` is 1 on the device, as PyTorch's gradient
+            scaler has it.
+    """
     # As a group, since a critic that is empty has no parameters, and a bare empty list is refused.
-    return torch.optim.Adam([{"params": list(network.parameters())}], lr=rate, betas=betas, eps=1e-8)
+    groups = [{"params": list(network.parameters())}]
+    optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=1e-8, fused=fused or None)
+    if fused:
+        optimizer.found_inf = None
+    return optimizer
+
+
+def _as_here(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's saved state with the kernel of this device, whatever the one that it was saved on had."""
+    fused = optimizer.param_groups[0]["fused"]
+    return saved | {"param_groups": [group | {"fused": fused} for group in saved["param_groups"]]}

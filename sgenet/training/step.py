@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from sgenet.batch import InpaintingBatch
-from sgenet.errors import NonFiniteError
 from sgenet.methods.method import Terms
 from sgenet.precision import autocast
 from sgenet.training.state import TrainingState
@@ -20,8 +18,9 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     One forward of the generator serves both sides. Returns the detached loss terms of both.
 
     Raises:
-        NonFiniteError: a loss or gradient is NaN or infinite; raised on every rank, before the
-            optimizer step it would have spoilt.
+        NonFiniteError: on the CPU, where a loss or gradient is NaN or infinite; on every rank, before the optimizer
+            step it would have spoilt. Elsewhere a step with such a gradient changes nothing, and
+            :meth:`TrainingState.check_finite` raises.
     """
     objective = state.method.objective
     state.set_learning_rates()
@@ -52,22 +51,10 @@ def _update(state: TrainingState, network: nn.Module, optimizer: torch.optim.Opt
     total.backward()  # type: ignore[no-untyped-call]
     clip_norm = state.method.optimizer.clip_norm or float("inf")
     norm = clip_grad_norm_(network.parameters(), clip_norm)
-    _check_finite(total.detach(), norm, terms, state.step)
+    state.finite.note(terms, norm, state.step + 1)
+    if state.looks_at_every_step:
+        state.check_finite()
+    elif "found_inf" in vars(optimizer):
+        # The mean gradient of all ranks: they leave the same steps out.
+        optimizer.found_inf = norm.isfinite().logical_not().float()  # type: ignore[attr-defined]
     optimizer.step()
-
-
-def _check_finite(total: Tensor, norm: Tensor, terms: Terms, step: int) -> None:
-    finite = (total.isfinite() & norm.isfinite()).float()
-    distributed = dist.is_available() and dist.is_initialized()
-    if distributed:
-        # A rank that stopped alone would leave the others waiting for it.
-        dist.all_reduce(finite, dist.ReduceOp.MIN)
-    if bool(finite):
-        return
-    found = [name for name, term in terms.items() if not bool(term.isfinite())]
-    culprit = f"the terms {', '.join(found)}" if found else f"the gradient of {', '.join(terms)}"
-    rank = f" (rank {dist.get_rank()})" if distributed else ""
-    raise NonFiniteError(
-        f"training stopped before step {step + 1}{rank}: {culprit} became NaN or infinite; lower the learning "
-        "rates or the weight of that term, or use precision: float32"
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelines.training.job import Place, TrainingJob
 from pipelines.training.worker import build_state, train
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import CheckpointError, DataError
+from sgenet.methods.build import count_macs
 from sgenet.training.step import training_step
 
 HERE = RunSettings(workers=0)
@@ -192,6 +194,21 @@ def test_the_precision_is_that_of_the_workers_devices(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     job = tiny_job(tiny_dataset, tmp_path / "storage", precision="auto")
     assert f"pictures a step, {expected}:" in _said(job, RunSettings(workers=0, use_gpu=use_gpu))
+
+
+def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    job = tiny_job(tiny_dataset, tmp_path / "storage")
+    state, batch = build_state(job), open_data(job, HERE).batch
+    step = measure(job, HERE, state, batch).step
+    generator = 2 * count_macs(state.method.generator, job.crop) * batch.image.shape[0]
+    assert step.flops > 3 * generator, "its forward and backward passes, and the discriminator's"
+    said = _said(job, RunSettings(workers=2, use_gpu=True))
+    assert "by estimate, nothing of it measured" in said
+    assert re.search(r"2 × H200 +[\d,.e+]+ to [\d,.e+]+ images/s, .* hours, .* USD", said)
+    assert "leaves each of 2 GPUs 2 images a step" in said
+    assert "USD" not in _said(job)
 
 
 @pytest.mark.parametrize(("precision", "warned"), [("bfloat16", True), ("auto", False)])

@@ -1,7 +1,7 @@
 """Holes and recipes under a name: what ``{preset: NAME}`` in ``params.yaml`` stands for.
 
 A preset is a file of this folder with the sections ``masks`` and ``recipe``. What stands beside ``preset`` in
-``params.yaml`` is laid over it, key by key; lists are replaced.
+``params.yaml``, or in a preset that builds on another one, is laid over it, key by key; lists are replaced.
 """
 
 from __future__ import annotations
@@ -47,13 +47,19 @@ def with_presets(raw: Any, where: str) -> tuple[Any, list[str]]:
                 continue
             name = given.pop(PRESET)
             if name in preset_names():
-                datasets[dataset] = _laid_over(_read(name).get(part, {}), given)
+                datasets[dataset] = _laid_over(_section(name, part), given)
             else:
                 known = ", ".join(preset_names())
                 problems.append(
                     f"{where}: {section}.{dataset}.{PRESET}: there is no preset '{name}'; use one of {known}"
                 )
     return expanded, problems
+
+
+def _section(name: str, part: str) -> Any:
+    own = dict(_read(name).get(part, {}))
+    below = own.pop(PRESET, None)
+    return own if below is None else _laid_over(_section(below, part), own)
 
 
 @cache

@@ -31,7 +31,7 @@ def give_labels(batch: InpaintingBatch, draws: Tensor, settings: GuidanceSetting
         A batch with a guide, (B, H, W) int64: 255 where the network's own segmentation decides. In a hole that shows
         something else, the label is *ignore*: nobody could have told it from the rest of the image.
     """
-    kind = draws[:, 0].to(batch.label.device).view(-1, 1, 1)
+    kind = draws[:, 0].to(batch.label.device, non_blocking=True).view(-1, 1, 1)
     hole = batch.hole_mask[:, 0] > 0.5
     transplanted = kind < settings.transplanted
     guided = kind < settings.transplanted + settings.given

@@ -45,5 +45,22 @@ def test_an_unknown_preset_is_said_with_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_is_used_by_params_yaml(name: str) -> None:
-    assert {"preset": name} in RAW["recipes"].values()
+def test_every_preset_is_a_whole_recipe_of_some_crop(name: str) -> None:
+    dataset = "mixed_scenes" if name == "mixed_scenes" else "camvid" if name.endswith("128") else "outdoor_scenes"
+    named = {section: RAW[section] | {dataset: {"preset": name}} for section in ("masks", "recipes")}
+    training = parse(RAW | named | {"datasets": [dataset]}).recipes[dataset].training
+    assert training.steps > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("pilot", 0.48), ("cityscapes", 3.2), ("outdoor_scenes", 5.12), ("places2", 8.0)]
+)
+def test_the_recipes_for_gpus_build_on_one_and_differ_in_their_length(name: str, millions: float) -> None:
+    raw = {"recipes": {"mine": {"preset": name}, "base": {"preset": "photographs_256"}}}
+    expanded, problems = with_presets(raw, "params.yaml")
+    assert problems == []
+    mine, base = expanded["recipes"]["mine"], expanded["recipes"]["base"]
+    assert mine["training"]["batch_size"] * mine["training"]["steps"] == pytest.approx(millions * 1e6)
+    assert mine["training"]["compile"]
+    assert mine["losses"] == base["losses"]
+    assert "preset" not in mine

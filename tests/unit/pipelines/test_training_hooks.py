@@ -61,6 +61,10 @@ class _State:
     step: int
     finished: bool = False
     seconds: float = 0.0
+    looks_at_every_step: bool = True
+
+    def check_finite(self) -> None:
+        pass
 
 
 def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
