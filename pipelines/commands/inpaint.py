@@ -176,7 +176,7 @@ def run(
         texture: where the fillings' texture comes from.
         device: of PyTorch; ``auto`` is a GPU where there is one.
         precision: of the model's convolutions.
-        workers: processes, for a folder; None takes every core or the whole cluster.
+        workers: processes, for a folder; None takes every GPU or core of this machine, or the whole cluster.
 
     Returns:
         The exit status: 1 where some pictures of a folder failed by a fault of this program, else 0.
@@ -187,7 +187,7 @@ def run(
     from pipelines.inference.folders.folder import fill_folder
     from pipelines.inference.folders.places import check_apart, find_place, output_place
     from pipelines.inference.folders.work import Job, Model, Work, fill
-    from pipelines.parallel.parallel import cluster_is_addressed
+    from pipelines.parallel.parallel import cluster_is_addressed, workers_for
     from pipelines.tracking.model_source import find_model
 
     photos, holes = find_place(photo, "photo"), find_place(hole, "hole")
@@ -202,8 +202,9 @@ def run(
         from pipelines.parallel.device import found_device
 
         device = found_device()
-    if workers is None and device.startswith("cuda") and not cluster_is_addressed():
-        workers = 1
+    if workers is None and device.startswith("cuda"):
+        # `cuda:1` asks for that one; its number would be none of a process that sees one GPU alone.
+        workers = workers_for(use_gpu=True) if device == "cuda" else 1
     in_processes = photos.name is None and workers != 1
     work = Work(
         photos=photos.folder,

@@ -9,10 +9,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 import ray._private.state
@@ -23,9 +23,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
+from pipelines.parallel.device import gpu_problem
 from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
 from pipelines.settings.params import RunSettings
 from sgenet.errors import SettingsError, UserError
+
+T = TypeVar("T")
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -73,6 +76,24 @@ class Cluster:
         answering = _answering(nodes)
         return min(room_for_workers(answering, self.cpus_per_worker, self.gpus_per_worker), self.room())
 
+    def check_gpus(self) -> None:
+        """Look at the GPUs of every node on that node; of a training without them, at nothing.
+
+        Raises:
+            UserError: PyTorch cannot use those of a node, and why.
+        """
+        if not self.gpus_per_worker:
+            return
+        nodes = [node for node in _usable_nodes() if _resources(node)[1]]
+        # Without a GPU of its own, which another job may hold: all of the node's can be seen.
+        asked = {_ask(node["NodeID"], gpu_problem): node for node in nodes}
+        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
+        for reference in answered:
+            problem = ray.get(reference) if _is_answer(reference) else None
+            if problem is not None:
+                address = asked[reference]["NodeManagerAddress"]
+                raise UserError(f"the node {address} of the cluster has GPUs that cannot be used: {problem}")
+
 
 def leaving_nodes() -> set[str]:
     """The ids of the nodes whose end was announced: spot instances about to be taken away, nodes being drained."""
@@ -95,7 +116,8 @@ def joined_cluster(run: RunSettings) -> Iterator[Cluster]:
         _connect(run)
     try:
         nodes = [_resources(node) for node in _usable_nodes()]
-        cluster = Cluster(run.cpus_per_worker or cpus_of_a_worker(nodes, run.max_workers), int(run.use_gpu))
+        gpus = int(run.use_gpu)
+        cluster = Cluster(run.cpus_per_worker or cpus_of_a_worker(nodes, run.max_workers, gpus), gpus)
         # For an autoscaler, where there is one; it remembers the wish until it is taken back.
         request_resources(bundles=[{"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker}] * run.max_workers)
         yield cluster
@@ -169,17 +191,17 @@ def _resources(node: dict[str, Any]) -> tuple[int, int]:
 
 
 def _answering(nodes: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    asked = {_ask(node["NodeID"]): node for node in nodes}
+    asked = {_ask(node["NodeID"], _answer): node for node in nodes}
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
     for reference in silent:
         ray.cancel(reference)
     return [_resources(asked[reference]) for reference in answered if _is_answer(reference)]
 
 
-def _ask(node: str) -> ObjectRef[float]:
+def _ask(node: str, question: Callable[[], T]) -> ObjectRef[T]:
     there = NodeAffinitySchedulingStrategy(node, soft=False)
-    question = ray.remote(_answer).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-    reference: ObjectRef[float] = question.remote()
+    asked: Any = ray.remote(question).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    reference: ObjectRef[T] = asked.remote()
     return reference
 
 
@@ -187,7 +209,7 @@ def _answer() -> float:
     return time.time()
 
 
-def _is_answer(reference: ObjectRef[float]) -> bool:
+def _is_answer(reference: ObjectRef[Any]) -> bool:
     try:
         ray.get(reference)
     # Of many classes: the node died, it is leaving, its worker could not be started.

@@ -41,9 +41,28 @@ def found_device() -> Device:
 
 
 def check_device(device: str) -> None:
-    """Raise a SettingsError where ``device`` is a GPU and this process has none."""
-    if device != "cpu" and not torch.cuda.is_available():
-        raise SettingsError(["run.use_gpu is true, but PyTorch finds no GPU; set it to false"])
+    """Raise a SettingsError where ``device`` is a GPU and this process can use none, with the reason."""
+    problem = None if device == "cpu" else gpu_problem()
+    if problem is not None:
+        raise SettingsError([f"run.use_gpu is true, but {problem}, or set run.use_gpu to false"])
+
+
+def gpu_problem() -> str | None:
+    """Why PyTorch can use no GPU in this process, and what to do; None where it can."""
+    if torch.version.cuda is None:
+        return f"PyTorch {torch.__version__} is built without CUDA; install it with CUDA"
+    if torch.cuda.is_available():
+        return None
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split(". ")[0].strip().rstrip(".")
+    else:
+        reason = "CUDA starts and finds no device"
+    return (
+        f"PyTorch finds no GPU ({reason}); install an NVIDIA driver for CUDA {torch.version.cuda} or newer, give the "
+        "container its GPUs"
+    )
 
 
 def _asked_for(run: RunSettings) -> Device:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _QUEUED_PER_WORKER = 2
+_PROCESSES_PER_GPU = 2
+"""So that one decodes, scores and encodes while the other one's network runs."""
 
 
 def parallel_map(
@@ -52,7 +55,8 @@ def parallel_map(
         shared: a folder that every node of a cluster must see and where its workers run: the working folder by
             default, so that relative paths mean the same. None where the function touches no files of this machine.
         total: how many items there are, where ``items`` does not say.
-        num_gpus: that each item needs for itself on a cluster.
+        num_gpus: that each item needs: on a cluster for itself; on this machine two processes share one, each of which
+            sees that GPU alone.
 
     Raises:
         UserError: a worker was killed, most often for want of memory; the cluster does not answer; a
@@ -70,7 +74,9 @@ def parallel_map(
 
         results = map_on_ray(function, items, workers, shared, num_gpus)
     else:
-        results = _on_this_machine(function, items, min(most, workers or usable_cpus()))
+        gpus = visible_gpus() if num_gpus else []
+        default = len(gpus) * _PROCESSES_PER_GPU or usable_cpus()
+        results = _on_this_machine(function, items, min(most, workers or default), gpus)
     return _with_progress(results, total, description)
 
 
@@ -80,20 +86,33 @@ def cluster_is_addressed() -> bool:
 
 
 def workers_for(use_gpu: bool) -> int | None:
-    """``workers`` for work that takes a GPU or all it can get.
+    """``workers`` for work that takes all that there is of this machine's GPUs or cores, or of a cluster."""
+    if not use_gpu or cluster_is_addressed():
+        return None
+    return max(1, len(visible_gpus()) * _PROCESSES_PER_GPU)
 
-    A GPU of this machine is one: its processes would wait for each other. A cluster gives one to each item.
-    """
-    return 1 if use_gpu and not cluster_is_addressed() else None
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named[:count] if named else [str(number) for number in range(count)]
 
 
-def _on_this_machine(function: Callable[[Item], Result], items: Iterable[Item], num_processes: int) -> Iterator[Result]:
+def _on_this_machine(
+    function: Callable[[Item], Result], items: Iterable[Item], num_processes: int, gpus: list[str]
+) -> Iterator[Result]:
     if num_processes <= 1:
         yield from map(function, items)
         return
     # Spawned rather than forked: a copy of a process that holds threads or torch may deadlock.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=_leave_interrupts_to_parent)
+    places = context.SimpleQueue()
+    for number in range(num_processes):
+        places.put(gpus[number % len(gpus)] if gpus else None)
+    pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=_prepare_process, initargs=(places,))
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -110,7 +129,11 @@ def _on_this_machine(function: Callable[[Item], Result], items: Iterable[Item], 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _prepare_process(places: SimpleQueue[str | None]) -> None:
+    """Leave interrupts to the parent, and take one of its GPUs before CUDA starts here."""
+    gpu = places.get()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -15,7 +15,12 @@ def room_for_workers(nodes: Sequence[tuple[int, int]], cpus: int, gpus: int) -> 
     return sum(min(node_cpus // cpus, node_gpus // gpus if gpus else node_cpus) for node_cpus, node_gpus in nodes)
 
 
-def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int) -> int:
-    """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs than workers."""
+def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int, gpus: int = 0) -> int:
+    """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs, or GPUs, than they need.
+
+    Args:
+        nodes: CPUs and GPUs of each node; cores of nodes without GPUs are of no use to workers that need one.
+        gpus: of one worker.
+    """
     most = max((cpus for cpus, _ in nodes), default=1)
-    return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, 0) >= workers), default=1)
+    return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, gpus) >= workers), default=1)

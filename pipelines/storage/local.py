@@ -79,7 +79,7 @@ class LocalStorage:
         with explained(join(self.address, path), "written"), published(self._locate(path)) as partial:
             partial.write_bytes(data)
 
-    def upload(self, local: Path, path: str) -> None:
+    def upload(self, local: Path, path: str, sha256: str | None = None) -> None:
         """Publish a copy of a local file."""
         check_local(local)
         with explained(join(self.address, path), "written"), published(self._locate(path)) as partial:

@@ -94,8 +94,8 @@ class Storage(Protocol):
         """Publish a file, replacing one of the same path."""
         ...
 
-    def upload(self, local: Path, path: str) -> None:
-        """Publish a copy of a local file."""
+    def upload(self, local: Path, path: str, sha256: str | None = None) -> None:
+        """Publish a copy of a local file, whose hash may be known already."""
         ...
 
     def download(self, path: str, local: Path) -> None:
@@ -174,11 +174,11 @@ class S3Storage:
         with _explained(join(self.address, path), "written"):
             self._client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data, Metadata=metadata)
 
-    def upload(self, local: Path, path: str) -> None:
+    def upload(self, local: Path, path: str, sha256: str | None = None) -> None:
         """Put a local file, large ones in several parts at once."""
         check_local(local)
         with _explained(join(self.address, path), "written"), local.open("rb") as file:
-            metadata = {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            metadata = {"sha256": sha256 or hashlib.file_digest(file, "sha256").hexdigest()}
             file.seek(0)
             self._client.upload_fileobj(file, self.bucket, self._key(path), ExtraArgs={"Metadata": metadata})
 

@@ -6,11 +6,12 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipelines.storage.store import DamagedFileError, MissingFileError, open_storage
 from pipelines.training.history import History
 from sgenet.errors import CheckpointError
-from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
+from sgenet.training.checkpoint import digest_path, load_checkpoint, write_checkpoint
 from sgenet.training.state import TrainingState
 
 _NAME = re.compile(r"step-(\d+)\.pt")
@@ -44,14 +45,18 @@ class CheckpointStore:
         Args:
             best: the step of the best checkpoint, if any was validated.
         """
-        name = _name(state.step)
+        self.store(state.step, state.state_dict(), best)
+
+    def store(self, step: int, content: dict[str, Any], best: int | None = None) -> None:
+        """:meth:`save` of what a state's ``state_dict`` gave at a step."""
+        name = _name(step)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
-            save_checkpoint(state, path)
+            digest = write_checkpoint(content, path)
             # The checksum last: a checkpoint without one does not count.
-            for file in (path, path.with_name(name + _CHECKSUM_SUFFIX)):
-                self._storage.upload(file, file.name)
-        self._forget_old(state.step, best)
+            self._storage.upload(path, name, digest)
+            self._storage.upload(digest_path(path), name + _CHECKSUM_SUFFIX)
+        self._forget_old(step, best)
 
     def load(self, state: TrainingState, step: int) -> None:
         """Restore the checkpoint of ``step`` into a state of the same method and recipe.

@@ -73,6 +73,10 @@ class History:
         self.validations = [row for row in self.validations if row.step <= step]
         self.unfinished = {at: terms for at, terms in self.unfinished.items() if at <= step}
 
+    def copy(self) -> History:
+        """One that does not change when rows are added to this one."""
+        return History(list(self.losses), list(self.validations), dict(self.unfinished))
+
     @property
     def best(self) -> ValidationRow | None:
         """The validation that is highest by :data:`BEST_BY`, the earliest of several; None before the first."""

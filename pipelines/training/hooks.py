@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import torch
-import torch.distributed as dist
+from typing import TYPE_CHECKING, Any
 
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
 from pipelines.training.history import History, LossRow, ValidationRow
-from pipelines.training.validation import Validates
+from pipelines.training.ranks import ALONE, Ranks
+from pipelines.training.validation import Validates, Validation
 from sgenet.methods.method import Terms
 from sgenet.settings import TrainingSettings
+from sgenet.training.checkpoint import on_host
 from sgenet.training.loop import StepMetrics, averaged_over_ranks, is_due
 from sgenet.training.state import TrainingState
 
@@ -36,6 +36,8 @@ class Recorder:
 
     Attributes:
         logger: of the tracked run; None tracks nothing.
+
+    States are stored by a thread of its own, one at a time, while the training goes on with the next steps.
     """
 
     history: History
@@ -43,6 +45,8 @@ class Recorder:
     supervisor: Supervisor
     logger: RunLogger | None = None
     _stored_step: int = field(default=-1, init=False)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "checkpoints"), init=False)
+    _storing: Future[None] | None = field(default=None, init=False)
 
     def record_losses(self, row: LossRow, batch_size: int, seconds_left: float) -> None:
         """Keep, track and show the losses of a step."""
@@ -52,12 +56,11 @@ class Recorder:
             self.logger.metrics(tracked_losses(row, batch_size), row.step)
         self.supervisor.show(LoggedStep(row.step, row.terms, speed, seconds_left))
 
-    def record_validation(self, validator: Validates, state: TrainingState) -> None:
-        """Score the averaged generator, keep and track the scores and the sample pictures.
+    def record_validation(self, result: Validation, state: TrainingState) -> None:
+        """Keep and track the scores and the sample pictures of the averaged generator.
 
         The state is stored where it is the best so far, whether or not a checkpoint is due.
         """
-        result = validator.validate(state.ema.network, state.device)
         row = ValidationRow(state.step, result.scores)
         self.history.add_validation(row)
         if self.logger is not None:
@@ -69,17 +72,41 @@ class Recorder:
             self.store_state(state)
 
     def store_state(self, state: TrainingState) -> None:
-        """Store history and state, once a step."""
-        if state.step != self._stored_step:
-            self.store.save_history(self.history)
-            best = self.history.best
-            self.store.save(state, best.step if best is not None else None)
-            self._stored_step = state.step
+        """Begin to store history and state, once a step; the training waits while they are copied, no longer.
+
+        Raises:
+            UserError: the state before could not be stored.
+        """
+        if state.step == self._stored_step:
+            return
+        self.wait()
+        best = self.history.best
+        history, content = self.history.copy(), on_host(state.state_dict())
+        self._stored_step = state.step
+        self._storing = self._thread.submit(self._store, state.step, history, content, best.step if best else None)
+
+    def wait(self) -> None:
+        """Until what was begun to be stored is.
+
+        Raises:
+            UserError: it could not be.
+        """
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            storing.result()
 
     def close(self) -> None:
-        """Wait until what was logged is in the tracked run."""
-        if self.logger is not None:
-            self.logger.close()
+        """Wait until the last state is stored, and what was logged is in the tracked run."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+            if self.logger is not None:
+                self.logger.close()
+
+    def _store(self, step: int, history: History, content: dict[str, Any], best: int | None) -> None:
+        self.store.save_history(history)
+        self.store.store(step, content, best)
 
 
 def tracked_rows(history: History, batch_size: int) -> Iterator[tuple[int, dict[str, float]]]:
@@ -166,16 +193,19 @@ class LossHook:
 
 @dataclass(frozen=True)
 class ValidationHook:
-    """Validates now and then. For rank 0."""
+    """Validates now and then. For every rank; only rank 0 has a recorder."""
 
     settings: TrainingSettings
-    recorder: Recorder
+    recorder: Recorder | None
     validator: Validates
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Validate at due steps."""
-        if is_due(metrics.step, self.settings.validate_every, state.finished):
-            self.recorder.record_validation(self.validator, state)
+        if not is_due(metrics.step, self.settings.validate_every, state.finished):
+            return
+        result = self.validator.validate(state.ema.network, state.device)
+        if self.recorder is not None:
+            self.recorder.record_validation(result, state)
 
 
 @dataclass(frozen=True)
@@ -194,12 +224,13 @@ class CheckpointHook:
 class StopHook:
     """Stops all ranks after the same step once the supervisor of any of them asks for it. For every rank."""
 
-    def __init__(self, supervisor: Supervisor, recorder: Recorder | None, losses: LossHook) -> None:
+    def __init__(
+        self, supervisor: Supervisor, recorder: Recorder | None, losses: LossHook, ranks: Ranks = ALONE
+    ) -> None:
         self._supervisor = supervisor
         self._recorder = recorder
         self._losses = losses
-        # A group on the CPU, so that asking every step never waits for a GPU.
-        self._group = _group_on_cpu()
+        self._ranks = ranks
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Ask, agree, and stop.
@@ -207,29 +238,13 @@ class StopHook:
         Raises:
             TrainingStopped: on every rank.
         """
-        if not self._all_stop(state):
+        if self._ranks.world > 1 and not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
+            # Steps of a GPU are short: meeting after every one would cost more than a late stop.
+            return
+        if not self._ranks.any(self._supervisor.stop_requested()):
             return
         state.check_finite()
         self._losses.collect(state.step)
         if self._recorder is not None:
             self._recorder.store_state(state)
         raise TrainingStopped
-
-    def _all_stop(self, state: TrainingState) -> bool:
-        if self._group is None:
-            return self._supervisor.stop_requested()
-        if not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
-            # Steps of a GPU are short: meeting after every one would cost more than a late stop.
-            return False
-        asked = self._supervisor.stop_requested()
-        answer = torch.tensor([int(asked)])
-        dist.all_reduce(answer, dist.ReduceOp.MAX, group=self._group)
-        return bool(answer.item())
-
-
-def _group_on_cpu() -> dist.ProcessGroup | None:
-    if not dist.is_initialized():
-        return None
-    group = dist.new_group(backend="gloo")
-    assert isinstance(group, dist.ProcessGroup), "this rank is a member of the group of all ranks"
-    return group

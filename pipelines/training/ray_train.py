@@ -18,8 +18,10 @@ from functools import partial
 from typing import cast
 
 import ray
+import torch.distributed as dist
 from ray import ObjectRef
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
 from ray.train.torch import get_device
 
 # What `ray.train` gives at run time; to type checkers it still names the classes of version 1.
@@ -27,7 +29,7 @@ from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError
+from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.train.v2.api.train_fn_utils import get_context
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -42,6 +44,7 @@ from pipelines.training.mailbox import Mailbox, News, RemoteSupervisor, open_mai
 from pipelines.training.worker import train
 from sgenet.errors import UserError
 
+_WORDS_OF_EXCHANGE = ("gloo", "nccl", "connection", "socket", "broken pipe", "timed out", "timeout", "process group")
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 2.0
 
@@ -53,9 +56,11 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
 
     Raises:
         UserError: what a worker raised; training is not tried again.
-        ray.train.TrainingFailedError: workers were lost more often than ``run.max_failures``.
+        ray.train.TrainingFailedError: workers were lost more often than ``run.max_failures``, or one raised what no
+            second try would mend.
     """
     with joined_cluster(run) as cluster, stop_requests() as stop:
+        cluster.check_gpus()
         failures = 0
         while True:
             workers = _wait_for_room(job, run, cluster, display, stop)
@@ -65,6 +70,8 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
             try:
                 reached = attempt.run()
             except TrainingFailedError as error:
+                if is_fault_of_program(error):
+                    raise
                 failures += not _never_began(error)
                 if failures > run.max_failures:
                     raise
@@ -106,6 +113,27 @@ def _stored(job: TrainingJob) -> Reached:
 def _never_began(error: TrainingFailedError) -> bool:
     """Whether the workers were not started in time: nobody was lost."""
     return isinstance(error, ControllerError) and isinstance(error.controller_failure, WorkerGroupStartupTimeoutError)
+
+
+def is_fault_of_program(error: TrainingFailedError) -> bool:
+    """Whether workers ended by an error of their own, which comes again, and none of them was lost.
+
+    Where one is lost, the others' exchanges with it fail: such errors are no fault of theirs.
+    """
+    if not isinstance(error, WorkerGroupError) or not error.worker_failures:
+        return False
+    causes = [getattr(failure, "_base_exc", failure) for failure in error.worker_failures.values()]
+    if any(isinstance(cause, RayError) for cause in causes):
+        return False
+    return not all(_is_of_exchange(cause) for cause in causes)
+
+
+def _is_of_exchange(cause: BaseException) -> bool:
+    if isinstance(cause, dist.DistError | ConnectionError | TimeoutError):
+        return True
+    # Gloo has no class of its own for what a lost peer brings about.
+    said = str(cause).lower()
+    return isinstance(cause, RuntimeError) and any(word in said for word in _WORDS_OF_EXCHANGE)
 
 
 @dataclass

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from pipelines.data.shards.loader import evaluation_batches
 from pipelines.data.shards.reader import ShardDataset, Shards
 from pipelines.data.shards.schema import SampleTable, spread
-from pipelines.training.validation import MAX_PICTURES, Picture, Validation
+from pipelines.training.ranks import ALONE, Ranks
+from pipelines.training.validation import BATCH_SIZE, MAX_PICTURES, Picture, SampleRows, Validation, sheet
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.evaluation.segmenter_scores import SegmenterScores
-from sgenet.figures import grid, to_picture
+from sgenet.figures import to_picture
 from sgenet.label_space import LabelSpace
 from sgenet.transforms import CentreCrop
 
 TITLES = ("picture", "label", "predicted")
-_BATCH_SIZE = 8
 
 
 class SegmenterValidator:
@@ -28,6 +28,7 @@ class SegmenterValidator:
         label_space: of the labels.
         num_samples: how many pictures the sheet shows.
         shards: reads the samples; None where the shards lie in the table's folder.
+        ranks: share the pictures.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class SegmenterValidator:
         label_space: LabelSpace,
         num_samples: int,
         shards: Shards | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         table = spread(table, MAX_PICTURES)
-        self._dataset = ShardDataset(table, CentreCrop(crop), shards=shards)
+        self._dataset = ShardDataset(ranks.part(table, BATCH_SIZE), CentreCrop(crop), shards=shards)
+        self._ranks = ranks
         self._label_space = label_space
-        self._shown = {str(key) for key in spread(table, num_samples).keys} if num_samples else set()
+        self._shown = [str(key) for key in spread(table, num_samples).keys] if num_samples else []
 
     def validate(self, generator: nn.Module, device: torch.device) -> Validation:
         """Score a network that is called as a generator: ``miou``, ``pixel_accuracy``, ``calibration_error``.
@@ -50,9 +53,9 @@ class SegmenterValidator:
             DataError: a sample cannot be read.
         """
         found = SegmenterScores(self._label_space.num_classes)
-        rows: list[list[Picture | None]] = []
+        rows: SampleRows = {}
         with torch.inference_mode():
-            for loaded in evaluation_batches(self._dataset, _BATCH_SIZE):
+            for loaded in evaluation_batches(self._dataset, BATCH_SIZE):
                 batch = InpaintingBatch.from_uint8(
                     loaded.image.to(device), loaded.hole_mask.to(device), loaded.label.to(device)
                 )
@@ -62,10 +65,13 @@ class SegmenterValidator:
                 predicted = probabilities.argmax(dim=1)
                 for index, key in enumerate(loaded.keys):
                     if key in self._shown:
-                        rows.append(self._row(loaded.image[index], loaded.label[index], predicted[index]))
-        summary = found.summary()
+                        rows[key] = self._row(loaded.image[index], loaded.label[index], predicted[index])
+        together = SegmenterScores(self._label_space.num_classes)
+        for part, _ in (parts := self._ranks.gathered((found, rows))):
+            together.extend(part)
+        summary = together.summary()
         scores = {name: summary[name] for name in ("miou", "pixel_accuracy", "calibration_error")}
-        return Validation(scores, grid(rows, TITLES) if rows else None)
+        return Validation(scores, sheet([of_rank for _, of_rank in parts], self._shown, TITLES))
 
     def _row(self, image: Tensor, label: Tensor, predicted: Tensor) -> list[Picture | None]:
         colourise = self._label_space.colourise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from pipelines.data.evaluation_masks import EvaluationMasks
 from pipelines.data.shards.loader import evaluation_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset, Shards
 from pipelines.data.shards.schema import SampleTable, spread
+from pipelines.training.ranks import ALONE, Ranks
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.figures import corrupted_picture, grid, to_picture
@@ -23,10 +25,14 @@ from sgenet.transforms import CentreCrop
 MAX_PICTURES = 512
 """At most so many pictures, evenly spread over the split: the evaluation stage scores all of them."""
 
-_BATCH_SIZE = 8
+BATCH_SIZE = 8
+"""Pictures that are filled at a time."""
+
 _TITLES = ("masked", "inpainted", "segmentation", "truth")
 
 Picture = npt.NDArray[np.uint8]
+SampleRows = dict[str, list["Picture | None"]]
+"""A row of the sheet, by the sample's key."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,10 @@ class Validates(Protocol):
     """What takes a look at a network during training."""
 
     def validate(self, generator: nn.Module, device: torch.device) -> Validation:
-        """Score a network that is in evaluation mode, in float32. No random stream is touched."""
+        """Score a network that is in evaluation mode, in float32. No random stream is touched.
+
+        Each rank scores its part, and all of them find the same. Every rank must call it, or none.
+        """
 
 
 class Validator:
@@ -60,6 +69,7 @@ class Validator:
         label_space: of the labels.
         num_samples: how many pictures the sheet shows, evenly spread over the split.
         shards: reads the samples; None where the shards lie in the table's folder.
+        ranks: share the pictures.
     """
 
     def __init__(
@@ -70,23 +80,25 @@ class Validator:
         label_space: LabelSpace,
         num_samples: int,
         shards: Shards | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         table = spread(table, MAX_PICTURES)
-        self._dataset = ShardDataset(table, CentreCrop(crop), shards=shards)
+        self._dataset = ShardDataset(ranks.part(table, BATCH_SIZE), CentreCrop(crop), shards=shards)
+        self._ranks = ranks
         self._masks = masks
         self._label_space = label_space
-        self._shown = {str(key) for key in spread(table, num_samples).keys} if num_samples else set()
+        self._shown = [str(key) for key in spread(table, num_samples).keys] if num_samples else []
 
     def validate(self, generator: nn.Module, device: torch.device) -> Validation:
-        """Score a generator that is in evaluation mode, in float32. No random stream is touched.
+        """Score a generator that is in evaluation mode, in float32; see :class:`Validates`.
 
         Raises:
             DataError: a sample cannot be read or has no mask.
         """
         evaluator = Evaluator(self._label_space.num_classes)
-        rows: list[list[Picture | None]] = []
+        rows: SampleRows = {}
         with torch.inference_mode():
-            for loaded in evaluation_batches(self._dataset, _BATCH_SIZE):
+            for loaded in evaluation_batches(self._dataset, BATCH_SIZE):
                 hole_mask = _holes_of(loaded, self._masks)
                 batch = InpaintingBatch.from_uint8(
                     loaded.image.to(device), hole_mask.to(device), loaded.label.to(device), loaded.keys
@@ -95,13 +107,16 @@ class Validator:
                 inpainted = composite(to_uint8(prediction.image).cpu(), loaded.image, hole_mask)
                 predicted_label = _label_of(prediction)
                 evaluator.update(inpainted, loaded.image, hole_mask, loaded.label, predicted_label)
-                rows += self._sample_rows(loaded, hole_mask, inpainted, predicted_label)
-        return Validation(evaluator.summary(), grid(rows, _TITLES) if rows else None)
+                rows |= self._sample_rows(loaded, hole_mask, inpainted, predicted_label)
+        together = Evaluator(self._label_space.num_classes)
+        for part, _ in (parts := self._ranks.gathered((evaluator, rows))):
+            together.extend(part)
+        return Validation(together.summary(), sheet([of_rank for _, of_rank in parts], self._shown, _TITLES))
 
     def _sample_rows(
         self, loaded: RawBatch, hole_mask: Tensor, inpainted: Tensor, predicted_label: Tensor | None
-    ) -> list[list[Picture | None]]:
-        rows: list[list[Picture | None]] = []
+    ) -> SampleRows:
+        rows: SampleRows = {}
         for index, key in enumerate(loaded.keys):
             if key not in self._shown:
                 continue
@@ -110,8 +125,14 @@ class Validator:
             segmentation = None
             if predicted_label is not None:
                 segmentation = self._label_space.colourise(predicted_label[index].numpy())
-            rows.append([masked, to_picture(inpainted[index]), segmentation, truth])
+            rows[key] = [masked, to_picture(inpainted[index]), segmentation, truth]
         return rows
+
+
+def sheet(rows: Sequence[SampleRows], keys: Sequence[str], titles: Sequence[str]) -> Picture | None:
+    """The sample pictures of all ranks in the order of their keys; None where there are none."""
+    together = {key: row for of_rank in rows for key, row in of_rank.items()}
+    return grid([together[key] for key in keys], titles) if together else None
 
 
 def _holes_of(loaded: RawBatch, masks: EvaluationMasks) -> Tensor:

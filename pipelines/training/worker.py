@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 
 from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset
 from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.parallel.device import check_device
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
 from pipelines.training.hooks import (
@@ -26,9 +26,10 @@ from pipelines.training.hooks import (
 )
 from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.ranks import Ranks, all_ranks
 from pipelines.training.segmenter_validation import SegmenterValidator
 from pipelines.training.validation import Validates, Validator
-from sgenet.errors import SettingsError
+from sgenet.errors import SettingsError, UserError
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
 from sgenet.methods.method import Method
@@ -58,7 +59,8 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
     store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
     state = build_state(job, place.device)
     state.distribute()
-    _restore(state, store, supervisor, place)
+    ranks = all_ranks(place.rank, place.world)
+    _restore(state, store, supervisor, ranks)
     if state.finished:
         return Reached(state.step, state.finished)
     if place.rank == 0 and state.precision == "bfloat16" and not has_bfloat16(state.device):
@@ -67,10 +69,22 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
             f"recipes.{job.dataset}.training.precision: auto starts trainings with what the device has"
         )
     with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
-        hooks = _hooks(job, inputs, supervisor, recorder, state.step)
-        with suppress(TrainingStopped):
+        hooks = _hooks(job, inputs, supervisor, recorder, state.step, ranks)
+        with suppress(TrainingStopped), _out_of_memory_said(job, place):
             fit(state, _batches(job, inputs, place, state.step, supervisor), hooks)
     return Reached(state.step, state.finished)
+
+
+@contextmanager
+def _out_of_memory_said(job: TrainingJob, place: Place) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        share = job.recipe.training.batch_size // place.world
+        raise UserError(
+            f"{place.device} of worker {place.rank} has too little memory for {share} images a step "
+            f"({str(error).split('. ')[0]}); use more workers, or a smaller recipes.{job.dataset}.training.batch_size"
+        ) from error
 
 
 def build_state(job: TrainingJob, device: str = "cpu") -> TrainingState:
@@ -92,6 +106,7 @@ def _method(job: TrainingJob) -> Method:
 
 def _prepare_process(place: Place, training: TrainingSettings) -> None:
     device = torch.device(place.device)
+    check_device(device.type)
     deterministic = is_deterministic(training.deterministic, device)
     if deterministic:
         # Read when CUDA starts, which must not have happened yet.
@@ -102,16 +117,15 @@ def _prepare_process(place: Place, training: TrainingSettings) -> None:
     choose_kernels(device, deterministic=deterministic)
 
 
-def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, place: Place) -> None:
-    """Bring every rank to the newest checkpoint that rank 0 could verify."""
-    step = store.load_newest(state, supervisor.say) if place.rank == 0 else 0
-    if place.world > 1:
-        chosen = [step]
-        dist.broadcast_object_list(chosen, src=0)
-        step = chosen[0]
-    if place.rank != 0 and step in store.steps():
-        store.load(state, step)
-    if step and place.rank == 0:
+def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, ranks: Ranks) -> None:
+    """Bring every rank to the newest checkpoint that rank 0 could read and verify."""
+    step, found = 0, False
+    if ranks.rank == 0:
+        # Of step 0 as well, where a training starts from another model.
+        step, found = store.load_newest(state, supervisor.say), bool(store.steps())
+    if ranks.of_first(found):
+        ranks.share_state(state)
+    if step:
         supervisor.say(f"continuing after step {step}")
 
 
@@ -161,28 +175,23 @@ def _recorder(
 
 
 def _hooks(
-    job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None, step: int
+    job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None, step: int, ranks: Ranks
 ) -> list[Hook]:
     training = job.recipe.training
     losses = LossHook(training, recorder, step)
-    stop = StopHook(supervisor, recorder, losses)
-    if recorder is None:
-        return [losses, stop]
-    return [
-        losses,
-        ValidationHook(training, recorder, _validator(job, inputs)),
-        CheckpointHook(training, recorder),
-        stop,
-    ]
+    hooks: list[Hook] = [losses, ValidationHook(training, recorder, _validator(job, inputs, ranks))]
+    if recorder is not None:
+        hooks.append(CheckpointHook(training, recorder))
+    return [*hooks, StopHook(supervisor, recorder, losses, ranks)]
 
 
-def _validator(job: TrainingJob, inputs: Inputs) -> Validates:
+def _validator(job: TrainingJob, inputs: Inputs, ranks: Ranks) -> Validates:
     table = inputs.table.of_split(job.validation_split)
     num_samples = job.recipe.training.num_sample_pictures
     if job.segmenter is not None:
-        return SegmenterValidator(table.labelled(), job.crop, job.label_space, num_samples, inputs.shards)
+        return SegmenterValidator(table.labelled(), job.crop, job.label_space, num_samples, inputs.shards, ranks)
     assert inputs.masks is not None, "inpainting is validated with fixed holes"
-    return Validator(table, inputs.masks, job.crop, job.label_space, num_samples, inputs.shards)
+    return Validator(table, inputs.masks, job.crop, job.label_space, num_samples, inputs.shards, ranks)
 
 
 def _open_logger(job: TrainingJob) -> RunLogger | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -19,14 +20,79 @@ def digest_path(path: Path) -> Path:
 
 def save_checkpoint(state: TrainingState, path: Path) -> None:
     """Write the whole state to ``path``; the checksum appears last, and only then the checkpoint counts."""
+    write_checkpoint(state.state_dict(), path)
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> str:
+    """The same of a state's ``state_dict``; its SHA-256 is taken while it is written, and given back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(state.state_dict(), partial)
-    digest = _file_digest(partial)
+    with partial.open("wb") as file:
+        hashing = _Hashing(file)
+        torch.save(content, cast("IO[bytes]", hashing))
+    digest = hashing.sha256.hexdigest()
     partial.replace(path)
     partial = path.with_name(path.name + ".sha256.partial")
     partial.write_text(digest + "\n", encoding="ascii")
     partial.replace(digest_path(path))
+    return digest
+
+
+def on_host(content: Any) -> Any:
+    """A copy of a ``state_dict`` in the host's memory, which the training does not change any more.
+
+    From a GPU all tensors are on their way at once, and are waited for together.
+    """
+    copied, devices = _copied(content), set()
+    for tensor in _tensors(content):
+        if tensor.is_cuda:
+            devices.add(tensor.device)
+    for device in devices:
+        torch.cuda.synchronize(device)
+    return copied
+
+
+def _copied(value: Any) -> Any:
+    match value:
+        case torch.Tensor():
+            if not value.is_cuda:
+                return value.detach().clone()
+            # Pinned, without which each copy would be waited for on its own.
+            kept = torch.empty_like(value, device="cpu", pin_memory=True)
+            return kept.copy_(value.detach(), non_blocking=True)
+        case dict():
+            return {key: _copied(item) for key, item in value.items()}
+        case list() | tuple():
+            return type(value)(_copied(item) for item in value)
+        case _:
+            return value
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    match value:
+        case torch.Tensor():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _tensors(item)
+        case list() | tuple():
+            for item in value:
+                yield from _tensors(item)
+
+
+class _Hashing:
+    """A file that is written from its start to its end, and hashed on the way."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class FiniteWatch:
         first = min(steps)
         if first == _NEVER:
             return
-        terms, gradients = [], []
+        terms: list[str] = []
+        gradients: list[str] = []
         for names in sides:
             of_terms, of_gradient = steps[: len(names)], steps[len(names)]
             terms += [name for name, step in zip(names, of_terms, strict=True) if step == first]

@@ -78,7 +78,7 @@ class TrainingState:
             network, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
         )
         if self.recipe.training.gradient_exchange == "bfloat16":
-            wrapped.register_comm_hook(None, bf16_compress_hook)  # type: ignore[no-untyped-call]
+            wrapped.register_comm_hook(None, bf16_compress_hook)
         return wrapped
 
     def set_learning_rates(self) -> None:
@@ -194,7 +194,7 @@ def adam(network: nn.Module, rate: float, betas: tuple[float, float], *, fused: 
     groups = [{"params": list(network.parameters())}]
     optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=1e-8, fused=fused or None)
     if fused:
-        optimizer.found_inf = None
+        optimizer.found_inf = None  # type: ignore[attr-defined]
     return optimizer
 
 

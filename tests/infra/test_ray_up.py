@@ -39,6 +39,9 @@ def test_workers_are_gpus_on_spot_instances_and_the_head_is_not(config: dict[str
     for worker in types.values():
         assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
         assert worker["resources"]["GPU"] >= 1
+        assert worker["node_config"]["ImageId"].startswith("ami-"), (
+            "the driver is that of an image, not of Ray's choice"
+        )
         assert worker["min_workers"] == 0
         assert worker["max_workers"] <= config["max_workers"]
 

@@ -10,7 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
+from pipelines.training.ranks import all_ranks
 from sgenet import precision
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
@@ -139,6 +141,33 @@ def test_two_ranks_compute_with_the_precision_that_both_have(tmp_path: Path) -> 
     torch.multiprocessing.spawn(_agree, (tmp_path,), nprocs=WORLD)
     assert (tmp_path / "0.txt").read_text(encoding="utf-8") == "float32 → float32"
     assert (tmp_path / "1.txt").read_text(encoding="utf-8") == "bfloat16 → float32"
+
+
+def _share(rank: int, folder: Path) -> None:
+    recipe = replace(_recipe(), training=replace(_recipe().training, seed=rank))
+    state = TrainingState(build_method("gated_conv", recipe, 3), recipe)
+    if rank == 0:
+        # As after a resume: this rank alone has read a checkpoint, with what its optimizers remember.
+        training_step(state, _batch(slice(0, 1)))
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
+    ranks = all_ranks(rank, WORLD)
+    ranks.share_state(state)
+    torch.save(state.state_dict(), folder / f"{rank}.pt")
+    assert ranks.gathered(rank) == [0, 1]
+    assert ranks.any(rank == 1)
+    dist.destroy_process_group()
+
+
+def test_a_state_that_one_rank_has_read_is_that_of_all(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_share, (tmp_path,), nprocs=WORLD)
+    one, other = (tree_leaves(torch.load(tmp_path / f"{rank}.pt")) for rank in range(WORLD))
+    assert len(one) == len(other) > 100
+    for first, second in zip(one, other, strict=True):
+        if isinstance(first, Tensor):
+            assert torch.equal(first, second)
+            assert first.stride() == second.stride()
+        else:
+            assert first == second
 
 
 @pytest.mark.parametrize("name", ["gated_conv", "edge_connect", "spg_net", *SEGMENTERS])

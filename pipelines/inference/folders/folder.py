@@ -86,7 +86,7 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
     Args:
         photos: the folder.
         work: what to do with each picture.
-        workers: processes, or chunks under way on a cluster; None takes every core or the whole cluster.
+        workers: processes, or chunks under way on a cluster; None takes every GPU or core, or the whole cluster.
 
     Raises:
         UserError: there are no pictures, or a failure that every picture would meet: a damaged model, a lost
@@ -136,7 +136,7 @@ def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> I
         f"inpainting, {size} at a time" if size > 1 else "inpainting",
         shared=_shared_folder(work),
         total=-(-count // size),
-        num_gpus=int(work.device.startswith("cuda")),
+        num_gpus=int(work.device == "cuda" or (work.device.startswith("cuda") and cluster_is_addressed())),
     )
     for rows in chunks:
         yield from rows

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -131,3 +132,12 @@ def test_a_damaged_object_on_s3_falls_back_as_well(s3_bucket: str) -> None:
     said: list[str] = []
     assert store.load_newest(_as_state(_State()), said.append) == 10
     assert "step 20" in said[0]
+
+
+def test_a_checkpoint_is_hashed_once(tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    file_digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: hashed.append(file.name) or file_digest(file, kind))
+    _saved(CheckpointStore(f"s3://{s3_bucket}/checkpoints", keep=1), 10)
+    # While it is written; of what is read again, there is the checksum of 65 bytes alone.
+    assert [Path(name).suffix for name in hashed] == [".sha256"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipelines.parallel.parallel import parallel_map
+from pipelines.parallel.parallel import parallel_map, visible_gpus, workers_for
 from sgenet.errors import DataError, SettingsError, UserError
 
 
@@ -39,6 +39,29 @@ def test_one_worker_is_this_process_and_works_item_by_item() -> None:
 
 def test_no_items_are_no_results() -> None:
     assert list(parallel_map(_refuse_three, [], workers=4)) == []
+
+
+def _gpu(number: int) -> str:
+    time.sleep(0.5)  # so that no process does them all
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_machine_share_its_gpus_and_each_sees_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5ab")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert workers_for(use_gpu=True) == 4
+    assert set(parallel_map(_gpu, range(16), workers_for(use_gpu=True), num_gpus=1)) == {"2", "GPU-5ab"}
+
+
+def test_gpus_are_counted_where_no_variable_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    assert visible_gpus() == [str(number) for number in range(8)]
+    assert workers_for(use_gpu=True) == 16
+    assert workers_for(use_gpu=False) is None
 
 
 def test_no_workers_are_refused() -> None:

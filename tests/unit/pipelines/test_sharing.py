@@ -43,6 +43,14 @@ def test_cores_are_divided_so_that_all_workers_fit(nodes: list[tuple[int, int]],
     assert cpus_of_a_worker(nodes, workers) == expected
 
 
+def test_cores_of_nodes_without_gpus_are_not_counted_for_workers_with_one() -> None:
+    """Counted, they would make each worker ask for 8 cores, and a node of 8 cores and 8 GPUs hold one of the 8."""
+    mixed = [(64, 0), (8, 8)]
+    assert cpus_of_a_worker(mixed, 8, gpus=1) == 1
+    assert room_for_workers(mixed, 1, 1) == 8
+    assert cpus_of_a_worker([(64, 0), (96, 8)], 8, gpus=1) == 12
+
+
 def test_a_batch_that_cannot_be_divided_is_named() -> None:
     assert batch_problem(8, 0, 0) is None
     assert batch_problem(8, 3, 4) is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from pipelines.training.hooks import (
 )
 from pipelines.training.interruption import stop_requests
 from pipelines.training.validation import Validation, Validator
+from sgenet.errors import CheckpointError
 from sgenet.settings import TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
@@ -52,8 +54,8 @@ class _Store:
     def save_history(self, history: History) -> None:
         self.events.append(f"history {len(history.losses)}")
 
-    def save(self, state: _State, best: int | None) -> None:
-        self.events.append(f"state {state.step}" + (f", best {best}" if best is not None else ""))
+    def store(self, step: int, content: dict[str, object], best: int | None) -> None:
+        self.events.append(f"state {step}" + (f", best {best}" if best is not None else ""))
 
 
 @dataclass
@@ -65,6 +67,9 @@ class _State:
 
     def check_finite(self) -> None:
         pass
+
+    def state_dict(self) -> dict[str, object]:
+        return {}
 
 
 def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
@@ -130,9 +135,11 @@ def test_the_end_is_as_near_as_the_clock_says() -> None:
 
 def test_history_is_stored_before_the_state_so_that_no_checkpoint_lacks_a_row() -> None:
     store = _Store()
-    hook = CheckpointHook(TrainingSettings(steps=5, checkpoint_every=2), _recorder(_Supervisor(), store))
+    recorder = _recorder(_Supervisor(), store)
+    hook = CheckpointHook(TrainingSettings(steps=5, checkpoint_every=2), recorder)
     for step in range(1, 6):
         _after(hook, step, finished=step == 5)
+    recorder.close()
     assert store.events == ["history 0", "state 2", "history 0", "state 4", "history 0", "state 5"]
 
 
@@ -146,6 +153,7 @@ def test_a_stop_stores_the_state_once_and_ends_the_loop() -> None:
     _after(checkpoint, 2)
     with pytest.raises(TrainingStopped):
         _after(stop, 2)
+    recorder.close()
     assert store.events == ["history 0", "state 2"]
 
 
@@ -179,11 +187,49 @@ def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
     for step in range(1, 7):
         state = cast(
             TrainingState,
-            SimpleNamespace(step=step, finished=step == 6, device=None, ema=SimpleNamespace(network=None)),
+            SimpleNamespace(
+                step=step, finished=step == 6, device=None, ema=SimpleNamespace(network=None), state_dict=dict
+            ),
         )
         metrics = StepMetrics(step, {}, 0.5, 0.1, 4)
         validation.after_step(state, metrics)
         checkpoint.after_step(state, metrics)
+    recorder.close()
     states = [event for event in store.events if "state" in event]
     assert states == ["state 1, best 1", "state 2, best 2", "state 3, best 2", "state 6, best 6"]
     assert recorder.history.best == ValidationRow(6, {"psnr_hole": 13.0, "ssim_hole": 0.0, "l1_hole": 0.0})
+
+
+@dataclass
+class _SlowStore(_Store):
+    """Takes its time until it is let go, and remembers the weight it was given."""
+
+    go_on: threading.Event = field(default_factory=threading.Event)
+    weights: list[float] = field(default_factory=list)
+
+    def store(self, step: int, content: dict[str, object], best: int | None) -> None:
+        assert self.go_on.wait(30)
+        if step == 2:
+            raise CheckpointError("the disk is full")
+        self.weights.append(float(cast(torch.Tensor, content["weight"])))
+
+
+def test_a_training_goes_on_while_its_state_is_stored_as_it_was() -> None:
+    store, weight = _SlowStore(), torch.tensor(1.0)
+    recorder = _recorder(_Supervisor(), store)
+    recorder.store_state(cast(TrainingState, SimpleNamespace(step=1, state_dict=lambda: {"weight": weight})))
+    # Here the training is at its next step, and nothing is stored yet.
+    weight += 5
+    assert store.weights == []
+    store.go_on.set()
+    recorder.close()
+    assert store.weights == [1.0]
+
+
+def test_a_state_that_cannot_be_stored_stops_the_training_at_the_next_one() -> None:
+    store = _SlowStore()
+    store.go_on.set()
+    recorder = _recorder(_Supervisor(), store)
+    recorder.store_state(cast(TrainingState, SimpleNamespace(step=2, state_dict=dict)))
+    with pytest.raises(CheckpointError, match="the disk is full"):
+        recorder.store_state(cast(TrainingState, SimpleNamespace(step=3, state_dict=dict)))
