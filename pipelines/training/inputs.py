@@ -26,6 +26,7 @@ from pipelines.settings.params import Settings
 from pipelines.storage.files import digest_files, write_atomically
 from pipelines.storage.store import Storage, open_storage
 from pipelines.training.job import TrainingJob
+from pipelines.training.published_weights import publish_weights
 from sgenet.errors import DataError
 from sgenet.settings import HoleSettings
 
@@ -43,7 +44,7 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
     """
     storage = open_storage(root)
     return replace(
-        job,
+        publish_weights(job, storage),
         published=root,
         shards=publish_shards(Path(job.shards), storage),
         masks=None if job.masks is None else _publish_evaluation_masks(Path(job.masks), storage),

@@ -26,6 +26,7 @@ from pipelines.training.hooks import (
 )
 from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.published_weights import fetch_weights
 from pipelines.training.ranks import Ranks, all_ranks
 from pipelines.training.segmenter_validation import SegmenterValidator
 from pipelines.training.validation import Validates, Validator
@@ -56,6 +57,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
         UserError: the data, the settings or the losses do not allow training to go on.
     """
     _prepare_process(place, job.recipe.training)
+    job = fetch_weights(job)
     store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
     state = build_state(job, place.device)
     state.distribute()

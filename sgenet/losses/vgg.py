@@ -107,6 +107,21 @@ def read_vgg_state(depth: Depth, weights: str, setting: str) -> dict[str, Tensor
     return _imagenet_state(depth, setting) if weights == "imagenet" else _read_state(Path(weights), setting)
 
 
+def imagenet_file(depth: Depth, setting: str) -> Path:
+    """Where torchvision keeps its weights of a VGG, downloaded by it where allowed.
+
+    Raises:
+        CheckpointError: they cannot be had.
+    """
+    from torchvision.models import VGG16_Weights, VGG19_Weights
+
+    weights = VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1
+    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])  # type: ignore[no-untyped-call]
+    if not path.is_file():
+        _imagenet_state(depth, setting)
+    return path
+
+
 def _imagenet_state(depth: Depth, setting: str) -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights, VGG19_Weights
 

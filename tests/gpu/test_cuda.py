@@ -13,9 +13,13 @@ import pytest
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.errors import NonFiniteError
+from sgenet.layers.normalisation import group_norm
+from sgenet.layers.resizing import DeterministicUpsample
 from sgenet.methods.build import build_generator, build_method
 from sgenet.methods.recipe import Recipe
 from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, TrainingSettings
@@ -23,6 +27,7 @@ from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.determinism import make_deterministic
 from sgenet.training.loop import StepMetrics, fit
 from sgenet.training.state import TrainingState
+from sgenet.training.step import training_step
 
 pytestmark = [
     pytest.mark.gpu,
@@ -217,6 +222,47 @@ def test_weights_and_features_stay_channels_last() -> None:
     assert sum(layouts) / len(layouts) > 0.9
     wide = [module.weight for module in convolutions if module.weight.shape[1] > 1 and module.weight.shape[2] > 1]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in wide)
+
+
+def test_the_host_waits_for_nothing_in_a_step() -> None:
+    """CUDA itself says so: any read or copy that waits for the device is an error here."""
+    state, batch = _state(_recipe(precision="bfloat16")), _batch("cuda")
+    training_step(state, batch)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training_step(state, batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    state.check_finite()
+
+
+def test_a_step_that_is_not_finite_is_left_out_on_the_device() -> None:
+    state, batch = _state(_recipe()), _batch("cuda")
+    training_step(state, batch)
+    before = [weight.clone() for weight in state.method.generator.parameters()]
+    next(iter(state.method.generator.parameters())).register_hook(lambda gradient: gradient * float("nan"))
+    training_step(state, batch)
+    assert all(map(torch.equal, before, state.method.generator.parameters()))
+    with pytest.raises(NonFiniteError, match="before step 2"):
+        state.check_finite()
+
+
+def test_layers_of_our_own_have_the_values_and_gradients_of_pytorchs() -> None:
+    x = torch.randn(2, 32, 16, 16, device="cuda").to(memory_format=torch.channels_last).requires_grad_()
+    ours = group_norm(32).cuda()
+    pairs = [
+        (ours(x), F.group_norm(x, ours.num_groups, ours.weight, ours.bias)),
+        (
+            DeterministicUpsample.apply(x, (32, 32)),
+            F.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False),
+        ),
+    ]
+    for found, expected in pairs:
+        assert torch.allclose(found, expected, atol=1e-5)
+        upstream = torch.randn_like(expected)
+        one, other = (torch.autograd.grad((result * upstream).sum(), x)[0] for result in (found, expected))
+        assert torch.allclose(one, other, atol=1e-4)
 
 
 @pytest.mark.slow
