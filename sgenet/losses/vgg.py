@@ -116,7 +116,7 @@ def imagenet_file(depth: Depth, setting: str) -> Path:
     from torchvision.models import VGG16_Weights, VGG19_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1
-    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])  # type: ignore[no-untyped-call]
+    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
     if not path.is_file():
         _imagenet_state(depth, setting)
     return path
