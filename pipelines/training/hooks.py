@@ -37,7 +37,7 @@ class Recorder:
     Attributes:
         logger: of the tracked run; None tracks nothing.
 
-    States are stored by a thread of its own, one at a time, while the training goes on with the next steps.
+    States on a GPU are stored by a thread of its own, one at a time, while the training goes on with the next steps.
     """
 
     history: History
@@ -72,7 +72,7 @@ class Recorder:
             self.store_state(state)
 
     def store_state(self, state: TrainingState) -> None:
-        """Begin to store history and state, once a step; the training waits while they are copied, no longer.
+        """Store history and state, once a step; a GPU waits while they are copied, no longer.
 
         Raises:
             UserError: the state before could not be stored.
@@ -80,10 +80,14 @@ class Recorder:
         if state.step == self._stored_step:
             return
         self.wait()
-        best = self.history.best
-        history, content = self.history.copy(), on_host(state.state_dict())
         self._stored_step = state.step
-        self._storing = self._thread.submit(self._store, state.step, history, content, best.step if best else None)
+        best = None if self.history.best is None else self.history.best.step
+        if state.looks_at_every_step:
+            # On a CPU, whose cores would have to do both at once.
+            self._store(state.step, self.history, state.state_dict(), best)
+            return
+        history, content = self.history.copy(), on_host(state.state_dict())
+        self._storing = self._thread.submit(self._store, state.step, history, content, best)
 
     def wait(self) -> None:
         """Until what was begun to be stored is.

@@ -188,7 +188,12 @@ def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
         state = cast(
             TrainingState,
             SimpleNamespace(
-                step=step, finished=step == 6, device=None, ema=SimpleNamespace(network=None), state_dict=dict
+                step=step,
+                finished=step == 6,
+                device=None,
+                ema=SimpleNamespace(network=None),
+                state_dict=dict,
+                looks_at_every_step=True,
             ),
         )
         metrics = StepMetrics(step, {}, 0.5, 0.1, 4)
@@ -214,10 +219,16 @@ class _SlowStore(_Store):
         self.weights.append(float(cast(torch.Tensor, content["weight"])))
 
 
+def _on_gpu(step: int, content: dict[str, object]) -> TrainingState:
+    """A state that nobody looks at after every step."""
+    state = SimpleNamespace(step=step, state_dict=lambda: content, looks_at_every_step=False)
+    return cast(TrainingState, state)
+
+
 def test_a_training_goes_on_while_its_state_is_stored_as_it_was() -> None:
     store, weight = _SlowStore(), torch.tensor(1.0)
     recorder = _recorder(_Supervisor(), store)
-    recorder.store_state(cast(TrainingState, SimpleNamespace(step=1, state_dict=lambda: {"weight": weight})))
+    recorder.store_state(_on_gpu(1, {"weight": weight}))
     # Here the training is at its next step, and nothing is stored yet.
     weight += 5
     assert store.weights == []
@@ -230,6 +241,6 @@ def test_a_state_that_cannot_be_stored_stops_the_training_at_the_next_one() -> N
     store = _SlowStore()
     store.go_on.set()
     recorder = _recorder(_Supervisor(), store)
-    recorder.store_state(cast(TrainingState, SimpleNamespace(step=2, state_dict=dict)))
+    recorder.store_state(_on_gpu(2, {}))
     with pytest.raises(CheckpointError, match="the disk is full"):
-        recorder.store_state(cast(TrainingState, SimpleNamespace(step=3, state_dict=dict)))
+        recorder.store_state(_on_gpu(3, {}))
