@@ -10,6 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.address import TrackingError, without_secrets
 
+_REFUSED = (401, 403)
+
 
 @contextmanager
 def store_errors(address: str, failed: str) -> Iterator[None]:
@@ -24,6 +26,12 @@ def store_errors(address: str, failed: str) -> Iterator[None]:
     except (MlflowException, requests.RequestException) as error:
         reason = str(error).replace(address, without_secrets(address)).split("\n", 1)[0].split(". ", 1)[0]
         raise TrackingError(
-            f"{failed}: the tracking store {without_secrets(address)} cannot be used ({reason}); check "
-            "MLFLOW_TRACKING_URI and that its server is running, and run the same command again"
+            f"{failed}: the tracking store {without_secrets(address)} cannot be used ({reason}); {_remedy(error)}, and "
+            "run the same command again"
         ) from error
+
+
+def _remedy(error: MlflowException | requests.RequestException) -> str:
+    if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
+    return "check MLFLOW_TRACKING_URI and that its server is running"

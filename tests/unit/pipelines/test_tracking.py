@@ -269,6 +269,16 @@ def test_the_login_in_an_address_is_sent_and_a_refusal_is_an_answer(serve):
     assert b"\r\nAuthorization: Basic " + base64.b64encode(b"user:p@ss") + b"\r\n" in asked[0]
 
 
+def test_a_server_that_asks_for_a_login_is_told_from_one_that_is_away(serve, monkeypatch):
+    def refuse(connection: BaseRequestHandler) -> None:
+        connection.request.recv(4096)
+        connection.request.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{serve(refuse)}")
+    with pytest.raises(TrackingError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login"):
+        open_run("experiment", "key", name="run", params={})
+
+
 def test_the_embedded_store_is_the_default(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
