@@ -109,7 +109,8 @@ def decisions_grid(decisions: Sequence[tuple[str, RecordedDecision]]) -> Grid:
 def show(part: RenderableType) -> None:
     """Print something made by this module: as wide as the terminal, or 100 columns into a file or pipe."""
     console = Console()
-    console.print(part, width=None if console.is_terminal else 100)
+    # A sentence is left to the terminal to wrap, which keeps its addresses whole for whoever copies them.
+    console.print(part, width=None if console.is_terminal else 100, soft_wrap=isinstance(part, Text))
 
 
 def _checks_grid(checks: Iterable[Check]) -> Grid:
