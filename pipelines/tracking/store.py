@@ -32,6 +32,6 @@ def store_errors(address: str, failed: str) -> Iterator[None]:
 
 
 def _remedy(error: MlflowException | requests.RequestException) -> str:
-    if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:
+    if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:  # type: ignore[no-untyped-call]
         return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
     return "check MLFLOW_TRACKING_URI and that its server is running"
