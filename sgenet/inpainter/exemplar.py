@@ -18,17 +18,25 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from sgenet.inpainter.patches import RADIUS, SIDE, Patches, Scene, Search, within_reach
+from sgenet.inpainter.patches import RADIUS, SIDE, Patches, Scene, Search, mirrored
 from sgenet.inpainter.pyramid import Bools, Floats, Ids
 
 _LARGEST = 1_200_000
 """Pixels of the largest size at which patches are compared; larger ones copy what was found there."""
 
 _MARGIN = 256
-_ITERATIONS = 4
+_ITERATIONS, _MORE_ITERATIONS = 4, 3
+"""At full size, and how many more at each half of it: layout is found where an image is small, and cheap."""
+
+_TRUST = 1.3
+"""Patches over the hole's edge, which see what is known, count so many times more than those a pixel further in."""
+
+_DEEP = 32
+"""Pixels from the edge where this ends."""
+
 _FEWEST_SOURCES = 64
 _GUIDE_WEIGHT = 1.0
-_CLASS_WEIGHT = 0.05
+_CLASS_WEIGHT = 0.1
 _SHARE = 0.7
 """Of the low frequencies, how much is taken from the network."""
 
@@ -109,7 +117,7 @@ def _pyramid(scene: Scene, depth: float) -> list[Scene]:
     """The image at its size, a half, a quarter …, until the hole is as deep as a patch; empty where nothing can be
     copied."""
     scenes: list[Scene] = []
-    while _num_sources(scene.unknown) >= _FEWEST_SOURCES:
+    while _num_sources(scene) >= _FEWEST_SOURCES:
         scenes.append(scene)
         if depth / 2 ** len(scenes) * 2 <= 1.5 * RADIUS and scene.hole.numel() <= _LARGEST:
             break
@@ -118,10 +126,8 @@ def _pyramid(scene: Scene, depth: float) -> list[Scene]:
     return scenes if scenes and scenes[-1].hole.numel() <= _LARGEST else []
 
 
-def _num_sources(unknown: Tensor) -> int:
-    if min(unknown.shape) < SIDE:
-        return 0
-    return int((~within_reach(unknown))[RADIUS:-RADIUS, RADIUS:-RADIUS].sum())
+def _num_sources(scene: Scene) -> int:
+    return 0 if min(scene.unknown.shape) < SIDE else len(Patches(mirrored(scene)).sources)
 
 
 def _halve(scene: Scene) -> Scene:
@@ -139,22 +145,29 @@ def _from_coarse_to_fine(scenes: list[Scene], sigma: float, generator: torch.Gen
     """Fill the smallest scene, then each larger one from what was found there; returns (H, W, 3)."""
     coarser: Patches | None = None
     for number in reversed(range(len(scenes))):
-        scene = scenes[number]
-        patches = Patches(scene.image, scene.unknown, scene.hole)
+        scene = mirrored(scenes[number])
+        patches = Patches(scene)
         current = scene.image.reshape(-1, 3)
+        trust = _TRUST ** -_depths(scene.hole)[patches.targets]
         if coarser is None:
             patches.match_at_random(generator)
         else:
             patches.match_as(coarser, generator)
-            current = patches.vote(current, torch.ones_like(patches.targets, dtype=torch.float32))
+            current = patches.vote(current, trust)
         if scene.hole.numel() <= _LARGEST:
             guide = _blur(scene.image, sigma / 2**number)
             search = Search(patches, scene, guide, _GUIDE_WEIGHT, _CLASS_WEIGHT)
-            for iteration in range(_ITERATIONS):
+            for iteration in range(_ITERATIONS + _MORE_ITERATIONS * number):
                 search.run(current, generator, by_texture=coarser is not None or iteration > 0)
-                current = patches.vote(current, search.weights())
+                current = patches.vote(current, search.weights() * trust)
         coarser = patches
-    return current.reshape(scenes[0].image.shape)
+    return current.reshape(patches.height, patches.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+
+def _depths(hole: Tensor) -> Tensor:
+    """(h·w,): how far each pixel of a hole (h, w) is from what is known, 0 outside, at most :data:`_DEEP`."""
+    depths = distance_transform_edt(hole.cpu().numpy()).clip(max=_DEEP)
+    return torch.from_numpy(depths).float().flatten().to(hole.device)
 
 
 def _means_of_blocks(planes: Tensor) -> Tensor:

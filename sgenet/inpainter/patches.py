@@ -52,6 +52,19 @@ class Scene:
     confidence: Tensor | None = None
 
 
+def mirrored(scene: Scene) -> Scene:
+    """The scene with a mirrored margin of a patch's radius, so that every pixel is the middle of a patch."""
+    label, confidence = (None if plane is None else _mirror(plane) for plane in (scene.label, scene.confidence))
+    return Scene(_mirror(scene.image), _mirror(scene.unknown), F.pad(scene.hole, (RADIUS,) * 4), label, confidence)
+
+
+def _mirror(plane: Tensor) -> Tensor:
+    """(h, w, …) → (h + 2 radii, w + 2 radii, …); a side must be longer than the radius."""
+    channels_first = plane.reshape(*plane.shape[:2], -1).permute(2, 0, 1)[None].float()
+    padded = F.pad(channels_first, (RADIUS,) * 4, mode="reflect")[0].permute(1, 2, 0)
+    return padded.reshape(padded.shape[:2] + plane.shape[2:]).to(plane.dtype)
+
+
 def within_reach(mask: Tensor, reach: int = RADIUS) -> Tensor:
     """(h, w) bool → (h, w): whether a pixel of the mask lies within so many rows and columns."""
     return F.max_pool2d(mask[None, None].float(), 2 * reach + 1, 1, reach)[0, 0] > 0
@@ -64,8 +77,9 @@ class Patches:
         matches: (N,) the source that each target resembles, once there are some.
     """
 
-    def __init__(self, image: Tensor, unknown: Tensor, hole: Tensor) -> None:
-        """Find sources and targets in an image (h, w, 3) of which (h, w) is unknown, and to be filled."""
+    def __init__(self, scene: Scene) -> None:
+        """Find sources and targets in a scene with a margin."""
+        image, unknown, hole = scene.image, scene.unknown, scene.hole
         self.height, self.width = hole.shape
         self.pixels = image.reshape(-1, 3)
         inside = torch.zeros_like(hole)
@@ -86,17 +100,14 @@ class Patches:
 
     def match_as(self, coarser: Patches, generator: torch.Generator) -> None:
         """Begin with the matches of the patches of half the size."""
-        rows, columns = self.targets // self.width, self.targets % self.width
-        under_rows = (rows // 2).clamp(RADIUS, coarser.height - 1 - RADIUS)
-        under_columns = (columns // 2).clamp(RADIUS, coarser.width - 1 - RADIUS)
-        found = coarser.matches[coarser._target_at[under_rows * coarser.width + under_columns]]
-        found_rows, found_columns = found // coarser.width * 2, found % coarser.width * 2
-        same_offset = self._sources_at(found_rows + rows - 2 * under_rows, found_columns + columns - 2 * under_columns)
-        same_place = self._sources_at(found_rows + rows % 2, found_columns + columns % 2)
-        matches = self._random_sources(generator)
-        for found, usable in (same_place, same_offset):
-            matches = torch.where(usable, found, matches)
-        self.matches = matches
+        # Without the margin, which is as wide at every size.
+        rows, columns = self.targets // self.width - RADIUS, self.targets % self.width - RADIUS
+        under = (rows // 2 + RADIUS) * coarser.width + columns // 2 + RADIUS
+        found = coarser.matches[coarser._target_at[under]]
+        found_rows = (found // coarser.width - RADIUS) * 2 + rows % 2
+        found_columns = (found % coarser.width - RADIUS) * 2 + columns % 2
+        found, is_source = self._sources_at(found_rows + RADIUS, found_columns + RADIUS)
+        self.matches = torch.where(is_source, found, self._random_sources(generator))
 
     def vote(self, current: Tensor, weights: Tensor) -> Tensor:
         """Colour each pixel of the hole by the mean of what the patches over it copy there.
@@ -117,7 +128,8 @@ class Patches:
                 total += weight
         voted = current.clone()
         voted[self.hole] = torch.where(total > 0, colours / total.clamp(min=1e-30), current[self.hole])
-        return voted
+        inner = voted.view(self.height, self.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+        return _mirror(inner).reshape(-1, 3)
 
     def _targets_at(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Numbers of the targets at these places, and whether there are any."""
