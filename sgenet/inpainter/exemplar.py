@@ -37,8 +37,9 @@ _DEEP = 32
 _FEWEST_SOURCES = 64
 _GUIDE_WEIGHT = 1.0
 _CLASS_WEIGHT = 0.1
-_SHARE = 0.7
-"""Of the low frequencies, how much is taken from the network."""
+_SHARE, _MOST = 0.7, 0.08
+"""How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended, but
+where something else was copied than the network drew, its colours would lie over that like haze."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
@@ -84,7 +85,7 @@ def copy_texture(
         return joined
     filled = _from_coarse_to_fine(scenes, depth * _LOW, torch.Generator().manual_seed(seed))
     difference = torch.where(scene.hole[..., None], scene.image - filled, 0.0)
-    filled += _SHARE * _blur(difference, depth * _LOW)
+    filled += _SHARE * _blur(difference, depth * _LOW).clamp(-_MOST, _MOST)
     joined[window][hole[window]] = filled[scene.hole].clamp(-1, 1).cpu().numpy()
     return joined
 
