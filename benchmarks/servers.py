@@ -45,6 +45,8 @@ def running(
             health = "/healthz"
         else:
             environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+            # What an earlier use of MLflow in this process left.
+            environment.pop("MLFLOW_REGISTRY_URI", None)
             environment["UVICORN_HTTP"] = "h11"
             environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
             _register(model, environment)

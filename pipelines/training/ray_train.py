@@ -25,7 +25,11 @@ from ray.exceptions import RayError
 from ray.train.torch import get_device
 
 # What `ray.train` gives at run time; to type checkers it still names the classes of version 1.
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
@@ -44,6 +48,7 @@ from pipelines.training.mailbox import Mailbox, News, RemoteSupervisor, open_mai
 from pipelines.training.worker import train
 from sgenet.errors import UserError
 
+_LOST = (RayError, WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
 _WORDS_OF_EXCHANGE = ("gloo", "nccl", "connection", "socket", "broken pipe", "timed out", "timeout", "process group")
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_COUNTS = 2.0
@@ -123,7 +128,7 @@ def is_fault_of_program(error: TrainingFailedError) -> bool:
     if not isinstance(error, WorkerGroupError) or not error.worker_failures:
         return False
     causes = [getattr(failure, "_base_exc", failure) for failure in error.worker_failures.values()]
-    if any(isinstance(cause, RayError) for cause in causes):
+    if any(isinstance(cause, _LOST) for cause in causes):
         return False
     return not all(_is_of_exchange(cause) for cause in causes)
 

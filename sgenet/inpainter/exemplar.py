@@ -38,8 +38,8 @@ _FEWEST_SOURCES = 64
 _GUIDE_WEIGHT = 1.0
 _CLASS_WEIGHT = 0.1
 _SHARE, _MOST = 0.7, 0.08
-"""How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended, but
-where something else was copied than the network drew, its colours would lie over that like haze."""
+"""How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
+but where something else was copied than the network drew, its colours would lie over that like haze."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""

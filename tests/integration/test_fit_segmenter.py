@@ -72,7 +72,7 @@ def test_a_segmenter_is_released_with_its_report_and_a_rerun_is_the_same(
     fitted(tiny_dataset, tmp_path)
     folder = tmp_path / "segmenter"
     manifest, released = SegmenterManifest.read(folder), load_segmenter(folder)
-    assert (manifest.segmenter, manifest.sha256, manifest.used) == ("deep_parsing", released.sha256, {})
+    assert (manifest.segmenter, manifest.sha256) == ("deep_parsing", released.sha256)
     assert released.label_space.names == ("left", "right", "square")
 
     table = held_out(tiny_dataset / "shards", "val")
@@ -190,7 +190,7 @@ def test_for_scores_alone_one_is_fitted_and_people_still_label(tiny_dataset: Pat
     other = labelled_by(settings, source="human", score_filled=True, segmenter="deeplab_v3_plus")
     with pytest.raises(DataError, match=r"holds deep_parsing, but labels\.tiny asks for deeplab_v3_plus"):
         segmenter_of_filled(other, DATASET, tmp_path / "segmenter")
-    unasked = labelled_by(settings)
+    unasked = labelled_by(settings, source="human")
     assert segmenter_of_filled(unasked, DATASET, tmp_path / "no segmenter is looked for") is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from ray.exceptions import ActorDiedError
-from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from pipelines.parallel import device
@@ -19,7 +19,8 @@ from sgenet.errors import SettingsError, UserError
 
 
 def _failed(*causes: Exception) -> WorkerGroupError:
-    raised = [cause if isinstance(cause, ActorDiedError) else UserExceptionWithTraceback(cause, "") for cause in causes]
+    by_ray = (ActorDiedError, WorkerHealthCheckFailedError)
+    raised = [cause if isinstance(cause, by_ray) else UserExceptionWithTraceback(cause, "") for cause in causes]
     return WorkerGroupError("", dict(enumerate(raised)))
 
 
@@ -35,6 +36,7 @@ BUG = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)
         ([LOST], False),
         ([LOST, dist.DistBackendError("NCCL communicator was aborted")], False),
         ([ActorDiedError()], False),
+        ([LOST, WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())], False),
         # What a lost worker leaves behind may look like anything.
         ([ActorDiedError(), BUG], False),
     ],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.registry.gate.pictures import MEAN_SCORES, PictureTable
+from pipelines.registry.gate.pictures import PictureTable
 
 COUNT = 30
 SETS = ("centre", "irregular")
@@ -28,8 +28,7 @@ def table(seed: int = 0, count: int = COUNT, **changes: float) -> PictureTable:
     difficulty = np.random.default_rng(99).normal(0, 1, len(rows))
     noise = np.random.default_rng(seed).normal(0, 0.02, len(rows))
     scores = {
-        name: GOOD[name] * (1 + 0.1 * difficulty) + GOOD[name] * 0.1 * noise + changes.get(name, 0.0)
-        for name in MEAN_SCORES
+        name: GOOD[name] * (1 + 0.1 * difficulty) + GOOD[name] * 0.1 * noise + changes.get(name, 0.0) for name in GOOD
     }
     return PictureTable(rows, strata, scores)
 
