@@ -80,10 +80,10 @@ def copy_texture(
     if label is not None and confidence is not None:
         scene = replace(scene, label=_on(device, label[window]), confidence=_on(device, confidence[window]))
     depth = float(distance_transform_edt(np.pad(hole[window], 1, mode="edge")).max())
-    scenes = _pyramid(scene, depth)
-    if not scenes:
+    levels = _pyramid(scene, depth)
+    if not levels:
         return joined
-    filled = _from_coarse_to_fine(scenes, depth * _LOW, torch.Generator().manual_seed(seed))
+    filled = _from_coarse_to_fine(levels, depth * _LOW, torch.Generator().manual_seed(seed))
     difference = torch.where(scene.hole[..., None], scene.image - filled, 0.0)
     filled += _SHARE * _blur(difference, depth * _LOW).clamp(-_MOST, _MOST)
     joined[window][hole[window]] = filled[scene.hole].clamp(-1, 1).cpu().numpy()
@@ -114,21 +114,21 @@ def _window(hole: Bools) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
-def _pyramid(scene: Scene, depth: float) -> list[Scene]:
-    """The image at its size, a half, a quarter …, until the hole is as deep as a patch; empty where nothing can be
-    copied."""
-    scenes: list[Scene] = []
-    while _num_sources(scene) >= _FEWEST_SOURCES:
-        scenes.append(scene)
-        if depth / 2 ** len(scenes) * 2 <= 1.5 * RADIUS and scene.hole.numel() <= _LARGEST:
+def _pyramid(scene: Scene, depth: float) -> list[tuple[Scene, Patches]]:
+    """The image with a margin at its size, a half, a quarter …, until the hole is as deep as a patch, and the patches
+    of each; empty where nothing can be copied."""
+    levels: list[tuple[Scene, Patches]] = []
+    while min(scene.hole.shape) >= SIDE:
+        level = mirrored(scene)
+        patches = Patches(level)
+        if len(patches.sources) < _FEWEST_SOURCES:
+            break
+        levels.append((level, patches))
+        if depth / 2 ** len(levels) * 2 <= 1.5 * RADIUS and level.hole.numel() <= _LARGEST:
             break
         scene = _halve(scene)
     # Where too little is left before the image is small enough, nothing smaller is there to begin from.
-    return scenes if scenes and scenes[-1].hole.numel() <= _LARGEST else []
-
-
-def _num_sources(scene: Scene) -> int:
-    return 0 if min(scene.unknown.shape) < SIDE else len(Patches(mirrored(scene)).sources)
+    return levels if levels and levels[-1][0].hole.numel() <= _LARGEST else []
 
 
 def _halve(scene: Scene) -> Scene:
@@ -142,12 +142,10 @@ def _halve(scene: Scene) -> Scene:
     return Scene(pixels, any_of(scene.unknown), any_of(scene.hole), label, confidence)
 
 
-def _from_coarse_to_fine(scenes: list[Scene], sigma: float, generator: torch.Generator) -> Tensor:
+def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, generator: torch.Generator) -> Tensor:
     """Fill the smallest scene, then each larger one from what was found there; returns (H, W, 3)."""
     coarser: Patches | None = None
-    for number in reversed(range(len(scenes))):
-        scene = mirrored(scenes[number])
-        patches = Patches(scene)
+    for number, (scene, patches) in reversed([*enumerate(levels)]):
         current = scene.image.reshape(-1, 3)
         trust = _TRUST ** -_depths(scene.hole)[patches.targets]
         if coarser is None:
