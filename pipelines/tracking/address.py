@@ -29,6 +29,7 @@ _SQLITE = "sqlite:///"
 _SERVERS = ("http://", "https://")
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _SECONDS_TO_ANSWER = 10.0
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY)
 
 
 class TrackingError(UserError):
@@ -181,8 +182,8 @@ def _file_problem(path: Path) -> str:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as store:
             tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError as error:
-        # A store that is being written to is one.
-        return "" if "locked" in str(error) else f"cannot be read ({error})"
+        # Being written to, or its writer was killed and MLflow will roll its last transaction back: a store.
+        return "" if error.sqlite_errorcode & 0xFF in _BUSY else f"cannot be read ({error})"
     except sqlite3.DatabaseError:
         return "is no SQLite database"
     # None in a store that is being made.

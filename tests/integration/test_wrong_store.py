@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,26 @@ def test_what_is_wrong_with_an_address_is_said(
     assert problem in str(caught.value)
     assert "secret" not in str(caught.value)
     assert sorted(here.root.rglob("*")) == before
+
+
+# Killed in the middle of a transaction of which a part is already in the file.
+KILLED_WRITER = """
+import os, signal, sqlite3, sys
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("CREATE TABLE experiments (name TEXT)")
+store.execute("PRAGMA cache_size = 1")
+store.execute("BEGIN IMMEDIATE")
+for _ in range(1000):
+    store.execute("INSERT INTO experiments VALUES (hex(randomblob(1000)))")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_store_whose_writer_was_killed_is_one(tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    subprocess.run([sys.executable, "-c", KILLED_WRITER, str(store)])
+    assert store.with_name("mlflow.db-journal").is_file()
+    check_reachable(f"sqlite:///{store}", must_exist=True)
 
 
 @pytest.mark.slow
