@@ -64,7 +64,7 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 	python benchmarks/index_scale.py
 	python benchmarks/training_step.py
 	python benchmarks/limits.py
-	python benchmarks/labelling.py --pictures 160
+	python benchmarks/labelling.py --images 160
 	python benchmarks/evaluating.py
 
 SHIPPED := --params pipelines/registry/shipped/params.yaml

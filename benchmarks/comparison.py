@@ -6,8 +6,8 @@ A training is a method, a seed and a dataset of params.yaml, whose recipe it has
 one core (`BUDGET`). Two at a time, with a core each, use two cores best. Everything is resumable: a training that was
 interrupted goes on when `run` is called with the same folder again, one that is kept is not done again.
 
-What is kept, below `benchmarks/results/comparison`, are scores, never pictures or weights: the tables can be drawn
-from them anywhere, with intervals over pictures and tests between methods.
+What is kept, below `benchmarks/results/comparison`, are scores, never images or weights: the tables can be drawn
+from them anywhere, with intervals over images and tests between methods.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
-from pipelines.evaluation.pictures import WORST
+from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, IMAGES, INTERVALS, METRICS, SUMMARY, UPPER_BOUND
+from pipelines.evaluation.images import WORST
 from pipelines.report.collect import DatasetResults, MethodResult, check_comparable, read_method
 from pipelines.report.formats import to_markdown
 from pipelines.report.pairs import pairs
@@ -49,7 +49,7 @@ EVALUATION = {
 }
 """Besides what params.yaml says of it: PatchMatch, copied texture and the VGG distance."""
 
-_SCORES = (METRICS, INTERVALS, PICTURES, BREAKDOWN, SUMMARY, WORST)
+_SCORES = (METRICS, INTERVALS, IMAGES, BREAKDOWN, SUMMARY, WORST)
 _FACTS = ("model.json", "training.json", "losses.csv", "validation.csv")
 
 

@@ -1,4 +1,4 @@
-"""What scoring takes beside filling: `python benchmarks/evaluating.py [--pictures 8] [--size 256] [--batch 4]`.
+"""What scoring takes beside filling: `python benchmarks/evaluating.py [--images 8] [--size 256] [--batch 4]`.
 
 The evaluation's own walk over drawn landscapes with centre holes and one thread, as a worker of an evaluation
 does it. SGE-Net has the default widths, and as many parameters as LaMa-Fourier; it is not trained, which takes as long.
@@ -28,7 +28,7 @@ from sgenet.training.determinism import one_thread
 
 
 class CentreHoles:
-    """A square of half the side in the middle of every picture."""
+    """A square of half the side in the middle of every image."""
 
     def __init__(self, size: int) -> None:
         self._mask = np.zeros((size, size), np.uint8)
@@ -42,13 +42,13 @@ class CentreHoles:
 def main() -> None:
     """Print a row for each network."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4)
     options = parser.parse_args()
-    batches = [draw(first, options.batch, options.size) for first in range(0, options.pictures, options.batch)]
+    batches = [draw(first, options.batch, options.size) for first in range(0, options.images, options.batch)]
     print(f"{options.size}×{options.size}, float32, one thread; {processor()}, PyTorch {torch.__version__}\n")
-    print("| network | filling, ms a picture | scoring, ms a picture | scoring to filling |")
+    print("| network | filling, ms an image | scoring, ms an image | scoring to filling |")
     print("| --- | --: | --: | --: |")
     for name, recipe in ((OURS_DEFAULT, DEFAULT), (OURS, LIKE_LAMA)):
         with one_thread():
@@ -66,7 +66,7 @@ def draw(first: int, count: int, size: int) -> RawBatch:
 
 
 def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, float]:
-    """Seconds a picture for filling, and for everything else; the first batch warms up."""
+    """Seconds an image for filling, and for everything else; the first batch warms up."""
     generator = build_generator("sge_net", recipe, OUTDOOR_SCENES.num_classes).eval()
     fill = model_fill(Released("sge_net", generator, recipe, OUTDOOR_SCENES), torch.device("cpu"))
     filling = 0.0
@@ -84,8 +84,8 @@ def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, 
     walk(batches[:1])
     filling, begin = 0.0, time.perf_counter()
     walk(batches)
-    total, pictures = time.perf_counter() - begin, sum(len(batch.keys) for batch in batches)
-    return filling / pictures, (total - filling) / pictures
+    total, images = time.perf_counter() - begin, sum(len(batch.keys) for batch in batches)
+    return filling / images, (total - filling) / images
 
 
 if __name__ == "__main__":

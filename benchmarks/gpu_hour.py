@@ -163,7 +163,7 @@ def loop(machine: Machine) -> None:
     data = batches()
     fit(state, data, until_step=2)
     report = fit(state, data, until_step=2 + machine.steps)
-    machine.say("loop", f"batch {batch}, from the host", report.num_pictures / report.seconds, "images/s")
+    machine.say("loop", f"batch {batch}, from the host", report.num_images / report.seconds, "images/s")
 
 
 def checkpoint(machine: Machine) -> None:

@@ -1,6 +1,6 @@
 """How long filling takes and how much memory: `python benchmarks/inpainting_latency.py [--model FOLDER]`.
 
-The model against two classical methods of OpenCV, on the same pictures of an embedded scene with the same
+The model against two classical methods of OpenCV, on the same images of an embedded scene with the same
 holes: a spot of 64 × 64 pixels, and the middle half in height and width. Every case runs in a process of
 its own, so that its peak memory (resident, with Python and the libraries) is its own; the time is the
 median over the repeats, after one run that is not counted, and leaves out loading.
@@ -50,19 +50,19 @@ def main() -> None:
         print(json.dumps(run_case(options)))
         return
     print(f"{options.model}, {options.repeats} repeats, {options.threads} threads, {describe_machine()}\n")
-    print("| picture | hole | method | seconds | to Telea | peak memory | PSNR in the hole |")
+    print("| image | hole | method | seconds | to Telea | peak memory | PSNR in the hole |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
-            picture = Path(folder) / f"{size}.png"
-            draw_scene(picture, *SIZES[size])
+            image = Path(folder) / f"{size}.png"
+            draw_scene(image, *SIZES[size])
             for hole in options.holes:
-                print_rows(options, picture, size, hole)
+                print_rows(options, image, size, hole)
 
 
-def print_rows(options: argparse.Namespace, picture: Path, size: str, hole: str) -> None:
-    """Measure every method on one picture and hole; ratios are to Telea of the same picture and hole."""
-    results = {method: measure(options, picture, hole, method) for method in options.methods}
+def print_rows(options: argparse.Namespace, image: Path, size: str, hole: str) -> None:
+    """Measure every method on one image and hole; ratios are to Telea of the same image and hole."""
+    results = {method: measure(options, image, hole, method) for method in options.methods}
     for method, result in results.items():
         ratio = f"{result['seconds'] / results['Telea']['seconds']:.2f}" if "Telea" in results else "–"
         print(
@@ -79,9 +79,9 @@ def draw_scene(path: Path, height: int, width: int) -> None:
     Image.fromarray(render_scene(SCENE_SEED, height, width).image).save(path)
 
 
-def measure(options: argparse.Namespace, picture: Path, hole: str, method: str) -> dict[str, float]:
+def measure(options: argparse.Namespace, image: Path, hole: str, method: str) -> dict[str, float]:
     """Run one case in a process of its own."""
-    case = json.dumps({"picture": str(picture), "hole": hole, "method": method})
+    case = json.dumps({"image": str(image), "hole": hole, "method": method})
     command = [sys.executable, __file__, "--case", case, "--model", str(options.model)]
     command += ["--repeats", str(options.repeats), "--threads", str(options.threads)]
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace, picture: Path, hole: str, method: str) 
 def run_case(options: argparse.Namespace) -> dict[str, float]:
     """Median seconds, the process's peak memory in bytes, and the PSNR in the hole."""
     case = options.case
-    with Image.open(case["picture"]) as opened:
+    with Image.open(case["image"]) as opened:
         image = np.asarray(opened.convert("RGB"))
     hole = draw_hole(case["hole"], *image.shape[:2])
     fill = build_fill(case["method"], options)
@@ -121,7 +121,7 @@ def draw_hole(kind: str, height: int, width: int) -> np.ndarray:
 
 
 def build_fill(method: str, options: argparse.Namespace) -> Fill:
-    """A function from picture and hole to the filled picture; each method imports only its own libraries."""
+    """A function from image and hole to the filled image; each method imports only its own libraries."""
     if method.startswith("model"):
         import torch
 

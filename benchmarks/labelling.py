@@ -1,9 +1,9 @@
-"""How fast pictures are labelled, by one worker and by two, over processes and over Ray.
+"""How fast images are labelled, by one worker and by two, over processes and over Ray.
 
-python benchmarks/labelling.py [--pictures 640] [--size 256] [--precision float32]
+python benchmarks/labelling.py [--images 640] [--size 256] [--precision float32]
 
 The embedded landscapes in shards of 16, DeepLab v3+ (ResNet-34) and a small Deep Parsing Network, not fitted, which
-takes as long. A worker computes with one thread. Start-up is what workers take before their first picture: Python,
+takes as long. A worker computes with one thread. Start-up is what workers take before their first image: Python,
 PyTorch and the segmenter (in this process, the segmenter alone); the rate is that of the time after each of them has
 done a shard.
 """
@@ -31,7 +31,7 @@ from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.release import save_segmenter
 
 DATASET = "mixed_scenes"
-SHARD_PICTURES = 16
+SHARD_IMAGES = 16
 RECIPES = {
     "deeplab_v3_plus": {"deeplab": {"encoder": "resnet34"}},
     "deep_parsing": {"deep_parsing": {"width": 32, "context_width": 512, "local_window": 25}},
@@ -39,17 +39,17 @@ RECIPES = {
 
 
 def main() -> None:
-    """Print a table: segmenter, who labels, pictures/s, how many times that of one worker, start-up."""
+    """Print a table: segmenter, who labels, images/s, how many times that of one worker, start-up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=640)
+    parser.add_argument("--images", type=int, default=640)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     options = parser.parse_args()
     print(
-        f"{options.pictures} pictures of {options.size}×{options.size}, {options.precision}; "
+        f"{options.images} images of {options.size}×{options.size}, {options.precision}; "
         f"{processor()}, PyTorch {torch.__version__}\n"
     )
-    print("| segmenter | labelled by | pictures/s | to one worker | start-up |")
+    print("| segmenter | labelled by | images/s | to one worker | start-up |")
     print("| --- | --- | --: | --: | --: |")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -72,9 +72,9 @@ def _settings(options: argparse.Namespace, root: Path) -> Settings:
     settings = load(Path("params.yaml"))
     data = settings.data[DATASET]
     source = data.sources[0].model_copy(
-        update={"train": options.pictures, "val": 1, "size": (options.size, options.size)}
+        update={"train": options.images, "val": 1, "size": (options.size, options.size)}
     )
-    changes = {"sources": (source,), "shorter_side": options.size, "samples_per_shard": SHARD_PICTURES}
+    changes = {"sources": (source,), "shorter_side": options.size, "samples_per_shard": SHARD_IMAGES}
     return settings.model_copy(
         update={
             "data": {DATASET: data.model_copy(update=changes)},
@@ -85,11 +85,11 @@ def _settings(options: argparse.Namespace, root: Path) -> Settings:
 
 
 def _measure(settings: Settings, segmenter: str, root: Path, workers: int, over_ray: bool) -> tuple[float, float]:
-    """Pictures a second from when all workers have done a shard to the end, and the seconds of start-up before."""
+    """Images a second from when all workers have done a shard to the end, and the seconds of start-up before."""
     labelling = _plan(settings, segmenter, root, f"{segmenter}-{workers}-{over_ray}")
     names = open_index(root / "shards").shard_names
     rate = spread(partial(_label, labelling), names, workers, over_ray)
-    return rate.pictures_per_second, rate.start_up
+    return rate.images_per_second, rate.start_up
 
 
 def _label(labelling: Labelling, name: str) -> int:

@@ -7,7 +7,7 @@ last; the fastest of several runs, forward alone and with its backward. Against 
 
 - a full training step (generator, critic, losses with VGG-16, optimizers, moving average) of an SGE-Net with about as
   many parameters as LaMa-Fourier, and LaMa-Fourier's own, the median of the steps after a warm-up;
-- one picture through the generators, that of the default widths among them, the median of the runs after a warm-up.
+- one image through the generators, that of the default widths among them, the median of the runs after a warm-up.
 
 FLOPs are those of convolutions and matrix products, counted in a real step or run, two for a multiply-accumulate:
 a share of the peak is therefore also the share of the time that the same convolutions would take at the peak's rate.
@@ -16,7 +16,7 @@ product; LaMa's true rate is a little above what stands here. Every case runs in
 memory is the peak of the step or run less what was resident before it, thus without weights, and for a step with
 gradients, moments, and what allocator and kernels keep. Measure on an idle machine: with another program on one of the
 cores, threads wait for each other, and a case takes up to ten times as long; it is named on standard error then.
-Pictures are filled in bfloat16, too, where the processor has it.
+Images are filled in bfloat16, too, where the processor has it.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def print_peaks(peaks: dict[Precision, Peak]) -> None:
 def print_steps(options: argparse.Namespace, precision: Precision, peak: Peak) -> None:
     """A training step of each network; the last two columns are to the last row's."""
     print(f"\nTraining step, {options.size}×{options.size}, batch {options.batch}, {precision}\n")
-    print("| network | parameters | ms | pictures/s | GFLOP | GFLOP/s | of the peak | memory | time to LaMa | memory |")
+    print("| network | parameters | ms | images/s | GFLOP | GFLOP/s | of the peak | memory | time to LaMa | memory |")
     print(f"| --- |{' --: |' * 9}", flush=True)
     shape = {"size": options.size, "batch": options.batch, "steps": options.steps}
     costs = {name: Cost(**run(options, kind="step", network=name, precision=precision, **shape)) for name in TRAINED}
@@ -156,9 +156,9 @@ def print_steps(options: argparse.Namespace, precision: Precision, peak: Peak) -
 
 
 def print_forwards(options: argparse.Namespace, peaks: dict[Precision, Peak]) -> None:
-    """One picture through each network; ratios are to LaMa-Fourier of the same size and precision."""
-    print("\nOne picture through the generator\n")
-    print("| picture | precision | network | parameters | seconds | GFLOP | GFLOP/s | of the peak | memory | ", end="")
+    """One image through each network; ratios are to LaMa-Fourier of the same size and precision."""
+    print("\nOne image through the generator\n")
+    print("| image | precision | network | parameters | seconds | GFLOP | GFLOP/s | of the peak | memory | ", end="")
     print(f"time to LaMa | memory |\n| --- | --- | --- |{' --: |' * 8}", flush=True)
     for side in options.sides:
         for precision, peak in peaks.items():
@@ -228,11 +228,11 @@ def measure_peak(precision: Precision) -> Peak:
 
 
 def measure_step(network: str, precision: Precision, size: int, batch: int, steps: int) -> Cost:
-    """Steps on random pictures."""
-    pictures = random_batch(batch, size, NUM_CLASSES, "cpu")
+    """Steps on random images."""
+    images = random_batch(batch, size, NUM_CLASSES, "cpu")
     recipe = replace(LIKE_LAMA, training=replace(LIKE_LAMA.training, precision=precision, batch_size=batch))
     method = build_method(TRAINED[network], recipe, NUM_CLASSES)
-    step = partial(training_step, TrainingState(method, recipe), pictures)
+    step = partial(training_step, TrainingState(method, recipe), images)
     generator = method.generator
     generator.train()
     return measure(generator, step, lambda _: steps)
@@ -288,12 +288,12 @@ def busy_elsewhere() -> float:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--size", type=int, default=256, help="side of the training pictures")
+    parser.add_argument("--size", type=int, default=256, help="side of the training images")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the step")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024], help="of the pictures filled")
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024], help="of the images filled")
     parser.add_argument("--part", choices=("step", "inference", "all"), default="all")
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()

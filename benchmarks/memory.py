@@ -16,7 +16,7 @@ def memory(when: Literal["VmRSS", "VmHWM"]) -> int:
 def forget_peak() -> int:
     """Start a new peak from what is held now, which is given, in bytes.
 
-    Building a network takes more than filling a small picture, and what it freed would serve the first run.
+    Building a network takes more than filling a small image, and what it freed would serve the first run.
     """
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def table(settings: Settings) -> str:
-    """A row a recipe and method: millions of parameters, and billions of MACs for one picture of its crop."""
+    """A row a recipe and method: millions of parameters, and billions of MACs for one image of its crop."""
     lines = [
         "| recipe | crop | method | parameters (M) | MACs (G) | MACs against base_net |",
         "| --- | --: | --- | --: | --: | --: |",

@@ -16,7 +16,7 @@ from PIL import Image
 from pipelines.landscapes import Scene, render_scene
 from sgenet.label_space import OUTDOOR_SCENES
 
-REQUIRED_PICTURES_PER_SECOND = 20.0
+REQUIRED_IMAGES_PER_SECOND = 20.0
 
 
 def main() -> None:
@@ -26,17 +26,17 @@ def main() -> None:
     scenes = [render_scene(arguments.seed + n, arguments.size, arguments.size) for n in range(arguments.count)]
     seconds = time.process_time() - start
     rate = arguments.count / seconds
-    print(f"{rate:.1f} pictures/s a core at {arguments.size}×{arguments.size} ({arguments.count} pictures)")
+    print(f"{rate:.1f} images/s a core at {arguments.size}×{arguments.size} ({arguments.count} images)")
     print(f"machine: {processor()}, numpy {np.__version__}, Python {platform.python_version()}")
     if arguments.sheet:
         sheet(scenes, arguments.columns).save(arguments.sheet)
         print(f"contact sheet: {arguments.sheet}")
-    if arguments.size == 256 and rate < REQUIRED_PICTURES_PER_SECOND:
-        raise SystemExit(f"slower than the {REQUIRED_PICTURES_PER_SECOND:.0f} pictures/s that are promised")
+    if arguments.size == 256 and rate < REQUIRED_IMAGES_PER_SECOND:
+        raise SystemExit(f"slower than the {REQUIRED_IMAGES_PER_SECOND:.0f} images/s that are promised")
 
 
 def sheet(scenes: list[Scene], columns: int) -> Image.Image:
-    """Each picture with its label map below it, ``columns`` a row."""
+    """Each image with its label map below it, ``columns`` a row."""
     cells = [np.concatenate([scene.image, OUTDOOR_SCENES.colourise(scene.label)]) for scene in scenes]
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
     rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
@@ -57,10 +57,10 @@ def processor() -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
-    parser.add_argument("--count", type=int, default=100, help="how many pictures")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first picture")
-    parser.add_argument("--columns", type=int, default=8, help="pictures in a row of the sheet")
+    parser.add_argument("--size", type=int, default=256, help="side of the images in pixels")
+    parser.add_argument("--count", type=int, default=100, help="how many images")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first image")
+    parser.add_argument("--columns", type=int, default=8, help="images in a row of the sheet")
     parser.add_argument("--sheet", type=Path, help="where to save a contact sheet (PNG)")
     return parser.parse_args()
 

@@ -98,7 +98,7 @@ def webdataset(reading: Reading) -> Open:
     def open_batches() -> Iterable[Any]:
         urls = sorted(str(path) for path in (reading.data / "shards").glob("train-*.tar"))
         samples = (
-            wds.WebDataset(urls, resampled=True, shardshuffle=False, select_files=_is_picture)
+            wds.WebDataset(urls, resampled=True, shardshuffle=False, select_files=_is_image)
             .shuffle(SHUFFLED)
             .decode(wds.handle_extension("label.png", _decode_label), "rgb8")
             .to_tuple("jpg", "label.png")
@@ -140,23 +140,23 @@ READERS: dict[str, Callable[[Reading], Open]] = {"webdataset": webdataset, "stre
 
 
 class LooseFiles(Dataset[Sample]):
-    """Pictures ``<key>.jpg`` of a folder with their labels ``<key>.png``, over and over until an epoch is long."""
+    """Images ``<key>.jpg`` of a folder with their labels ``<key>.png``, over and over until an epoch is long."""
 
     def __init__(self, folder: Path, crop: int) -> None:
-        self._pictures = sorted(folder.glob("*.jpg"))
+        self._images = sorted(folder.glob("*.jpg"))
         self._crop = crop
 
     def __len__(self) -> int:
-        return len(self._pictures) * -(-EPOCH // len(self._pictures))
+        return len(self._images) * -(-EPOCH // len(self._images))
 
     def __getitem__(self, index: int) -> Sample:
-        picture = self._pictures[index % len(self._pictures)]
-        with Image.open(picture.with_suffix(".png")) as label:
-            return vary(_decode_image(picture), np.asarray(label), self._crop)
+        image = self._images[index % len(self._images)]
+        with Image.open(image.with_suffix(".png")) as label:
+            return vary(_decode_image(image), np.asarray(label), self._crop)
 
 
 def vary(image: np.ndarray, label: np.ndarray, crop: int) -> Sample:
-    """A random square of a picture (H, W, 3) and its label (H, W), mirrored every other time, channels first."""
+    """A random square of an image (H, W, 3) and its label (H, W), mirrored every other time, channels first."""
     top, left = (random.randint(0, length - crop) for length in label.shape)
     square = slice(top, top + crop), slice(left, left + crop)
     image, label = image[square], label[square]
@@ -170,8 +170,8 @@ def write_mds(data: Path) -> None:
     from streaming import MDSWriter
 
     with MDSWriter(out=str(data / "mds"), columns={"image": "bytes", "label": "bytes"}) as shards:
-        for picture in sorted((data / "loose").glob("*.jpg")):
-            shards.write({"image": picture.read_bytes(), "label": picture.with_suffix(".png").read_bytes()})
+        for image in sorted((data / "loose").glob("*.jpg")):
+            shards.write({"image": image.read_bytes(), "label": image.with_suffix(".png").read_bytes()})
 
 
 def _loader(samples: Dataset[Sample], reading: Reading, shuffle: bool = False) -> DataLoader[Sample]:
@@ -190,7 +190,7 @@ def _without_end(batches: Iterable[Any]) -> Iterator[Any]:
         yield from batches
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return not name.endswith(".json")
 
 

@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from pipelines.evaluation.baselines import patchmatch, telea
-from sgenet.evaluation.metrics import score_picture
+from sgenet.evaluation.metrics import score_image
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.evaluation.vgg_distance import load_vgg, vgg_distances
 from sgenet.inpainter import Inpainter
@@ -101,7 +101,7 @@ def run(
 def score(scores: Scores, filled: np.ndarray, image: np.ndarray, hole: np.ndarray, vgg: torch.nn.Module) -> None:
     """Add one image's scores."""
     inpainted, original = (torch.from_numpy(pixels.copy()).permute(2, 0, 1) for pixels in (filled, image))
-    found = score_picture(inpainted, original, torch.from_numpy(hole)[None].to(torch.uint8))
+    found = score_image(inpainted, original, torch.from_numpy(hole)[None].to(torch.uint8))
     scores.psnr.append(found.psnr)
     scores.ssim.append(found.ssim)
     scores.vgg += vgg_distances(vgg, inpainted[None], original[None])

@@ -1,12 +1,12 @@
 """How fast raw photographs become shards: by one worker and by two, beside img2dataset and the limit of the codecs.
 
-python benchmarks/preparing.py [--pictures 2048] [--side 256] [--from FOLDER] [--without-ray]
+python benchmarks/preparing.py [--images 2048] [--side 256] [--from FOLDER] [--without-ray]
 
 Embedded landscapes drawn at 683×512, as JPEGs of quality 92 (or the colour JPEGs of a folder), become tar shards of
-pictures whose shorter side is 256 pixels, as JPEGs of quality 95. Rates are those after start-up. The limit is reading,
+images whose shorter side is 256 pixels, as JPEGs of quality 95. Rates are those after start-up. The limit is reading,
 decoding, resizing and encoding the same files with the same libraries and nothing else; our share of it is measured by
 turns in the same processes, our rate, like img2dataset's, in a run of its own. Fidelity is the PSNR of the stored
-pictures against Pillow's bicubic reduction of all their pixels: before encoding, and as they are read back.
+images against Pillow's bicubic reduction of all their pixels: before encoding, and as they are read back.
 img2dataset, in an environment of its own, reads the same files by file:// addresses.
 """
 
@@ -47,24 +47,24 @@ from sgenet.transforms import Pixels
 DRAWN, HEIGHT, WIDTH = 128, 512, 683
 RAW_QUALITY, QUALITY = 92, 95
 NUM_SHARDS = 8  # img2dataset's processes start anew after five
-RAY_TIMES = 4  # all pictures: what a second worker brings is asked of long work
+RAY_TIMES = 4  # all images: what a second worker brings is asked of long work
 JUDGED = 32
 
 
 def main() -> None:
-    """Print a table: who, how many workers, pictures/s, to img2dataset, share of the limit, start-up, fidelity."""
+    """Print a table: who, how many workers, images/s, to img2dataset, share of the limit, start-up, fidelity."""
     options = _parse()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        raw = _raw_pictures(root / "raw", options)
+        raw = _raw_images(root / "raw", options)
         kilobytes = sum(path.stat().st_size for path in raw) / len(raw) / 1000
         print(f"{len(raw)} JPEGs of {kilobytes:.0f} kB, to a shorter side of {options.side}; {processor()}\n")
         peer = _img2dataset(raw, root, options.side)
-        print("| | by | pictures/s | to img2dataset | share of the limit | start-up | fidelity |")
+        print("| | by | images/s | to img2dataset | share of the limit | start-up | fidelity |")
         print("| --- | --- | --: | --: | --: | --: | --- |")
         if peer is not None:
             fidelity = _fidelity(raw, root / "img2dataset", options.side)
-            _row("img2dataset", "2 processes", peer.pictures_per_second, peer, None, peer.start_up, fidelity)
+            _row("img2dataset", "2 processes", peer.images_per_second, peer, None, peer.start_up, fidelity)
         for decoding in ("full", "scaled"):
             for workers, by in ((1, "this process"), (2, "2 processes")):
                 preparing = _preparing(raw, root, options.side, decoding, by)
@@ -75,18 +75,18 @@ def main() -> None:
                 _row(f"limit, {decoding} decoding", by, limit, peer, 1, None, fidelity)
                 fidelity = _fidelity(raw, preparing.folder, options.side)
                 share = ours / limit
-                _row(f"sgenet, {decoding} decoding", by, rate.pictures_per_second, peer, share, rate.start_up, fidelity)
+                _row(f"sgenet, {decoding} decoding", by, rate.images_per_second, peer, share, rate.start_up, fidelity)
         if not options.without_ray:
             for workers, by in ((1, "1 Ray worker"), (2, "2 Ray workers")):
                 preparing = _preparing(raw, root, options.side, "full", by)
                 with ray_cluster(workers):
                     rate = spread(preparing.work, preparing.again(RAY_TIMES), workers, over_ray=True)
-                _row("sgenet, full decoding", by, rate.pictures_per_second, peer, None, rate.start_up, "")
+                _row("sgenet, full decoding", by, rate.images_per_second, peer, None, rate.start_up, "")
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=2048)
+    parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--from", dest="source", type=Path, help="a folder of JPEGs, taken as often as is needed")
     parser.add_argument("--without-ray", action="store_true")
@@ -96,23 +96,23 @@ def _parse() -> argparse.Namespace:
 def _row(
     who: str, by: str, speed: float, peer: Rate | None, share: float | None, start_up: float | None, fidelity: str
 ) -> None:
-    ratio = f"× {speed / peer.pictures_per_second:.2f}" if peer else "not measured"
+    ratio = f"× {speed / peer.images_per_second:.2f}" if peer else "not measured"
     of_limit = "" if share is None else f"{share:.0%}"
     seconds = "" if start_up is None else f"{max(start_up, 0):.1f} s"
     print(f"| {who} | {by} | {speed:.0f} | {ratio} | {of_limit} | {seconds} | {fidelity} |", flush=True)
 
 
-def _raw_pictures(folder: Path, options: argparse.Namespace) -> list[Path]:
+def _raw_images(folder: Path, options: argparse.Namespace) -> list[Path]:
     """So many files, whose contents repeat."""
     folder.mkdir()
     if options.source is None:
-        contents = list(parallel_map(_drawn, range(min(DRAWN, options.pictures))))
+        contents = list(parallel_map(_drawn, range(min(DRAWN, options.images))))
     else:
         found = sorted(path for path in options.source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-        contents = [path.read_bytes() for path in found[: options.pictures]]
+        contents = [path.read_bytes() for path in found[: options.images]]
         if not contents:
             raise SystemExit(f"{options.source} holds no JPEG; give --from another folder")
-    paths = [folder / f"{number:06d}.jpg" for number in range(options.pictures)]
+    paths = [folder / f"{number:06d}.jpg" for number in range(options.images)]
     for path, content in zip(paths, itertools.cycle(contents), strict=False):
         path.write_bytes(content)
     return paths
@@ -186,7 +186,7 @@ def _psnr_of_pixels(raw: list[Path], side: int, decoding: str) -> float:
 
 
 def _fidelity(raw: list[Path], shards: Path, side: int) -> str:
-    """The mean PSNR of the first stored pictures; those of another size do not count."""
+    """The mean PSNR of the first stored images; those of another size do not count."""
     import webdataset
 
     exact = {path.stem: _exact(path, side) for path in raw[:JUDGED]}
@@ -203,7 +203,7 @@ def _fidelity(raw: list[Path], shards: Path, side: int) -> str:
 
 
 def _psnr(one: Pixels, other: Pixels) -> float:
-    # A picture that is exact counts as one that is wrong by 1 in a thousandth of its values.
+    # An image that is exact counts as one that is wrong by 1 in a thousandth of its values.
     error = max(float(np.mean((one.astype(np.float64) - other) ** 2)), 1e-3)
     return 10 * float(np.log10(255**2 / error))
 

@@ -20,18 +20,18 @@ _turns = itertools.count()  # that this process has done
 
 
 class Timed(NamedTuple):
-    """A piece of work: which worker did it, from when to when (clocks of one machine agree), and how many pictures."""
+    """A piece of work: which worker did it, from when to when (clocks of one machine agree), and how many images."""
 
     worker: int
     begin: float
     end: float
-    pictures: int
+    images: int
 
 
 class Rate(NamedTuple):
-    """Pictures a second once every worker has done a piece, and the seconds that were lost before."""
+    """Images a second once every worker has done a piece, and the seconds that were lost before."""
 
-    pictures_per_second: float
+    images_per_second: float
     start_up: float
 
 
@@ -39,7 +39,7 @@ def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, ove
     """How fast so many workers do pieces of work: processes of this machine, or of the cluster of :func:`ray_cluster`.
 
     Args:
-        work: a function of a module's top level, which gives the number of pictures it did.
+        work: a function of a module's top level, which gives the number of images it did.
     """
     started, timed_work = time.time(), partial(_timed, work)
     # A parallel_map with one worker would not go to the cluster. How much is under way follows from its cores, as in
@@ -53,7 +53,7 @@ def spread(work: Callable[[Item], int], items: Sequence[Item], workers: int, ove
 
 
 def spread_by_turns(works: Sequence[Callable[[Item], int]], items: Sequence[Item], workers: int) -> list[float]:
-    """Pictures a second of several works, done on the same pieces by the same processes of this machine.
+    """Images a second of several works, done on the same pieces by the same processes of this machine.
 
     A process does each piece with one work after the other, the first of them by turns: whatever slows the machine
     for a while slows them alike, and their ratios hold where rates of separate runs drift apart. Counted is what the
@@ -72,7 +72,7 @@ def spread_by_turns(works: Sequence[Callable[[Item], int]], items: Sequence[Item
     rates = []
     for pieces in zip(*steady, strict=True):
         seconds = sum(piece.end - piece.begin for piece in pieces)
-        rates.append(workers * sum(piece.pictures for piece in pieces) / seconds)
+        rates.append(workers * sum(piece.images for piece in pieces) / seconds)
     return rates
 
 
@@ -94,8 +94,8 @@ def ray_cluster(cores: int) -> Iterator[None]:
 
 def _timed(work: Callable[[Item], int], item: Item) -> Timed:
     begin = time.time()
-    pictures = work(item)
-    return Timed(os.getpid(), begin, time.time(), pictures)
+    images = work(item)
+    return Timed(os.getpid(), begin, time.time(), images)
 
 
 def _timed_by_turns(works: Sequence[Callable[[Item], int]], item: Item) -> list[Timed]:
@@ -120,14 +120,14 @@ def steady_rate(done: Sequence[Timed], started: float, workers: int) -> Rate:
         ends.setdefault(piece.worker, piece.end)
     _check_all_worked(len(ends), workers)
     ready, last = max(ends.values()), max(piece.end for piece in done)
-    pictures = sum(
-        piece.pictures * max(0.0, piece.end - max(piece.begin, ready)) / (piece.end - piece.begin) for piece in done
+    images = sum(
+        piece.images * max(0.0, piece.end - max(piece.begin, ready)) / (piece.end - piece.begin) for piece in done
     )
-    rate = pictures / (last - ready)
-    before = sum(piece.pictures for piece in done) - pictures
+    rate = images / (last - ready)
+    before = sum(piece.images for piece in done) - images
     return Rate(rate, ready - started - before / rate)
 
 
 def _check_all_worked(worked: int, workers: int) -> None:
     if worked != workers:
-        raise SystemExit(f"{worked} of {workers} workers had enough to do; give more --pictures")
+        raise SystemExit(f"{worked} of {workers} workers had enough to do; give more --images")

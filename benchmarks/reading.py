@@ -1,13 +1,13 @@
 """How fast a training reads its data, beside its peers and the limit of the machine.
 
-python benchmarks/reading.py [--pictures 512] [--size 256] [--stored 256] [--batch 16] [--seconds 10] [--rounds 2]
+python benchmarks/reading.py [--images 512] [--size 256] [--stored 256] [--batch 16] [--seconds 10] [--rounds 2]
 
 The embedded landscapes, 4:3 with a shorter side of --stored pixels, as our shards, which webdataset reads too; as
 shards of MosaicML Streaming; and as loose files: the same bytes of JPEG (4:4:4, quality 95) and of label PNG in each,
 read from the page cache. Everyone gives batches of shuffled squares of --size pixels, mirrored every other time,
-picture and label as uint8; ours draws a hole for each as well. A reader has a process of its own, and one thread in it
+image and label as uint8; ours draws a hole for each as well. A reader has a process of its own, and one thread in it
 and in each of its two loader processes. The first batch is counted from opening the data, when all is imported; the
-rate begins a second later. The best of the rounds counts. The limit decodes picture and label from memory,
+rate begins a second later. The best of the rounds counts. The limit decodes image and label from memory,
 as ours does, one after the other, and does nothing else.
 """
 
@@ -66,41 +66,39 @@ class NotMeasuredError(Exception):
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--stored", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    if options.pictures < SHARDS:
-        raise SystemExit(
-            f"--pictures is {options.pictures}; {SHARDS} shards need a picture each, give at least that many"
-        )
+    if options.images < SHARDS:
+        raise SystemExit(f"--images is {options.images}; {SHARDS} shards need an image each, give at least that many")
     if options.size > options.stored:
-        raise SystemExit(f"--size is {options.size} and --stored {options.stored}; a square has to fit its picture")
+        raise SystemExit(f"--size is {options.size} and --stored {options.stored}; a square has to fit its image")
     os.environ["OMP_NUM_THREADS"] = "1"  # of all processes that are started from here on
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
-        size = store(data, options.pictures, options.stored, options.size)
+        size = store(data, options.images, options.stored, options.size)
         print(
-            f"{options.pictures} pictures of {size[0]}×{size[1]}, squares of {options.size}, "
+            f"{options.images} images of {size[0]}×{size[1]}, squares of {options.size}, "
             f"batches of {options.batch}; {processor()}, PyTorch {torch.__version__}\n"
         )
         results, reasons = measure_all(data, options)
     print_table(results, reasons)
 
 
-def store(data: Path, pictures: int, side: int, crop: int) -> tuple[int, int]:
-    """Draw the pictures and store them for every reader; give their width and height."""
+def store(data: Path, images: int, side: int, crop: int) -> tuple[int, int]:
+    """Draw the images and store them for every reader; give their width and height."""
     size = 2 * round(side * 2 / 3), side
-    source = SourceSettings(adapter="mixed_scenes", train=pictures, size=size)
+    source = SourceSettings(adapter="mixed_scenes", train=images, size=size)
     settings = DataSettings(
         sources=(source,),
         label_space="outdoor_scenes",
         shorter_side=side,
         crop=crop,
-        samples_per_shard=-(-pictures // SHARDS),
+        samples_per_shard=-(-images // SHARDS),
     )
     with redirect_stdout(io.StringIO()):
         index.run(settings, data / "sources.parquet")
@@ -214,7 +212,7 @@ def ours(reading: Reading, holes: bool) -> Open:
 
 
 def decoding_limit(reading: Reading) -> float:
-    """Samples a second whose picture and label are decoded from memory."""
+    """Samples a second whose image and label are decoded from memory."""
     samples = [(image, label) for _, image, label in stored_bytes(reading.data)]
     begin, count = time.perf_counter(), 0
     while time.perf_counter() - begin < reading.seconds:

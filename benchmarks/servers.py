@@ -64,7 +64,7 @@ def running(
 
 
 def targets(kind: Kind, most_body: int) -> list[Target]:
-    """The paths of a server that take pictures."""
+    """The paths of a server that take images."""
     rows = Target("/invocations", lambda row: {"inputs": [row]}, most_body=most_body)
     if kind == "mlflow":
         return [rows, Target("/invocations", lambda row: {"dataframe_records": [row]}, most_body=most_body)]

@@ -91,7 +91,7 @@ def fuzz(port: int, paths: list[Target], count: int, seed: int) -> tuple[list[Ta
             takes += clients.map(lambda request: send(port, request), chosen)
             for path in paths:
                 good = send(port, HostileRequest("a good request", good_request(path), "answered"))
-                if problem := good.problem or _without_picture(good.answer):
+                if problem := good.problem or _without_image(good.answer):
                     problems.append(f"a good request to {path.path} after {len(takes)} hostile ones {problem}")
     return takes, [f"{taken.request.name} {taken.problem}" for taken in takes if taken.problem] + problems
 
@@ -124,10 +124,10 @@ def table(server: str, takes: Iterable[Taken]) -> str:
     return "\n".join(lines)
 
 
-def _without_picture(answer: bytes) -> str | None:
+def _without_image(answer: bytes) -> str | None:
     content = json.loads(answer.partition(b"\r\n\r\n")[2])
     row = content["predictions"][0] if "predictions" in content else content
-    return None if row["inpainted"].startswith("iVBOR") else f"holds no picture: {answer[:200]!r}"
+    return None if row["inpainted"].startswith("iVBOR") else f"holds no image: {answer[:200]!r}"
 
 
 def _in_turn(streams: list[list[HostileRequest]]) -> Iterable[HostileRequest]:

@@ -28,7 +28,7 @@ from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.errors import SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.layers.critic import smallest_picture
+from sgenet.layers.critic import smallest_image
 from sgenet.masks import HoleDrawer, centre_hole
 from sgenet.methods.build import build_method, count_macs, count_parameters
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
@@ -132,7 +132,7 @@ def make_recipe(arguments: argparse.Namespace) -> Recipe:
         SettingsError: the networks cannot work at this size.
     """
     preset = PRESETS[arguments.preset]
-    smallest = smallest_picture(preset.critic)
+    smallest = smallest_image(preset.critic)
     problems = []
     if arguments.size % STRIDE:
         problems.append(f"--size must be a multiple of {STRIDE}, found {arguments.size}")
@@ -183,14 +183,14 @@ class Watch:
     checkpoint: Path | None
     seconds: list[float] = field(default_factory=list)
     data_seconds: list[float] = field(default_factory=list)
-    num_pictures: list[int] = field(default_factory=list)
+    num_images: list[int] = field(default_factory=list)
     losses: dict[str, float] = field(default_factory=dict)
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Count the step; show and store at due ones."""
         self.seconds.append(metrics.seconds)
         self.data_seconds.append(metrics.data_seconds)
-        self.num_pictures.append(metrics.num_pictures)
+        self.num_images.append(metrics.num_images)
         if state.finished or (self.log_every and metrics.step % self.log_every == 0):
             self.losses = metrics.values()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
@@ -204,7 +204,7 @@ class Watch:
         seconds = sum(self.seconds[first:])
         return {
             "steps_timed": len(self.seconds) - first,
-            "pictures_per_second": sum(self.num_pictures[first:]) / seconds if seconds else None,
+            "images_per_second": sum(self.num_images[first:]) / seconds if seconds else None,
             "data_wait_share": sum(self.data_seconds[first:]) / seconds if seconds else None,
             "seconds": sum(self.seconds),
             "losses": self.losses,
@@ -214,7 +214,7 @@ class Watch:
 def score(state: TrainingState, arguments: argparse.Namespace) -> dict[str, float]:
     """Scores of the averaged generator on the validation split, a centre hole of half the side, in float32."""
     table = scan_tars(arguments.shards, "val")
-    rows = np.arange(len(table))[: arguments.val_pictures or None]
+    rows = np.arange(len(table))[: arguments.val_images or None]
     dataset = ShardDataset(table.rows(rows), CentreCrop(arguments.size))
     hole_mask = torch.from_numpy(centre_hole(arguments.size, arguments.size, arguments.size // 2))
     evaluator = Evaluator(arguments.num_classes)
@@ -228,7 +228,7 @@ def score(state: TrainingState, arguments: argparse.Namespace) -> dict[str, floa
             inpainted = composite(to_uint8(prediction.image).cpu(), loaded.image, holes)
             labels = prediction.label_logits[0].argmax(dim=1).cpu() if prediction.label_logits else None
             evaluator.update(inpainted, loaded.image, holes, loaded.label, labels)
-    return {"pictures": float(len(evaluator.scores)), **evaluator.summary()}
+    return {"images": float(len(evaluator.scores)), **evaluator.summary()}
 
 
 def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int) -> Iterator[RawBatch]:
@@ -281,7 +281,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="continue from --checkpoint")
     parser.add_argument("--warmup-steps", type=int, default=10, help="left out of the speed")
     parser.add_argument("--log-every", type=int, default=50)
-    parser.add_argument("--val-pictures", type=int, default=0, help="score the first so many only (0: all)")
+    parser.add_argument("--val-images", type=int, default=0, help="score the first so many only (0: all)")
     parser.add_argument("--output", type=Path, help="where the report (JSON) is written")
     return parser.parse_args()
 

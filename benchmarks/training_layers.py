@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def write_settings(root: Path, steps: int, workers: int, seed: int = 1) -> None:
-    """The settings of the shipped model with fewer pictures and one core a worker."""
+    """The settings of the shipped model with fewer images and one core a worker."""
     settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))
     settings["data"][DATASET]["sources"][0] |= {"train": 256, "val": 8}
     # Decoding stays in the training process, so that a worker is one core and nothing else.

@@ -1,7 +1,7 @@
 """How fast a full training step is, and what a whole training takes and costs:
 `python benchmarks/training_step.py [--dataset NAME] [--steps N] [--threads N] [--price PER_HOUR]`.
 
-Generator, critic, optimizers and moving average, on random pictures of the dataset's crop and
+Generator, critic, optimizers and moving average, on random images of the dataset's crop and
 batch size, for each method with the dataset's recipe in params.yaml. The last columns are the recipe's steps at
 this rate on one such machine, and at its price; more workers divide the time, by a little less than their number.
 """
@@ -28,7 +28,7 @@ from sgenet.training.step import training_step
 
 
 def main() -> None:
-    """Print a table: parameters, multiply-accumulates, median step time, pictures/s, ratio to the first method."""
+    """Print a table: parameters, multiply-accumulates, median step time, images/s, ratio to the first method."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--dataset", default="outdoor_mix")
@@ -48,7 +48,7 @@ def main() -> None:
         f"{options.dataset}: {data.crop}×{data.crop}, batch {recipe.training.batch_size}, {precision}; "
         f"PyTorch {torch.__version__} on {name}, {options.threads} threads"
     )
-    columns = ["method", "parameters", "GMAC a picture", "step (median)", "pictures/s", "to the first"]
+    columns = ["method", "parameters", "GMAC an image", "step (median)", "images/s", "to the first"]
     columns += ["whole training", *(["price"] if options.price is not None else [])]
     print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     first = None
@@ -88,7 +88,7 @@ def measure(
 
 
 def random_batch(batch_size: int, side: int, num_classes: int, device: str) -> InpaintingBatch:
-    """Noise with a centre hole: the work of a step does not depend on what the pictures show."""
+    """Noise with a centre hole: the work of a step does not depend on what the images show."""
     random = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (batch_size, 3, side, side), generator=random, dtype=torch.uint8)
     label = torch.randint(0, num_classes, (batch_size, side, side), generator=random, dtype=torch.uint8)

@@ -1,6 +1,6 @@
 """SGE-Net: semantic-aware image inpainting for mixed scenes (Liao et al., ECCV 2020).
 
-The method alone: tensors and pictures in, tensors and pictures out. Nothing here
+The method alone: tensors and images in, tensors and images out. Nothing here
 knows of clusters, object stores, experiment trackers or settings files.
 """
 

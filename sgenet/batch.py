@@ -18,7 +18,7 @@ class InpaintingBatch:
         image: (B, 3, H, W) float in [-1, 1], RGB, whole (uncorrupted).
         hole_mask: (B, 1, H, W) float, **1 = missing**, 0 = known.
         label: (B, H, W) int64 class ids, 255 = ignore.
-        keys: the samples' keys in the shards, one a picture (may be empty).
+        keys: the samples' keys in the shards, one an image (may be empty).
         guide: (B, H, W) int64, a segmentation to fill by, 255 = the network's own; None: its own everywhere.
         edges: (B, 1, H, W) of 0 and 1, what EdgeConnect paints along; None: the edges that it draws.
     """
@@ -58,13 +58,13 @@ class InpaintingBatch:
         )
 
     @property
-    def num_pictures(self) -> int:
-        """How many pictures the batch holds."""
+    def num_images(self) -> int:
+        """How many images the batch holds."""
         return self.image.shape[0]
 
     @property
     def corrupted(self) -> Tensor:
-        """The picture with its hole set to 0 (mid-grey): (B, 3, H, W) in [-1, 1]."""
+        """The image with its hole set to 0 (mid-grey): (B, 3, H, W) in [-1, 1]."""
         return self.image * (1 - self.hole_mask)
 
 
@@ -80,7 +80,7 @@ class Prediction:
             without confidence evaluation.
         own_logits: the label logits before a guide took their place; empty where there was none.
         auxiliary: named intermediate tensors that a method's own objective needs
-            (a coarse picture, an edge map).
+            (a coarse image, an edge map).
     """
 
     images: tuple[Tensor, ...]
@@ -96,7 +96,7 @@ class Prediction:
 
 
 def composite(predicted: Tensor, original: Tensor, hole_mask: Tensor) -> Tensor:
-    """The *inpainted* picture: the prediction inside the hole, the original outside, exactly.
+    """The *inpainted* image: the prediction inside the hole, the original outside, exactly.
 
     Args:
         predicted, original: (B, 3, H, W).

@@ -10,7 +10,7 @@ class UserError(Exception):
 
 
 class DataError(UserError):
-    """A dataset, shard, mask or picture is not what it must be."""
+    """A dataset, shard, mask or image is not what it must be."""
 
 
 class CheckpointError(UserError):

@@ -1,4 +1,4 @@
-"""A trained generator as one module fit for export: 8-bit pictures and holes in, 8-bit filled pictures out."""
+"""A trained generator as one module fit for export: 8-bit images and holes in, 8-bit filled images out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgenet.methods.sge_net.network import SGEGenerator
 from sgenet.methods.spg_net.network import SPGNetGenerator
 
 MULTIPLE = 16
-"""Pictures are reflected up to a multiple of this inside the graph, and cut back."""
+"""Images are reflected up to a multiple of this inside the graph, and cut back."""
 
 _TRACED = (("batch", 1), ("height", MULTIPLE + 1), ("width", MULTIPLE + 1))
 
@@ -62,7 +62,7 @@ class InpaintingGraph(nn.Module):
                 of :func:`sgenet.methods.edge_connect.edges.canny_edges`, none of them in the hole.
 
         Returns:
-            The filled pictures (B, H, W, 3) uint8, known pixels as they were given; and of a method
+            The filled images (B, H, W, 3) uint8, known pixels as they were given; and of a method
             that predicts a segmentation the label (B, H, W) uint8 and its confidence (B, H, W) float32.
         """
         height, width = image.shape[1], image.shape[2]
@@ -89,11 +89,11 @@ class InpaintingGraph(nn.Module):
 def trace(graph: InpaintingGraph) -> torch.export.ExportedProgram:
     """The graph's operations for every batch, height and width, as PyTorch's export sees them.
 
-    The program itself refuses pictures of less than 17 pixels a side: up to 16, the features at 1/16 are one
+    The program itself refuses images of less than 17 pixels a side: up to 16, the features at 1/16 are one
     pixel, and PyTorch traces sizes of 1 apart. What is converted from it has no such limit.
     """
     batch, height, width = (torch.export.Dim(name, min=low, max=2**20) for name, low in _TRACED)
-    # Of two pictures and of sides that are no multiple of 16, so that no size of the example is a special one.
+    # Of two images and of sides that are no multiple of 16, so that no size of the example is a special one.
     image = torch.zeros(2, 37, 50, 3, dtype=torch.uint8)
     example = (image, *(image[..., 0].clone() for _ in graph.input_names[1:]))
     with torch.no_grad():
@@ -139,7 +139,7 @@ def _is_missing(hole_mask: Tensor) -> Tensor:
 
 
 def _reflect_up(x: Tensor) -> Tensor:
-    """(B, C, H, W) reflected at the bottom and the right up to multiples of 16, however small the picture."""
+    """(B, C, H, W) reflected at the bottom and the right up to multiples of 16, however small the image."""
     rows, columns = _reflected_places(x.shape[2], x), _reflected_places(x.shape[3], x)
     return x.index_select(2, rows).index_select(3, columns)
 

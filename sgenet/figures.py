@@ -1,4 +1,4 @@
-"""The pictures of the report: Figures 6 and 7 of the paper and side-by-side comparisons.
+"""The images of the report: Figures 6 and 7 of the paper and side-by-side comparisons.
 
 Drawn with numpy and Pillow alone, in uint8 RGB.
 """
@@ -18,10 +18,10 @@ from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import label_confidence
 from sgenet.label_space import LabelSpace
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 HOLE_COLOUR = (255, 255, 255)
-"""Missing pixels of a corrupted picture, in figures."""
+"""Missing pixels of a corrupted image, in figures."""
 
 _PAPER = (255, 255, 255)
 _INK = (40, 40, 40)
@@ -33,7 +33,7 @@ _GAP = 6
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with everything a figure may show of it, all on the CPU.
+    """One image with everything a figure may show of it, all on the CPU.
 
     Attributes:
         image: (3, H, W) uint8, the original.
@@ -48,35 +48,35 @@ class Sample:
     prediction: Prediction
 
     @property
-    def corrupted(self) -> Picture:
-        """The picture with its hole in :data:`HOLE_COLOUR`, (H, W, 3)."""
-        return corrupted_picture(to_picture(self.image), self.hole_mask[0].numpy())
+    def corrupted(self) -> Pixels:
+        """The image with its hole in :data:`HOLE_COLOUR`, (H, W, 3)."""
+        return corrupted_image(to_image(self.image), self.hole_mask[0].numpy())
 
 
 def grid(
-    rows: Sequence[Sequence[Picture | None]],
+    rows: Sequence[Sequence[Pixels | None]],
     column_titles: Sequence[str] = (),
     row_labels: Sequence[str] = (),
     cell: int = 160,
-) -> Picture:
-    """Lay pictures out in a table.
+) -> Pixels:
+    """Lay images out in a table.
 
     Args:
-        rows: rows of (h, w, 3) uint8 pictures of any size; None leaves a cell blank.
+        rows: rows of (h, w, 3) uint8 images of any size; None leaves a cell blank.
         column_titles, row_labels: text above the columns and left of the rows; may be empty.
-        cell: side in pixels of the square that every picture is fitted into.
+        cell: side in pixels of the square that every image is fitted into.
 
     Returns:
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: when there is no picture, or titles and labels do not match the rows.
+        ValueError: when there is no image, or titles and labels do not match the rows.
     """
     num_columns = max((len(row) for row in rows), default=0)
     if num_columns == 0:
-        raise ValueError("a figure needs at least one picture")
+        raise ValueError("a figure needs at least one image")
     if (column_titles and len(column_titles) != num_columns) or (row_labels and len(row_labels) != len(rows)):
-        raise ValueError(f"{len(rows)} × {num_columns} pictures, {len(row_labels)} × {len(column_titles)} texts")
+        raise ValueError(f"{len(rows)} × {num_columns} images, {len(row_labels)} × {len(column_titles)} texts")
     text_size = max(10, cell // 9)
     font = ImageFont.load_default(text_size)
     line = int(text_size * 1.4)
@@ -91,22 +91,22 @@ def grid(
     for index, text in enumerate(row_labels):
         draw.text((left - _GAP, top + index * step + cell / 2), text, _INK, font, anchor="rm")
     for index, row in enumerate(rows):
-        for column, picture in enumerate(row):
-            _paste(canvas, picture, (left + column * step, top + index * step), cell)
+        for column, image in enumerate(row):
+            _paste(canvas, image, (left + column * step, top + index * step), cell)
     return np.asarray(canvas)
 
 
-def refinement_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) -> Picture:
-    """Figure 6: how picture, segmentation, reliability and confidence change from scale to scale.
+def refinement_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) -> Pixels:
+    """Figure 6: how image, segmentation, reliability and confidence change from scale to scale.
 
-    Upper row: input, inpainted picture at scales 4 … 0, reliability maps (white = unreliable).
+    Upper row: input, inpainted image at scales 4 … 0, reliability maps (white = unreliable).
     Lower row: true labels, segmentations, change of the confidence inside the hole from each scale
     to the next (blue rises, red falls). What the method does not predict is left out.
     """
     prediction = sample.prediction
     scales = range(len(prediction.images) - 1, -1, -1)
-    upper: list[Picture | None] = [sample.corrupted]
-    lower: list[Picture | None] = [label_space.colourise(sample.label.numpy())]
+    upper: list[Pixels | None] = [sample.corrupted]
+    lower: list[Pixels | None] = [label_space.colourise(sample.label.numpy())]
     titles = ["input\ntrue labels"]
     for scale in scales:
         upper.append(_inpainted_at(sample, scale))
@@ -123,10 +123,10 @@ def refinement_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) 
     return grid(rows, titles, cell=cell)
 
 
-def confidence_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) -> Picture:
+def confidence_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) -> Pixels:
     """Figure 7: a column a scale, 4 … 0.
 
-    Rows: inpainted picture; segmentation; confidence (darker = more confident); unreliable pixels
+    Rows: inpainted image; segmentation; confidence (darker = more confident); unreliable pixels
     in white, with the input in place of scale 4, whose map is the input mask.
 
     Raises:
@@ -137,10 +137,10 @@ def confidence_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) 
         raise ValueError("the confidence figure needs a method that predicts segmentations")
     coarsest = len(prediction.label_logits) - 1
     scales = range(coarsest, -1, -1)
-    rows: list[list[Picture | None]] = [
+    rows: list[list[Pixels | None]] = [
         [_inpainted_at(sample, scale) for scale in scales],
         [_segmentation_at(prediction, scale, label_space) for scale in scales],
-        [confidence_picture(label_confidence(prediction.label_logits[scale])[1][0]) for scale in scales],
+        [confidence_image(label_confidence(prediction.label_logits[scale])[1][0]) for scale in scales],
     ]
     names = ["inpainted", "segmentation", "confidence"]
     if prediction.reliability:
@@ -150,42 +150,42 @@ def confidence_figure(sample: Sample, label_space: LabelSpace, cell: int = 128) 
     return grid(rows, [f"scale {scale}" for scale in scales], names, cell)
 
 
-def corrupted_picture(image: Picture, hole_mask: Picture) -> Picture:
-    """The picture (H, W, 3) with its hole (H, W), 1 = missing, in :data:`HOLE_COLOUR`."""
+def corrupted_image(image: Pixels, hole_mask: Pixels) -> Pixels:
+    """The image (H, W, 3) with its hole (H, W), 1 = missing, in :data:`HOLE_COLOUR`."""
     return np.where(hole_mask[..., None] > 0, np.array(HOLE_COLOUR, np.uint8), image)
 
 
-def confidence_picture(confidence: Tensor) -> Picture:
+def confidence_image(confidence: Tensor) -> Pixels:
     """Confidence (H, W) in 0–1 as grey (H, W, 3), darker = more confident, as in Fig. 7."""
-    return to_picture(((1 - confidence.float()).clamp(0, 1) * 255).round().byte()[None].expand(3, -1, -1))
+    return to_image(((1 - confidence.float()).clamp(0, 1) * 255).round().byte()[None].expand(3, -1, -1))
 
 
-def to_picture(image: Tensor) -> Picture:
+def to_image(image: Tensor) -> Pixels:
     """(3, H, W) uint8 tensor → (H, W, 3) array."""
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
 
-def _inpainted_at(sample: Sample, scale: int) -> Picture:
+def _inpainted_at(sample: Sample, scale: int) -> Pixels:
     predicted = to_uint8(_full_size(sample.prediction.images[scale].float(), sample))
-    return to_picture(composite(predicted, sample.image[None], sample.hole_mask[None])[0])
+    return to_image(composite(predicted, sample.image[None], sample.hole_mask[None])[0])
 
 
-def _segmentation_at(prediction: Prediction, scale: int, label_space: LabelSpace) -> Picture | None:
+def _segmentation_at(prediction: Prediction, scale: int, label_space: LabelSpace) -> Pixels | None:
     if scale >= len(prediction.label_logits):
         return None
     return label_space.colourise(prediction.label_logits[scale][0].argmax(dim=0).numpy())
 
 
-def _reliability_at(sample: Sample, scale: int) -> Picture | None:
+def _reliability_at(sample: Sample, scale: int) -> Pixels | None:
     """The map of that scale, found by its size: methods need not give one for every scale."""
     height = sample.image.shape[-2] >> scale
     for reliability in sample.prediction.reliability:
         if reliability.shape[-2] == height:
-            return to_picture(((reliability[0] < 0.5) * 255).byte().expand(3, -1, -1))
+            return to_image(((reliability[0] < 0.5) * 255).byte().expand(3, -1, -1))
     return None
 
 
-def _gain_from(sample: Sample, coarse: int) -> Picture | None:
+def _gain_from(sample: Sample, coarse: int) -> Pixels | None:
     """Change of the confidence from scale ``coarse`` to the next finer one, inside the hole."""
     logits = sample.prediction.label_logits
     if not 0 < coarse < len(logits):
@@ -202,15 +202,15 @@ def _full_size(tensor: Tensor, sample: Sample) -> Tensor:
     return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False, antialias=False)
 
 
-def _paste(canvas: Image.Image, picture: Picture | None, corner: tuple[int, int], cell: int) -> None:
-    if picture is None:
+def _paste(canvas: Image.Image, image: Pixels | None, corner: tuple[int, int], cell: int) -> None:
+    if image is None:
         canvas.paste(_EMPTY, (*corner, corner[0] + cell, corner[1] + cell))
         return
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     ratio = cell / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    # Pixels of coarse maps stay visible as squares; shrunken pictures are averaged.
-    resized = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST if ratio >= 1 else Image.Resampling.BOX)
+    # Pixels of coarse maps stay visible as squares; shrunken images are averaged.
+    resized = Image.fromarray(image).resize(size, Image.Resampling.NEAREST if ratio >= 1 else Image.Resampling.BOX)
     left, top = corner[0] + (cell - size[0]) // 2, corner[1] + (cell - size[1]) // 2
     # Maps may be white to their edge: a frame shows where they end.
     canvas.paste(_FRAME, (left - 1, top - 1, left + size[0] + 1, top + size[1] + 1))

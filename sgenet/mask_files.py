@@ -1,4 +1,4 @@
-"""Holes read from pictures: any size, either polarity, checked at the door."""
+"""Holes read from images: any size, either polarity, checked at the door."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def hole_ratio(hole_mask: Mask) -> float:
 
 
 def load_mask_file(path: Path, white_is_hole: bool) -> Mask:
-    """Read a black-and-white picture as a hole mask of the picture's own size.
+    """Read a black-and-white image as a hole mask of the image's own size.
 
     Args:
-        path: picture of any format and depth that Pillow reads; pixels of 128 and more are white.
+        path: image of any format and depth that Pillow reads; pixels of 128 and more are white.
         white_is_hole: the file's polarity; False where black pixels are the missing ones.
 
     Returns:
@@ -68,7 +68,7 @@ def resize_mask(hole_mask: Mask, height: int, width: int) -> Mask:
 
 @dataclass(frozen=True)
 class MaskFolder:
-    """The mask pictures of a folder, in the order of their sorted relative paths.
+    """The mask images of a folder, in the order of their sorted relative paths.
 
     Attributes:
         folder: where they lie.
@@ -85,14 +85,14 @@ class MaskFolder:
         """List a folder and its subfolders and check the declared polarity on an even sample.
 
         Raises:
-            DataError: where there is no such folder, it holds no pictures, or the polarity looks inverted.
+            DataError: where there is no such folder, it holds no images, or the polarity looks inverted.
         """
         if not folder.is_dir():
             raise DataError(f"the mask folder {folder} does not exist; correct the path of the hole in the settings")
         found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
         names = sorted(path.relative_to(folder).as_posix() for path in found)
         if not names:
-            raise DataError(f"the mask folder {folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"the mask folder {folder} holds no images ({', '.join(sorted(SUFFIXES))})")
         masks = cls(folder, tuple(names), white_is_hole)
         masks._check_polarity()
         return masks
@@ -111,20 +111,20 @@ class MaskFolder:
         if median > LARGEST_MEDIAN_RATIO:
             raise DataError(
                 f"the masks in {self.folder} look inverted: with white_is_hole: {str(self.white_is_hole).lower()} half "
-                f"of them miss more than {median:.0%} of the picture; set white_is_hole: "
+                f"of them miss more than {median:.0%} of the image; set white_is_hole: "
                 f"{str(not self.white_is_hole).lower()}"
             )
 
 
 def _read_grey(path: Path) -> Mask:
-    """The picture as (H, W) uint8 grey levels, upright."""
+    """The image as (H, W) uint8 grey levels, upright."""
     try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
             upright.load()
     # The last is of EXIF data that are cut off.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error) as error:
-        raise DataError(f"{path} cannot be read as a mask picture ({error}); replace the file") from None
+        raise DataError(f"{path} cannot be read as a mask image ({error}); replace the file") from None
     if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
         raise DataError(f"{path} is transparent; save the mask in opaque black and white")
     if upright.mode.startswith("I"):

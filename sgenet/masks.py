@@ -2,7 +2,7 @@
 
 Every generator takes its random numbers from the generator it is given and returns a mask
 (H, W) uint8 of 0 and 1, **1 = missing**. Lengths are given for a shorter side of 256 px and
-scale with the picture, so that a hole looks the same at every size.
+scale with the image, so that a hole looks the same at every size.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def centre_hole(height: int, width: int, size: int) -> Mask:
         ValueError: where the square does not fit.
     """
     if not 0 < size <= min(height, width):
-        raise ValueError(f"a centre hole of {size} px does not fit a picture of {height}×{width}")
+        raise ValueError(f"a centre hole of {size} px does not fit an image of {height}×{width}")
     hole_mask = np.zeros((height, width), np.uint8)
     top, left = (height - size) // 2, (width - size) // 2
     hole_mask[top : top + size, left : left + size] = 1
@@ -52,7 +52,7 @@ def centre_hole(height: int, width: int, size: int) -> Mask:
 
 
 def rectangles(rng: np.random.Generator, height: int, width: int) -> Mask:
-    """2 to 6 rectangles, each side ⅛ to ⅜ of the picture's, like the paper's qualitative figures (counts *ours*)."""
+    """2 to 6 rectangles, each side ⅛ to ⅜ of the image's, like the paper's qualitative figures (counts *ours*)."""
     hole_mask = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(2, 7)):
         box_height = max(1, round(height * rng.uniform(1 / 8, 3 / 8)))
@@ -187,7 +187,7 @@ def hole_problems(holes: Sequence[HoleSettings], height: int, width: int) -> lis
                 f"choose a size from 1 to {max(min(height, width) - 1, 1)}"
             )
         if hole.kind == "files" and hole.path is None:
-            problems.append(f"{where}: needs path, the folder of the mask pictures")
+            problems.append(f"{where}: needs path, the folder of the mask images")
     if not sum(hole.weight for hole in holes) > 0:
         problems.append("the weights of the holes sum to 0; give at least one hole a positive weight")
     return problems
@@ -215,7 +215,7 @@ def _flip(hole_mask: Mask, rng: np.random.Generator) -> Mask:
 
 
 def _cut_box(hole_mask: Mask, rng: np.random.Generator, box_height: int, box_width: int) -> None:
-    """Set a box of this size at a random place that lies wholly inside the picture."""
+    """Set a box of this size at a random place that lies wholly inside the image."""
     height, width = hole_mask.shape
     top = int(rng.integers(0, height - box_height + 1))
     left = int(rng.integers(0, width - box_width + 1))
@@ -229,7 +229,7 @@ def _draw_stroke(
     steps: np.ndarray,
     stroke_width: float,
 ) -> None:
-    """Walk from a random start, a step in each direction (radians), kept inside the picture, with round joints."""
+    """Walk from a random start, a step in each direction (radians), kept inside the image, with round joints."""
     x, y = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height)
     # Whole pixels: the outline then does not depend on how a platform rounds sines.
     vertices = [(round(x), round(y))]

@@ -32,11 +32,11 @@ class HoleSettings:
     Attributes:
         kind: ``centre`` (a square of ``size`` in the middle), ``rectangles`` (several at
             random), ``strokes`` (DeepFill v2 brush strokes), ``thin``/``medium``/``thick`` (LaMa),
-            ``files`` (pictures in ``path``).
+            ``files`` (images in ``path``).
         weight: how often this kind is drawn, relative to the other kinds of the list.
         size: side of the centre square in pixels.
-        path: folder of mask pictures, for ``files``.
-        white_is_hole: polarity of the mask pictures, for ``files``.
+        path: folder of mask images, for ``files``.
+        white_is_hole: polarity of the mask images, for ``files``.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -50,7 +50,7 @@ class HoleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSettings:
-    """How a training picture is varied. One geometry draw serves picture, label and hole.
+    """How a training image is varied. One geometry draw serves image, label and hole.
 
     Attributes:
         flip: mirror left–right with probability ½ (paper: not said; *ours*).
@@ -69,11 +69,11 @@ class AugmentationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TauSettings:
-    """How the threshold τ^l of Eq. 4 follows from the confidences of a picture.
+    """How the threshold τ^l of Eq. 4 follows from the confidences of an image.
 
     Attributes:
-        rule: ``quantile``: τ^l is the value at proportion r^l of the picture's sorted confidences;
-            ``fraction_of_max``: τ^l = r^l × the picture's largest confidence.
+        rule: ``quantile``: τ^l is the value at proportion r^l of the image's sorted confidences;
+            ``fraction_of_max``: τ^l = r^l × the image's largest confidence.
         ratios: r^l for l = 0 … 3; at l = 4 the reliability map is the input mask (Fig. 7).
     """
 
@@ -171,15 +171,15 @@ class LossSettings:
     Attributes:
         reconstruction: weight of the L1 term at every scale (1 in Eq. 7).
         hole_weight: extra weight of pixels in the hole in the L1 term (0 in Eq. 7).
-        psnr: weight of minus the PSNR in the hole, in dB, of the inpainted picture (0, as in the paper: none).
-        structural: weight of 1 - SSIM of the inpainted picture (0, as in the paper: none).
+        psnr: weight of minus the PSNR in the hole, in dB, of the inpainted image (0, as in the paper: none).
+        structural: weight of 1 - SSIM of the inpainted image (0, as in the paper: none).
         perceptual: λ_p. 0 leaves VGG-16 out of the step altogether.
         perceptual_weights: ``imagenet`` (torchvision's download), ``random`` (offline; the run
             says so), or the path of a VGG-16 state file.
         perceptual_scales: the scales at which the VGG term is taken (all of them in Eq. 7).
         adversarial: λ_α.
         adversarial_kind: ``bce`` (Eq. 8), ``hinge`` or ``lsgan``.
-        r1: weight of the R1 gradient penalty on real pictures (0: none).
+        r1: weight of the R1 gradient penalty on real images (0: none).
         feature_matching: weight of the critic's feature matching term (0: none).
         segmentation: λ_s.
         segmentation_hole_weight: extra weight of pixels in the hole in the cross-entropy (0 in Eq. 9).
@@ -257,7 +257,7 @@ class TrainingSettings:
         loader_processes: decoding processes of each worker; 0 decodes in the training process.
         log_every, checkpoint_every, validate_every: in steps; 0 never (the end always counts).
         keep_checkpoints: how many of the newest checkpoints stay.
-        num_sample_pictures: validation pictures logged at each validation.
+        num_sample_images: validation images logged at each validation.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -276,7 +276,7 @@ class TrainingSettings:
     checkpoint_every: Count = 1000
     validate_every: Count = 1000
     keep_checkpoints: PositiveInt = 3
-    num_sample_pictures: Count = 6
+    num_sample_images: Count = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""From a stored picture to a square the networks see: one geometry draw shared by image, label and hole."""
+"""From a stored image to a square the networks see: one geometry draw shared by image, label and hole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Geometry:
-    """A square of a picture: its corner and side in pixels, and whether it is then mirrored left–right."""
+    """A square of an image: its corner and side in pixels, and whether it is then mirrored left–right."""
 
     top: int
     left: int
@@ -33,11 +33,11 @@ def draw_geometry(
     """Draw the square that a training crop shows; see :class:`AugmentationSettings` for its distribution.
 
     Args:
-        height, width: of the picture, in pixels.
+        height, width: of the image, in pixels.
         crop: side of the square the networks see.
 
     Raises:
-        DataError: where the picture is smaller than the crop.
+        DataError: where the image is smaller than the crop.
     """
     largest = _largest_square(height, width, crop)
     side = crop
@@ -49,7 +49,7 @@ def draw_geometry(
 
 
 def apply_geometry(image: Pixels, label: Pixels, geometry: Geometry, crop: int) -> tuple[Pixels, Pixels]:
-    """Cut the same square out of a picture and its label map.
+    """Cut the same square out of an image and its label map.
 
     Args:
         image: (H, W, 3) uint8.
@@ -62,7 +62,7 @@ def apply_geometry(image: Pixels, label: Pixels, geometry: Geometry, crop: int) 
     """
     square = _square(image, geometry)
     if geometry.side != crop:
-        square = resize_picture(square, crop, crop)
+        square = resize_pixels(square, crop, crop)
     return _mirrored(square, geometry), cut_map(label, geometry, crop)
 
 
@@ -74,20 +74,20 @@ def cut_map(values: Pixels, geometry: Geometry, crop: int) -> Pixels:
     return _mirrored(square, geometry)
 
 
-def resize_picture(picture: Pixels, height: int, width: int) -> Pixels:
+def resize_pixels(image: Pixels, height: int, width: int) -> Pixels:
     """Resize (H, W, 3) uint8 to (height, width, 3): bicubic with antialiasing.
 
     Computed with integers, so the same pixels come out on every processor. They differ from Pillow's by 1 in
     half a percent of the values (70 dB), at a tenth of the time.
     """
-    if picture.shape[:2] == (height, width):
-        return picture
-    # Takes seconds to import, and what only plans work with pictures does without.
+    if image.shape[:2] == (height, width):
+        return image
+    # Takes seconds to import, and what only plans work with images does without.
     import torch
     from torch.nn.functional import interpolate
 
     # In this order a batch of one counts as channels last, which neither goes in nor comes out by a copy.
-    batch = torch.from_numpy(np.require(picture, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)
+    batch = torch.from_numpy(np.require(image, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)
     resized: Pixels = interpolate(batch, (height, width), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
     return resized
 
@@ -95,12 +95,12 @@ def resize_picture(picture: Pixels, height: int, width: int) -> Pixels:
 def colour_jitter(image: Pixels, rng: np.random.Generator, amount: float) -> Pixels:
     """Change brightness, contrast and saturation, each by a factor drawn from 1 - ``amount`` … 1 + ``amount``.
 
-    Contrast stretches about the picture's mean luma, saturation about each pixel's own. The three
+    Contrast stretches about the image's mean luma, saturation about each pixel's own. The three
     are linear, so they are applied at once and rounded and clipped only once.
 
     Args:
         image: (H, W, 3) uint8, left unchanged.
-        amount: 0 returns the picture itself.
+        amount: 0 returns the image itself.
     """
     if amount == 0:
         return image
@@ -120,7 +120,7 @@ class TrainingTransform:
 
     Attributes:
         crop: side of the result.
-        settings: how the picture is varied.
+        settings: how the image is varied.
     """
 
     crop: int
@@ -156,7 +156,7 @@ def _largest_square(height: int, width: int, crop: int) -> int:
     """The side of the largest square that fits, which must not be smaller than the crop."""
     if min(height, width) < crop:
         raise DataError(
-            f"a picture of {width}×{height} px is smaller than the crop of {crop}; make the shards again with a "
+            f"an image of {width}×{height} px is smaller than the crop of {crop}; make the shards again with a "
             f"shorter_side of {crop} or more"
         )
     return min(height, width)

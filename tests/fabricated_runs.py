@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND, EvaluationSummary, write_scores
-from pipelines.evaluation.pictures import write_examples, write_failures
+from pipelines.evaluation.images import write_examples, write_failures
 from pipelines.evaluation.walk import Example, Failure, SetScores
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from sgenet.batch import Prediction
@@ -19,7 +19,7 @@ from sgenet.label_space import OUTDOOR_SCENES
 
 DATASET = "mixed_scenes"
 SIZE, COUNT = 32, 6
-KEYS = [f"picture <{number}>" for number in range(COUNT)]
+KEYS = [f"image <{number}>" for number in range(COUNT)]
 ERRORS = {"mean_colour": 40, "telea": 30, "base_net": 20, "sge_net": 10}
 """By how much each method is wrong in the hole: SG-Net is missing on purpose."""
 ERROR_WITH_TRUE_LABELS = 5
@@ -37,10 +37,10 @@ def fabricate_runs(
     labelled: bool = True,
     exemplar: bool = False,
 ) -> None:
-    """The runs of two floors and two methods below a working folder, with the pictures of the first examples.
+    """The runs of two floors and two methods below a working folder, with the images of the first examples.
 
     Args:
-        segmenter: of the filled pictures; the originals then are one more floor.
+        segmenter: of the filled images; the originals then are one more floor.
         worse_by: how much more wrong the methods are, in grey levels, than :data:`ERRORS` says.
         labelled: False leaves every pixel of the labels to be ignored.
         exemplar: whether SGE-Net also has a row of copied texture, which is wrong by more, and nearest in VGG distance.
@@ -132,7 +132,7 @@ def _fabricate_scores(
     scores.evaluator.update(inpainted, image, hole_mask, label, predicted)
     filled_label = None
     if segmented:
-        # Right but for as many columns as the picture is wrong by.
+        # Right but for as many columns as the image is wrong by.
         filled_label = label.clone()
         filled_label[:, :, :error] = (label[:, :, :error] + 1) % 8
         scores.filled_segmentation = SegmentationCounts(8, with_none=True)
@@ -177,7 +177,7 @@ def label_with(model: Path, source: str, segmenter: str | None = None, miou: flo
     if segmenter is not None:
         scores = {"miou": miou, "pixel_accuracy": 0.8, "calibration_error": None}
         scores |= {"trusted_share": 0.9, "trusted_miou": 0.6, "trusted_pixel_accuracy": 0.85}
-        agreement = {"train": {"pictures": 12, **scores}, "val": {"pictures": COUNT, **scores, "miou": miou - 0.125}}
+        agreement = {"train": {"images": 12, **scores}, "val": {"images": COUNT, **scores, "miou": miou - 0.125}}
         facts["automatic_labels"] = {"segmenter": segmenter, "threshold": 0.5, "agreement": agreement}
     (model / "training.json").write_text(json.dumps(facts))
 

@@ -1,4 +1,4 @@
-"""Bodies that are not what they should be: pictures, values, JSON, forms."""
+"""Bodies that are not what they should be: images, values, JSON, forms."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hostile.pictures import BROKEN, UNUSUAL, cut, encoded, hole, picture, png
+from hostile.images import BROKEN, UNUSUAL, cut, encoded, hole, landscape, png
 from hostile.request import HostileRequest, Target, base64_of, good_row, post
 
 
-def pictures(target: Target) -> Iterator[HostileRequest]:
+def images(target: Target) -> Iterator[HostileRequest]:
     good = good_row()
     for expected, group in (("refused", BROKEN), ("any", UNUSUAL)):
         for name, make in group.items():
@@ -23,7 +23,7 @@ def pictures(target: Target) -> Iterator[HostileRequest]:
     for name, mask in sizes.items():
         row = good | {"hole_mask": base64_of(encoded(mask))}
         yield HostileRequest(f"a {name} mask", post(target, json.dumps(target.wrap(row)).encode()))
-    masks = {"RGB": encoded(picture()), "full": encoded(hole() * 0 + 255), "empty": encoded(hole() * 0)}
+    masks = {"RGB": encoded(landscape()), "full": encoded(hole() * 0 + 255), "empty": encoded(hole() * 0)}
     for name, content in masks.items():
         row = good | {"hole_mask": base64_of(content)}
         yield HostileRequest(f"a mask that is {name}", post(target, json.dumps(target.wrap(row)).encode()), "answered")
@@ -152,7 +152,7 @@ def forms(target: Target) -> Iterator[HostileRequest]:
             f'--{border}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
         )
 
-    image, mask = part("image", encoded(picture())), part("hole_mask", encoded(hole()))
+    image, mask = part("image", encoded(landscape())), part("hole_mask", encoded(hole()))
     end = f"--{border}--\r\n".encode()
     yield HostileRequest("form: good", post(target, image + mask + end, kind), "answered")
     for name, body, type_ in (
@@ -165,12 +165,12 @@ def forms(target: Target) -> Iterator[HostileRequest]:
         ("with a text as image", part("image", b"hello", None) + mask + end, kind),
         ("with a field too many", image + mask + part("x", b"y", None) + end, kind),
         ("with a thousand parts", part("image", b"a") * 1000 + end, kind),
-        ("with an empty name", part("", encoded(picture())) + mask + end, kind),
+        ("with an empty name", part("", encoded(landscape())) + mask + end, kind),
         ("with a header of 100 KB", part("image", b"a", "a" * 100_000) + mask + end, kind),
-        ("with a path as name", part("../image", encoded(picture())) + mask + end, kind),
+        ("with a path as name", part("../image", encoded(landscape())) + mask + end, kind),
         ("of nothing", b"", kind),
         ("of an end", end, kind),
         ("of nonsense", b"\xff" * 1000, kind),
-        ("with a cut picture", part("image", cut(encoded(picture()), 0.5)) + mask + end, kind),
+        ("with a cut image", part("image", cut(encoded(landscape()), 0.5)) + mask + end, kind),
     ):
         yield HostileRequest(f"form: {name}", post(target, body, type_))

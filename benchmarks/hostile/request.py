@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hostile.pictures import encoded, hole, picture
+from hostile.images import encoded, hole, landscape
 
 Outcome = Literal["refused", "answered", "any"]
 """4xx; 2xx; either, where what was sent may still be well-formed, or the connection may end without an answer."""
@@ -56,7 +56,7 @@ def base64_of(content: bytes) -> str:
 
 
 def good_row() -> dict[str, Any]:
-    return {"image": base64_of(encoded(picture())), "hole_mask": base64_of(encoded(hole()))}
+    return {"image": base64_of(encoded(landscape())), "hole_mask": base64_of(encoded(hole()))}
 
 
 def post(target: Target, body: bytes, kind: str | None = "application/json", *headers: bytes) -> bytes:

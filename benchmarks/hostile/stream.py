@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from random import Random
 
-from hostile.bodies import bodies, forms, pictures, tables, types, values
-from hostile.pictures import encoded, hole, picture
+from hostile.bodies import bodies, forms, images, tables, types, values
+from hostile.images import encoded, hole, landscape
 from hostile.request import HostileRequest, Target, base64_of, good_row, post
 from hostile.wire import framing, request_lines, wire
 
 CATALOGUE_SHARE = 0.6
-_KINDS = (pictures, values, bodies, tables, types, request_lines, framing, wire)
+_KINDS = (images, values, bodies, tables, types, request_lines, framing, wire)
 
 
 def catalogue(target: Target) -> list[HostileRequest]:
@@ -31,12 +31,12 @@ def requests(target: Target, count: int, seed: int = 0) -> list[HostileRequest]:
 
 
 def mutation(target: Target, random: Random) -> HostileRequest:
-    """A good request with damage at random places: of a picture, of the JSON, or of the bytes on the wire."""
+    """A good request with damage at random places: of an image, of the JSON, or of the bytes on the wire."""
     row = good_row()
-    kind = random.choice(["picture", "picture", "picture", "JSON", "JSON", "wire"])
-    if kind == "picture":
+    kind = random.choice(["image", "image", "image", "JSON", "JSON", "wire"])
+    if kind == "image":
         column = random.choice(["image", "hole_mask"])
-        pixels = picture() if column == "image" else hole()
+        pixels = landscape() if column == "image" else hole()
         form = random.choice(["PNG", "JPEG", "WEBP"])
         row[column] = base64_of(_damaged(encoded(pixels, form), random))
         return HostileRequest(f"damaged {form}", post(target, json.dumps(target.wrap(row)).encode()), "any")

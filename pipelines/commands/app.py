@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", default=[], help="offer this model too: a folder, NAME@ALIAS, …; may be repeated"
     )
-    parser.add_argument("--max-megapixels", type=float, default=64, help="largest picture (default: 64)")
+    parser.add_argument("--max-megapixels", type=float, default=64, help="largest image (default: 64)")
     parser.add_argument("--max-mebibytes", type=int, default=128, help="largest file (default: 128)")
 
 

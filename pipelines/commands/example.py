@@ -23,7 +23,7 @@ def execute(options: argparse.Namespace) -> None:
     import numpy as np
     from PIL import Image
 
-    from pipelines.inference.page.examples import HEIGHT, WIDTH, example_picture
+    from pipelines.inference.page.examples import HEIGHT, WIDTH, example_image
     from pipelines.storage.files import writing
 
     hole = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -31,6 +31,6 @@ def execute(options: argparse.Namespace) -> None:
     folder: Path = options.folder
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(example_picture(0)).save(folder / "photo.png")
+        Image.fromarray(example_image(0)).save(folder / "photo.png")
         Image.fromarray(hole).save(folder / "hole.png")
     print(f"python -m pipelines inpaint {folder}/photo.png --mask {folder}/hole.png -o {folder}/filled.png")

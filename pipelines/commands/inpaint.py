@@ -39,8 +39,8 @@ examples:
     RAY_ADDRESS=head:6379 python -m pipelines inpaint s3://bucket/photos --mask s3://bucket/masks -o s3://bucket/filled
 
 folders:
-  photos/a/b.jpg is filled where masks/a/b.png is white (any picture ending will do) and becomes filled/a/b.png.
-  A photo that cannot be filled does not stop the others. filled/manifest/ has a row for each picture: what became of
+  photos/a/b.jpg is filled where masks/a/b.png is white (any image ending will do) and becomes filled/a/b.png.
+  A photo that cannot be filled does not stop the others. filled/manifest/ has a row for each image: what became of
   it and why, hashes, confidence, seconds. Called again, the command fills only what is missing, what failed, and
   what was made from another photo, mask, model or option, by their hashes.
 
@@ -49,7 +49,7 @@ models:
   otherwise. --model takes: champion, candidate, NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, s3://…, shipped.
 
 exit status:
-  0 all done, 1 a failure of ours, 2 something you can fix: among many, that some pictures failed, 130 interrupted.
+  0 all done, 1 a failure of ours, 2 something you can fix: among many, that some images failed, 130 interrupted.
 """
 
 
@@ -101,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="bfloat16 is faster where the processor has it, by up to half, and differs a little (default: float32)",
     )
-    more = parser.add_argument_group("more results", "without PATH beside the filled picture: filled.segmentation.png")
+    more = parser.add_argument_group("more results", "without PATH beside the filled image: filled.segmentation.png")
     more.add_argument(
         "--save-segmentation",
         metavar="PATH",
@@ -169,9 +169,9 @@ def run(
     """Fill one photo or a folder of them and say what became of it.
 
     Args:
-        photo, hole, output: a local path or ``s3://`` address of a picture or folder.
+        photo, hole, output: a local path or ``s3://`` address of an image or folder.
         model, method: as :func:`pipelines.tracking.model_source.find_model` takes them.
-        save_segmentation, save_confidence: where to; "" is beside the filled picture, None leaves them out.
+        save_segmentation, save_confidence: where to; "" is beside the filled image, None leaves them out.
         black_is_hole: the masks' polarity.
         texture: where the fillings' texture comes from.
         device: of PyTorch; ``auto`` is a GPU where there is one.
@@ -179,10 +179,10 @@ def run(
         workers: processes, for a folder; None takes every GPU or core of this machine, or the whole cluster.
 
     Returns:
-        The exit status: 1 where some pictures of a folder failed by a fault of this program, else 0.
+        The exit status: 1 where some images of a folder failed by a fault of this program, else 0.
 
     Raises:
-        UserError: a file cannot be used; or, after all were tried, some pictures of a folder failed.
+        UserError: a file cannot be used; or, after all were tried, some images of a folder failed.
     """
     from pipelines.inference.folders.folder import fill_folder
     from pipelines.inference.folders.places import check_apart, find_place, output_place
@@ -230,7 +230,7 @@ def run(
 
 
 def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
-    """The address of a further result, checked; "" is beside the filled picture."""
+    """The address of a further result, checked; "" is beside the filled image."""
     from pipelines.inference.folders.places import check_apart, check_lossless, output_place
     from pipelines.storage.store import join
 
@@ -247,10 +247,10 @@ def _say_one(row: Row, output: Place) -> None:
     if row.warning:
         print(f"warning: {row.warning}", file=sys.stderr)
     if not row.hole_ratio:
-        print(f"{output.shown}: the mask marks nothing as missing, so the picture is unchanged")
+        print(f"{output.shown}: the mask marks nothing as missing, so the image is unchanged")
         return
     sure = "" if row.confidence is None else f", mean confidence in the hole {row.confidence:.2f}"
-    print(f"{output.shown}: filled {row.hole_ratio:.1%} of the picture{sure}")
+    print(f"{output.shown}: filled {row.hole_ratio:.1%} of the image{sure}")
 
 
 def _say_all(summary: Summary, output: Place) -> int:
@@ -261,7 +261,7 @@ def _say_all(summary: Summary, output: Place) -> int:
     for doubt in summary.doubts:
         print(f"warning: {doubt}", file=sys.stderr)
     manifest = f"{output.shown.rstrip('/')}/{FOLDER}/"
-    parts = [f"filled {summary.done:,} of {summary.pictures:,} pictures"]
+    parts = [f"filled {summary.done:,} of {summary.images:,} images"]
     parts += [f"{summary.unchanged:,} were done already"] if summary.unchanged else []
     parts += [f"{summary.failed:,} failed"] if summary.failed else []
     parts += [f"{summary.warnings:,} with a warning (see the manifest)"] if summary.warnings else []
@@ -272,7 +272,7 @@ def _say_all(summary: Summary, output: Place) -> int:
         return 1
     if summary.failed:
         raise DataError(
-            f"{summary.failed:,} of {summary.pictures:,} pictures failed, each with its reason in {manifest}; correct "
+            f"{summary.failed:,} of {summary.images:,} images failed, each with its reason in {manifest}; correct "
             "them and run the same command again, which does only these"
         )
     return 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HELP = "Make a version of the registered model champion, for good reason only."
 DESCRIPTION = """\
-Compare a challenger with the champion on the same pictures, holes and metric code, check what must hold
+Compare a challenger with the champion on the same images, holes and metric code, check what must hold
 for any model, and let `champion` point at the challenger if it passes. Refused or not, the decision and
 its table are written to the challenger's version.
 

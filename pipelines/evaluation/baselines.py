@@ -11,39 +11,39 @@ from skimage.restoration import inpaint_biharmonic
 
 from sgenet.errors import UserError
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
-FloorFunction = Callable[[Picture, Picture], Picture]
+FloorFunction = Callable[[Pixels, Pixels], Pixels]
 """From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
 
 _RADIUS = 3.0  # pixels
 _PATCH_RADIUS = 3
 
 
-def mean_colour(image: Picture, hole_mask: Picture) -> Picture:
+def mean_colour(image: Pixels, hole_mask: Pixels) -> Pixels:
     """Fill the hole with the mean colour of the known pixels (mid-grey where none is known)."""
     known = image[hole_mask == 0]
     colour = known.mean(axis=0).round() if len(known) else np.full(3, 128.0)
     return _composite(np.broadcast_to(colour, image.shape), image, hole_mask)
 
 
-def telea(image: Picture, hole_mask: Picture) -> Picture:
+def telea(image: Pixels, hole_mask: Pixels) -> Pixels:
     """Fast marching from the border inwards (Telea 2004), by OpenCV."""
     return _composite(cv2.inpaint(image, _as_file(hole_mask), _RADIUS, cv2.INPAINT_TELEA), image, hole_mask)
 
 
-def navier_stokes(image: Picture, hole_mask: Picture) -> Picture:
+def navier_stokes(image: Pixels, hole_mask: Pixels) -> Pixels:
     """Isophotes continued as streamlines of a fluid (Bertalmio et al. 2001), by OpenCV."""
     return _composite(cv2.inpaint(image, _as_file(hole_mask), _RADIUS, cv2.INPAINT_NS), image, hole_mask)
 
 
-def biharmonic(image: Picture, hole_mask: Picture) -> Picture:
+def biharmonic(image: Pixels, hole_mask: Pixels) -> Pixels:
     """The smoothest surface through the known pixels (Damelin & Hoang 2018), by scikit-image."""
     filled = inpaint_biharmonic(image.astype(np.float64) / 255, hole_mask > 0, channel_axis=-1)
     return _composite(np.clip(filled * 255, 0, 255).round(), image, hole_mask)
 
 
-def membrane(image: Picture, hole_mask: Picture) -> Picture:
+def membrane(image: Pixels, hole_mask: Pixels) -> Pixels:
     """What networks with ``network.start: membrane`` start from: the solution of Laplace's equation in the hole."""
     # Takes seconds to import, which the report, for example, has no need of.
     import torch
@@ -59,7 +59,7 @@ def membrane(image: Picture, hole_mask: Picture) -> Picture:
     return _composite(surface[0].permute(1, 2, 0).numpy().round()[:height, :width], image, hole_mask)
 
 
-def patchmatch(image: Picture, hole_mask: Picture) -> Picture:
+def patchmatch(image: Pixels, hole_mask: Pixels) -> Pixels:
     """Patches of the known part, matched from coarse to fine (Barnes et al. 2009), by PyPatchMatch.
 
     The same for the same image: every call of the library begins with its one seed.
@@ -76,13 +76,13 @@ def patchmatch(image: Picture, hole_mask: Picture) -> Picture:
     return _composite(inpaint(image, _as_file(hole_mask), patch_size=_PATCH_RADIUS), image, hole_mask)
 
 
-def undamaged(image: Picture, hole_mask: Picture) -> Picture:
-    """Leave the picture as it was before there was a hole: what a perfect filling would give to a segmenter."""
+def undamaged(image: Pixels, hole_mask: Pixels) -> Pixels:
+    """Leave the image as it was before there was a hole: what a perfect filling would give to a segmenter."""
     return image
 
 
 UNDAMAGED = "undamaged"
-"""No method, but what the segmentation of filled pictures is compared with."""
+"""No method, but what the segmentation of filled images is compared with."""
 
 FLOORS: dict[str, FloorFunction] = {
     "mean_colour": mean_colour,
@@ -95,9 +95,9 @@ FLOORS: dict[str, FloorFunction] = {
 """From a floor's name in the settings to its function."""
 
 
-def _as_file(hole_mask: Picture) -> Picture:
+def _as_file(hole_mask: Pixels) -> Pixels:
     return (hole_mask > 0).astype(np.uint8) * 255
 
 
-def _composite(filled: npt.NDArray[np.number], image: Picture, hole_mask: Picture) -> Picture:
+def _composite(filled: npt.NDArray[np.number], image: Pixels, hole_mask: Pixels) -> Pixels:
     return np.where(hole_mask[..., None] > 0, filled, image).astype(np.uint8)

@@ -26,7 +26,7 @@ from sgenet.training.determinism import make_deterministic, one_thread
 from sgenet.transforms import CentreCrop
 
 MakeFill = Callable[[Segment | None], Fill]
-"""Gives a method, which may look at pictures with a segmenter where there is one; called by whoever scores."""
+"""Gives a method, which may look at images with a segmenter where there is one; called by whoever scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +37,16 @@ class Block:
         shards, masks: folders of the stages of these names.
         digests: of what must be found there.
         split: its name in the index.
-        first: position of the first picture in the split.
-        pictures: how many; the last block has fewer.
-        batch_size: pictures that are filled together.
+        first: position of the first image in the split.
+        images: how many; the last block has fewer.
+        batch_size: images that are filled together.
         crop: side of the square that is cut out of each.
         num_classes: of the labels.
-        examples: keys of the pictures to keep.
-        num_worst: pictures to keep because their holes are filled worst.
+        examples: keys of the images to keep.
+        num_worst: images to keep because their holes are filled worst.
         weights: of the networks that score.
         use_gpu: run these networks on a GPU, where the worker has one.
-        segmenter: of the filled pictures; None where these are not segmented.
+        segmenter: of the filled images; None where these are not segmented.
     """
 
     shards: Path
@@ -54,7 +54,7 @@ class Block:
     digests: tuple[str, str]
     split: str
     first: int
-    pictures: int
+    images: int
     batch_size: int
     crop: int
     num_classes: int
@@ -66,14 +66,14 @@ class Block:
 
 
 def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
-    """Fill and score the pictures of a block with every set of masks.
+    """Fill and score the images of a block with every set of masks.
 
     Raises:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
         CheckpointError: a network's or the segmenter's weights changed while they were used.
     """
     table, masks = _open(block)
-    rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
+    rows = np.arange(block.first, min(block.first + block.images, len(table)))
     dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
     batches = evaluation_batches(dataset, block.batch_size)
     with one_thread():

@@ -2,21 +2,21 @@
 
 =========================  ========================================================================
 ``metrics.json``           ``{set: {score: mean}}``
-``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over pictures
-``pictures.parquet``       a row for every picture and set, with all its scores and confusion counts
+``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over images
+``images.parquet``       a row for every image and set, with all its scores and confusion counts
 ``strata.csv``             the same scores per scene complexity and per hole-ratio bin
-``pictures/``              original, corrupted, inpainted, labels of the example pictures and of the worst
-``worst.json``             ``{set: [{key, psnr_hole}]}``, the pictures whose holes are filled worst
-``figures/``               Figures 6 and 7 for the same pictures, where the method has the maps
+``images/``              original, corrupted, inpainted, labels of the example images and of the worst
+``worst.json``             ``{set: [{key, psnr_hole}]}``, the images whose holes are filled worst
+``figures/``               Figures 6 and 7 for the same images, where the method has the maps
 ``upper_bound/``           the same for SG-Net and SGE-Net guided by the true labels (Fig. 1(e))
 ``exemplar/``              the same with texture copied from the known pixels of each image
 ``evaluation.json``        what was evaluated on what: method, split, digests, examples
 =========================  ========================================================================
 
-Where the dataset has a segmenter, it segments the filled pictures (Table 4): ``metrics.json`` has ``miou_filled``,
-``miou_filled_hole`` and ``pixel_accuracy_filled``, and ``pictures.parquet`` their confusion counts. Where the settings
+Where the dataset has a segmenter, it segments the filled images (Table 4): ``metrics.json`` has ``miou_filled``,
+``miou_filled_hole`` and ``pixel_accuracy_filled``, and ``images.parquet`` their confusion counts. Where the settings
 name the weights, ``metrics.json`` has ``vgg_distance``, ``lpips``, ``fid`` and ``kid`` as well; the first two are
-columns of ``pictures.parquet`` and ``strata.csv`` too, and have intervals. FID and KID are scores of many pictures: a
+columns of ``images.parquet`` and ``strata.csv`` too, and have intervals. FID and KID are scores of many images: a
 stratum has too few.
 """
 
@@ -47,7 +47,7 @@ from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_b
 
 METRICS = "metrics.json"
 INTERVALS = "intervals.json"
-PICTURES = "pictures.parquet"
+IMAGES = "images.parquet"
 BREAKDOWN = "strata.csv"
 SUMMARY = "evaluation.json"
 UPPER_BOUND = "upper_bound"
@@ -57,7 +57,7 @@ _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
 
 _FILLED = {"miou": "miou_filled", "miou_hole": "miou_filled_hole", "pixel_accuracy": "pixel_accuracy_filled"}
-"""What a score of a segmentation is called when it is of the filled picture by a segmenter."""
+"""What a score of a segmentation is called when it is of the filled image by a segmenter."""
 
 Groups = list[tuple[str, str, npt.NDArray[np.int64]]]
 
@@ -68,12 +68,12 @@ class EvaluationSummary:
 
     Attributes:
         dataset, method, split: their names.
-        shards_digest, masks_digest, code_digest: identify the pictures, the holes and the code that
+        shards_digest, masks_digest, code_digest: identify the images, the holes and the code that
             scored them; scores are comparable only where all three agree.
         class_names: names of the predicted classes.
-        examples: keys of the pictures in ``pictures/``, by their number there.
+        examples: keys of the images in ``images/``, by their number there.
         weights_sha256: of the model's weights file; None for a method without.
-        segmenter, segmenter_sha256: what segmented the filled pictures; None where nothing did.
+        segmenter, segmenter_sha256: what segmented the filled images; None where nothing did.
     """
 
     dataset: str
@@ -105,9 +105,7 @@ def write_scores(
     _write_json(folder / METRICS, metrics)
     _write_json(folder / INTERVALS, intervals)
     _write_json(folder / SUMMARY, asdict(summary))
-    pq.write_table(
-        pa.concat_tables([_table(name, result, edges) for name, result in scores.items()]), folder / PICTURES
-    )
+    pq.write_table(pa.concat_tables([_table(name, result, edges) for name, result in scores.items()]), folder / IMAGES)
     (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
     return metrics
 
@@ -131,7 +129,7 @@ def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -
 
 def set_metrics(scores: SetScores) -> dict[str, float]:
     """The means of one mask set, and what the confidence analysis says (Fig. 8), under their names."""
-    metrics: dict[str, float] = {"num_pictures": len(scores.keys), **scores.evaluator.summary()}
+    metrics: dict[str, float] = {"num_images": len(scores.keys), **scores.evaluator.summary()}
     if scores.filled_segmentation is not None:
         metrics |= {_FILLED[name]: value for name, value in scores.filled_segmentation.summary().items()}
     metrics |= {name: finite_mean(distances) for name, distances in scores.distances.items()}
@@ -160,7 +158,7 @@ def _estimate(scores: SetScores, name: str) -> Estimate:
 
 
 def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
-    """A score's mean over some of the pictures; NaN where there is none."""
+    """A score's mean over some of the images; NaN where there is none."""
     matrices = _confusions(scores, name)
     if matrices is not None:
         return float(mious_of_counts(matrices.total(rows))) if len(matrices) else math.nan
@@ -169,14 +167,14 @@ def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
 
 
 def _values(scores: SetScores, name: str) -> list[float]:
-    """A score of every picture; none where it was not taken."""
+    """A score of every image; none where it was not taken."""
     if name in SCORE_NAMES:
         return [getattr(score, name) for score in scores.evaluator.scores]
     return scores.distances.get(name, [])
 
 
 def _score_names(scores: SetScores) -> tuple[str, ...]:
-    """The scores that every picture has a value of."""
+    """The scores that every image has a value of."""
     return (*SCORE_NAMES, *scores.distances)
 
 
@@ -219,7 +217,7 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
         "stratum": [stratum(count) for count in scores.num_classes],
         # One schema for every method, so that tables of several methods can be joined.
         "confidence_hole": scores.confidence or [math.nan] * len(rows),
-        # Flattened (C, C): what the mIoU of any of these pictures together is taken from.
+        # Flattened (C, C): what the mIoU of any of these images together is taken from.
         "confusion": _counts(scores.evaluator.segmentation.whole, len(rows)),
         "confusion_hole": _counts(scores.evaluator.segmentation.hole, len(rows)),
     }
@@ -243,7 +241,7 @@ def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     shown = dict.fromkeys((*_BREAKDOWN_SCORES, *(name for result in scores.values() for name in result.distances)))
-    writer.writerow(["set", "grouping", "group", "num_pictures", *shown])
+    writer.writerow(["set", "grouping", "group", "num_images", *shown])
     for set_name, result in scores.items():
         for grouping, group, rows in _groups(result, edges):
             means = (_mean(result, name, rows) for name in shown)
@@ -253,7 +251,7 @@ def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
 
 
 def _groups(scores: SetScores, edges: Sequence[float]) -> Groups:
-    """The groups that hold at least one picture: by complexity, then by hole ratio, in rising order."""
+    """The groups that hold at least one image: by complexity, then by hole ratio, in rising order."""
     strata = np.array([stratum(count) for count in scores.num_classes])
     bins = np.array([hole_ratio_bin(score.hole_ratio, edges) for score in scores.evaluator.scores])
     groups: Groups = [("stratum", name, np.flatnonzero(strata == name)) for name in (*STRATA, UNLABELLED)]

@@ -40,7 +40,7 @@ class ScoringNetworks:
 
 
 def weight_files(settings: EvaluationSettings) -> WeightFiles:
-    """The files that the settings name, before any picture is scored with them.
+    """The files that the settings name, before any image is scored with them.
 
     Raises:
         CheckpointError: one of them is missing, or not the file that its score is defined by.

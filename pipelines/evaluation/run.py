@@ -1,7 +1,7 @@
-"""Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and pictures.
+"""Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and images.
 
 The split is scored in blocks, by :func:`~pipelines.parallel.parallel.parallel_map`: on the cores of this machine or
-on a Ray cluster. A block is the same pictures and one thread whoever scores it, so the scores are the same.
+on a Ray cluster. A block is the same images and one thread whoever scores it, so the scores are the same.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pipelines.data.shards.index import open_index
 from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.images import write_examples, write_failures
 from pipelines.evaluation.networks import weight_files
-from pipelines.evaluation.pictures import write_examples, write_failures
 from pipelines.evaluation.walk import SetScores, choose_examples
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
@@ -28,7 +28,7 @@ from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
 
-BLOCK_PICTURES = 64
+BLOCK_IMAGES = 64
 """So many are worth a process: fewer take less time than it takes to start."""
 
 
@@ -99,24 +99,24 @@ def evaluate(
     table = open_index(shards).of_split(evaluation.split)
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
-    examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_pictures)
+    examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_images)
     first = Block(
         shards=shards,
         masks=masks,
         digests=(table.digest, holes.digest),
         split=evaluation.split,
         first=0,
-        pictures=BLOCK_PICTURES,
+        images=BLOCK_IMAGES,
         batch_size=evaluation.batch_size,
         crop=settings.data[dataset].crop,
         num_classes=labels.num_classes,
         examples=frozenset(examples),
-        num_worst=evaluation.num_worst_pictures,
+        num_worst=evaluation.num_worst_images,
         weights=weight_files(evaluation),
         use_gpu=settings.run.use_gpu,
         segmenter=segmenter,
     )
-    blocks = [replace(first, first=start) for start in range(0, len(table), BLOCK_PICTURES)]
+    blocks = [replace(first, first=start) for start in range(0, len(table), BLOCK_IMAGES)]
     parts = parallel_map(
         partial(score_block, make_fill),
         blocks,
@@ -138,11 +138,11 @@ def evaluate(
         segmenter=None if segmenter is None else segmenter.settings.segmenter,
         segmenter_sha256=None if segmenter is None else segmenter.sha256,
     )
-    _write_pictures(folder, scores, examples, labels)
+    _write_images(folder, scores, examples, labels)
     return write_scores(folder, scores, holes.ratio_bins, summary)
 
 
-def _write_pictures(folder: Path, scores: Mapping[str, SetScores], examples: Sequence[str], labels: LabelSpace) -> None:
+def _write_images(folder: Path, scores: Mapping[str, SetScores], examples: Sequence[str], labels: LabelSpace) -> None:
     for set_name, result in scores.items():
         # In the order they were chosen in, which is that of their numbers.
         chosen = {example.key: example for example in result.examples}

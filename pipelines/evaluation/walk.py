@@ -19,7 +19,7 @@ from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import hole_confidence, label_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.evaluation.networks import picture_distances, picture_features
+from sgenet.evaluation.networks import image_distances, image_features
 from sgenet.evaluation.segmentation import SegmentationCounts
 from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
 from sgenet.evaluation.vgg_distance import vgg_distances
@@ -29,10 +29,10 @@ from sgenet.methods.release import Released
 
 @dataclass(frozen=True)
 class Filled:
-    """What became of a batch of holes; everything but the picture is None where a method has no such thing.
+    """What became of a batch of holes; everything but the image is None where a method has no such thing.
 
     Attributes:
-        image: (B, 3, H, W) uint8, the inpainted pictures: known pixels are the original's.
+        image: (B, 3, H, W) uint8, the inpainted images: known pixels are the original's.
         label: (B, H, W) int64 predicted class ids.
         confidence: (B, H, W) float in 0–1, probability of the predicted class.
         prediction: the generator's output at every scale.
@@ -49,11 +49,11 @@ Fill = Callable[[Tensor, Tensor, Tensor], Filled]
 :class:`Filled`. Only what is guided by the true labels looks at the label."""
 
 Segment = Callable[[Tensor], Tensor]
-"""A segmenter: from pictures without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
+"""A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
 
 
 class EvaluationBatch(Protocol):
-    """Uint8 tensors of some pictures: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys."""
+    """Uint8 tensors of some images: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys."""
 
     @property
     def image(self) -> Tensor:
@@ -70,7 +70,7 @@ class EvaluationBatch(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One picture kept for the report, on the CPU; tensors as in :class:`Filled`, without the batch axis."""
+    """One image kept for the report, on the CPU; tensors as in :class:`Filled`, without the batch axis."""
 
     key: str
     image: Tensor
@@ -85,7 +85,7 @@ class Example:
 
 @dataclass(frozen=True, order=True)
 class Failure:
-    """A picture that was filled badly. Ordered by how badly, then by key."""
+    """An image that was filled badly. Ordered by how badly, then by key."""
 
     psnr_hole: float
     key: str
@@ -94,20 +94,20 @@ class Failure:
 
 @dataclass
 class SetScores:
-    """Everything measured with one set of evaluation masks; lists have one entry a picture.
+    """Everything measured with one set of evaluation masks; lists have one entry an image.
 
     Attributes:
-        keys: the pictures' keys, in the order of the index.
-        num_classes: semantic classes of each picture.
+        keys: the images' keys, in the order of the index.
+        num_classes: semantic classes of each image.
         confidence: mean confidence in the hole; empty for a method without segmentation.
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
         unreliable_hole: the same among the pixels that touch the hole.
-        filled_segmentation: of the filled pictures by a segmenter; None without one.
-        distances: LPIPS and VGG distance of each picture, as ``lpips`` and ``vgg_distance``; those that are taken.
+        filled_segmentation: of the filled images by a segmenter; None without one.
+        distances: LPIPS and VGG distance of each image, as ``lpips`` and ``vgg_distance``; those that are taken.
         features: what FID and KID are taken from; None where they are not.
-        examples: the pictures kept for the report.
+        examples: the images kept for the report.
         num_worst: how many of the worst are kept.
-        worst: the pictures whose holes are filled worst (lowest PSNR in the hole), the worst first.
+        worst: the images whose holes are filled worst (lowest PSNR in the hole), the worst first.
     """
 
     evaluator: Evaluator
@@ -124,7 +124,7 @@ class SetScores:
     worst: list[Failure] = field(default_factory=list)
 
     def extend(self, other: SetScores) -> None:
-        """Add the scores of the pictures that come next, of which as many of the worst were kept."""
+        """Add the scores of the images that come next, of which as many of the worst were kept."""
         self.evaluator.extend(other.evaluator)
         self.keys.extend(other.keys)
         self.num_classes.extend(other.num_classes)
@@ -146,7 +146,7 @@ _NO_NETWORKS = ScoringNetworks()
 
 
 class HoleSource(Protocol):
-    """Fixed evaluation masks by set and picture."""
+    """Fixed evaluation masks by set and image."""
 
     def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
         """(H, W) of 0 and 1, 1 = missing."""
@@ -163,7 +163,7 @@ def score_split(
     networks: ScoringNetworks = _NO_NETWORKS,
     segment: Segment | None = None,
 ) -> dict[str, SetScores]:
-    """Fill and score every picture once with each set of masks; the batches' sizes change no result.
+    """Fill and score every image once with each set of masks; the batches' sizes change no result.
 
     Args:
         fill: the method.
@@ -171,10 +171,10 @@ def score_split(
         holes: where the masks come from.
         sets: names of the mask sets.
         num_classes: of the labels.
-        example_keys: pictures to keep.
-        num_worst: pictures to keep because their holes are filled worst.
+        example_keys: images to keep.
+        num_worst: images to keep because their holes are filled worst.
         networks: for FID, KID, LPIPS and VGG distance, where these are taken.
-        segment: the segmenter of the filled pictures, where there is one (Table 4).
+        segment: the segmenter of the filled images, where there is one (Table 4).
     """
     scores = {name: SetScores(Evaluator(num_classes), num_worst=num_worst) for name in sets}
     if segment is not None:
@@ -182,7 +182,7 @@ def score_split(
             result.filled_segmentation = SegmentationCounts(num_classes, with_none=True)
     for batch in batches:
         # The same for every set of masks.
-        features = None if networks.inception is None else picture_features(networks.inception, batch.image)
+        features = None if networks.inception is None else image_features(networks.inception, batch.image)
         for name in sets:
             hole_mask = torch.stack([torch.from_numpy(holes.mask(name, key).copy()) for key in batch.keys])[:, None]
             filled = fill(batch.image, hole_mask, batch.label)
@@ -234,37 +234,37 @@ def model_fill(
 
 
 def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
-    """Pictures whose holes have the mean colour of what is known, so that a segmenter can look at them.
+    """Images whose holes have the mean colour of what is known, so that a segmenter can look at them.
 
     Args:
         image: (B, 3, H, W) uint8; what lies in the hole is not seen.
         hole_mask: (B, 1, H, W), 1 = missing.
     """
-    return _by_picture(mean_colour, image, hole_mask)
+    return _by_image(mean_colour, image, hole_mask)
 
 
 def floor_fill(function: FloorFunction) -> Fill:
-    """Fill holes with a function of one picture from :mod:`pipelines.evaluation.baselines`."""
+    """Fill holes with a function of one image from :mod:`pipelines.evaluation.baselines`."""
 
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
-        return Filled(_by_picture(function, image, hole_mask))
+        return Filled(_by_image(function, image, hole_mask))
 
     return fill
 
 
-def _by_picture(function: FloorFunction, image: Tensor, hole_mask: Tensor) -> Tensor:
-    """A function of one picture on each of (B, 3, H, W) uint8."""
-    pictures = [np.ascontiguousarray(picture.permute(1, 2, 0).numpy()) for picture in image]
-    filled = [function(picture, hole[0].numpy()) for picture, hole in zip(pictures, hole_mask, strict=True)]
-    return torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in filled])
+def _by_image(function: FloorFunction, images: Tensor, hole_mask: Tensor) -> Tensor:
+    """A function of one image on each of (B, 3, H, W) uint8."""
+    arrays = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
+    filled = [function(image, hole[0].numpy()) for image, hole in zip(arrays, hole_mask, strict=True)]
+    return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in filled])
 
 
 def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int) -> list[str]:
-    """Choose the pictures to show, the same ones for every method: of every stratum as many, if it has them.
+    """Choose the images to show, the same ones for every method: of every stratum as many, if it has them.
 
     Args:
         keys: of the split.
-        num_classes: semantic classes of each picture.
+        num_classes: semantic classes of each image.
         count: how many.
 
     Returns:
@@ -276,7 +276,7 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
     ]
     shares = [0] * len(strata)
     for _ in range(min(count, len(keys))):
-        # One more for the stratum that has fewest so far, of those with pictures left.
+        # One more for the stratum that has fewest so far, of those with images left.
         open_strata = [index for index, members in enumerate(strata) if shares[index] < len(members)]
         shares[min(open_strata, key=lambda index: shares[index])] += 1
     chosen = []
@@ -326,7 +326,7 @@ def _add_network_scores(
     scores: SetScores, batch: EvaluationBatch, filled: Filled, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
-        found = picture_distances(networks.lpips, filled.image, batch.image)
+        found = image_distances(networks.lpips, filled.image, batch.image)
         scores.distances.setdefault("lpips", []).extend(found)
     if networks.vgg is not None:
         found = vgg_distances(networks.vgg, filled.image, batch.image)
@@ -334,7 +334,7 @@ def _add_network_scores(
     if networks.inception is not None and features is not None:
         if scores.features is None:
             scores.features = FeatureComparison()
-        scores.features.update(features, picture_features(networks.inception, filled.image))
+        scores.features.update(features, image_features(networks.inception, filled.image))
 
 
 def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:
@@ -363,7 +363,7 @@ def _example(
 
 
 def _alone(prediction: Prediction, index: int) -> Prediction:
-    """The prediction of one picture of a batch, copied to the CPU so that the batch can be freed."""
+    """The prediction of one image of a batch, copied to the CPU so that the batch can be freed."""
 
     def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(tensor[index : index + 1].float().cpu().clone() for tensor in tensors)

@@ -1,4 +1,4 @@
-"""A procedural landscape: :func:`render_scene` draws a picture and its exact label map from a seed."""
+"""A procedural landscape: :func:`render_scene` draws an image and its exact label map from a seed."""
 
 from pipelines.landscapes.scene import SMALLEST_SIDE, Scene, render_scene
 

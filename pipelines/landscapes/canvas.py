@@ -1,4 +1,4 @@
-"""The picture under construction: colour, label and depth, and how objects are put into it."""
+"""The image under construction: colour, label and depth, and how objects are put into it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of the picture that an object may cover.
+    """A rectangle of the image that an object may cover.
 
     Attributes:
         rows, columns: where it lies.
-        x: (1, w) and y: (h, 1) picture coordinates of its pixels.
+        x: (1, w) and y: (h, 1) image coordinates of its pixels.
     """
 
     rows: slice
@@ -41,7 +41,7 @@ class Patch:
 
 
 def patch_of(view: View, left: float, right: float, top: float, bottom: float) -> Patch | None:
-    """The pixels of a box in picture coordinates, or None where it lies outside the picture."""
+    """The pixels of a box in image coordinates, or None where it lies outside the image."""
     first_column = max(int((left + view.width / view.height / 2) * view.height), 0)
     last_column = min(int((right + view.width / view.height / 2) * view.height) + 2, view.width)
     first_row = max(int(top * view.height), 0)
@@ -76,7 +76,7 @@ def cast_shadow(
     """Darken the ground beside an object's foot, away from the sun.
 
     Args:
-        view, canvas: the picture, changed in place.
+        view, canvas: the image, changed in place.
         x, y, z: the foot, metres.
         radius: half the object's width, metres.
         sun: unit vector towards the sun.

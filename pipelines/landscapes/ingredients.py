@@ -104,7 +104,7 @@ def scattered(
     far: float,
     species: tuple[Species, ...] = ("conifer", "broadleaf", "broadleaf", "poplar", "bush"),
 ) -> tuple[Tree, ...]:
-    """Single trees between two depths, rarely in the middle of the picture's foreground."""
+    """Single trees between two depths, rarely in the middle of the image's foreground."""
     kinds = (dice.choice(species), dice.choice(species))
     leaves = AUTUMN_LEAVES if dice.chance(0.2) else SUMMER_LEAVES
     trees = []
@@ -117,7 +117,7 @@ def scattered(
 
 
 def herd(dice: Dice, count: int, z: float, side: float = 0.0) -> tuple[Animal, ...]:
-    """Animals of one kind, the first near the middle of the picture."""
+    """Animals of one kind, the first near the middle of the image."""
     kind: Kind = dice.choice(("cow", "cow", "horse", "sheep", "sheep", "deer", "stork"))
     z *= {"cow": 1.0, "horse": 1.0, "sheep": 0.72, "deer": 0.8, "stork": 0.55}[kind]
     animals = [draw_animal(dice, (dice.uniform(-0.16, 0.16) + 0.18 * side) * z, z, kind)]

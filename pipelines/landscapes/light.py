@@ -14,7 +14,7 @@ class Light:
     """What lights a scene. Colours are linear RGB, 1 = a white surface in daylight.
 
     Attributes:
-        sun: unit vector towards the sun (x right, y up, z into the picture).
+        sun: unit vector towards the sun (x right, y up, z into the image).
         sun_colour, sky_colour: direct light, and the diffuse light of the sky.
         zenith, horizon: the sky's own colours.
         cloud_bright, cloud_dark: clouds on their lit and shaded side.

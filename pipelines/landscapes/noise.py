@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
-"""Pictures and fields are float32 throughout; NumPy's annotations lose the width in mixed arithmetic."""
+"""Images and fields are float32 throughout; NumPy's annotations lose the width in mixed arithmetic."""
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
@@ -98,7 +98,7 @@ def value_noise(x: Floats, z: Floats, salt: int) -> Floats:
 
     Args:
         x: (n, m) abscissae in cells.
-        z: (n,) one ordinate a row; rows share it because a row of a perspective picture does.
+        z: (n,) one ordinate a row; rows share it because a row of a perspective image does.
         salt: which noise.
     """
     z_cell = np.floor(z)
@@ -139,7 +139,7 @@ def graded_texture(x: Floats, y: Floats, z: Floats, texels: float, salt: int) ->
 
     Args:
         x, y: metres; z: metres of depth, all of one shape.
-        texels: per picture height.
+        texels: per image height.
         salt: which texture.
     """
     # Read at the two powers of two around the depth and blended: fractal noise looks alike at both.

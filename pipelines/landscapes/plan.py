@@ -17,12 +17,12 @@ from pipelines.landscapes.water import Ripples
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """A scene in metres; the size of the picture plays no part in it.
+    """A scene in metres; the size of the image plays no part in it.
 
     Attributes:
-        horizon: y of the horizon in picture heights from the top.
+        horizon: y of the horizon in image heights from the top.
         eye: height of the camera above the water, metres.
-        focal: focal length in picture heights.
+        focal: focal length in image heights.
         light, clouds, relief, cover, forest, ripples: the parts of the landscape.
         trees, buildings, animals: single objects near the camera.
     """

@@ -1,4 +1,4 @@
-"""From a seed to a picture and its label map."""
+"""From a seed to an image and its label map."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALLEST_SIDE = 32
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and what it shows.
+    """An image and what it shows.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.

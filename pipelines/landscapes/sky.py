@@ -45,7 +45,7 @@ def draw_clouds(dice: Dice) -> Clouds:
 
 
 def paint_sky(view: View, light: Light, clouds: Clouds, num_rows: int) -> Floats:
-    """The top ``num_rows`` rows of a picture of nothing but sky, (num_rows, width, 3) linear RGB."""
+    """The top ``num_rows`` rows of an image of nothing but sky, (num_rows, width, 3) linear RGB."""
     above = view.horizon - view.y[:num_rows]
     # A long lens sees a narrow band of sky, which is close to the horizon's colour.
     rise = np.clip(above * np.float32(1.35 / view.focal), 0, 1)

@@ -1,4 +1,4 @@
-"""Round bodies in a picture: unions of capsules with a normal at every pixel, for animals and tree crowns."""
+"""Round bodies in an image: unions of capsules with a normal at every pixel, for animals and tree crowns."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Relief:
 
 @dataclass(frozen=True)
 class Slices:
-    """The land cut at growing depths; k counts slices from near to far, j columns of the picture.
+    """The land cut at growing depths; k counts slices from near to far, j columns of the image.
 
     Attributes:
         z: (K,) depth in metres.
@@ -89,7 +89,7 @@ class Slices:
 
 
 def cut_slices(view: View, relief: Relief, sun: tuple[float, float, float]) -> Slices:
-    """Evaluate the land for every column of the picture at every depth of :func:`slice_depths`."""
+    """Evaluate the land for every column of the image at every depth of :func:`slice_depths`."""
     z = slice_depths(view)
     x = view.x * (z * np.float32(1 / view.focal))[:, None]
     height, rockiness = ground(relief, x, z)
@@ -98,7 +98,7 @@ def cut_slices(view: View, relief: Relief, sun: tuple[float, float, float]) -> S
 
 
 def slice_depths(view: View) -> Floats:
-    """(K,) depths in geometric progression, from below the picture's lower edge to the farthest."""
+    """(K,) depths in geometric progression, from below the image's lower edge to the farthest."""
     nearest = 0.7 * view.focal * view.eye / (1.02 - view.horizon)
     depths = FARTHEST / np.multiply.accumulate(np.full(MOST_SLICES, SLICE_RATIO))
     return depths[depths > nearest][::-1].astype(np.float32)
@@ -113,7 +113,7 @@ def ground(relief: Relief, x: Floats, z: Floats) -> tuple[Floats, Floats]:
         z: (n,) metres of depth, one a row.
     """
     swell = fractal_noise(x * np.float32(1 / relief.wavelength), z * np.float32(1 / relief.wavelength), relief.salt, 3)
-    # Flat at the camera's feet, so that nothing near hides the whole picture.
+    # Flat at the camera's feet, so that nothing near hides the whole image.
     calm = z / (z + np.float32(2.5 * relief.wavelength))
     height = (0.4 + swell) * (calm * calm * np.float32(relief.swell))[:, None]
     if relief.shore is not None:

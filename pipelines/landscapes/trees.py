@@ -60,7 +60,7 @@ def paint_tree(view: View, canvas: Canvas, light: Light, tree: Tree, foot: float
 
 
 def _leaf_texture(view: View, patch: Patch, tree: Tree) -> Floats:
-    """Clumps of leaves, which grow with the tree's size in the picture, and single leaves, which do not."""
+    """Clumps of leaves, which grow with the tree's size in the image, and single leaves, which do not."""
     size = view.focal * tree.height / tree.z
     x, y = patch.x * np.float32(view.height), patch.y * np.float32(view.height)
     clumps = texture_at(patch.x * np.float32(110 / size), patch.y * np.float32(110 / size), tree.salt)

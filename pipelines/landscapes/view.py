@@ -1,4 +1,4 @@
-"""The camera: where a point of the world falls in the picture."""
+"""The camera: where a point of the world falls in the image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipelines.landscapes.noise import Floats
 class View:
     """A level camera ``eye`` metres above the origin that looks along +z (x right, y up).
 
-    Picture coordinates are in picture heights: x from the middle, y from the top. So a scene
-    has the same composition at any size, and a wider picture sees more of it.
+    Image coordinates are in image heights: x from the middle, y from the top. So a scene
+    has the same composition at any size, and a wider image sees more of it.
 
     Attributes:
-        height, width: size of the picture in pixels.
+        height, width: size of the image in pixels.
         horizon: y of the horizon, 0 = top, 1 = bottom.
         eye: metres above the water, or above the ground where there is none.
-        focal: focal length in picture heights.
+        focal: focal length in image heights.
     """
 
     height: int
@@ -42,9 +42,9 @@ class View:
         return (np.arange(self.height, dtype=np.float32) + np.float32(0.5)) / np.float32(self.height)
 
     def column(self, x: float, z: float) -> float:
-        """Picture x of a point ``x`` metres to the right at depth ``z``."""
+        """Image x of a point ``x`` metres to the right at depth ``z``."""
         return self.focal * x / z
 
     def row(self, y: float, z: float) -> float:
-        """Picture y of a point ``y`` metres high at depth ``z``."""
+        """Image y of a point ``y`` metres high at depth ``z``."""
         return self.horizon + self.focal * (self.eye - y) / z

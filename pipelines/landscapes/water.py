@@ -73,11 +73,11 @@ def _shore_rows(canvas: Canvas, first: int) -> Integers:
 
 
 def _mirror(view: View, canvas: Canvas, ripples: Ripples, waves: Floats, shore: Integers, first: int) -> Floats:
-    """(n, W, 3) what the water mirrors: the picture turned over at the shore, shaken by the waves."""
+    """(n, W, 3) what the water mirrors: the image turned over at the shore, shaken by the waves."""
     rows = np.arange(first, view.height, dtype=np.float32)[:, None]
     below = rows - shore
     shake = waves * (below * np.float32(0.55 * ripples.strength) + np.float32(0.004 * view.height))
-    # What lies above the picture's edge is unknown; the sky just below the edge stands for it.
+    # What lies above the image's edge is unknown; the sky just below the edge stands for it.
     source = np.minimum(np.abs(np.minimum(shore - below + shake, shore)), view.height - 1).astype(np.int32)
     sideways = (waves * np.float32(0.012 * ripples.strength * view.height)).astype(np.int32)
     column = np.clip(np.arange(view.width, dtype=np.int32) + sideways, 0, view.width - 1)

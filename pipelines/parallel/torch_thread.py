@@ -1,7 +1,7 @@
 """The thread of a server's process in which networks are loaded and run.
 
 OpenMP, by which PyTorch uses the cores, keeps a team of threads for every thread that has computed. Once the
-teams together have more threads than there are cores, they wait for one another asleep, and filling a picture takes
+teams together have more threads than there are cores, they wait for one another asleep, and filling an image takes
 nearly twice as long. A server that answers in whatever thread is free would come to that with its second request.
 """
 

@@ -1,4 +1,4 @@
-"""The released model as an MLflow pyfunc: pictures as base64 in, pictures as base64 out, and no pickles."""
+"""The released model as an MLflow pyfunc: images as base64 in, images as base64 out, and no pickles."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SIGNATURE = ModelSignature(
         ]
     ),
 )
-"""One row a picture.
+"""One row an image.
 
 In: ``image``, a base64 PNG or JPEG; ``hole_mask``, a base64 PNG of its size, white = missing.
 Out: ``inpainted``, a base64 PNG; ``segmentation``, a base64 PNG of class ids, or null for a method
@@ -67,7 +67,7 @@ class SGEModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Fill every row's picture; see :data:`SIGNATURE`.
+        """Fill every row's image; see :data:`SIGNATURE`.
 
         Raises:
             MlflowException: (answered as 4xx by a server) naming the row and what is wrong with it.
@@ -80,7 +80,7 @@ class SGEModel(PythonModel):
                 pairs = decode_rows(rows, NO_LIMITS, start)
             except Refusal as refusal:
                 raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
-            # Of several requests one at a time: a picture uses every core.
+            # Of several requests one at a time: an image uses every core.
             filled = in_torch_thread(self._fill, pairs)
             answers += map(answer, pairs, filled)
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.

@@ -1,7 +1,7 @@
 """The model registry: a version with its evidence, loaded back before it is called a candidate.
 
 The evidence is what the gate compares two versions by. It lies in the version itself, where it cannot be
-taken for another's: ``artifacts/evidence/`` holds the evaluation's ``pictures.parquet`` and ``evaluation.json``.
+taken for another's: ``artifacts/evidence/`` holds the evaluation's ``images.parquet`` and ``evaluation.json``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VERIFIED_TAG = "verified"
 EVIDENCE = "evidence"
 """The artifact that holds :data:`EVIDENCE_FILES`."""
 
-EVIDENCE_FILES = ("evaluation.json", "pictures.parquet")
+EVIDENCE_FILES = ("evaluation.json", "images.parquet")
 """What of an evaluation is kept with a version."""
 
 _CODE = Path(__file__).with_name("served_model.py")
@@ -42,7 +42,7 @@ _CODE = Path(__file__).with_name("served_model.py")
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredVersion:
-    """A version of a registered model that was loaded back and drew the same picture.
+    """A version of a registered model that was loaded back and drew the same image.
 
     Attributes:
         name, version: address it as ``models:/<name>/<version>``.
@@ -95,7 +95,7 @@ def register(
     Raises:
         TrackingError: the store cannot be used, or another process moved the alias meanwhile.
         CheckpointError: the folder holds no released model.
-        RuntimeError: the version draws another picture than the model it was made from.
+        RuntimeError: the version draws another image than the model it was made from.
     """
     address = tracking_uri()
     weights = sha256_of_file(released / "model.safetensors")
@@ -111,7 +111,7 @@ def register(
             version = _new_version(artifacts, name, run_id, described, step, side)
         if description:
             client.update_model_version(name, version, description)
-        _verify_picture(f"models:/{name}/{version}", released, side)
+        _verify_image(f"models:/{name}/{version}", released, side)
         client.set_model_version_tag(name, version, VERIFIED_TAG, "true")
         _move_alias(client, name, version)
     return RegisteredVersion(name=name, version=version, alias=CANDIDATE, run_id=run_id, weights_sha256=weights)
@@ -156,7 +156,7 @@ def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[s
     return str(info.registered_model_version)
 
 
-def _verify_picture(uri: str, released: Path, side: int) -> None:
+def _verify_image(uri: str, released: Path, side: int) -> None:
     example = example_input(side)
     served = mlflow.pyfunc.load_model(uri).predict(example).iloc[0].to_dict()
     pair = read_row(example.iloc[0])

@@ -102,7 +102,7 @@ def render_card(
         is_half=len(content) < weights.stat().st_size,
         sha256=hashlib.sha256(content).hexdigest(),
         classes=_classes(result),
-        num_training_pictures=read_manifest(DatasetPaths(results.name).shards).splits["train"].written,
+        num_training_images=read_manifest(DatasetPaths(results.name).shards).splits["train"].written,
         held_out=[_held_out(scored, method) for scored in _scored(settings, results)],
     )
 
@@ -130,7 +130,7 @@ def _held_out(results: DatasetResults, method: str) -> dict[str, Any]:
     assert result is not None, "the caller has checked that the method was evaluated"
     return {
         "name": results.name,
-        "count": int(result.metrics[results.sets[0]]["num_pictures"]),
+        "count": int(result.metrics[results.sets[0]]["num_images"]),
         "tables": [to_markdown(headline(results, name)) for name in results.sets],
     }
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.baselines import UNDAMAGED
-from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, INTERVALS, METRICS, PICTURES, SUMMARY, UPPER_BOUND
-from pipelines.evaluation.pictures import WORST
+from pipelines.evaluation.files import BREAKDOWN, EXEMPLAR, IMAGES, INTERVALS, METRICS, SUMMARY, UPPER_BOUND
+from pipelines.evaluation.images import WORST
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
 from pipelines.settings.titles import TITLES
@@ -29,19 +29,19 @@ Curve = tuple[list[int], list[float]]
 
 @dataclass(frozen=True)
 class Group:
-    """The scores of some of the pictures.
+    """The scores of some of the images.
 
     Attributes:
         grouping: ``stratum`` or ``hole_ratio``.
         name: of the group.
-        num_pictures: in it.
+        num_images: in it.
         scores: by name; only those the method has.
     """
 
     set_name: str
     grouping: str
     name: str
-    num_pictures: int
+    num_images: int
     scores: Mapping[str, float]
 
 
@@ -78,7 +78,7 @@ class MethodResult:
         intervals: ``{set: {score: (low, high)}}``.
         groups: its scores per stratum and per hole-ratio bin.
         summary: ``evaluation.json``.
-        pictures: ``pictures.parquet`` without the confusion counts, which are most of it.
+        images: ``images.parquet`` without the confusion counts, which are most of it.
         training: None for a floor.
         worst: ``worst.json``.
         copies_texture: whether the texture is copied from known pixels: a trained method's second row.
@@ -91,20 +91,20 @@ class MethodResult:
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     groups: Sequence[Group]
     summary: Mapping[str, Any]
-    pictures: pa.Table
+    images: pa.Table
     training: Training | None
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
     copies_texture: bool = False
 
     def counts(self, set_name: str, column: str) -> npt.NDArray[np.int64]:
-        """The confusion counts of every picture with one set of holes, in the order of the index.
+        """The confusion counts of every image with one set of holes, in the order of the index.
 
         (N, C, C), or (N, C, C + 1) where a segmenter may say *none of them*.
 
         Args:
-            column: of ``pictures.parquet``, read anew each time: the counts of a large evaluation are most of it.
+            column: of ``images.parquet``, read anew each time: the counts of a large evaluation are most of it.
         """
-        table = pq.read_table(self.folder / PICTURES, columns=[column], filters=[("set", "=", set_name)])
+        table = pq.read_table(self.folder / IMAGES, columns=[column], filters=[("set", "=", set_name)])
         cells = table[column].combine_chunks().flatten().to_numpy()
         classes = math.isqrt(len(cells) // len(table))
         counts: npt.NDArray[np.int64] = cells.reshape(len(table), classes, -1)
@@ -113,13 +113,13 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The methods evaluated on one dataset, floors first, all on the same pictures and holes.
+    """The methods evaluated on one dataset, floors first, all on the same images and holes.
 
     Attributes:
         missing: methods of the settings that have not been evaluated.
         upper_bounds: of these methods, those that are given the true labels.
         models_of: the dataset that the methods were trained on; another one for a dataset of ``transfer``.
-        undamaged: the pictures before there were holes, where a segmenter has looked at them.
+        undamaged: the images before there were holes, where a segmenter has looked at them.
     """
 
     name: str
@@ -145,8 +145,8 @@ class DatasetResults:
         return self.methods[0].summary
 
     def strata(self) -> dict[str, str]:
-        """The complexity of each picture's scene, by the picture's key; the same whatever its hole."""
-        keys, strata = (self.methods[0].pictures[name].to_pylist() for name in ("key", "stratum"))
+        """The complexity of each image's scene, by the image's key; the same whatever its hole."""
+        keys, strata = (self.methods[0].images[name].to_pylist() for name in ("key", "stratum"))
         return dict(zip(keys, strata, strict=True))
 
     def method(self, name: str) -> MethodResult | None:
@@ -220,7 +220,7 @@ def read_method(name: str, folder: Path, model: Path | None, copies_texture: boo
             intervals=_read_json(folder / INTERVALS),
             groups=_read_groups(folder / BREAKDOWN),
             summary=_read_json(folder / SUMMARY),
-            pictures=_read_pictures(folder / PICTURES),
+            images=_read_images(folder / IMAGES),
             training=None if model is None else _read_training(model),
             worst=_read_json(folder / WORST),
             copies_texture=copies_texture,
@@ -229,7 +229,7 @@ def read_method(name: str, folder: Path, model: Path | None, copies_texture: boo
         raise DataError(f"the evaluation in {folder} is damaged ({error}); run its stage again") from None
 
 
-def _read_pictures(path: Path) -> pa.Table:
+def _read_images(path: Path) -> pa.Table:
     columns = [name for name in pq.read_schema(path).names if not name.startswith("confusion")]
     return pq.read_table(path, columns=columns)
 
@@ -245,9 +245,9 @@ def _read_groups(path: Path) -> list[Group]:
     groups = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            names = ("set", "grouping", "group", "num_pictures")
+            names = ("set", "grouping", "group", "num_images")
             scores = {name: float(text) for name, text in row.items() if name not in names and text}
-            groups.append(Group(row["set"], row["grouping"], row["group"], int(row["num_pictures"]), scores))
+            groups.append(Group(row["set"], row["grouping"], row["group"], int(row["num_images"]), scores))
     return groups
 
 
@@ -272,12 +272,12 @@ def _read_json(path: Path) -> Any:
 
 
 def check_comparable(results: DatasetResults) -> None:
-    """Scores may only stand in one table when they were taken on the same pictures with the same holes.
+    """Scores may only stand in one table when they were taken on the same images with the same holes.
 
     Raises:
         DataError: they were not.
     """
-    same = {"shards_digest": "pictures", "masks_digest": "holes", "split": "splits", "segmenter_sha256": "segmenters"}
+    same = {"shards_digest": "images", "masks_digest": "holes", "split": "splits", "segmenter_sha256": "segmenters"}
     undamaged = [] if results.undamaged is None else [results.undamaged]
     for method in (*results.methods, *results.upper_bounds, *undamaged):
         for key, what in same.items():

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.report import pictures, plots, segmentation, tables
+from pipelines.report import images, plots, segmentation, tables
 from pipelines.report.collect import DatasetResults
+from pipelines.report.images import FigureImage, Gallery
 from pipelines.report.pairs import pairs
 from pipelines.report.paper import published, published_label_sources, published_segmentation
-from pipelines.report.pictures import FigureImage, Gallery
 from pipelines.report.study.results import report_tables
 from pipelines.report.summary import summary
 from pipelines.report.tables import Table
@@ -40,7 +40,7 @@ class DatasetSection:
         study: preference matrices of the user study.
         study_note: who voted, and how to read them; empty without a study.
         costs, confidence: one table each.
-        galleries: side-by-side pictures.
+        galleries: side-by-side images.
         classes: class names with their colours as CSS.
         validation_curves, loss_curves, scatter: plots as SVG.
         true_labels: what true labels in place of the predicted ones change, a table a mask set.
@@ -111,7 +111,7 @@ class Page:
 
 
 def make_page(settings: Settings, datasets: Sequence[DatasetResults], made: date) -> Page:
-    """Make every table, plot and picture of the page."""
+    """Make every table, plot and image of the page."""
     return Page(
         made=made,
         sections=[_section(settings, results) for results in datasets],
@@ -128,7 +128,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["embedded"] = pictures.embed_svg
+    environment.filters["embedded"] = images.embed_svg
     template = environment.get_template("report.html.j2")
     made = f"{page.made.day} {page.made:%B %Y}"
     return template.render(sections=page.sections, label_sources=page.label_sources, made=made)
@@ -171,9 +171,9 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         validation_curves=plots.validation_curves(results),
         loss_curves=plots.loss_curves(results),
         scatter=plots.confidence_scatter(results),
-        refinement=pictures.method_figures(shown, 6, _NUM_FIGURES),
-        confidence_maps=pictures.method_figures(shown, 7, _NUM_FIGURES),
-        failures=[gallery for set_name in sets if (gallery := pictures.failures(shown, set_name))],
+        refinement=images.method_figures(shown, 6, _NUM_FIGURES),
+        confidence_maps=images.method_figures(shown, 7, _NUM_FIGURES),
+        failures=[gallery for set_name in sets if (gallery := images.failures(shown, set_name))],
         provenance=_provenance(results),
         settings=_recipes(results) | {"Data, holes and evaluation": _data_settings(settings, results.name)},
     )
@@ -186,8 +186,8 @@ def _made(tables: Iterable[Table | None]) -> list[Table]:
 def _galleries(results: DatasetResults) -> list[Gallery]:
     galleries = []
     for set_name in results.sets:
-        galleries.append(pictures.fillings(results, set_name))
-        if segmentations := pictures.segmentations(results, set_name):
+        galleries.append(images.fillings(results, set_name))
+        if segmentations := images.segmentations(results, set_name):
             galleries.append(segmentations)
     return galleries
 

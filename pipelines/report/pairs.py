@@ -1,4 +1,4 @@
-"""Every two methods against each other on the same pictures: differences, their intervals, and permutation tests."""
+"""Every two methods against each other on the same images: differences, their intervals, and permutation tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.tables import SCORES, Cell, Score, Table, per_picture, taken
+from pipelines.report.tables import SCORES, Cell, Score, Table, per_image, taken
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
 from sgenet.evaluation.statistics import (
     Estimate,
@@ -44,17 +44,17 @@ def pairs(results: DatasetResults, set_name: str) -> Table | None:
             row += _cells(score, difference, p)
     titles = [title for score in scores for title in (f"Δ {score.title}", f"p {score.title.split()[0]}")]
     note = (
-        "Mean difference over the same pictures with its 95 % bootstrap interval; p of a permutation test that swaps "
-        "the two methods' scores of a picture, after Holm's correction over all pairs of a column. Marked: below 0.05."
+        "Mean difference over the same images with its 95 % bootstrap interval; p of a permutation test that swaps "
+        "the two methods' scores of an image, after Holm's correction over all pairs of a column. Marked: below 0.05."
     )
     return Table(f"Every two methods, holes: {set_name}", ["methods", *titles], rows, note, name=f"pairs-{set_name}")
 
 
 def miou_difference(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Estimate:
-    """The mIoU of one method less that of another, with its interval over pictures.
+    """The mIoU of one method less that of another, with its interval over images.
 
     Args:
-        first, second: (N, C, C) or (N, C, C + 1) counts of the same pictures in the same order.
+        first, second: (N, C, C) or (N, C, C + 1) counts of the same images in the same order.
     """
     columns = max(first.shape[2], second.shape[2])
     wide = [np.pad(counts, ((0, 0), (0, 0), (0, columns - counts.shape[2]))) for counts in (first, second)]
@@ -67,7 +67,7 @@ def _measure(
     """The difference of each pair in one score, and its p before any correction; NaN where one has no such score."""
     if score.name == "miou":
         return [_measure_miou(first, second, set_name) for first, second in compared]
-    values = {method.name: per_picture(method, set_name, score.name) for pair in compared for method in pair}
+    values = {method.name: per_image(method, set_name, score.name) for pair in compared for method in pair}
     tested = [(values[first.name], values[second.name]) for first, second in compared]
     return [(paired_difference(ours, theirs), paired_test(ours, theirs)) for ours, theirs in tested]
 

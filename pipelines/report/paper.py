@@ -22,7 +22,7 @@ class Published:
 
 _SIDE = 256
 _DATASETS = {"outdoor_scenes": (256, 128), "cityscapes": (512, 96)}
-"""From the adapter of the paper's dataset to the pictures' shorter side and that of the centre hole."""
+"""From the adapter of the paper's dataset to the images' shorter side and that of the centre hole."""
 
 _TABLE_1 = {
     ("outdoor_scenes", "centre"): {
@@ -70,7 +70,7 @@ _TABLE_5 = {
 
 
 def published(settings: Settings, dataset: str, set_name: str) -> Mapping[str, Published]:
-    """What the paper reports, by method; empty where pictures or holes are not the paper's.
+    """What the paper reports, by method; empty where images or holes are not the paper's.
 
     They are where the adapter, the resizing, the crop, the split and the hole are: the centre square of the
     paper's size, or the files of irregular masks.

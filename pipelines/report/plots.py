@@ -77,9 +77,9 @@ def _curves(curves: Sequence[tuple[str, Mapping[str, Curve]]]) -> str | None:
 
 
 def confidence_scatter(results: DatasetResults) -> str | None:
-    """Figure 8: hole L1 of every picture over its mean confidence in the hole, one panel a method.
+    """Figure 8: hole L1 of every image over its mean confidence in the hole, one panel a method.
 
-    A point a picture, or, of more pictures than can be told apart, how many lie in each hexagon.
+    A point an image, or, of more images than can be told apart, how many lie in each hexagon.
     """
     shown = [method for method in results.methods if len(_points(method)[0])]
     if not shown:
@@ -114,8 +114,8 @@ def _count_in_hexagons(figure: Figure, panels: Sequence[Axes], points: Sequence[
 
 
 def _points(method: MethodResult) -> tuple[np.ndarray, np.ndarray]:
-    confidence = np.asarray(method.pictures["confidence_hole"].to_pylist(), np.float64)
-    hole_l1 = np.asarray(method.pictures["l1_hole"].to_pylist(), np.float64)
+    confidence = np.asarray(method.images["confidence_hole"].to_pylist(), np.float64)
+    hole_l1 = np.asarray(method.images["l1_hole"].to_pylist(), np.float64)
     known = ~np.isnan(confidence) & ~np.isnan(hole_l1)
     return confidence[known], hole_l1[known]
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult, Training
 from pipelines.report.pairs import miou_difference
-from pipelines.report.tables import SCORES, Cell, Table, interval, per_picture
+from pipelines.report.tables import SCORES, Cell, Table, interval, per_image
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
-_SPLITS = {"train": "training pictures", "val": "held-out pictures"}
+_SPLITS = {"train": "training images", "val": "held-out images"}
 _SOURCES = {"human": "people's labels", "auto": "automatic labels", "fill": "people's labels, filled up"}
 _REGIONS = ("whole", "hole")
 _SOURCE_SCORES = [score for score in SCORES if score.name in ("psnr", "psnr_hole", "ssim", "l1_hole", "miou")]
@@ -37,11 +37,11 @@ PaperBySource = Callable[[str, str, str | None], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class _Segmentation:
-    """A way to a segmentation of a picture with a hole."""
+    """A way to a segmentation of an image with a hole."""
 
     title: str
     method: MethodResult
-    filled: bool  # by a segmenter that sees the filled picture, and not by the method itself
+    filled: bool  # by a segmenter that sees the filled image, and not by the method itself
 
     def score(self, set_name: str, region: str) -> float:
         """Its mIoU; NaN where no pixel of the region is labelled."""
@@ -66,7 +66,7 @@ def after_inpainting(
     Args:
         results: of one dataset.
         set_name: of the holes.
-        against: the method whose own segmentation the others are compared with, picture by picture.
+        against: the method whose own segmentation the others are compared with, image by image.
         published: the paper's mIoU by method, for a column of its own.
     """
     segmenter = results.summary.get("segmenter")
@@ -91,7 +91,7 @@ def after_inpainting(
             cells.append(Cell(text, way.interval(set_name, region), competes and text == best[region]))
         if reference is not None:
             cells += [_difference(way, reference, set_name, region) for region in _REGIONS]
-        cells.append(Cell(str(int(way.method.metrics[set_name]["num_pictures"]))))
+        cells.append(Cell(str(int(way.method.metrics[set_name]["num_images"]))))
         if published:
             # The paper has SGE-Net's own, and those of others' fillings.
             theirs = published.get(way.method.name) if way.filled == (way.method.name != "sge_net") else None
@@ -102,8 +102,8 @@ def after_inpainting(
         columns += [f"Δ to {reference.title}", "Δ in the hole"]
     columns += ["N", *(["paper: mIoU"] if published else [])]
     note = (
-        "mIoU from one confusion matrix over all labelled pixels, with 95 % bootstrap intervals over pictures; "
-        "differences over the same pictures. Undamaged pictures: what the segmenter makes of the originals."
+        "mIoU from one confusion matrix over all labelled pixels, with 95 % bootstrap intervals over images; "
+        "differences over the same images. Undamaged images: what the segmenter makes of the originals."
     )
     title = f"Segmentation after inpainting, holes: {set_name}"
     return Table(title, columns, rows, note, name=f"segmentation-{set_name}")
@@ -116,13 +116,13 @@ def label_quality(results: DatasetResults) -> Table | None:
         return None
     rows = []
     for split, scores in made["agreement"].items():
-        cells = [Cell(_SPLITS.get(split, split)), Cell(str(scores["pictures"]))]
+        cells = [Cell(_SPLITS.get(split, split)), Cell(str(scores["images"]))]
         cells += [Cell("–" if scores[name] is None else f"{scores[name]:.3f}") for name in _QUALITY]
         rows.append(cells)
     note = (
         f"{SEGMENTER_TITLES[made['segmenter']]} against people's labels, where there are any; a pixel is labelled "
         f"where the most probable class has at least {made['threshold']:g}. A segmenter fitted to these training "
-        "pictures knows them better than any others."
+        "images knows them better than any others."
     )
     return Table("Automatic labels", ["labels of", "N", *_QUALITY.values()], rows, note, name="labels")
 
@@ -130,7 +130,7 @@ def label_quality(results: DatasetResults) -> Table | None:
 def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) -> list[Table]:
     """The same methods trained with people's and with automatic labels (Table 5).
 
-    Trainings stand beside each other where only the source of their labels differs: the same pictures and holes, the
+    Trainings stand beside each other where only the source of their labels differs: the same images and holes, the
     same recipe and training holes, and the same code.
 
     Args:
@@ -138,11 +138,11 @@ def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) 
         published: the paper's numbers.
     """
     note = (
-        "Trained with different labels and otherwise alike, scored by people's labels. Means over pictures with their "
-        "95 % bootstrap intervals; differences to the first source over the same pictures."
+        "Trained with different labels and otherwise alike, scored by people's labels. Means over images with their "
+        "95 % bootstrap intervals; differences to the first source over the same images."
     )
     tables = []
-    for group in _same_pictures(datasets):
+    for group in _same_images(datasets):
         names = ", ".join(results.name for results in group)
         for set_name in group[0].sets:
             sources = [_alike(method.name, group) for method in group[0].methods]
@@ -156,7 +156,7 @@ def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) 
     return tables
 
 
-def _same_pictures(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults]]:
+def _same_images(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults]]:
     groups: dict[tuple[str, ...], list[DatasetResults]] = {}
     for results in datasets:
         if results.models_of == results.name:
@@ -173,7 +173,7 @@ def _alike(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, Method
         if (method := results.method(name)) is not None and method.training is not None
     ]
     trained.sort(key=lambda each: list(_SOURCES).index(_source(each[2])))
-    # Pictures that are filled from a segmenter's labels are others with another segmenter.
+    # Images that are filled from a segmenter's labels are others with another segmenter.
     by_segmenter = name in LABEL_STARTED_METHODS
     ways = {
         (_way_of_training(training), method.summary.get("segmenter_sha256") if by_segmenter else None)
@@ -204,9 +204,9 @@ def _source_rows(
         if method is first:
             cells.append(Cell("–"))
         else:
-            difference = paired_difference(per_picture(method, set_name, "psnr"), per_picture(first, set_name, "psnr"))
+            difference = paired_difference(per_image(method, set_name, "psnr"), per_image(first, set_name, "psnr"))
             cells.append(Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"))
-        cells.append(Cell(str(int(method.metrics[set_name]["num_pictures"]))))
+        cells.append(Cell(str(int(method.metrics[set_name]["num_images"]))))
         if theirs := published(dataset, set_name, None if made is None else made["segmenter"]):
             of_paper = theirs.get(_source(training)) if method.name == "sge_net" else None
             cells.append(Cell("–" if of_paper is None else f"{of_paper:.2f}"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipelines.report.collect import DatasetResults, MethodResult
 from pipelines.report.pairs import miou_difference
-from pipelines.report.tables import SCORES, Score, interval, per_picture
+from pipelines.report.tables import SCORES, Score, interval, per_image
 from sgenet.evaluation.statistics import Estimate, paired_difference
 
 _SENTENCES = {
@@ -76,7 +76,7 @@ def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str
     difference = _difference(score, better, worse, set_name)
     value, low, high = (f"{bound:z.{score.decimals}f}" for bound in (difference.value, difference.low, difference.high))
     text = f"{value}{_UNITS.get(score.name, '')} ({low} … {high})"
-    number = int(first.metrics[set_name]["num_pictures"])
+    number = int(first.metrics[set_name]["num_images"])
     if math.isnan(difference.low) or difference.low <= 0:
         return f"{text}: too little for {number} images to tell the two apart"
     return f"{text} on the same {number} images: more than chance explains"
@@ -85,5 +85,5 @@ def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str
 def _difference(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> Estimate:
     if score.name in _COUNTS:
         return miou_difference(*(method.counts(set_name, _COUNTS[score.name]) for method in (first, second)))
-    ours, theirs = (per_picture(method, set_name, score.name) for method in (first, second))
+    ours, theirs = (per_image(method, set_name, score.name) for method in (first, second))
     return paired_difference(ours, theirs)

@@ -123,7 +123,7 @@ def headline(
             cells.append(Cell(str(published.get(method.name, "–"))))
         rows.append(cells)
     rows += [_upper_bound_row(method, set_name, shown, with_costs, bool(published)) for method in results.upper_bounds]
-    note = "Means over pictures with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
+    note = "Means over images with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
     if results.summary.get("segmenter") and any(method.name in LABEL_STARTED_METHODS for method in results.methods):
         note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if any(method.copies_texture for method in results.methods):
@@ -138,7 +138,7 @@ def headline(
     columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ())]
     if published:
         columns.append("paper: PSNR / SSIM / FID")
-    number = int(results.methods[0].metrics[set_name]["num_pictures"])
+    number = int(results.methods[0].metrics[set_name]["num_images"])
     return Table(f"Holes: {set_name} · {number} images", columns, rows, note, name=f"scores-{set_name}")
 
 
@@ -148,7 +148,7 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
     for bound in results.upper_bounds:
         method = results.method(bound.name)
         assert method is not None, "an upper bound stands beside its method"
-        own, guided = (per_picture(each, set_name, "psnr_hole") for each in (method, bound))
+        own, guided = (per_image(each, set_name, "psnr_hole") for each in (method, bound))
         difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)
         correlation = correlate(accuracy.tolist(), (guided - own).tolist())
@@ -164,7 +164,7 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
         return None
     columns = ["method", "Δ PSNR hole, given the true labels ↑", "Pearson r", "Spearman ρ", "N"]
     note = (
-        "Gain of true labels over the predicted ones, and its correlation over pictures with the accuracy of the "
+        "Gain of true labels over the predicted ones, and its correlation over images with the accuracy of the "
         "segmentation in the hole. Negative: where the segmentation is right, true labels add little."
     )
     title = f"Response to the true labels, holes: {set_name}"
@@ -172,7 +172,7 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
 
 
 def ablation(results: DatasetResults, set_name: str) -> Table | None:
-    """Each trained method against the first of them, picture by picture, as in Table 3."""
+    """Each trained method against the first of them, image by image, as in Table 3."""
     trained = [method for method in results.methods if method.training is not None]
     if len(trained) < 2:
         return None
@@ -181,14 +181,14 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
     for method in trained[1:]:
         cells = [Cell(method.title)]
         for score in scores:
-            first, second = (per_picture(each, set_name, score.name) for each in (method, trained[0]))
+            first, second = (per_image(each, set_name, score.name) for each in (method, trained[0]))
             difference = paired_difference(first, second)
             low, high = (f"{bound:+z.{score.decimals}f}" for bound in (difference.low, difference.high))
             cells.append(Cell(f"{difference.value:+z.{score.decimals}f}", f"{low} … {high}"))
         rows.append(cells + _cost_cells(method))
     costs_of_first = ", ".join(cell.text for cell in _cost_cells(trained[0]))
     note = (
-        "Mean difference over the same pictures with its 95 % bootstrap interval. "
+        "Mean difference over the same images with its 95 % bootstrap interval. "
         f"{trained[0].title}: {', '.join(_COST_COLUMNS)} {costs_of_first}."
     )
     columns = ["method", *(f"Δ {score.title}" for score in scores), *_COST_COLUMNS]
@@ -203,13 +203,13 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
         rows = []
         for name in names:
             groups = [_group(method, set_name, grouping, name) for method in results.methods]
-            rows.append([Cell(name), Cell(str(groups[0].num_pictures)), *_breakdown_cells(groups)])
+            rows.append([Cell(name), Cell(str(groups[0].num_images)), *_breakdown_cells(groups)])
         columns = [title, "N", *(method.title for method in results.methods)]
         rows += [
             [Cell(cost), Cell(""), *(Cell(_cost_cells(method)[number].text) for method in results.methods)]
             for number, cost in enumerate(_COST_COLUMNS)
         ]
-        note = "PSNR / SSIM of the whole picture."
+        note = "PSNR / SSIM of the whole image."
         tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, note, name=f"by-{grouping}-{set_name}"))
     return tables
 
@@ -228,7 +228,7 @@ def costs(results: DatasetResults) -> Table | None:
                 Cell(_plain(facts.get("steps"))),
                 time,
                 Cell(_budget(method.training.recipe.get("training", {}))),
-                Cell(_scaled(facts.get("pictures_per_second"), 1, "")),
+                Cell(_scaled(facts.get("images_per_second"), 1, "")),
                 Cell(_scaled(facts.get("data_wait_share"), 0.01, "%")),
                 Cell(method.training.perceptual_network),
             ]
@@ -242,11 +242,11 @@ def costs(results: DatasetResults) -> Table | None:
         "steps",
         "time",
         "budget",
-        "pictures/s",
+        "images/s",
         "waiting for data",
         "VGG weights",
     ]
-    note = "FLOPs of one picture: two for each multiply-accumulate."
+    note = "FLOPs of one image: two for each multiply-accumulate."
     return Table("Size and cost", columns, rows, note, name="costs")
 
 
@@ -337,9 +337,9 @@ def taken(score: Score, methods: Sequence[MethodResult], set_name: str) -> bool:
     return all(score.name in method.metrics[set_name] for method in methods)
 
 
-def per_picture(method: MethodResult, set_name: str, score: str) -> np.ndarray:
-    """One score a picture, in the order of the index, which is the same for every method."""
-    table = method.pictures
+def per_image(method: MethodResult, set_name: str, score: str) -> np.ndarray:
+    """One score an image, in the order of the index, which is the same for every method."""
+    table = method.images
     rows = np.asarray(table["set"].to_pylist()) == set_name
     values: np.ndarray = np.asarray(table[score].to_pylist(), np.float64)[rows]
     return values

@@ -101,7 +101,7 @@ def _data_problems(data: DataSettings) -> list[str]:
         else:
             problems += [problem for source in data.sources for problem in source_problems(source, num_classes)]
     problems += [
-        f"the source mixed_scenes draws pictures of {list(source.size)}, smaller than the crop ({data.crop})"
+        f"the source mixed_scenes draws images of {list(source.size)}, smaller than the crop ({data.crop})"
         for source in data.sources
         if source.adapter == "mixed_scenes" and min(source.size) < data.crop
     ]
@@ -239,11 +239,11 @@ def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]
     if crop >= smallest:
         return []
     return [
-        f"{where}: {critic.num_layers} layers at {critic.num_scales} scales need pictures of "
+        f"{where}: {critic.num_layers} layers at {critic.num_scales} scales need images of "
         f"{smallest} px, but the crop is {crop}; use fewer of either"
     ]
 
 
 def _smallest_crop(critic: CriticSettings) -> int:
-    """See :func:`sgenet.layers.critic.smallest_picture`, here without loading PyTorch: three pixels must be left."""
+    """See :func:`sgenet.layers.critic.smallest_image`, here without loading PyTorch: three pixels must be left."""
     return int(3 * 2 ** (critic.num_layers + critic.num_scales - 1))

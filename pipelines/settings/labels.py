@@ -18,10 +18,10 @@ class LabelSettings(BaseModel):
     """The labels that inpainting is trained with on one dataset. Evaluation uses what people labelled, always.
 
     Attributes:
-        source: ``human``: as the dataset has them; a picture without is trained on without the segmentation terms.
-            ``auto``: a segmenter's, for all training pictures (Table 5). ``fill``: a segmenter's where there is no
+        source: ``human``: as the dataset has them; an image without is trained on without the segmentation terms.
+            ``auto``: a segmenter's, for all training images (Table 5). ``fill``: a segmenter's where there is no
             human one.
-        score_filled: have a segmenter also where people labelled. Where there is one, it segments the pictures that
+        score_filled: have a segmenter also where people labelled. Where there is one, it segments the images that
             each method filled (segmentation after inpainting, Table 4), and SPG-Net fills from its labels of what is
             known, as published, and not from those of its own small segmenter, which changes all of its scores.
         segmenter: which one.
@@ -31,9 +31,9 @@ class LabelSettings(BaseModel):
         class_map: for ``transformers``: class of the checkpoint → class of the dataset; classes not named are *ignore*.
             None maps classes of the same name.
         threshold: pixels whose most probable class has a lower probability are *ignore*.
-        window: side in pixels of what the segmenter sees at once; larger pictures are covered by windows.
+        window: side in pixels of what the segmenter sees at once; larger images are covered by windows.
         overlap: share of a window that lies in the next one, at least.
-        batch_size: pictures of one size that are labelled together.
+        batch_size: images of one size that are labelled together.
         precision: of labelling: ``float32`` or ``bfloat16`` (autocast).
         recipe: how a segmenter is fitted.
     """
@@ -59,7 +59,7 @@ class LabelSettings(BaseModel):
 
     @property
     def use_on_filled(self) -> dict[str, Any]:
-        """The settings that decide how the segmenter sees filled pictures; empty where it does not."""
+        """The settings that decide how the segmenter sees filled images; empty where it does not."""
         names = {"score_filled", "segmenter", "class_map", "window", "overlap", "batch_size", "precision"}
         return self.model_dump(mode="json", include=names) if self.needs_segmenter else {}
 

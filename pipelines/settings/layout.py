@@ -75,7 +75,7 @@ class RunPaths:
 
     @property
     def evaluation(self) -> Path:
-        """Folder with ``metrics.json``, ``pictures.parquet`` and figures (stage ``evaluate``)."""
+        """Folder with ``metrics.json``, ``images.parquet`` and figures (stage ``evaluate``)."""
         return self.root / "evaluation"
 
     @property

@@ -37,7 +37,7 @@ class SourceSettings(Strict):
         root: folder or ``s3://bucket/prefix`` (none for ``mixed_scenes``, which is procedural).
         class_map: raw class id → id in the dataset's label space; ids not named become *ignore*.
             None keeps the adapter's own ids.
-        train, val: number of pictures to draw, for ``mixed_scenes`` only.
+        train, val: number of images to draw, for ``mixed_scenes`` only.
         size: their width and height in pixels, for ``mixed_scenes`` only.
         seed: for ``mixed_scenes`` only.
         label_root: folder of label PNGs, for ``folder`` only (None: no labels).
@@ -46,7 +46,7 @@ class SourceSettings(Strict):
         held_out: for ``folder``: so many images are held out instead, those whose file name has the smallest SHA-256.
         part: for ``folder``: which images there are: ``all``, or only one of the two sides of ``held_out``, so that one
             dataset trains on the one and another evaluates on the other.
-        unlabelled: for ``cityscapes``: also train on the 1,525 test pictures, without labels.
+        unlabelled: for ``cityscapes``: also train on the 1,525 test images, without labels.
     """
 
     adapter: Literal[
@@ -85,12 +85,12 @@ class LabelSpaceSettings(Strict):
 
 
 class DataSettings(Strict):
-    """How raw pictures of one dataset become shards.
+    """How raw images of one dataset become shards.
 
     Attributes:
         sources: joined in this order; keys are prefixed by the source's name when there are several.
         label_space: a known one by name, or names and colours.
-        shorter_side: pictures are resized so that their shorter side has this many pixels.
+        shorter_side: images are resized so that their shorter side has this many pixels.
         train_shorter_side: the same for the training split alone (None: as ``shorter_side``).
         crop: side of the square the networks see.
         samples_per_shard: most samples in one shard.
@@ -120,12 +120,12 @@ class DataSettings(Strict):
         return LabelSpace(self.label_space.names, self.label_space.colours)
 
     def side(self, split: str) -> int:
-        """The shorter side of a split's pictures, in pixels."""
+        """The shorter side of a split's images, in pixels."""
         return (self.train_shorter_side or self.shorter_side) if split == "train" else self.shorter_side
 
 
 class EvaluationMaskSettings(Strict):
-    """One fixed set of evaluation masks: one mask a validation picture.
+    """One fixed set of evaluation masks: one mask a validation image.
 
     Attributes:
         name: how the tables call it.
@@ -156,10 +156,10 @@ class EvaluationSettings(Strict):
     """How trained models are scored.
 
     Attributes:
-        split: the split whose pictures are used.
-        batch_size: pictures at a time; no result depends on it.
-        num_figure_pictures: pictures shown in the report's figures.
-        num_worst_pictures: of each method, those with the lowest PSNR in the hole that the report shows.
+        split: the split whose images are used.
+        batch_size: images at a time; no result depends on it.
+        num_figure_images: images shown in the report's figures.
+        num_worst_images: of each method, those with the lowest PSNR in the hole that the report shows.
         upper_bound: score SG-Net and SGE-Net also as guided by the true labels: the upper bound of Fig. 1(e) where they
             were trained with them (``guidance.given: 1``), else how far they obey.
         texture: how a trained method fills: as its ``network`` draws, as in the paper, and also with texture copied
@@ -174,8 +174,8 @@ class EvaluationSettings(Strict):
 
     split: Literal["train", "val"] = "val"
     batch_size: int = Field(default=8, gt=0)
-    num_figure_pictures: int = Field(default=6, gt=0)
-    num_worst_pictures: int = Field(default=4, ge=0)
+    num_figure_images: int = Field(default=6, gt=0)
+    num_worst_images: int = Field(default=4, ge=0)
     upper_bound: bool = True
     texture: tuple[Literal["network"]] | tuple[Literal["network"], Literal["exemplar"]] = ("network",)
     floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
@@ -260,7 +260,7 @@ class TransferPair(Strict):
     """A dataset that is filled by the models of another one, such as one that nobody labelled (Fig. 10).
 
     Attributes:
-        dataset: whose pictures are filled; none of ``datasets``, as nothing is trained on it.
+        dataset: whose images are filled; none of ``datasets``, as nothing is trained on it.
         models_of: what the models were trained on, one of ``datasets``.
     """
 
@@ -286,7 +286,7 @@ class SearchSettings(Strict):
         run: what ``dvc repro`` searches for; nothing by default, as a search takes many trainings.
         trials: how many are tried; the first one is the recipe as it stands, where its values lie within the bounds.
         steps: of a trial that is not stopped; schedules of the recipe are stretched over them.
-        report_every: steps between two judgements of a trial, each on the validation pictures.
+        report_every: steps between two judgements of a trial, each on the validation images.
         grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
         reduction_factor: one in so many trials goes on past each rung.
         metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and

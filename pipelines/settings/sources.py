@@ -26,7 +26,7 @@ def source_problems(source: SourceSettings, num_classes: int) -> list[str]:
     if name == "mixed_scenes":
         problems += scene_problems(source)
     elif not source.root:
-        problems.append(f"the source {name} needs root: the folder or s3:// address of its pictures")
+        problems.append(f"the source {name} needs root: the folder or s3:// address of its images")
     own = NUM_OWN_CLASSES.get(name)
     if source.class_map is None:
         if own is not None and own != num_classes:
@@ -48,7 +48,7 @@ def scene_problems(source: SourceSettings) -> list[str]:
     """What keeps these scenes from being drawn, a sentence each."""
     problems = []
     if source.train + source.val == 0:
-        problems.append("the source mixed_scenes draws no pictures; set train and val to how many there shall be")
+        problems.append("the source mixed_scenes draws no images; set train and val to how many there shall be")
     problems += [
         f"the source mixed_scenes has {split}: {count}; ask for at most {MOST_SCENES}"
         for split, count in (("train", source.train), ("val", source.val))

@@ -13,7 +13,7 @@ TITLES = {
     "patchmatch": "PatchMatch",
     **{name: spec.title for name, spec in METHODS.items()},
     **{f"{name}_exemplar": f"{spec.title} + exemplars" for name, spec in METHODS.items()},
-    "undamaged": "Undamaged pictures",
+    "undamaged": "Undamaged images",
 }
 """How the tables call a method."""
 

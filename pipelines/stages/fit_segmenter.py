@@ -10,7 +10,7 @@ from pipelines.storage.files import publish_folder
 
 
 def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
-    """Fit a segmenter to the labelled pictures, or take the fitted one that the settings name.
+    """Fit a segmenter to the labelled images, or take the fitted one that the settings name.
 
     Args:
         settings: the whole of ``params.yaml``.
@@ -18,8 +18,8 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
         shards: folder of the stage of this name.
         output: folder to write: ``manifest.json``, which is alone where nothing asks for a segmenter; else also
             ``model.safetensors`` and ``model.json`` (not for ``transformers``, whose checkpoint stays where it is),
-            ``losses.csv`` and ``validation.csv`` of a fitting, and ``report.json``, ``confusion.csv``, ``pictures.png``
-            of held-out pictures.
+            ``losses.csv`` and ``validation.csv`` of a fitting, and ``report.json``, ``confusion.csv``, ``images.png``
+            of held-out images.
 
     Raises:
         UserError: something the user can fix.

@@ -24,8 +24,8 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
         shards, masks: folders that the stages of these names wrote.
         segmenter: folder of the stage ``fit_segmenter``.
         output: folder to write: a folder as :mod:`pipelines.evaluation.files` describes for each
-            floor, and ``metrics.json`` with those of all, ``{floor: {set: {score: mean}}}``. Where filled pictures
-            are segmented, the pictures themselves are too, as ``undamaged``.
+            floor, and ``metrics.json`` with those of all, ``{floor: {set: {score: mean}}}``. Where filled images
+            are segmented, the images themselves are too, as ``undamaged``.
 
     Raises:
         DataError: shards, masks or segmenter are unfinished or do not belong together.

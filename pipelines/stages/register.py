@@ -28,7 +28,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         model: folder that the stage ``train`` wrote.
         evaluation: folder that the stage ``evaluate`` wrote.
         output: ``registered.json``, written last: when it is there, the model has been loaded back
-            from the registry and drew the same picture.
+            from the registry and drew the same image.
 
     Raises:
         CheckpointError: a file of these folders is missing or damaged, or the evaluation is of other weights.
@@ -70,7 +70,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         "verified": True,
     }
     write_atomically(output, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
-    print(f"registered {version.uri} as {version.alias}; loaded back, it draws the same picture")
+    print(f"registered {version.uri} as {version.alias}; loaded back, it draws the same image")
 
 
 def _read(path: Path, *keys: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _description(
     overview: Path | None,
 ) -> str:
     """What a version's page in the UI shows: what it is, its scores, and what it draws."""
-    count = next(iter(scores.values()), {}).get("num_pictures")
+    count = next(iter(scores.values()), {}).get("num_images")
     counted = f", evaluated on {count:g} images" if count else ""
     parts = [
         f"**{method}** trained on **{dataset}** for {training['steps']} steps{counted}.",

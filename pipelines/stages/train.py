@@ -233,10 +233,10 @@ def _facts(
         "dataset": job.dataset,
         "method": job.method,
         "steps": state.step,
-        "pictures_seen": state.step * job.recipe.training.batch_size,
+        "images_seen": state.step * job.recipe.training.batch_size,
         # The history has the time of logged steps; a wall-clock budget counts every step.
         "seconds": state.seconds if job.recipe.training.budget == "wall_clock" else history.seconds,
-        "pictures_per_second": history.steps_per_second * job.recipe.training.batch_size,
+        "images_per_second": history.steps_per_second * job.recipe.training.batch_size,
         "data_wait_share": history.data_wait_share,
         "best_validation": asdict(history.best) if history.best is not None else {},
         "validation": dict(history.validations[-1].scores) if history.validations else {},

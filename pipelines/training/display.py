@@ -23,19 +23,19 @@ class LoggedStep:
     Attributes:
         step: optimizer steps done.
         terms: named loss terms.
-        pictures_per_second: since the logged step before.
+        images_per_second: since the logged step before.
         seconds_left: estimated at that speed.
     """
 
     step: int
     terms: Mapping[str, float]
-    pictures_per_second: float
+    images_per_second: float
     seconds_left: float
 
     def __str__(self) -> str:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
         left = timedelta(seconds=round(self.seconds_left))
-        return f"{losses}  {self.pictures_per_second:.1f} pictures/s  {left} left"
+        return f"{losses}  {self.images_per_second:.1f} images/s  {left} left"
 
 
 class ValidationSentence(str):

@@ -40,14 +40,14 @@ class DataSize:
     """What the shards and masks hold, and what the first batch showed.
 
     Attributes:
-        pictures: of each split.
+        images: of each split.
         shard_bytes, num_shards: of all splits.
         mask_sets: names of the sets of evaluation masks.
         batch: this worker's part of the first global batch.
         seconds: it took to open the data and read it.
     """
 
-    pictures: dict[str, int]
+    images: dict[str, int]
     shard_bytes: int
     num_shards: int
     mask_sets: tuple[str, ...]
@@ -61,7 +61,7 @@ class NetworkSize:
 
     Attributes:
         generator, critic: trainable numbers.
-        macs: multiply-accumulates of the generator for one picture.
+        macs: multiply-accumulates of the generator for one image.
         weights: both networks with their buffers, and frozen networks of the losses.
         average: the moving average of the generator.
         moments: the optimizers' state once it exists, after the first step.
@@ -131,7 +131,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     inputs.close()
     assert inputs.masks is not None, "only inpainting methods have dry runs"
     return DataSize(
-        pictures={split: count.written for split, count in manifest.splits.items()},
+        images={split: count.written for split, count in manifest.splits.items()},
         shard_bytes=sum(shard.size for shard in manifest.shards),
         num_shards=len(manifest.shards),
         mask_sets=inputs.masks.sets,
@@ -151,7 +151,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
     average = tensor_bytes(state.ema.network.state_dict().values())
     # Adam's moments do not exist before the first step, and then have the size of what is trained.
     moments = _ADAM_MOMENTS * trainable
-    pictures = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
+    images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
     return NetworkSize(
         generator=count_parameters(method.generator),
         critic=count_parameters(method.critic),
@@ -160,7 +160,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
         average=average,
         moments=moments,
         buckets=trainable if run.max_workers > 1 else 0,
-        step=step_memory(method, pictures, precision),
+        step=step_memory(method, images, precision),
         precision=precision,
         checkpoint=weights + average + moments,
     )
@@ -174,12 +174,12 @@ def _precision_of_workers(state: TrainingState, run: RunSettings) -> Precision:
 
 
 def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
-    pictures = ", ".join(f"{count} {split}" for split, count in data.pictures.items())
+    images = ", ".join(f"{count} {split}" for split, count in data.images.items())
     size, where = _bytes(data.shard_bytes), _where(job, job.shards)
     num, _, height, width = data.batch.image.shape
     hole = float(data.batch.hole_mask.float().mean())
     return [
-        f"data            {pictures} pictures in {data.num_shards} shards, {size}, in {where}",
+        f"data            {images} images in {data.num_shards} shards, {size}, in {where}",
         f"masks           {', '.join(data.mask_sets)} in {_where(job, job.masks or '')}",
         f"first batch     {num} × {width}×{height} px read in {data.seconds:.2f} s, {hole:.0%} missing",
     ]
@@ -194,9 +194,9 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
     share = training.batch_size // _world(job, run)
     found = "measured in one step" if size.step.computed else "computed from shapes"
     lines = [
-        f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC a picture",
+        f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC an image",
         f"critic          {size.critic / 1e6:.2f} M parameters",
-        f"memory          of one worker, {share} pictures a step, {size.precision}:",
+        f"memory          of one worker, {share} images a step, {size.precision}:",
         f"  weights         {_bytes(size.weights)}",
         f"  moving average  {_bytes(size.average)}",
         f"  optimizers      {_bytes(size.moments)}",

@@ -1,4 +1,4 @@
-"""What happens after a training step: losses recorded, pictures validated, state stored, a stop obeyed."""
+"""What happens after a training step: losses recorded, images validated, state stored, a stop obeyed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Recorder:
         self.supervisor.show(LoggedStep(row.step, row.terms, speed, seconds_left))
 
     def record_validation(self, result: Validation, state: TrainingState) -> None:
-        """Keep and track the scores and the sample pictures of the averaged generator.
+        """Keep and track the scores and the sample images of the averaged generator.
 
         The state is stored where it is the best so far, whether or not a checkpoint is due.
         """
@@ -124,7 +124,7 @@ def tracked_rows(history: History, batch_size: int) -> Iterator[tuple[int, dict[
 def tracked_losses(row: LossRow, batch_size: int) -> dict[str, float]:
     """The losses and the speed of a step under the names that the tracked run gives them."""
     return {f"loss/{name}": value for name, value in row.terms.items()} | {
-        "speed/pictures_per_second": row.timed_steps * batch_size / row.seconds,
+        "speed/images_per_second": row.timed_steps * batch_size / row.seconds,
         "speed/data_wait_share": row.data_wait_seconds / row.seconds,
     }
 

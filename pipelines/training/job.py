@@ -52,10 +52,10 @@ class TrainingJob:
         recipe: how it is trained.
         label_space: of the labels.
         crop: side in pixels of the square the networks see.
-        holes: the holes of training samples; a segmenter sees whole pictures.
+        holes: the holes of training samples; a segmenter sees whole images.
         shards: folder of shards, absolute.
         masks: folder of the fixed evaluation masks, absolute; None for a segmenter.
-        validation_split: whose pictures the training is validated on.
+        validation_split: whose images the training is validated on.
         published: where workers on other nodes find shards, masks and the mask files of holes; their paths
             are relative to this address then. None: at the local paths.
         cache: where a node keeps published shards.

@@ -146,7 +146,7 @@ def _register(settings: Settings, dataset: str, manifest: SegmenterManifest, pat
 def _settle(
     settings: Settings, dataset: str, shards: Path, folder: Path, run_id: str | None = None
 ) -> dict[str, float]:
-    """Open the segmenter as labelling will, score it on held-out pictures, and write its manifest last."""
+    """Open the segmenter as labelling will, score it on held-out images, and write its manifest last."""
     labels, split = settings.labels_of(dataset), settings.evaluation.split
     sha256 = weights_digest(labels.segmenter, segmenter_folder(settings, dataset, folder))
     place = segmenter_place(settings, dataset, folder, sha256)
@@ -155,10 +155,10 @@ def _settle(
     if bool((open_index(shards).of_split(split).label_spans[:, 1] > 0).any()):
         scored = score_segmenter(place, shards, split)
         write_report(folder, scored, place, shards, split)
-        print(f"on {scored.num_pictures} held-out pictures: {told(scored)}")
+        print(f"on {scored.num_images} held-out images: {told(scored)}")
         scores = {name: value for name, value in scored.summary().items() if not math.isnan(value)}
     else:
-        nothing = {"split": split, "pictures": 0, "reason": f"no picture of the split {split} is labelled"}
+        nothing = {"split": split, "images": 0, "reason": f"no image of the split {split} is labelled"}
         (folder / REPORT).write_text(json.dumps(nothing, indent=2) + "\n", encoding="utf-8")
     SegmenterManifest(
         segmenter=labels.segmenter,

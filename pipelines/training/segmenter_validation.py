@@ -1,4 +1,4 @@
-"""A quick look at a segmenter while it is fitted: scores and sample pictures on held-out pictures."""
+"""A quick look at a segmenter while it is fitted: scores and sample images on held-out images."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pipelines.data.shards.loader import evaluation_batches
 from pipelines.data.shards.reader import ShardDataset, Shards
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.training.ranks import ALONE, Ranks
-from pipelines.training.validation import BATCH_SIZE, MAX_PICTURES, Picture, SampleRows, Validation, sheet
+from pipelines.training.validation import BATCH_SIZE, MAX_IMAGES, Pixels, SampleRows, Validation, sheet
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.evaluation.segmenter_scores import SegmenterScores
-from sgenet.figures import to_picture
+from sgenet.figures import to_image
 from sgenet.label_space import LabelSpace
 from sgenet.transforms import CentreCrop
 
-TITLES = ("picture", "label", "predicted")
+TITLES = ("image", "label", "predicted")
 
 
 class SegmenterValidator:
-    """Scores segmenters on the middle squares of labelled pictures.
+    """Scores segmenters on the middle squares of labelled images.
 
     Args:
         table: the samples that are used; all have labels.
         crop: side of the middle square.
         label_space: of the labels.
-        num_samples: how many pictures the sheet shows.
+        num_samples: how many images the sheet shows.
         shards: reads the samples; None where the shards lie in the table's folder.
-        ranks: share the pictures.
+        ranks: share the images.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SegmenterValidator:
         shards: Shards | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        table = spread(table, MAX_PICTURES)
+        table = spread(table, MAX_IMAGES)
         self._dataset = ShardDataset(ranks.part(table, BATCH_SIZE), CentreCrop(crop), shards=shards)
         self._ranks = ranks
         self._label_space = label_space
@@ -73,6 +73,6 @@ class SegmenterValidator:
         scores = {name: summary[name] for name in ("miou", "pixel_accuracy", "calibration_error")}
         return Validation(scores, sheet([of_rank for _, of_rank in parts], self._shown, TITLES))
 
-    def _row(self, image: Tensor, label: Tensor, predicted: Tensor) -> list[Picture | None]:
+    def _row(self, image: Tensor, label: Tensor, predicted: Tensor) -> list[Pixels | None]:
         colourise = self._label_space.colourise
-        return [to_picture(image), colourise(label.numpy()), colourise(predicted.cpu().numpy())]
+        return [to_image(image), colourise(label.numpy()), colourise(predicted.cpu().numpy())]

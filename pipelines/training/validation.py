@@ -1,4 +1,4 @@
-"""A quick look at a generator during training: scores and sample pictures on the validation split."""
+"""A quick look at a generator during training: scores and sample images on the validation split."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.training.ranks import ALONE, Ranks
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.figures import corrupted_picture, grid, to_picture
+from sgenet.figures import corrupted_image, grid, to_image
 from sgenet.label_space import LabelSpace
 from sgenet.transforms import CentreCrop
 
-MAX_PICTURES = 512
-"""At most so many pictures, evenly spread over the split: the evaluation stage scores all of them."""
+MAX_IMAGES = 512
+"""At most so many images, evenly spread over the split: the evaluation stage scores all of them."""
 
 BATCH_SIZE = 8
-"""Pictures that are filled at a time."""
+"""Images that are filled at a time."""
 
 _TITLES = ("masked", "inpainted", "segmentation", "truth")
 
-Picture = npt.NDArray[np.uint8]
-SampleRows = dict[str, list["Picture | None"]]
+Pixels = npt.NDArray[np.uint8]
+SampleRows = dict[str, list["Pixels | None"]]
 """A row of the sheet, by the sample's key."""
 
 
@@ -40,13 +40,13 @@ class Validation:
     """What a validation found.
 
     Attributes:
-        scores: means over the pictures, named as :meth:`sgenet.evaluation.evaluator.Evaluator.summary` does.
-        sheet: (H, W, 3), a row a sample picture: masked, inpainted, segmentation, truth;
-            None when no sample picture was asked for.
+        scores: means over the images, named as :meth:`sgenet.evaluation.evaluator.Evaluator.summary` does.
+        sheet: (H, W, 3), a row a sample image: masked, inpainted, segmentation, truth;
+            None when no sample image was asked for.
     """
 
     scores: dict[str, float]
-    sheet: Picture | None
+    sheet: Pixels | None
 
 
 class Validates(Protocol):
@@ -60,16 +60,16 @@ class Validates(Protocol):
 
 
 class Validator:
-    """Scores generators on the pictures of a split under the first set of fixed masks.
+    """Scores generators on the images of a split under the first set of fixed masks.
 
     Args:
-        table: the samples of the split whose pictures are used.
+        table: the samples of the split whose images are used.
         masks: their fixed masks.
         crop: side of the middle square.
         label_space: of the labels.
-        num_samples: how many pictures the sheet shows, evenly spread over the split.
+        num_samples: how many images the sheet shows, evenly spread over the split.
         shards: reads the samples; None where the shards lie in the table's folder.
-        ranks: share the pictures.
+        ranks: share the images.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Validator:
         shards: Shards | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        table = spread(table, MAX_PICTURES)
+        table = spread(table, MAX_IMAGES)
         self._dataset = ShardDataset(ranks.part(table, BATCH_SIZE), CentreCrop(crop), shards=shards)
         self._ranks = ranks
         self._masks = masks
@@ -120,17 +120,17 @@ class Validator:
         for index, key in enumerate(loaded.keys):
             if key not in self._shown:
                 continue
-            truth = to_picture(loaded.image[index])
-            masked = corrupted_picture(truth, hole_mask[index, 0].numpy())
+            truth = to_image(loaded.image[index])
+            masked = corrupted_image(truth, hole_mask[index, 0].numpy())
             segmentation = None
             if predicted_label is not None:
                 segmentation = self._label_space.colourise(predicted_label[index].numpy())
-            rows[key] = [masked, to_picture(inpainted[index]), segmentation, truth]
+            rows[key] = [masked, to_image(inpainted[index]), segmentation, truth]
         return rows
 
 
-def sheet(rows: Sequence[SampleRows], keys: Sequence[str], titles: Sequence[str]) -> Picture | None:
-    """The sample pictures of all ranks in the order of their keys; None where there are none."""
+def sheet(rows: Sequence[SampleRows], keys: Sequence[str], titles: Sequence[str]) -> Pixels | None:
+    """The sample images of all ranks in the order of their keys; None where there are none."""
     together = {key: row for of_rank in rows for key, row in of_rank.items()}
     return grid([together[key] for key in keys], titles) if together else None
 

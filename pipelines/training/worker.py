@@ -189,7 +189,7 @@ def _hooks(
 
 def _validator(job: TrainingJob, inputs: Inputs, ranks: Ranks) -> Validates:
     table = inputs.table.of_split(job.validation_split)
-    num_samples = job.recipe.training.num_sample_pictures
+    num_samples = job.recipe.training.num_sample_images
     if job.segmenter is not None:
         return SegmenterValidator(table.labelled(), job.crop, job.label_space, num_samples, inputs.shards, ranks)
     assert inputs.masks is not None, "inpainting is validated with fixed holes"

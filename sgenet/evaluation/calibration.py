@@ -29,7 +29,7 @@ class Calibration:
     confidence: Tensor = field(default_factory=lambda: torch.zeros(NUM_BINS, dtype=torch.float64))
 
     def update(self, confidence: Tensor, predicted: Tensor, label: Tensor) -> None:
-        """Add pictures.
+        """Add images.
 
         Args:
             confidence: (B, H, W) in 0–1.

@@ -19,7 +19,7 @@ from sgenet.evaluation.statistics import Estimate, Floats, bootstrap
 
 @dataclass(frozen=True)
 class Correlation:
-    """How hole L1 and mean confidence in the hole vary together over pictures; negative is good.
+    """How hole L1 and mean confidence in the hole vary together over images; negative is good.
 
     Attributes:
         pearson: linear correlation.
@@ -44,7 +44,7 @@ def label_confidence(label_logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def hole_confidence(confidence: Tensor, hole_mask: Tensor) -> Tensor:
-    """Mean confidence over the pixels of each picture's hole; NaN where there is no hole.
+    """Mean confidence over the pixels of each image's hole; NaN where there is no hole.
 
     Args:
         confidence: (B, H, W) in 0–1.
@@ -78,9 +78,9 @@ def unreliable_share(reliability: Tensor, hole_mask: Tensor | None = None) -> Te
 
 
 def correlate(confidence: Sequence[float], hole_l1: Sequence[float]) -> Correlation:
-    """Correlate mean confidence in the hole with the hole's L1, one pair a picture (Fig. 8).
+    """Correlate mean confidence in the hole with the hole's L1, one pair an image (Fig. 8).
 
-    Pictures for which either is NaN are left out.
+    Images for which either is NaN are left out.
     """
     pairs: npt.NDArray[np.float64] = np.stack([np.asarray(confidence), np.asarray(hole_l1)]).astype(np.float64)
     pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]

@@ -14,10 +14,10 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-KEPT_PICTURES = 5000
+KEPT_IMAGES = 5000
 """So many images' features are kept for KID, drawn from all with a seed: 41 MB of each side."""
 
-SUBSET_PICTURES = 1000
+SUBSET_IMAGES = 1000
 """Images of a subset that KID is taken over; fewer images are one subset, all of them."""
 
 NUM_SUBSETS = 100
@@ -62,7 +62,7 @@ class FeatureComparison:
         return {"fid": max(float(self._fid.compute()), 0.0), "kid": self._kid()}
 
     def _kid(self) -> float:
-        subset = min(len(self._kept), SUBSET_PICTURES)
+        subset = min(len(self._kept), SUBSET_IMAGES)
         num_subsets = NUM_SUBSETS if subset < len(self._kept) else 1
         kid = KernelInceptionDistance(_given_features(self._kept[0][0].shape[0]), num_subsets, subset)
         for real, side in ((True, 0), (False, 1)):
@@ -86,9 +86,9 @@ class FeatureComparison:
     def _keep(self, pair: tuple[Features, Features]) -> None:
         """Each of the images so far is kept with the same probability (reservoir sampling, Vitter 1985)."""
         self._count += 1
-        if len(self._kept) < KEPT_PICTURES:
+        if len(self._kept) < KEPT_IMAGES:
             self._kept.append(pair)
-        elif (position := int(self._rng.integers(0, self._count))) < KEPT_PICTURES:
+        elif (position := int(self._rng.integers(0, self._count))) < KEPT_IMAGES:
             self._kept[position] = pair
 
 

@@ -7,26 +7,26 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from sgenet.evaluation.metrics import PictureScores, score_picture
+from sgenet.evaluation.metrics import ImageScores, score_image
 from sgenet.evaluation.segmentation import SegmentationCounts
 
-SCORE_NAMES = tuple(item.name for item in fields(PictureScores))
-"""The names of the per-picture scores, in the order of the tables."""
+SCORE_NAMES = tuple(item.name for item in fields(ImageScores))
+"""The names of the per-image scores, in the order of the tables."""
 
 
 class Evaluator:
-    """Gathers the scores of pictures one batch after another; the batches' sizes change nothing.
+    """Gathers the scores of images one batch after another; the batches' sizes change nothing.
 
     Args:
         num_classes: classes of the label space.
 
     Attributes:
-        scores: one entry a picture, in the order they came.
+        scores: one entry an image, in the order they came.
         segmentation: of the labels that were predicted; empty where none were.
     """
 
     def __init__(self, num_classes: int) -> None:
-        self.scores: list[PictureScores] = []
+        self.scores: list[ImageScores] = []
         self.segmentation = SegmentationCounts(num_classes)
 
     def update(
@@ -46,19 +46,19 @@ class Evaluator:
             predicted_label: (B, H, W) class ids, or None for a method without segmentation.
         """
         for index in range(original.shape[0]):
-            self.scores.append(score_picture(inpainted[index], original[index], hole_mask[index]))
+            self.scores.append(score_image(inpainted[index], original[index], hole_mask[index]))
         if label is not None and predicted_label is not None:
             self.segmentation.update(predicted_label, label, hole_mask)
 
     def extend(self, other: Evaluator) -> None:
-        """Add the pictures that another evaluator of the same classes has seen."""
+        """Add the images that another evaluator of the same classes has seen."""
         self.scores.extend(other.scores)
         self.segmentation.extend(other.segmentation)
 
     def summary(self) -> dict[str, float]:
         """Means of the scores; ``miou``, ``miou_hole``, ``pixel_accuracy`` where labels were predicted.
 
-        Scores that no picture has (no label in any hole) are left out.
+        Scores that no image has (no label in any hole) are left out.
         """
         means = {name: finite_mean([getattr(score, name) for score in self.scores]) for name in SCORE_NAMES}
         means |= self.segmentation.summary()

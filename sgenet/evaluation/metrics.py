@@ -1,6 +1,6 @@
-"""Scores of one inpainted picture against the original, and confusion matrices of label maps.
+"""Scores of one inpainted image against the original, and confusion matrices of label maps.
 
-Every score is taken in float64 on one picture at a time, so no result depends on the batch size.
+Every score is taken in float64 on one image at a time, so no result depends on the batch size.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from sgenet.checks import check_shape
 from sgenet.label_space import IGNORE_ID
 
 MAX_PSNR = 100.0
-"""PSNR in dB given to a picture without any error, whose PSNR would be infinite and spoil every mean."""
+"""PSNR in dB given to an image without any error, whose PSNR would be infinite and spoil every mean."""
 
 BOUNDARY_WIDTH = 4
 """Width in pixels of the band along the hole's border, inside the hole, that ``l1_boundary`` is taken over."""
 
 _DATA_RANGE = 255.0
 _SSIM_SIGMA = 1.5
-_SSIM_MARGIN = 5  # half of the 11-pixel window: nearer to the border, the window leaves the picture
+_SSIM_MARGIN = 5  # half of the 11-pixel window: nearer to the border, the window leaves the image
 _SSIM_C1, _SSIM_C2 = (0.01 * _DATA_RANGE) ** 2, (0.03 * _DATA_RANGE) ** 2
 
 EDGECONNECT_WINDOW = 51
-"""Side in pixels of the window that EdgeConnect's script takes SSIM over; smaller pictures have no such score."""
+"""Side in pixels of the window that EdgeConnect's script takes SSIM over; smaller images have no such score."""
 
 _LUMINANCE = (0.2125, 0.7154, 0.0721)  # of R, G and B, as scikit-image's ``rgb2gray`` weighs them
 
 
 @dataclass(frozen=True, slots=True)
-class PictureScores:
-    """The scores of one picture. A score over no pixel at all is NaN.
+class ImageScores:
+    """The scores of one image. A score over no pixel at all is NaN.
 
     Attributes:
         psnr, psnr_hole: dB over RGB in 0–255, at most :data:`MAX_PSNR`.
         ssim: structural similarity, mean over channels and the area that whole windows fit in.
         ssim_hole: the same map averaged over the pixels of the hole in that area.
         ssim_edgeconnect: SSIM as EdgeConnect's script takes it, for comparison with papers that used that; see
-            :func:`ssim_edgeconnect`. NaN for pictures of fewer than :data:`EDGECONNECT_WINDOW` pixels a side.
+            :func:`ssim_edgeconnect`. NaN for images of fewer than :data:`EDGECONNECT_WINDOW` pixels a side.
         l1, l1_hole, l1_boundary: mean absolute error, 0–1; the last within the hole's border band.
-        hole_ratio: share of the picture that was missing.
+        hole_ratio: share of the image that was missing.
     """
 
     psnr: float
@@ -61,10 +61,10 @@ class PictureScores:
     ssim_edgeconnect: float
 
 
-def score_picture(
+def score_image(
     inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int = BOUNDARY_WIDTH
-) -> PictureScores:
-    """Score one picture.
+) -> ImageScores:
+    """Score one image.
 
     Args:
         inpainted, original: (3, H, W) uint8; known pixels must already be the original's.
@@ -72,22 +72,22 @@ def score_picture(
         boundary_width: of the border band in pixels.
 
     Raises:
-        ValueError: when the shapes differ, the pictures are not uint8, or are smaller than 11 pixels.
+        ValueError: when the shapes differ, the images are not uint8, or are smaller than 11 pixels.
     """
     sizes = check_shape(original, "3 H W", "original")
     check_shape(inpainted, "3 H W", "inpainted", **sizes)
     check_shape(hole_mask, "1 H W", "hole_mask", **sizes)
     if inpainted.dtype != torch.uint8 or original.dtype != torch.uint8:
-        raise ValueError(f"pictures are scored as uint8, found {inpainted.dtype} and {original.dtype}")
+        raise ValueError(f"images are scored as uint8, found {inpainted.dtype} and {original.dtype}")
     if min(sizes["H"], sizes["W"]) <= 2 * _SSIM_MARGIN:
-        raise ValueError(f"SSIM needs pictures of at least 11 × 11 pixels, found {sizes['H']} × {sizes['W']}")
+        raise ValueError(f"SSIM needs images of at least 11 × 11 pixels, found {sizes['H']} × {sizes['W']}")
 
     predicted, target = inpainted.to(torch.float64), original.to(torch.float64)
     hole = hole_mask[0] > 0
     everywhere = torch.ones_like(hole)
     similarity = ssim_map(predicted, target)
     inner = (slice(_SSIM_MARGIN, -_SSIM_MARGIN),) * 2
-    return PictureScores(
+    return ImageScores(
         psnr=_psnr(predicted, target, everywhere),
         psnr_hole=_psnr(predicted, target, hole),
         ssim=_mean(similarity),
@@ -101,7 +101,7 @@ def score_picture(
 
 
 def ssim_map(predicted: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity at each pixel whose 11×11 Gaussian window (σ 1.5) lies in the picture.
+    """Structural similarity at each pixel whose 11×11 Gaussian window (σ 1.5) lies in the image.
 
     In float64 and by two matrix products: in float32, variances of bright flat areas (the sky) lose so
     many digits that the score is off in the fourth decimal, and a two-dimensional convolution in
@@ -128,12 +128,12 @@ def ssim_edgeconnect(predicted: Tensor, target: Tensor) -> float:
         predicted, target: (3, H, W) float64 in 0–255.
 
     Returns:
-        The mean over the windows that lie in the picture; NaN where none does.
+        The mean over the windows that lie in the image; NaN where none does.
     """
     if min(predicted.shape[1:]) < EDGECONNECT_WINDOW:
         return math.nan
     weights = torch.tensor(_LUMINANCE, dtype=predicted.dtype, device=predicted.device)[:, None, None]
-    first, second = ((picture * weights).sum(dim=0, keepdim=True) for picture in (predicted, target))
+    first, second = ((image * weights).sum(dim=0, keepdim=True) for image in (predicted, target))
     rows, columns = (_flat_windows(size, predicted) for size in predicted.shape[1:])
     num_pixels = EDGECONNECT_WINDOW**2
     return _mean(_similarity(first, second, rows, columns, sample_correction=num_pixels / (num_pixels - 1)))
@@ -147,7 +147,7 @@ def boundary_band(hole: Tensor, width: int) -> Tensor:
 
 
 def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int, region: Tensor | None = None) -> Tensor:
-    """Count the pixels of one picture by true class (row) and predicted class (column).
+    """Count the pixels of one image by true class (row) and predicted class (column).
 
     Args:
         predicted: (H, W) class ids below ``num_classes``.
@@ -155,7 +155,7 @@ def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int, region:
         region: (H, W) bool; only pixels in it count. None counts all.
 
     Returns:
-        (C, C) int64. Matrices of several pictures add up.
+        (C, C) int64. Matrices of several images add up.
     """
     counted = label != IGNORE_ID
     if region is not None:
@@ -174,7 +174,7 @@ def mean_iou(matrix: Tensor) -> float:
     """Mean intersection over union of the classes that occur as label or as prediction; NaN for none.
 
     Args:
-        matrix: (C, C) confusion counts of all pictures together.
+        matrix: (C, C) confusion counts of all images together.
     """
     return float(mean_ious(matrix))
 

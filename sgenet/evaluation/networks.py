@@ -104,7 +104,7 @@ def load_lpips(path: Path, setting: str) -> Metric:
 
 
 @torch.inference_mode()
-def picture_features(network: nn.Module, images: Tensor) -> npt.NDArray[np.float32]:
+def image_features(network: nn.Module, images: Tensor) -> npt.NDArray[np.float32]:
     """Features of images (B, 3, H, W) uint8: (B, 2048) on the CPU.
 
     Images go through one at a time: kernels for other batch sizes round differently.
@@ -117,7 +117,7 @@ def picture_features(network: nn.Module, images: Tensor) -> npt.NDArray[np.float
 
 
 @torch.inference_mode()
-def picture_distances(lpips: Metric, inpainted: Tensor, original: Tensor) -> list[float]:
+def image_distances(lpips: Metric, inpainted: Tensor, original: Tensor) -> list[float]:
     """LPIPS of each of the images (B, 3, H, W) uint8, one at a time, so that no result depends on the batch."""
     lpips.reset()
     for pair in zip(inpainted, original, strict=True):

@@ -1,4 +1,4 @@
-"""Segmentations of pictures with holes, counted picture by picture."""
+"""Segmentations of images with holes, counted image by image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sgenet.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
 
 
 class SegmentationCounts:
-    """The confusion counts of segmentations; which pictures come together changes nothing.
+    """The confusion counts of segmentations; which images come together changes nothing.
 
     Args:
         num_classes: C of the label space.
         with_none: whether *none of them* may be predicted, which is never right.
 
     Attributes:
-        whole, hole: one (C, C) matrix a picture, or (C, C + 1), over the whole picture and over its hole.
+        whole, hole: one (C, C) matrix an image, or (C, C + 1), over the whole image and over its hole.
     """
 
     def __init__(self, num_classes: int, *, with_none: bool = False) -> None:
@@ -27,7 +27,7 @@ class SegmentationCounts:
         self.hole = ConfusionCounts(num_classes, with_none=with_none)
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self.whole)
 
     def update(self, predicted: Tensor, label: Tensor, hole_mask: Tensor) -> None:
@@ -45,7 +45,7 @@ class SegmentationCounts:
                 counts.append(confusion_matrix(ours, theirs, columns, region)[:rows].cpu().numpy())
 
     def extend(self, other: SegmentationCounts) -> None:
-        """Add the pictures of other counts of the same classes."""
+        """Add the images of other counts of the same classes."""
         self.whole.extend(other.whole)
         self.hole.extend(other.hole)
 

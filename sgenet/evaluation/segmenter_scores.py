@@ -1,4 +1,4 @@
-"""How good a segmenter's labels are, against people's: gathered picture by picture."""
+"""How good a segmenter's labels are, against people's: gathered image by image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sgenet.label_space import IGNORE_ID
 
 
 class SegmenterScores:
-    """Scores of a segmenter over pictures; which come together changes nothing.
+    """Scores of a segmenter over images; which come together changes nothing.
 
     Args:
         num_classes: C of the label space.
@@ -26,7 +26,7 @@ class SegmenterScores:
         trusted: (C, C) of those that were given a class and are trusted, which are what automatic labels consist of.
         calibration: confidence against accuracy.
         num_labelled: pixels that people labelled.
-        num_pictures: how many pictures.
+        num_images: how many images.
     """
 
     def __init__(self, num_classes: int, threshold: float = 0.0) -> None:
@@ -36,10 +36,10 @@ class SegmenterScores:
         self.trusted = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         self.calibration = Calibration()
         self.num_labelled = 0
-        self.num_pictures = 0
+        self.num_images = 0
 
     def update(self, probabilities: Tensor, label: Tensor) -> None:
-        """Add pictures.
+        """Add images.
 
         Args:
             probabilities: (B, C, H, W), or (B, C + 1, H, W) where the last class means *none of them*.
@@ -54,15 +54,15 @@ class SegmenterScores:
         self.trusted += confusion_matrix(predicted, label, self.num_classes, sure).cpu()
         self.calibration.update(confidence, predicted, label)
         self.num_labelled += int((label != IGNORE_ID).sum())
-        self.num_pictures += label.shape[0]
+        self.num_images += label.shape[0]
 
     def extend(self, other: SegmenterScores) -> None:
-        """Add the pictures that another one of the same classes and threshold has seen."""
+        """Add the images that another one of the same classes and threshold has seen."""
         self.confusion += other.confusion
         self.trusted += other.trusted
         self.calibration.extend(other.calibration)
         self.num_labelled += other.num_labelled
-        self.num_pictures += other.num_pictures
+        self.num_images += other.num_images
 
     def to_numbers(self) -> dict[str, Any]:
         """All that was gathered, as plain numbers for a file."""
@@ -74,7 +74,7 @@ class SegmenterScores:
             "correct": calibration.correct.tolist(),
             "confidence": calibration.confidence.tolist(),
             "num_labelled": self.num_labelled,
-            "num_pictures": self.num_pictures,
+            "num_images": self.num_images,
         }
 
     def add_numbers(self, numbers: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ class SegmenterScores:
         self.calibration.correct += torch.tensor(numbers["correct"], dtype=torch.float64)
         self.calibration.confidence += torch.tensor(numbers["confidence"], dtype=torch.float64)
         self.num_labelled += numbers["num_labelled"]
-        self.num_pictures += numbers["num_pictures"]
+        self.num_images += numbers["num_images"]
 
     def summary(self) -> dict[str, float]:
         """``miou``, ``pixel_accuracy``, ``calibration_error``; ``trusted_share`` of the labelled pixels, and the first

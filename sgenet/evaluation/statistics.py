@@ -24,13 +24,13 @@ _IMAGES_AT_ONCE = 4096
 Floats = npt.NDArray[np.float64]
 
 
-class CountsByPicture(Protocol):
+class CountsByImage(Protocol):
     """(N, …) counts, one entry an image: an array, or something that makes one of neighbouring images."""
 
     def __len__(self) -> int:
         """N."""
 
-    def __getitem__(self, pictures: slice, /) -> npt.NDArray[np.int64]:
+    def __getitem__(self, images: slice, /) -> npt.NDArray[np.int64]:
         """The counts of neighbouring images."""
 
 
@@ -41,13 +41,13 @@ class Estimate:
     Attributes:
         value: the statistic of all images.
         low, high: bounds of its two-sided bootstrap interval at :data:`LEVEL`.
-        num_pictures: how many images it rests on.
+        num_images: how many images it rests on.
     """
 
     value: float
     low: float
     high: float
-    num_pictures: int
+    num_images: int
 
 
 def bootstrap(samples: Sequence[npt.NDArray], statistic: Callable[..., Floats]) -> Estimate:
@@ -86,7 +86,7 @@ def bootstrap(samples: Sequence[npt.NDArray], statistic: Callable[..., Floats]) 
     return Estimate(value, float(low), float(high), num_images)
 
 
-def bootstrap_total(samples: CountsByPicture, statistic: Callable[[npt.NDArray[np.int64]], Floats]) -> Estimate:
+def bootstrap_total(samples: CountsByImage, statistic: Callable[[npt.NDArray[np.int64]], Floats]) -> Estimate:
     """As :func:`bootstrap` for a statistic of the images' sum.
 
     Args:
@@ -219,7 +219,7 @@ def _differences(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
     return minuend - subtrahend
 
 
-def _totals(times: npt.NDArray, samples: CountsByPicture) -> npt.NDArray[np.int64]:
+def _totals(times: npt.NDArray, samples: CountsByImage) -> npt.NDArray[np.int64]:
     """The counts' sums in which image n counts ``times[r, n]`` times: (R, …)."""
     shape = samples[:0].shape[1:]
     totals = np.zeros((len(times), math.prod(shape)), np.float64)

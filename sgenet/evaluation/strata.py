@@ -1,4 +1,4 @@
-"""Groups of pictures that the scores are broken down by: scene complexity and hole ratio."""
+"""Groups of images that the scores are broken down by: scene complexity and hole ratio."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ STRATA = ("low", "moderate", "high")
 """Scene complexity as in Table 2: 1–2, 3–4 and more than 4 semantic classes."""
 
 UNLABELLED = "unlabelled"
-"""The stratum of a picture in which no class counts."""
+"""The stratum of an image in which no class counts."""
 
 MIN_SHARE = 0.005
-"""Share of a picture's pixels from which on a class counts as part of the scene (*ours*)."""
+"""Share of an image's pixels from which on a class counts as part of the scene (*ours*)."""
 
 
 def count_classes(label: npt.NDArray[np.integer], min_share: float = MIN_SHARE) -> int:

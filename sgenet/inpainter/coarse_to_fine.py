@@ -1,7 +1,7 @@
-"""Pictures larger than what the network works on: an overview of the whole, then crops, coarse to fine.
+"""Images larger than what the network works on: an overview of the whole, then crops, coarse to fine.
 
-The whole picture is halved until the network can look at it: the overview, which also segments it. The
-hole is then filled at the size of the picture, in crops around its connected parts. Pixels that lie deep
+The whole image is halved until the network can look at it: the overview, which also segments it. The
+hole is then filled at the size of the image, in crops around its connected parts. Pixels that lie deep
 in the hole, farther from what is known than in training, are filled at half the size first, if they are
 still deep there at a quarter first, and so on down to the overview.
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sgenet.batch import Prediction
 from sgenet.inpainter.crops import Crop, plan_crops
-from sgenet.inpainter.network import Network, class_probabilities, drawn_picture
+from sgenet.inpainter.network import Network, class_probabilities, drawn_image
 from sgenet.inpainter.pyramid import (
     Bools,
     Floats,
@@ -45,12 +45,12 @@ _BAND = 256
 
 @dataclass(frozen=True)
 class Filled:
-    """A filled picture before it is rounded and joined with what is known.
+    """A filled image before it is rounded and joined with what is known.
 
     Attributes:
         image: (H, W, 3) in [-1, 1]; says something in the hole alone.
         label, confidence: (H, W), or None for a method that predicts no segmentation.
-        overview: what the network drew when it looked at the whole picture, at the size it looked at.
+        overview: what the network drew when it looked at the whole image, at the size it looked at.
     """
 
     image: Floats
@@ -59,32 +59,32 @@ class Filled:
     overview: Prediction
 
 
-def fill(network: Network, picture: Level, hole: Bools, side: int, num_classes: int) -> Filled:
-    """Fill the hole of a picture.
+def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: int) -> Filled:
+    """Fill the hole of an image.
 
     Args:
-        picture: at full size; what is unknown includes the hole.
+        image: at full size; what is unknown includes the hole.
         hole: (H, W), the pixels that are asked for.
-        side: of the crops, a multiple of 16. A picture with no side longer than one and a half of it is
+        side: of the crops, a multiple of 16. An image with no side longer than one and a half of it is
             filled in one pass.
-        num_classes: of the guide, where the picture has one.
+        num_classes: of the guide, where the image has one.
     """
-    levels = build_pyramid(picture, side * 3 // 2, num_classes)
+    levels = build_pyramid(image, side * 3 // 2, num_classes)
     overview = network(levels[-1])
     probabilities = class_probabilities(overview)
-    labels = _Labels(picture.size)
+    labels = _Labels(image.size)
     if probabilities is not None:
         labels.enlarge(probabilities, 2 ** (len(levels) - 1))
-    image = drawn_picture(overview)
+    drawn = drawn_image(overview)
     if len(levels) > 1:
-        image = _refine(network, levels, hole, side, (image, probabilities), labels)
+        drawn = _refine(network, levels, hole, side, (drawn, probabilities), labels)
     if probabilities is None:
-        return Filled(image, None, None, overview)
-    return Filled(image, labels.ids, labels.confidence, overview)
+        return Filled(drawn, None, None, overview)
+    return Filled(drawn, labels.ids, labels.confidence, overview)
 
 
 class _Labels:
-    """The label map of the whole picture, and how sure it is."""
+    """The label map of the whole image, and how sure it is."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.ids = np.zeros(size, np.uint8)
@@ -148,7 +148,7 @@ def _refine(
     overview: tuple[Floats, Tensor | None],
     labels: _Labels,
 ) -> Floats:
-    """Fill every level that is needed, the coarsest first; returns the picture of level 0."""
+    """Fill every level that is needed, the coarsest first; returns the image of level 0."""
     asked, depths = _plan(levels, hole, reach=side * 3 // 8)
     image, probabilities = overview
     coarser = _Coarser.of(levels[-1], asked[-1], image, probabilities) if len(asked) == len(levels) else None
@@ -193,7 +193,7 @@ def _fill_level(
     deep = asked & (lies > _DEEP)
     for crop in plan_crops(asked, side):
         prediction = network(_with_context(level, crop, deep, coarser))
-        image[crop.where] += drawn_picture(prediction)[crop.inner] * crop.weight[..., None]
+        image[crop.where] += drawn_image(prediction)[crop.inner] * crop.weight[..., None]
         classes = class_probabilities(prediction)
         if classes is not None:
             classes = classes[:, *crop.inner]
@@ -221,7 +221,7 @@ def _with_context(level: Level, crop: Crop, deep: Bools, coarser: _Coarser | Non
 
 
 def _take_low_frequencies(image: Floats, coarser: _Coarser, asked: Bools, lies: Floats) -> None:
-    """Correct a level's picture, in place, by what the coarser one drew otherwise."""
+    """Correct a level's image, in place, by what the coarser one drew otherwise."""
     own = torch.from_numpy(halve_where(image, asked)).permute(2, 0, 1)
     difference = torch.where(torch.from_numpy(coarser.asked), coarser.image - own, 0.0)
     height, width = asked.shape

@@ -18,7 +18,7 @@ class Crop:
     """A square that the network looks at, and the part of the hole that it is asked for.
 
     Attributes:
-        rows, columns: the square, within the picture.
+        rows, columns: the square, within the image.
         inner_rows, inner_columns: the part of it whose pixels are used.
         owned: (h, w) of the inner part: the pixels of the hole that are asked for.
         weight: (h, w) of the inner part: how much a pixel counts against the same pixel of neighbouring
@@ -37,7 +37,7 @@ class Crop:
 
     @property
     def where(self) -> tuple[slice, slice]:
-        """The inner part in the picture."""
+        """The inner part in the image."""
         return self.inner_rows, self.inner_columns
 
     @property
@@ -55,7 +55,7 @@ def plan_crops(asked: Bools, side: int) -> Iterator[Crop]:
 
     Args:
         asked: (H, W).
-        side: of the crops, a multiple of 16; shorter where the picture is.
+        side: of the crops, a multiple of 16; shorter where the image is.
 
     Yields:
         Crops in reading order of the parts and within each part.
@@ -107,7 +107,7 @@ def _spans(length: int, side: int) -> Iterator[tuple[slice, Floats]]:
 
 
 def _around(inner: slice, length: int, side: int) -> slice:
-    """A span of ``side`` with ``inner`` in its middle, moved into the picture where it sticks out."""
+    """A span of ``side`` with ``inner`` in its middle, moved into the image where it sticks out."""
     start = (inner.start + inner.stop - side) // 2
     start = max(0, min(start, length - side))
     return slice(start, min(length, start + side))
@@ -125,7 +125,7 @@ def _any_of_cells(asked: Bools, cell: int) -> Bools:
 
 def _label_cells(cells: Bools) -> npt.NDArray[np.integer]:
     """Number the connected parts from 1, in reading order; corners connect."""
-    from skimage.measure import label  # only where a picture is larger than the network works on
+    from skimage.measure import label  # only where an image is larger than the network works on
 
     return np.asarray(label(cells, connectivity=2))  # type: ignore[no-untyped-call]
 

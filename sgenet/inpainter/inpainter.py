@@ -16,9 +16,9 @@ from torch import nn
 from sgenet.errors import CheckpointError, DataError
 from sgenet.inpainter.coarse_to_fine import Filled, fill
 from sgenet.inpainter.exemplar import copy_texture
+from sgenet.inpainter.images import ImageLike, Pixels, open_image, to_eight_bits
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
-from sgenet.inpainter.pictures import Picture, Pixels, open_picture, to_eight_bits
 from sgenet.inpainter.pyramid import Bools, Floats, Level, normalise
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
@@ -41,7 +41,7 @@ its colours and its layout (:mod:`sgenet.inpainter.exemplar`)."""
 
 
 class Inpainter:
-    """Fills holes in pictures of any size with a trained generator, on the device the generator is on.
+    """Fills holes in images of any size with a trained generator, on the device the generator is on.
 
     It keeps no state between calls, so that several threads may call it.
 
@@ -51,8 +51,8 @@ class Inpainter:
             method's takes the guide (B, H, W) int64 as a third argument.
         label_space: the classes it predicts.
         method_name: a key of :data:`sgenet.methods.registry.METHODS`; None for a generator that is none of these.
-        multiple: pictures are reflected up to a multiple of this, and cut back afterwards.
-        working_side: the side in pixels that the generator was trained on, a multiple of 16. Pictures
+        multiple: images are reflected up to a multiple of this, and cut back afterwards.
+        working_side: the side in pixels that the generator was trained on, a multiple of 16. Images
             with no side longer than one and a half of it are filled in one pass, larger ones as
             :mod:`sgenet.inpainter.coarse_to_fine` says.
         precision: ``bfloat16`` is faster where the processor has it, and differs by a few grey levels.
@@ -120,7 +120,7 @@ class Inpainter:
 
     def __call__(
         self,
-        image: Picture,
+        image: ImageLike,
         hole_mask: Hole,
         *,
         texture: Texture = "network",
@@ -128,16 +128,16 @@ class Inpainter:
         guide: Guide | None = None,
         white_is_hole: bool = True,
     ) -> Inpainted:
-        """Fill the hole of one picture.
+        """Fill the hole of one image.
 
-        A hole of nothing leaves the picture as it is, and it is segmented all the same. A hole of everything
-        is filled with what the network draws for a picture of which it sees nothing.
+        A hole of nothing leaves the image as it is, and it is segmented all the same. A hole of everything
+        is filled with what the network draws for an image of which it sees nothing.
 
         Args:
-            image: a Pillow picture (turned upright by its EXIF orientation) or an array (H, W), (H, W, 3) or,
+            image: a Pillow image (turned upright by its EXIF orientation) or an array (H, W), (H, W, 3) or,
                 with alpha, (H, W, 2) or (H, W, 4) of uint8 or uint16. The network does not see fully transparent
                 pixels; outside the hole they come back as they were, like all others.
-            hole_mask: where pixels are missing, of the picture's size as it is seen upright: a Pillow picture,
+            hole_mask: where pixels are missing, of the image's size as it is seen upright: a Pillow image,
                 white = missing, or (H, W) of bool or uint8; 8-bit masks may use 0 and 1, or 0 to 255, where
                 128 and more is white: a soft edge is cut in its middle.
             texture: where the filling's texture comes from.
@@ -146,18 +146,18 @@ class Inpainter:
             white_is_hole: False where the black (or False) pixels of ``hole_mask`` are the missing ones.
 
         Raises:
-            DataError: picture, mask and guide differ in size, are of a kind that is not understood, or the
+            DataError: image, mask and guide differ in size, are of a kind that is not understood, or the
                 method takes no guide.
 
         Warns:
             UserWarning: when more than 60 % is missing: the mask is probably inverted; when many of the mask's pixels
-                are grey: it is probably no mask; when a Pillow picture's file has 16 bits, of which Pillow reads 8.
+                are grey: it is probably no mask; when a Pillow image's file has 16 bits, of which Pillow reads 8.
         """
         return self._fill(image, hole_mask, texture, details, guide, white_is_hole)
 
     def fill_many(
         self,
-        images: Sequence[Picture],
+        images: Sequence[ImageLike],
         hole_masks: Sequence[Hole],
         *,
         texture: Texture = "network",
@@ -165,22 +165,22 @@ class Inpainter:
         guides: Sequence[Guide | None] | None = None,
         white_is_hole: bool = True,
     ) -> list[Inpainted]:
-        """Fill the holes of many pictures of any sizes; each result is that of calling it with the picture alone.
+        """Fill the holes of many images of any sizes; each result is that of calling it with the image alone.
 
         They go through the network one by one, so that results are equal to the bit.
 
         Args:
             images, hole_masks: as many of each.
-            guides: one a picture, None where the network decides alone.
-            texture, details, white_is_hole: as for one picture.
+            guides: one an image, None where the network decides alone.
+            texture, details, white_is_hole: as for one image.
 
         Raises:
-            DataError: their numbers differ, or as for one picture.
+            DataError: their numbers differ, or as for one image.
         """
         guides = [None] * len(images) if guides is None else guides
         if not len(images) == len(hole_masks) == len(guides):
             raise DataError(
-                f"{len(images)} pictures came with {len(hole_masks)} hole masks and {len(guides)} guides; "
+                f"{len(images)} images came with {len(hole_masks)} hole masks and {len(guides)} guides; "
                 "give as many of each"
             )
         return [
@@ -190,14 +190,14 @@ class Inpainter:
 
     def _fill(
         self,
-        image: Picture,
+        image: ImageLike,
         hole_mask: Hole,
         texture: Texture,
         details: bool,
         guide: Guide | None,
         white_is_hole: bool,
     ) -> Inpainted:
-        opened = open_picture(image)
+        opened = open_image(image)
         size = opened.rgb.shape[:2]
         hole, doubts = read_hole(hole_mask, white_is_hole=white_is_hole)
         check_size(hole, size)
@@ -208,8 +208,8 @@ class Inpainter:
         if self.method_name in UNSEGMENTED_METHODS and not details and not hole.any():
             return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)
         unknown = hole if opened.transparent is None else hole | opened.transparent
-        picture = Level(opened.rgb, unknown, guide)
-        drawn = fill(self._network, picture, hole, self.working_side, self.label_space.num_classes)
+        level = Level(opened.rgb, unknown, guide)
+        drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes)
         if guide is not None and drawn.label is not None and drawn.confidence is not None:
             given = guide != IGNORE_ID
             drawn.label[given], drawn.confidence[given] = guide[given], 1

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sgenet.errors import DataError
-from sgenet.inpainter.pictures import upright
+from sgenet.inpainter.images import upright
 from sgenet.label_space import IGNORE_ID, LabelSpace
 
 Hole = Image.Image | npt.NDArray[np.uint8] | npt.NDArray[np.bool_]
@@ -41,14 +41,14 @@ def read_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> tuple[npt.NDArr
         white_is_hole: False where black is missing.
 
     Raises:
-        DataError: it is no mask with one channel of 8 bits (Pillow pictures: or 16), has transparent
+        DataError: it is no mask with one channel of 8 bits (Pillow images: or 16), has transparent
             pixels, or holds grey alone.
     """
     if isinstance(hole_mask, Image.Image):
         hole_mask = _as_array(upright(hole_mask, "hole mask"))
     if not isinstance(hole_mask, np.ndarray):
         raise DataError(
-            f"a hole mask must be a Pillow picture or a NumPy array, found {type(hole_mask).__name__}; "
+            f"a hole mask must be a Pillow image or a NumPy array, found {type(hole_mask).__name__}; "
             "open a file with PIL.Image.open first"
         )
     if hole_mask.ndim != 2 or hole_mask.dtype not in (np.uint8, np.bool_) or hole_mask.size == 0:
@@ -70,22 +70,22 @@ def read_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> tuple[npt.NDArr
     missing = float(hole.mean())
     if missing > SUSPICIOUS_HOLE_RATIO:
         doubts.append(
-            f"{missing:.0%} of the picture is marked as missing; {'white' if white_is_hole else 'black'} means "
+            f"{missing:.0%} of the image is marked as missing; {'white' if white_is_hole else 'black'} means "
             "missing, so invert the mask if that part is what should stay"
         )
     return hole, tuple(doubts)
 
 
 def check_size(hole: npt.NDArray[np.bool_], size: tuple[int, ...]) -> None:
-    """Refuse a hole (H, W) of another size than its picture.
+    """Refuse a hole (H, W) of another size than its image.
 
     Raises:
         DataError: it has.
     """
     if hole.shape != size:
         raise DataError(
-            f"the picture is {size[1]}×{size[0]} pixels but its hole mask is "
-            f"{hole.shape[1]}×{hole.shape[0]}; make a mask of the picture's size"
+            f"the image is {size[1]}×{size[0]} pixels but its hole mask is "
+            f"{hole.shape[1]}×{hole.shape[0]}; make a mask of the image's size"
         )
 
 
@@ -93,12 +93,12 @@ def as_guide(guide: Guide, size: tuple[int, ...], label_space: LabelSpace) -> Gu
     """Check a guide: (H, W) of uint8 class ids, 255 = the network decides.
 
     Raises:
-        DataError: it has another type, another size than the picture, or ids that are no classes.
+        DataError: it has another type, another size than the image, or ids that are no classes.
     """
     if not isinstance(guide, np.ndarray) or guide.dtype != np.uint8 or guide.shape != size:
         found = f"{guide.shape} of {guide.dtype}" if isinstance(guide, np.ndarray) else type(guide).__name__
         raise DataError(
-            f"a guide must be an array (height, width) = {size} of uint8 class ids like the picture, found {found}"
+            f"a guide must be an array (height, width) = {size} of uint8 class ids like the image, found {found}"
         )
     strangers = np.unique(guide[(guide >= label_space.num_classes) & (guide != IGNORE_ID)])
     if strangers.size:
@@ -109,11 +109,11 @@ def as_guide(guide: Guide, size: tuple[int, ...], label_space: LabelSpace) -> Gu
     return guide
 
 
-def _as_array(picture: Image.Image) -> npt.NDArray[np.uint8]:
+def _as_array(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Grey levels (H, W)."""
-    if picture.mode.startswith("I;16") or picture.mode == "I":
+    if image.mode.startswith("I;16") or image.mode == "I":
         # Pillow would clip these at 255 on conversion.
-        levels = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
         brightest = levels.max(initial=0)
         if brightest <= 1:
             return levels.astype(np.uint8)
@@ -123,11 +123,11 @@ def _as_array(picture: Image.Image) -> npt.NDArray[np.uint8]:
                 "values 0 and 65535, or save it with 8 bits"
             )
         return (levels // _SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
-    if picture.mode not in _EIGHT_BIT_MODES:
-        raise DataError(f"the hole mask has the pixel format {picture.mode}; save it as black and white")
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+    if image.mode not in _EIGHT_BIT_MODES:
+        raise DataError(f"the hole mask has the pixel format {image.mode}; save it as black and white")
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         raise DataError("the hole mask has transparent pixels; save it opaque, in black and white")
-    return np.asarray(picture.convert("L"))
+    return np.asarray(image.convert("L"))
 
 
 def _whites(mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

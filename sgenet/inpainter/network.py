@@ -1,4 +1,4 @@
-"""One pass of a generator over one picture of any size: reflected up, normalised, and cut back."""
+"""One pass of a generator over one image of any size: reflected up, normalised, and cut back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Network:
 
     Args:
         generator: see :class:`sgenet.inpainter.Inpainter`.
-        multiple: pictures are reflected up to a multiple of this.
+        multiple: images are reflected up to a multiple of this.
         precision: of the convolutions; ``bfloat16`` is autocast.
     """
 
@@ -29,7 +29,7 @@ class Network:
 
     @torch.inference_mode()
     def __call__(self, level: Level) -> Prediction:
-        """Draw one picture: everything at its size and, at scale l, that divided by 2^l and rounded up."""
+        """Draw one image: everything at its size and, at scale l, that divided by 2^l and rounded up."""
         device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
         image = torch.from_numpy(self._reflect_up(normalise(level.image))).to(device)
         # The mask is reflected too: what mirrors an unknown pixel is unknown.
@@ -43,7 +43,7 @@ class Network:
         return _cut(prediction, level.size)
 
     def _reflect_up(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """Reflect (H, W, …) at the bottom and the right, however small the picture."""
+        """Reflect (H, W, …) at the bottom and the right, however small the image."""
         padding = [(0, -side % self._multiple) for side in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
         # A copy in any case: tensors cannot lie over arrays that are read-only.
         return np.pad(array, padding, mode="reflect")
@@ -58,8 +58,8 @@ def _cut(prediction: Prediction, size: tuple[int, int]) -> Prediction:
     return Prediction(cut(prediction.images), cut(prediction.label_logits), cut(prediction.reliability))
 
 
-def drawn_picture(prediction: Prediction) -> npt.NDArray[np.float32]:
-    """The full-size picture of a prediction of one picture, (H, W, 3) in [-1, 1]."""
+def drawn_image(prediction: Prediction) -> npt.NDArray[np.float32]:
+    """The full-size image of a prediction of one image, (H, W, 3) in [-1, 1]."""
     return prediction.image[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
 
 

@@ -1,4 +1,4 @@
-"""A picture and its hole at full size, a half, a quarter …: what coarse-to-fine filling walks along."""
+"""An image and its hole at full size, a half, a quarter …: what coarse-to-fine filling walks along."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ids = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Level:
-    """One size of a picture; level j is 1/2^j as large.
+    """One size of an image; level j is 1/2^j as large.
 
     Attributes:
         image: (h, w, 3), RGB: float32 in [-1, 1], or at level 0 the unsigned integers that were given.

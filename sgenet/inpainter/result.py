@@ -1,4 +1,4 @@
-"""What comes out for one picture."""
+"""What comes out for one image."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 
 from sgenet.batch import Prediction, to_uint8
-from sgenet.inpainter.pictures import OpenedPicture, Picture, Pixels
+from sgenet.inpainter.images import ImageLike, OpenedImage, Pixels
 
 
 @dataclass(frozen=True)
 class ScaleResult:
-    """What the network drew at scale l: one picture of Figure 6.
+    """What the network drew at scale l: one image of Figure 6.
 
-    It has ⌈H/2^l⌉ × ⌈W/2^l⌉ pixels, where H × W are those of the picture, or of the overview that the
-    network looked at where the picture is larger than what it fills in one pass.
+    It has ⌈H/2^l⌉ × ⌈W/2^l⌉ pixels, where H × W are those of the image, or of the overview that the
+    network looked at where the image is larger than what it fills in one pass.
 
     Attributes:
         image: (h, w, 3) uint8 RGB: the prediction Ŷ^l, in the hole and outside.
@@ -35,7 +35,7 @@ class ScaleResult:
 
 @dataclass(frozen=True)
 class Inpainted:
-    """What came out for one picture.
+    """What came out for one image.
 
     Attributes:
         image: (H, W, 3) uint8 RGB: the prediction in the hole, the given pixels elsewhere, bit for bit.
@@ -44,8 +44,8 @@ class Inpainted:
             where one was given.
         confidence: (H, W) float32 in [0, 1], the highest class probability of each pixel; None without ``label``.
         scales: what the network drew at l = 0 … 4; only on request. A method with one scale has one.
-        filled: ``image`` in the depth of the picture that was given, uint8 or uint16.
-        source: that picture; None where only arrays are known.
+        filled: ``image`` in the depth of the image that was given, uint8 or uint16.
+        source: that image; None where only arrays are known.
     """
 
     image: npt.NDArray[np.uint8]
@@ -54,11 +54,11 @@ class Inpainted:
     confidence: npt.NDArray[np.float32] | None = None
     scales: tuple[ScaleResult, ...] = ()
     filled: Pixels | None = field(default=None, repr=False)
-    source: OpenedPicture | None = field(default=None, repr=False)
+    source: OpenedImage | None = field(default=None, repr=False)
 
     @property
-    def picture(self) -> Picture:
-        """The filled picture in the kind that was given: mode, depth, alpha and colour profile, or shape and type.
+    def in_source_format(self) -> ImageLike:
+        """The filled image in the format of the source: mode, depth, alpha and colour profile, or shape and type.
 
         Every known pixel is what was given, bit for bit, and so is alpha everywhere. Palettes become RGB.
         """
@@ -80,7 +80,7 @@ class Inpainted:
 
 
 def read_scales(prediction: Prediction) -> tuple[ScaleResult, ...]:
-    """What was drawn of one picture, at every scale."""
+    """What was drawn of one image, at every scale."""
     return tuple(_read_scale(prediction, scale) for scale in range(len(prediction.images)))
 
 

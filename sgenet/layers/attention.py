@@ -27,7 +27,7 @@ def contextual_attention(features: Tensor, hole_mask: Tensor) -> Tensor:
         hole_mask: (B, 1, H, W), 1 = missing. A patch is known when nothing of it is missing.
 
     Returns:
-        (B, C, H, W) in the dtype of ``features``; 0 where a picture has no known patch.
+        (B, C, H, W) in the dtype of ``features``; 0 where an image has no known patch.
 
     Raises:
         ValueError: a size is odd.
@@ -49,7 +49,7 @@ def _attention_weights(features: Tensor, hole_mask: Tensor) -> Tensor:
     similarity = fuse(directions.transpose(1, 2) @ directions, (small.shape[2], small.shape[3]))
     missing = F.max_pool2d(F.max_pool2d(hole_mask, RATE), _COMPARED, stride=1, padding=_COMPARED // 2)
     known = missing.flatten(2) < 0.5
-    # The smallest number rather than -inf: a picture without known patches must not give NaN.
+    # The smallest number rather than -inf: an image without known patches must not give NaN.
     scores = (_SCALE * similarity).masked_fill(~known, torch.finfo(similarity.dtype).min)
     return torch.softmax(scores, dim=2) * known
 

@@ -28,7 +28,7 @@ class CriticOutput:
     def halves(self) -> tuple[list[Tensor], list[Tensor]]:
         """The logits of the first and of the second half of the batch.
 
-        For a critic's side that judges real and predicted pictures in one forward, since
+        For a critic's side that judges real and predicted images in one forward, since
         data-parallel wrappers allow one forward a backward.
         """
         num_real = self.logits[0].shape[0] // 2
@@ -60,14 +60,14 @@ class PatchCritic(nn.Module):
 
 
 class MultiScaleCritic(nn.Module):
-    """One patch critic for each of the picture's scales 1, 1/2, 1/4 … (Wang et al., CVPR 2018)."""
+    """One patch critic for each of the image's scales 1, 1/2, 1/4 … (Wang et al., CVPR 2018)."""
 
     def __init__(self, in_channels: int, settings: CriticSettings) -> None:
         super().__init__()
         self.critics = nn.ModuleList(PatchCritic(in_channels, settings) for _ in range(settings.num_scales))
 
     def forward(self, image: Tensor) -> CriticOutput:
-        """Judge pictures (B, C, H, W) in [-1, 1]."""
+        """Judge images (B, C, H, W) in [-1, 1]."""
         logits: list[Tensor] = []
         features: list[Tensor] = []
         for critic in self.critics:
@@ -78,7 +78,7 @@ class MultiScaleCritic(nn.Module):
         return CriticOutput(tuple(logits), tuple(features))
 
 
-def smallest_picture(settings: CriticSettings) -> int:
+def smallest_image(settings: CriticSettings) -> int:
     """The smallest height and width, in pixels, that every scale of the critic can judge."""
 
     def fits(side: int) -> bool:

@@ -15,7 +15,7 @@ class MatrixSpectralTransform(SpectralTransform):
     """The same function as :class:`~sgenet.layers.fourier.SpectralTransform`, with its weights, without an FFT.
 
     A discrete Fourier transform of n values is a product with an n × n matrix of cosines and sines. At 1/16
-    of a picture's size that is little work: 64 × 64 matrices for 1024 × 1024 pixels.
+    of an image's size that is little work: 64 × 64 matrices for 1024 × 1024 pixels.
 
     Args:
         original: whose convolution is taken over, not copied.

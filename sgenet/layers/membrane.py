@@ -29,7 +29,7 @@ def membrane(image: Tensor, hole_mask: Tensor) -> Tensor:
         hole_mask: (B, 1, H, W), 1 = missing. Where nothing is known, the surface is 0.
 
     Returns:
-        (B, 3, H, W): the picture outside the hole; inside, no value outside the range of the known ones.
+        (B, 3, H, W): the image outside the hole; inside, no value outside the range of the known ones.
     """
     known = (hole_mask <= 0.5).to(image.dtype)
     levels = [(torch.where(known > 0, image, 0.0), known)]

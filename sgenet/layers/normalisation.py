@@ -77,11 +77,11 @@ class ChannelsLastGroupNorm(torch.autograd.Function):
         offset = -group_means(sums) * inverse_std - slope * mean
         result = torch.addcmul(offset[:, None], gradient, (weight * inverse_std)[:, None])
         result = result.addcmul_(flat, slope[:, None]).to(x.dtype)
-        return _as_picture(result, x.shape), products.sum(0), sums.sum(0), None, None
+        return _as_image(result, x.shape), products.sum(0), sums.sum(0), None, None
 
 
 def normalise(x: Tensor) -> Tensor:
-    """(x - μ) / σ with μ and σ of each channel of each picture, no affine part (Eq. 3); (B, C, H, W)."""
+    """(x - μ) / σ with μ and σ of each channel of each image, no affine part (Eq. 3); (B, C, H, W)."""
     return _InstanceNorm.apply(x)
 
 
@@ -101,7 +101,7 @@ class _InstanceNorm(torch.autograd.Function):
             inverse_std = torch.rsqrt(_channel_means(centred.square()) + _EPSILON)
             normalised = centred.mul_(inverse_std)
         ctx.save_for_backward(normalised, inverse_std)
-        return _as_picture(normalised, x.shape)
+        return _as_image(normalised, x.shape)
 
     @staticmethod
     @once_differentiable
@@ -110,7 +110,7 @@ class _InstanceNorm(torch.autograd.Function):
         gradient = _pixels_by_channels(gradients[0])
         centred = gradient - _channel_means(gradient)
         projected = _channel_means(gradient * normalised)
-        return _as_picture(centred.addcmul_(normalised, projected, value=-1).mul_(inverse_std), gradients[0].shape)
+        return _as_image(centred.addcmul_(normalised, projected, value=-1).mul_(inverse_std), gradients[0].shape)
 
 
 def _pixels_by_channels(x: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def _pixels_by_channels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1])
 
 
-def _as_picture(flat: Tensor, shape: torch.Size) -> Tensor:
+def _as_image(flat: Tensor, shape: torch.Size) -> Tensor:
     """(B, H·W, C) → (B, C, H, W) as a channels-last view."""
     batch, channels, height, width = shape
     return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -51,7 +51,7 @@ def generator_loss(kind: Kind, fake_logits: Sequence[Tensor]) -> Tensor:
 
 
 def r1_penalty(real_image: Tensor, real_logits: Sequence[Tensor]) -> Tensor:
-    """½ E‖∇ₓ Σ D(x)‖²: the critic's squared gradient on real pictures (Mescheder et al. 2018).
+    """½ E‖∇ₓ Σ D(x)‖²: the critic's squared gradient on real images (Mescheder et al. 2018).
 
     Args:
         real_image: (B, 3, H, W) that requires a gradient.

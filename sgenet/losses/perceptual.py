@@ -30,7 +30,7 @@ class VGG16Features(VGG):
         super().__init__(16, _ACTIVATIONS[-1], weights, setting)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Activations of pictures (B, 3, H, W) in [-1, 1]."""
+        """Activations of images (B, 3, H, W) in [-1, 1]."""
         return self.activations(image, _ACTIVATIONS)
 
 

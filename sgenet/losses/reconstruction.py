@@ -28,14 +28,14 @@ def l1_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor, hole_weight: f
 
 
 def psnr_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor) -> Tensor:
-    """Minus the PSNR in the hole in dB, mean over the pictures, as NAFNet is trained (Chen et al., ECCV 2022). *Ours*.
+    """Minus the PSNR in the hole in dB, mean over the images, as NAFNet is trained (Chen et al., ECCV 2022). *Ours*.
 
     The logarithm is what makes it worth while to be exact where a hole is easy; L1 and squared error are all but
     decided by the difficult ones.
 
     Args:
         target, predicted: (B, 3, H, W) in [-1, 1].
-        hole_mask: (B, 1, H, W), 1 = missing; a picture without a hole counts as filled with no error.
+        hole_mask: (B, 1, H, W), 1 = missing; an image without a hole counts as filled with no error.
     """
     squared = ((target - predicted).float().square() * hole_mask).sum((1, 2, 3))
     error = squared / (hole_mask.sum((1, 2, 3)) * target.shape[1]).clamp(min=1)

@@ -14,7 +14,7 @@ _C2 = (0.03 * 2) ** 2
 
 
 def structural_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor) -> Tensor:
-    """1 - SSIM of the inpainted picture (Gaussian window 11, σ 1.5, per channel, valid area), mean over all pixels.
+    """1 - SSIM of the inpainted image (Gaussian window 11, σ 1.5, per channel, valid area), mean over all pixels.
 
     Args:
         target: Y, (B, 3, H, W) in [-1, 1], at least 11 × 11.

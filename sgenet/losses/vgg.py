@@ -17,7 +17,7 @@ _CONVOLUTIONS: dict[Depth, tuple[int, ...]] = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4
 _WIDTHS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of ImageNet's pictures in [0, 1], by channel: what networks with its weights expect to be taken off."""
+"""Of ImageNet's images in [0, 1], by channel: what networks with its weights expect to be taken off."""
 
 
 class VGG(nn.Module):
@@ -56,7 +56,7 @@ class VGG(nn.Module):
         self.requires_grad_(False).eval()
 
     def activations(self, image: Tensor, names: Sequence[str], *, normalised: bool = True) -> list[Tensor]:
-        """Named activations, in the network's order, of pictures (B, 3, H, W) in [-1, 1].
+        """Named activations, in the network's order, of images (B, 3, H, W) in [-1, 1].
 
         Args:
             normalised: by ImageNet's mean and deviation, which torchvision's weights were trained with; False: the

@@ -50,7 +50,7 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def count_macs(generator: nn.Module, size: int) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one picture of size × size pixels."""
+    """Multiply-accumulates of convolutions and matrix products for one image of size × size pixels."""
     parameter = next(generator.parameters())
     image = torch.zeros(1, 3, size, size, device=parameter.device)
     hole_mask = torch.zeros(1, 1, size, size, device=parameter.device)

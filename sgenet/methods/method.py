@@ -13,13 +13,13 @@ from sgenet.layers.critic import CriticOutput
 from sgenet.settings import OptimizerSettings
 
 Critic = Callable[[Tensor], CriticOutput]
-"""A critic's forward: pictures, or what else a method judges, (B, C, H, W) → :class:`CriticOutput`."""
+"""A critic's forward: images, or what else a method judges, (B, C, H, W) → :class:`CriticOutput`."""
 
 Terms = dict[str, Tensor]
 """Named loss terms, each a weighted scalar; their sum is what is minimised."""
 
 
-def picture_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
+def image_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
     """What a generator is called with in use, and most of them in training; the guide too, where there is one."""
     inputs = (batch.image, batch.hole_mask)
     return inputs if batch.guide is None else (*inputs, batch.guide)
@@ -58,7 +58,7 @@ class Method:
             for good.
         objective: what both are trained towards.
         optimizer: how both are trained.
-        training_inputs: what the generator is called with in training; more than picture and hole for
+        training_inputs: what the generator is called with in training; more than image and hole for
             a method that is taught with labels beside them.
         prepare: what becomes of a batch before a training step, from it, :attr:`num_draws` random numbers in [0, 1)
             for each of its samples, (B, N), and the share of the training's budget that is used, in [0, 1].
@@ -70,6 +70,6 @@ class Method:
     critic: nn.Module
     objective: Objective
     optimizer: OptimizerSettings
-    training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = picture_and_hole
+    training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = image_and_hole
     prepare: Callable[[InpaintingBatch, Tensor, float], InpaintingBatch] = unchanged
     num_draws: int = 0

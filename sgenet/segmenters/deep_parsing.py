@@ -100,5 +100,5 @@ class DeepParsingNetwork(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """From (B, 3, H, W) in [-1, 1] to (B, C, H, W) logits; pictures of at least 8 × 8 pixels."""
+        """From (B, 3, H, W) in [-1, 1] to (B, C, H, W) logits; images of at least 8 × 8 pixels."""
         return self.mean_field(self.unary(image), image * 0.5 + 0.5)

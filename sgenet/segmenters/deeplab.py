@@ -22,7 +22,7 @@ _MOST_GROUPS = 32
 class DeepLabV3Plus(nn.Module):
     """A :class:`~sgenet.segmenters.segmenter.Segmenter`.
 
-    A picture's result depends on no other picture: where the encoder comes with ImageNet's weights, its batch
+    An image's result depends on no other image: where the encoder comes with ImageNet's weights, its batch
     normalisation uses ImageNet's statistics for good; everywhere else it is group normalisation (Wu & He 2018). There
     is no dropout, as each worker would drop something else.
 

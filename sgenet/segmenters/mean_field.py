@@ -33,7 +33,7 @@ def local_context(probability: Tensor, image: Tensor, window: int, colour: Tenso
     Args:
         probability: q, (B, C, H, W) in 0–1.
         image: I, (B, 3, H, W) in [0, 1].
-        window: side of the neighbourhood in pixels, odd. At the border it is what lies in the picture.
+        window: side of the neighbourhood in pixels, odd. At the border it is what lies in the image.
         colour, place: ω₁ and ω₂, scalars. Places are measured in half windows, so that both distances have the same
             order of magnitude.
 
@@ -86,8 +86,8 @@ def block_minimum(penalties: Tensor, num_contexts: int) -> Tensor:
     Returns:
         (B, C, H, W).
     """
-    pictures, _, height, width = penalties.shape
-    return penalties.reshape(pictures, -1, num_contexts, height, width).amin(dim=2)
+    images, _, height, width = penalties.shape
+    return penalties.reshape(images, -1, num_contexts, height, width).amin(dim=2)
 
 
 class MeanFieldStep(nn.Module):

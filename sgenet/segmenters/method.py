@@ -1,4 +1,4 @@
-"""A segmenter as a method, so that the one training loop fits it: it draws no picture, and no critic judges it."""
+"""A segmenter as a method, so that the one training loop fits it: it draws no image, and no critic judges it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SegmentingGenerator(nn.Module):
         self.segmenter = segmenter
 
     def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
-        """Segment whole pictures (B, 3, H, W) in [-1, 1]; the hole mask is not looked at."""
+        """Segment whole images (B, 3, H, W) in [-1, 1]; the hole mask is not looked at."""
         return Prediction(images=(image,), label_logits=(self.segmenter(image),))
 
 
@@ -88,7 +88,7 @@ def class_weights(pixels: Sequence[int], balance: float) -> tuple[float, ...]:
     total = sum(pixels)
     if total == 0:
         raise DataError(
-            "no training picture is labelled, so there is nothing to fit a segmenter to; label some, or name a fitted "
+            "no training image is labelled, so there is nothing to fit a segmenter to; label some, or name a fitted "
             "one in labels.<dataset>.checkpoint"
         )
     shares = [count / total for count in pixels]

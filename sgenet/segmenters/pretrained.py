@@ -27,7 +27,7 @@ class MappedSegmenter(nn.Module):
         class_map: the network's class → class of the label space; classes that are not named mean none of them.
         num_network_classes: K.
         num_classes: C of the label space.
-        mean, std: of the network's normalisation of pictures in [0, 1].
+        mean, std: of the network's normalisation of images in [0, 1].
 
     Raises:
         SettingsError: the map names classes that there are not, or none at all.

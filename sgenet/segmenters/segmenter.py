@@ -13,7 +13,7 @@ from sgenet.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Segmenter(Protocol):
-    """A network from a whole picture to its semantic classes."""
+    """A network from a whole image to its semantic classes."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """Logits of each pixel's class.
@@ -22,14 +22,14 @@ class Segmenter(Protocol):
             image: (B, 3, H, W) float in [-1, 1], RGB.
 
         Returns:
-            (B, C, H, W) at the picture's own size, for the C classes of the label space. A segmenter whose own
+            (B, C, H, W) at the image's own size, for the C classes of the label space. A segmenter whose own
             classes are not all of the label space gives C + 1: the last one means *none of them*.
         """
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a segmenter says of pictures.
+    """What a segmenter says of images.
 
     Attributes:
         label: (B, H, W) uint8 class ids; :data:`~sgenet.label_space.IGNORE_ID` where it is not sure enough.
@@ -42,7 +42,7 @@ class Labelled:
 
 
 def imagenet_normalised(image: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) in [-1, 1] as networks with ImageNet weights expect them."""
+    """Images (B, 3, H, W) in [-1, 1] as networks with ImageNet weights expect them."""
     mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (image * 0.5 + 0.5 - mean) / std
 

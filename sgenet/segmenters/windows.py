@@ -1,4 +1,4 @@
-"""Pictures of any size through a segmenter that sees windows of a fixed size."""
+"""Images of any size through a segmenter that sees windows of a fixed size."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sgenet.segmenters.segmenter import Segmenter
 def class_probabilities(segmenter: Segmenter, image: Tensor, window: int, overlap: float = 0.25) -> Tensor:
     """Probabilities of each pixel's classes.
 
-    A picture no larger than the window goes through whole. Larger ones are covered by windows that overlap; where they
+    An image no larger than the window goes through whole. Larger ones are covered by windows that overlap; where they
     do, their probabilities are averaged, those near a window's border with less weight, for they saw less around them.
-    One window is computed at a time, so memory grows with the picture for the result alone.
+    One window is computed at a time, so memory grows with the image for the result alone.
 
     Args:
         image: (B, 3, H, W) float in [-1, 1].
@@ -41,12 +41,12 @@ def class_probabilities(segmenter: Segmenter, image: Tensor, window: int, overla
                 total = probability.new_zeros(sizes["B"], probability.shape[1], height, width)
             total[place] += probability * weight
             weights[place] += weight
-    assert total is not None, "a picture has at least one window"
+    assert total is not None, "an image has at least one window"
     return F.normalize(total / weights, p=1.0, dim=1)
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where the windows along one axis begin: evenly spread, the last one ends with the picture."""
+    """Where the windows along one axis begin: evenly spread, the last one ends with the image."""
     if length <= window:
         return [0]
     stride = max(1, int(window * (1 - overlap)))

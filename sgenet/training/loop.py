@@ -45,14 +45,14 @@ class StepMetrics:
         terms: named loss terms of this worker, still on the device.
         seconds: wall time of the step, waiting for data included.
         data_seconds: the part spent waiting for data.
-        num_pictures: pictures of this worker in the step.
+        num_images: images of this worker in the step.
     """
 
     step: int
     terms: Terms
     seconds: float
     data_seconds: float
-    num_pictures: int
+    num_images: int
 
     def values(self) -> dict[str, float]:
         """The loss terms averaged over all workers, as numbers. Every rank must call it, or none."""
@@ -86,13 +86,13 @@ class FitReport:
 
     Attributes:
         steps: steps done in this call.
-        num_pictures: pictures this worker saw.
+        num_images: images this worker saw.
         seconds: wall time of the steps, hooks not counted.
         data_seconds: the part spent waiting for data.
     """
 
     steps: int = 0
-    num_pictures: int = 0
+    num_images: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
 
@@ -130,10 +130,10 @@ def fit(
         finished = time.perf_counter()
         state.spend(finished - started)
         report.steps += 1
-        report.num_pictures += batch.num_pictures
+        report.num_images += batch.num_images
         report.seconds += finished - started
         report.data_seconds += arrived - started
-        metrics = StepMetrics(state.step, terms, finished - started, arrived - started, batch.num_pictures)
+        metrics = StepMetrics(state.step, terms, finished - started, arrived - started, batch.num_images)
         for hook in hooks:
             hook.after_step(state, metrics)
     if not state.looks_at_every_step:

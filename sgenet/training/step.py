@@ -24,7 +24,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     """
     objective = state.method.objective
     state.set_learning_rates()
-    batch = state.method.prepare(batch, state.draw(batch.num_pictures), state.progress)
+    batch = state.method.prepare(batch, state.draw(batch.num_images), state.progress)
     terms: Terms = {}
     with autocast(state.device, state.precision):
         prediction = state.generator(*state.method.training_inputs(batch))

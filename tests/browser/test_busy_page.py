@@ -14,7 +14,7 @@ from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.server import running
 from pipelines.tracking.model_source import ModelSource
 from sgenet.inpainter import Inpainted
-from sgenet.inpainter.pictures import open_picture
+from sgenet.inpainter.images import open_image
 from sgenet.label_space import OUTDOOR_SCENES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -39,7 +39,7 @@ class Slow:
         assert self.may_finish.wait(120)
         self.at_once -= 1
         black = np.where(hole[..., None], np.uint8(0), image)
-        return Inpainted(black, hole, filled=black, source=open_picture(image))
+        return Inpainted(black, hole, filled=black, source=open_image(image))
 
 
 @pytest.fixture

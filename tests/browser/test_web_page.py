@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.inference.page.examples import HEIGHT, WIDTH, example_picture
+from pipelines.inference.page.examples import HEIGHT, WIDTH, example_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -60,7 +60,7 @@ def choose(page, chooser: str, option: str) -> None:
 
 
 def alternatives(page) -> list[str]:
-    """What the visible pictures of the results say they are."""
+    """What the visible images of the results say they are."""
     return page.eval_on_selector_all("#sge-tabs img", "all => all.filter(i => i.checkVisibility()).map(i => i.alt)")
 
 
@@ -71,9 +71,9 @@ def test_brush_with_the_mouse_fill_and_download(open_page):
     hole = painted(page, "hole") == 1
     assert hole[round(0.525 * HEIGHT), round(0.4 * WIDTH)], "the middle of the stroke is marked"
     assert 0.01 < hole.mean() < 0.1
-    assert "of the picture by" not in fill(page)
-    assert alternatives(page) == ["The filled picture", "The picture with its hole"]
-    original, filled = example_picture(1), download(page)
+    assert "of the image by" not in fill(page)
+    assert alternatives(page) == ["The filled image", "The image with its hole"]
+    original, filled = example_image(1), download(page)
     np.testing.assert_array_equal(filled[~hole], original[~hole])
     assert (filled[hole] != original[hole]).any()
 
@@ -107,7 +107,7 @@ def test_a_box_by_keyboard_alone(open_page):
     tab_to("#sge-fill")
     page.keyboard.press("Enter")
     page.wait_for_selector(".sge-done")
-    assert alternatives(page)[0] == "The filled picture"
+    assert alternatives(page)[0] == "The filled image"
 
 
 def test_the_canvas_itself_is_painted_by_keyboard_and_undone(open_page):
@@ -135,7 +135,7 @@ def test_a_box_with_the_mouse_and_the_eraser(open_page):
     page.locator("#sge-hole [data-tool=eraser]").click()
     drag(page, "hole", (0.5, 0.4), (0.6, 0.4))
     assert painted(page, "hole")[round(0.4 * HEIGHT), round(0.55 * WIDTH)] == 0
-    assert page.locator("#sge-hole [role=status]").inner_text().endswith("of the picture is marked.")
+    assert page.locator("#sge-hole [role=status]").inner_text().endswith("of the image is marked.")
 
 
 def test_painting_a_class_on_the_segmentation_changes_the_filling(open_page):
@@ -227,7 +227,7 @@ def put(page, file: dict[str, object]) -> None:
     waiting.value.set_files(file)
 
 
-def test_an_uploaded_picture_is_filled_at_its_own_size(open_page):
+def test_an_uploaded_image_is_filled_at_its_own_size(open_page):
     page = open_page()
     file = png(90, 61)
     put(page, file)
@@ -245,10 +245,10 @@ def test_uploads_over_the_limits_are_refused_in_a_sentence(open_page):
     blank = io.BytesIO()
     Image.new("RGB", (1000, 600)).save(blank, "PNG")
     put(page, {"name": "wide.png", "mimeType": "image/png", "buffer": blank.getvalue()})
-    sentence = "The picture has 1000×600 = 0.6 million pixels, and at most 0.5 million are accepted; scale it down"
+    sentence = "The image has 1000×600 = 0.6 million pixels, and at most 0.5 million are accepted; scale it down"
     page.locator(".sge-problem", has_text=sentence).wait_for()
-    put(page, {"name": "text.png", "mimeType": "image/png", "buffer": b"no picture at all"})
-    page.locator(".sge-problem", has_text="not a picture in a known format").wait_for()
+    put(page, {"name": "text.png", "mimeType": "image/png", "buffer": b"no image at all"})
+    page.locator(".sge-problem", has_text="not an image in a known format").wait_for()
     put(page, png(700, 600))
     page.get_by_text("exceed the maximum allowed size of 1.0 Mb").wait_for()
     assert canvas(page, "hole").get_attribute("data-shown") == before
@@ -265,7 +265,7 @@ def test_the_shipped_model_draws_better_than_one_colour(open_page):
     drag(page, "hole", (0.3, 0.5), (0.5, 0.55))
     hole = painted(page, "hole") == 1
     fill(page)
-    original, filled = example_picture(4).astype(float), download(page).astype(float)
+    original, filled = example_image(4).astype(float), download(page).astype(float)
     mean_colour = original[~hole].mean(axis=0)
     assert np.abs(filled - original)[hole].mean() < 0.7 * np.abs(mean_colour - original)[hole].mean()
 
@@ -285,7 +285,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_everything_works(open_p
             "name => document.querySelector('[role=tab][aria-selected=true]').textContent.trim() === name", arg=name
         )
         assert fits(), name
-    assert alternatives(page)[0] == "The filled picture"
+    assert alternatives(page)[0] == "The filled image"
 
 
 def test_touch_paints(open_page):
@@ -294,7 +294,7 @@ def test_touch_paints(open_page):
     assert painted(page, "hole")[HEIGHT // 2, WIDTH // 2] == 1
 
 
-def test_visitors_at_once_have_pictures_of_their_own(open_page):
+def test_visitors_at_once_have_images_of_their_own(open_page):
     pages = [open_page() for _ in range(3)]
     for number, page in enumerate(pages):
         pick(page, number)
@@ -304,7 +304,7 @@ def test_visitors_at_once_have_pictures_of_their_own(open_page):
     for number, page in enumerate(pages):
         page.wait_for_selector(".sge-done")
         hole = painted(page, "hole") == 1
-        np.testing.assert_array_equal(download(page)[~hole], example_picture(number)[~hole])
+        np.testing.assert_array_equal(download(page)[~hole], example_image(number)[~hole])
 
 
 def test_a_page_made_elsewhere_cannot_reach_this_one_by_another_name(address):

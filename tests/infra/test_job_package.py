@@ -21,7 +21,7 @@ LEFT_OUT = (
     ".venv/lib/torch.so",
     ".dvc/cache/files",
     "data/mixed_scenes/shards/train-00000.tar",
-    "raw/cityscapes/picture.png",
+    "raw/cityscapes/image.png",
     "runs/mixed_scenes/sge_net/model/model.safetensors",
     "storage/checkpoints/abc/step-00000100.pt",
     "search/mixed_scenes/sge_net/best.yaml",

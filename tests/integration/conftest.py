@@ -30,7 +30,7 @@ def s3_client(s3_endpoint: str) -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the raw pictures, ``shards`` and ``masks`` of a tiny dataset."""
+    """The folder with the raw images, ``shards`` and ``masks`` of a tiny dataset."""
     root = tmp_path_factory.mktemp("tiny")
     make_dataset(root)
     return root

@@ -22,8 +22,8 @@ NUM_LABELLED, NUM_UNLABELLED = 12, 5
 SMALL = DeepParsingSettings(width=4, context_width=8, local_window=5, context_window=3, num_contexts=2)
 
 
-def write_pictures(root: Path) -> None:
-    """Pictures of two halves with labels, and others of three sizes without."""
+def write_images(root: Path) -> None:
+    """Images of two halves with labels, and others of three sizes without."""
     rng = np.random.default_rng(5)
     for number in range(NUM_LABELLED + NUM_UNLABELLED):
         labelled = number < NUM_LABELLED
@@ -34,13 +34,13 @@ def write_pictures(root: Path) -> None:
         colours = rng.integers(40, 216, (256, 3))
         image = np.clip(colours[label] + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
         for kind, pixels in (("images", image), *((("labels", label),) if labelled else ())):
-            path = root / ("with" if labelled else "without") / kind / f"picture-{number:02d}.png"
+            path = root / ("with" if labelled else "without") / kind / f"image-{number:02d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
 
 
 def partly_settings(root: Path, storage: Path, labels: dict[str, Any] | None = None, **training: Any) -> Settings:
-    """The tiny settings on these pictures, two samples a shard."""
+    """The tiny settings on these images, two samples a shard."""
     settings = tiny_settings(root, storage, **training)
     data = settings.data[DATASET]
     (source,) = data.sources
@@ -55,8 +55,8 @@ def partly_settings(root: Path, storage: Path, labels: dict[str, Any] | None = N
 
 
 def make_partly_labelled(root: Path) -> None:
-    """Write raw pictures, ``shards``, ``masks`` and ``segmenter`` below ``root``."""
-    write_pictures(root / "raw")
+    """Write raw images, ``shards``, ``masks`` and ``segmenter`` below ``root``."""
+    write_images(root / "raw")
     settings = partly_settings(root, root / "storage")
     data = settings.data[DATASET]
     index.run(data, root / "sources.parquet", workers=1)

@@ -1,6 +1,6 @@
 """A dataset whose holes have one right answer, and models that are right to a known degree.
 
-Every picture is dark with a bright square in its middle, which the hole hides. A model that paints one
+Every image is dark with a bright square in its middle, which the hole hides. A model that paints one
 grey value is the better, the nearer it is to the square's 200; the mean colour of what is left is far off.
 """
 
@@ -28,7 +28,7 @@ from sgenet.methods.build import build_generator
 from sgenet.methods.release import save_released
 
 DATASET, METHOD, NAME = "squares", "sge_net", "sge-net-squares"
-NUM_PICTURES = 48
+NUM_IMAGES = 48
 LEVELS = (120, 180, 90)
 """The grey values that versions 1, 2, … paint: the first beats the floor, the second the first, the third neither."""
 
@@ -60,8 +60,8 @@ class World:
 
 def make_world(root: Path, levels: Sequence[int] = LEVELS) -> World:
     """Fill a folder, which must be the working folder, and register a version for each level in the tracking store."""
-    for number in range(NUM_PICTURES):
-        _write_picture(root / "raw", number)
+    for number in range(NUM_IMAGES):
+        _write_image(root / "raw", number)
     (root / "params.yaml").write_text(yaml.safe_dump(_params(root)))
     settings = load(root / "params.yaml")
     data, paths = settings.data[DATASET], DatasetPaths(DATASET)
@@ -149,7 +149,7 @@ def _params(root: Path) -> dict[str, object]:
     }
 
 
-def _write_picture(root: Path, number: int) -> None:
+def _write_image(root: Path, number: int) -> None:
     rng = np.random.default_rng(number)
     label = np.zeros((36, 40), np.uint8)
     if number % 2:
@@ -160,6 +160,6 @@ def _write_picture(root: Path, number: int) -> None:
     level[square] = 200
     image = np.clip(level + rng.normal(0, 10, (36, 40, 3)), 0, 255).astype(np.uint8)
     for kind, pixels in (("images", image), ("labels", label)):
-        path = root / kind / f"picture-{number:02d}.png"
+        path = root / kind / f"image-{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)

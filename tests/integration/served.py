@@ -40,14 +40,14 @@ __all__ = [
 def scene(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """A slope with a few coarse blots, (height, width, 3), and its hole mask (height, width), 255 = missing."""
     blots = np.random.default_rng(seed).integers(0, 120, (8, 8, 3)).repeat(-(-height // 8), 0).repeat(-(-width // 8), 1)
-    picture = (blots[:height, :width] + np.arange(width)[:, None] * 120 // width).astype(np.uint8)
+    image = (blots[:height, :width] + np.arange(width)[:, None] * 120 // width).astype(np.uint8)
     hole = np.zeros((height, width), np.uint8)
     hole[height // 6 : height // 2, width // 6 : width // 2] = 255
-    return picture, hole
+    return image, hole
 
 
-def row_of(picture: np.ndarray, hole: np.ndarray) -> dict[str, str]:
-    return {"image": _text_of(picture), "hole_mask": _text_of(hole)}
+def row_of(image: np.ndarray, hole: np.ndarray) -> dict[str, str]:
+    return {"image": _text_of(image), "hole_mask": _text_of(hole)}
 
 
 def post(port: int, path: str, payload: Any) -> Any:
@@ -58,9 +58,9 @@ def post(port: int, path: str, payload: Any) -> Any:
         return json.load(answer)
 
 
-def inpaint(port: int, picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The filled picture that ``POST /inpaint`` answers."""
-    return pixels_of(post(port, "/inpaint", row_of(picture, hole))["inpainted"])
+def inpaint(port: int, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The filled image that ``POST /inpaint`` answers."""
+    return pixels_of(post(port, "/inpaint", row_of(image, hole))["inpainted"])
 
 
 def pixels_of(text: str) -> np.ndarray:

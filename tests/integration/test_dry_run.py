@@ -193,7 +193,7 @@ def test_the_precision_is_that_of_the_workers_devices(
     monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     job = tiny_job(tiny_dataset, tmp_path / "storage", precision="auto")
-    assert f"pictures a step, {expected}:" in _said(job, RunSettings(workers=0, use_gpu=use_gpu))
+    assert f"images a step, {expected}:" in _said(job, RunSettings(workers=0, use_gpu=use_gpu))
 
 
 def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each(

@@ -24,7 +24,7 @@ from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.release import save_segmenter
 
 pytestmark = pytest.mark.slow
-_PICTURES = 240
+_IMAGES = 240
 """A third of them is scored: more than one block."""
 
 
@@ -33,7 +33,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data prepared, and a model as the train stage leaves it, though nothing has taught it."""
     folder = tmp_path_factory.mktemp("evaluation")
     root = folder / "data" / DATASET
-    make_dataset(root, _PICTURES)
+    make_dataset(root, _IMAGES)
     settings = _settings(folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     recipe, labels = settings.labels_of(DATASET).recipe, settings.data[DATASET].labels
@@ -69,9 +69,9 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over_processes = _evaluate(workspace)
-    scored = json.loads(over_processes["metrics.json"])["centre"]["num_pictures"]
-    assert run.BLOCK_PICTURES < scored < _PICTURES
-    assert any(name.startswith("pictures/") for name in over_processes)
+    scored = json.loads(over_processes["metrics.json"])["centre"]["num_images"]
+    assert run.BLOCK_IMAGES < scored < _IMAGES
+    assert any(name.startswith("images/") for name in over_processes)
 
     with ray_head(tmp_path, num_cpus=2) as address:
         assert _evaluate(workspace, RAY_ADDRESS=address) == over_processes
@@ -102,5 +102,5 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     report.run(settings, Path("report"))
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert "(Table 4)" in page
-    assert "Undamaged pictures + DPN" in page
+    assert "Undamaged images + DPN" in page
     assert "SGE-Net, given the true labels" in page

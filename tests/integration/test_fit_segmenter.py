@@ -52,7 +52,7 @@ def labelled_by(settings: Settings, **changes: Any) -> Settings:
         "log_every": 2,
         "checkpoint_every": 2,
         "validate_every": 3,
-        "num_sample_pictures": 2,
+        "num_sample_images": 2,
         **changes.pop("training", {}),
     }
     recipe = {"deep_parsing": DEEP_PARSING, "training": training, **changes.pop("recipe", {})}
@@ -77,16 +77,16 @@ def test_a_segmenter_is_released_with_its_report_and_a_rerun_is_the_same(
 
     table = held_out(tiny_dataset / "shards", "val")
     report = json.loads((folder / "report.json").read_text())
-    assert report["pictures"] == len(table)
+    assert report["images"] == len(table)
     assert set(report["class_iou"]) == {"left", "right", "square"}
     assert sum(row["share"] for row in report["calibration"]) == pytest.approx(1.0)
-    assert (folder / "pictures.png").exists()
+    assert (folder / "images.png").exists()
 
-    # The report scores whole pictures as they are stored; here with the released network, by hand.
+    # The report scores whole images as they are stored; here with the released network, by hand.
     right = total = 0
     dataset = ShardDataset(table, lambda image, label, rng: (image, label))
     for row in range(len(table)):
-        image, label = dataset.picture(row)
+        image, label = dataset.image(row)
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         predicted = released.network(pixels).argmax(dim=1)[0].numpy()
         right += int(((predicted == label) & (label != 255)).sum())

@@ -1,4 +1,4 @@
-"""``inpaint`` over many pictures: killed, interrupted, on cores and on a cluster, the results are the same."""
+"""``inpaint`` over many images: killed, interrupted, on cores and on a cluster, the results are the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.inference.folders.manifest import read_manifest
 from pipelines.storage.store import open_storage
 
 pytestmark = pytest.mark.slow
-# So many that the manifest, written every two seconds, has its first part long before the last picture.
+# So many that the manifest, written every two seconds, has its first part long before the last image.
 NAMES = [f"{number % 7}/{number:04d}.png" for number in range(1200)]
 SECONDS = 300
 
@@ -35,7 +35,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(tree: Path) -> dict[str, bytes]:
-    """What one process makes of the pictures without being disturbed."""
+    """What one process makes of the images without being disturbed."""
     arguments = [str(tree / "photos"), "--mask", str(tree / "holes"), "-o", str(tree / "undisturbed")]
     assert main(["inpaint", *arguments, "--model", str(tree / "model"), "--workers", "1"]) == 0
     return results(tree / "undisturbed")
@@ -56,7 +56,7 @@ def command(output: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def started(tree: Path, output: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, once it has recorded some of its pictures; none of its processes is left."""
+    """The command, once it has recorded some of its images; none of its processes is left."""
     environment = {**driver_environment(), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command(output, "--workers", "2"), cwd=tree, env=environment, start_new_session=True, stderr=subprocess.PIPE
@@ -100,7 +100,7 @@ def test_killed_half_way_the_next_call_repeats_nothing_recorded_and_misses_nothi
     assert 0 < len(done) < len(NAMES)
     written = {name: (output / name).stat().st_mtime_ns for name in done}
     printed = go_on(tree, "killed")
-    assert f"filled {len(NAMES) - len(done):,} of {len(NAMES):,} pictures, {len(done):,} were done already" in printed
+    assert f"filled {len(NAMES) - len(done):,} of {len(NAMES):,} images, {len(done):,} were done already" in printed
     assert {name: (output / name).stat().st_mtime_ns for name in done} == written
     assert results(output) == undisturbed
     assert recorded(output) == undisturbed.keys()
@@ -117,7 +117,7 @@ def test_interrupted_the_manifest_holds_all_that_was_done(tree: Path, undisturbe
     assert results(tree / "interrupted") == undisturbed
 
 
-def test_a_cluster_makes_the_same_pictures_from_a_model_that_its_nodes_do_not_have(
+def test_a_cluster_makes_the_same_images_from_a_model_that_its_nodes_do_not_have(
     tree: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     with ray_head(tmp_path, num_cpus=2) as address:

@@ -80,7 +80,7 @@ def test_every_sample_has_the_label_the_segmenter_gives_it(prepared: Path, done:
     assert order == [f"{key}.{suffix}" for key in keys for suffix in ("label.png", "confidence.png")]
     ignored = 0
     for row, key in enumerate(keys):
-        image, _ = as_stored(prepared).picture(row)
+        image, _ = as_stored(prepared).image(row)
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         with torch.inference_mode():
             confidence, best = network(pixels).softmax(dim=1)[0].max(dim=0)
@@ -114,10 +114,8 @@ def test_the_user_is_told_how_good_the_labels_are(
     labelled(prepared, tmp_path)
     printed = capsys.readouterr().out
     agreement = read_label_manifest(done).agreement["train"]
-    assert f"labelled {len(open_index(prepared / 'shards'))} pictures" in printed
-    assert (
-        f"train, against people's labels of {agreement['pictures']} pictures: mIoU {agreement['miou']:.3f}" in printed
-    )
+    assert f"labelled {len(open_index(prepared / 'shards'))} images" in printed
+    assert f"train, against people's labels of {agreement['images']} images: mIoU {agreement['miou']:.3f}" in printed
     assert f"{agreement['trusted_share']:.1%} of the labelled pixels reach the threshold of {THRESHOLD}" in printed
 
 
@@ -130,7 +128,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
     right = total = 0
     network = load_segmenter(prepared / "segmenter").network
     for row in np.flatnonzero((table.splits == "train") & (table.label_spans[:, 1] > 0)):
-        image, people = as_stored(prepared).picture(int(row))
+        image, people = as_stored(prepared).image(int(row))
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         with torch.inference_mode():
             best = network(pixels).argmax(dim=1)[0].numpy()
@@ -138,7 +136,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
         total += int((people != 255).sum())
     assert manifest.agreement["train"]["pixel_accuracy"] == pytest.approx(right / total, abs=1e-3)
     labelled_by_people = int(((table.splits == "train") & (table.label_spans[:, 1] > 0)).sum())
-    assert manifest.agreement["train"]["pictures"] == labelled_by_people
+    assert manifest.agreement["train"]["images"] == labelled_by_people
 
 
 @pytest.mark.slow
@@ -188,7 +186,7 @@ def test_other_settings_do_not_go_on_with_labels_of_these(prepared: Path, done: 
     assert ignored[0] < ignored[1]
 
 
-def test_large_pictures_are_labelled_through_windows(prepared: Path, done: Path, tmp_path: Path) -> None:
+def test_large_images_are_labelled_through_windows(prepared: Path, done: Path, tmp_path: Path) -> None:
     again = labelled(prepared, tmp_path, window=32)
     name = sidecar_name(open_index(prepared / "shards").shard_names[0])
     assert (again / name).read_bytes() != (done / name).read_bytes()
@@ -215,7 +213,7 @@ def test_people_label_by_default_and_nothing_is_looked_at(prepared: Path, tmp_pa
     assert (manifest.source, manifest.digest) == ("human", None)
 
 
-def test_automatic_labels_are_for_all_training_pictures_and_for_no_others(prepared: Path, done: Path) -> None:
+def test_automatic_labels_are_for_all_training_images_and_for_no_others(prepared: Path, done: Path) -> None:
     table = open_index(prepared / "shards")
     used = with_automatic_labels(table, done, "auto")
     automatic = used.label_shard_ids >= 0
@@ -224,7 +222,7 @@ def test_automatic_labels_are_for_all_training_pictures_and_for_no_others(prepar
     check_labels_read(prepared, done, automatic)
 
 
-def test_filled_labels_are_for_the_pictures_that_people_did_not_label(prepared: Path, tmp_path: Path) -> None:
+def test_filled_labels_are_for_the_images_that_people_did_not_label(prepared: Path, tmp_path: Path) -> None:
     folder = labelled(prepared, tmp_path, source="fill")
     table = open_index(prepared / "shards")
     automatic = with_automatic_labels(table, folder, "fill").label_shard_ids >= 0
@@ -234,14 +232,14 @@ def test_filled_labels_are_for_the_pictures_that_people_did_not_label(prepared: 
 
 
 def check_labels_read(prepared: Path, folder: Path, automatic: np.ndarray) -> None:
-    """Every sample is read with the picture it always had, and with the label that it is to have."""
+    """Every sample is read with the image it always had, and with the label that it is to have."""
     table, people = open_index(prepared / "shards"), as_stored(prepared)
     used = with_automatic_labels(table, folder, read_label_manifest(folder).source)
     reader = ShardDataset(used, lambda image, label, rng: (image, label))
     rows = pq.read_table(folder / "labels.parquet").to_pylist()
     for row in range(len(table)):
-        image, found = reader.picture(row)
-        before, human = people.picture(row)
+        image, found = reader.image(row)
+        before, human = people.image(row)
         assert np.array_equal(image, before)
         if automatic[row]:
             assert np.bincount(found.ravel(), minlength=256)[:3].tolist() == rows[row]["class_histogram"]
@@ -280,7 +278,7 @@ def rewrite(folder: Path, key: str, value: object) -> None:
         (without_last_row, r"does not label the samples of .* one by one"),
     ],
 )
-def test_labels_that_do_not_belong_to_the_pictures_are_refused(
+def test_labels_that_do_not_belong_to_the_images_are_refused(
     prepared: Path, done: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
 ) -> None:
     folder = tmp_path / "labels"
@@ -298,7 +296,7 @@ def test_a_label_of_another_size_is_refused_where_it_is_read(prepared: Path, don
     spans[row], shards[row] = spans[other], shards[other]
     swapped = replace(used, label_spans=spans, label_shard_ids=shards)
     with pytest.raises(DataError, match=rf"sample '{used.keys[row]}' of .*\(the label is"):
-        ShardDataset(swapped, lambda image, label, rng: (image, label)).picture(row)
+        ShardDataset(swapped, lambda image, label, rng: (image, label)).image(row)
 
 
 def test_a_segmenter_that_was_exchanged_does_not_label(prepared: Path, tmp_path: Path) -> None:

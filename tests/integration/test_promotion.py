@@ -298,4 +298,4 @@ def test_the_model_of_the_only_dataset_is_the_default(world: World) -> None:
 def test_the_evidence_lies_in_the_version(world: World, tmp_path: Path) -> None:
     models = ReleasedModels()
     model = models.copy_version(models.version(NAME, "1"), tmp_path)
-    assert {path.name for path in (model.parent / "evidence").iterdir()} == {"evaluation.json", "pictures.parquet"}
+    assert {path.name for path in (model.parent / "evidence").iterdir()} == {"evaluation.json", "images.parquet"}

@@ -30,10 +30,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_rows_are_answered_with_what_the_inpainter_draws(served: Served) -> None:
     scenes = [scene(seed, 48 + seed, 64) for seed in range(2)]
     answered = post(served.port, "/invocations", {"inputs": [row_of(*each) for each in scenes]})
-    for (picture, hole), prediction in zip(scenes, answered["predictions"], strict=True):
-        drawn = served.inpainter(picture, hole, texture="exemplar")
+    for (image, hole), prediction in zip(scenes, answered["predictions"], strict=True):
+        drawn = served.inpainter(image, hole, texture="exemplar")
         filled = pixels_of(prediction["inpainted"])
-        np.testing.assert_array_equal(filled[hole == 0], picture[hole == 0])
+        np.testing.assert_array_equal(filled[hole == 0], image[hole == 0])
         np.testing.assert_allclose(filled.astype(int), drawn.image.astype(int), atol=1)
         assert prediction["confidence"] == pytest.approx(drawn.hole_confidence, abs=1e-4)
 

@@ -51,15 +51,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(port, process, Inpainter.load(model))
 
 
-def test_pictures_of_many_people_are_filled_together_and_not_mixed_up(served: Served) -> None:
+def test_images_of_many_people_are_filled_together_and_not_mixed_up(served: Served) -> None:
     # Of two sizes, so that what is in one batch has to be told apart.
     scenes = [scene(seed, 48, 64 + 16 * (seed % 2)) for seed in range(8)]
     with ThreadPoolExecutor(8) as clients:
         answers = list(clients.map(lambda each: inpaint(served.port, *each), scenes))
-    for (picture, hole), answered in zip(scenes, answers, strict=True):
-        drawn = served.inpainter(picture, hole, texture="exemplar").image
-        np.testing.assert_array_equal(answered[hole == 0], picture[hole == 0])
-        # A batch may round differently from a picture alone.
+    for (image, hole), answered in zip(scenes, answers, strict=True):
+        drawn = served.inpainter(image, hole, texture="exemplar").image
+        np.testing.assert_array_equal(answered[hole == 0], image[hole == 0])
+        # A batch may round differently from an image alone.
         np.testing.assert_allclose(answered.astype(int), drawn.astype(int), atol=1)
 
 
@@ -95,11 +95,11 @@ def test_a_crowd_is_told_to_come_back_while_health_is_answered(served: Served) -
 
 def test_what_is_under_way_is_finished_when_the_server_is_stopped(served: Served) -> None:
     target = targets("ray", BODY_BYTES)[0]
-    picture, hole = scene(0, 768, 1024)
-    body = json.dumps(row_of(picture, hole))
+    image, hole = scene(0, 768, 1024)
+    body = json.dumps(row_of(image, hole))
     client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=300)
     client.request("POST", "/inpaint", body, {"Content-Type": "application/json"})
-    # Refusals of a replica wait for no picture: when they are here, what was sent before has come to it.
+    # Refusals of a replica wait for no image: when they are here, what was sent before has come to it.
     for _ in range(2):
         assert send(served.port, HostileRequest("no row", post_bytes(target, b"{}"))).statuses == (400,)
     served.process.send_signal(signal.SIGTERM)
@@ -110,5 +110,5 @@ def test_what_is_under_way_is_finished_when_the_server_is_stopped(served: Served
         statuses += taken.statuses
     answer = client.getresponse()
     assert answer.status == 200
-    assert pixels_of(json.load(answer)["inpainted"]).shape == picture.shape
+    assert pixels_of(json.load(answer)["inpainted"]).shape == image.shape
     assert served.process.wait(timeout=120) == 0

@@ -115,7 +115,7 @@ def test_the_report_holds_what_a_comparison_needs(
     assert ("miou" in report["scores"]) == (method in ("base_net", "spg_net"))
     assert 0 < report["scores"]["l1_hole"] < 1
     assert report["scores"]["hole_ratio"] == 0.25
-    assert report["pictures_per_second"] > 0
+    assert report["images_per_second"] > 0
     assert 0 < report["data_wait_share"] < 1
     assert report["peak_memory_bytes"] > 2**20
     assert report["parameters"] > 0 < report["macs"]

@@ -53,7 +53,7 @@ def settings_of(prepared: Path, storage: Path, source: str) -> Settings:
 
 
 def labels_by_key(job: TrainingJob, inputs: Inputs) -> dict[str, np.ndarray]:
-    """What a training sees as the label of the middle of each training picture."""
+    """What a training sees as the label of the middle of each training image."""
     dataset = ShardDataset(inputs.table.of_split("train"), CentreCrop(job.crop), None, inputs.shards)
     samples = (dataset[SampleRequest(row, seed=row)] for row in range(len(dataset)))
     return {sample.key: sample.label.numpy() for sample in samples}
@@ -73,7 +73,7 @@ def test_peoples_labels_are_trained_on_as_ever_whatever_lies_beside_them(prepare
     assert train.plan(without_section, DATASET, METHOD, prepared / "shards", prepared / "masks", digests) == job
 
 
-def test_a_picture_without_a_label_is_trained_on_without_the_segmentation_term(prepared: Path, tmp_path: Path) -> None:
+def test_an_image_without_a_label_is_trained_on_without_the_segmentation_term(prepared: Path, tmp_path: Path) -> None:
     job = job_of(prepared, tmp_path, "human")
     found = labels_by_key(job, open_inputs(job))
     unlabelled = {key: values for key, values in found.items() if key.startswith("folder-2")}
@@ -83,9 +83,9 @@ def test_a_picture_without_a_label_is_trained_on_without_the_segmentation_term(p
     batches = open_batches(job, open_inputs(job), Place(), start=0)
     batch = next(batch for batch in batches if 0 < sum(key in unlabelled for key in batch.keys) < len(batch.keys))
     without = torch.tensor([key in unlabelled for key in batch.keys])
-    pictures = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
-    logits = pictures.image.clone().requires_grad_()
-    segmentation_loss(pictures.label, logits).backward()
+    images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
+    logits = images.image.clone().requires_grad_()
+    segmentation_loss(images.label, logits).backward()
     assert logits.grad is not None
     assert float(logits.grad[without].abs().max()) == 0
     assert float(logits.grad[~without].abs().max()) > 0
@@ -112,7 +112,7 @@ def test_what_is_measured_is_measured_by_people(prepared: Path, tmp_path: Path) 
     readers = [ShardDataset(table, CentreCrop(32)) for table in (people, automatic)]
     assert 0 < len(people) < NUM_LABELLED
     for row in range(len(people)):
-        assert np.array_equal(readers[0].picture(row)[1], readers[1].picture(row)[1])
+        assert np.array_equal(readers[0].image(row)[1], readers[1].image(row)[1])
 
 
 def test_each_source_of_labels_is_a_training_of_its_own(prepared: Path, tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ OTHER = "unlabelled"
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model of the tiny dataset, and its pictures once more without their labels."""
+    """A model of the tiny dataset, and its images once more without their labels."""
     root = tmp_path / "data" / DATASET
     make_dataset(root)
     raw = tiny_settings(root, tmp_path / "storage").model_dump(mode="json")
-    pictures = {"adapter": "folder", "root": str(root / "raw" / "images"), "val_ratio": 0.5}
-    raw["data"][OTHER] = raw["data"][DATASET] | {"sources": [pictures]}
+    images = {"adapter": "folder", "root": str(root / "raw" / "images"), "val_ratio": 0.5}
+    raw["data"][OTHER] = raw["data"][DATASET] | {"sources": [images]}
     raw["masks"][OTHER] = raw["masks"][DATASET]
     raw["evaluation"]["texture"] = ["network", "exemplar"]
     raw["transfer"] = [{"dataset": OTHER, "models_of": DATASET}]
@@ -38,7 +38,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_pictures_without_labels_are_filled_by_the_models_of_others(
+def test_images_without_labels_are_filled_by_the_models_of_others(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for stage in ("index", "shards", "masks", "floors"):
@@ -46,19 +46,19 @@ def test_pictures_without_labels_are_filled_by_the_models_of_others(
     assert main(["evaluate", "--dataset", OTHER, "--method", METHOD]) == 0
     evaluation = RunPaths(OTHER, METHOD).evaluation
     metrics = json.loads((evaluation / "metrics.json").read_text())["centre"]
-    assert metrics["num_pictures"] > 1
+    assert metrics["num_images"] > 1
     assert "psnr_hole" in metrics
     assert "miou" not in metrics
     # No labels, no upper bound of guidance by them; but the model's own segmentation is shown.
     assert not (evaluation / "upper_bound").exists()
-    assert (evaluation / "pictures" / "centre-00-segmentation.png").exists()
+    assert (evaluation / "images" / "centre-00-segmentation.png").exists()
     summary = json.loads((evaluation / "evaluation.json").read_text())
     assert summary["weights_sha256"] == sha256_of_file(RunPaths(DATASET, METHOD).model / "model.safetensors")
 
     # Texture that is copied is a row of its own; what the network predicted besides stands in the network's.
     copied = json.loads((evaluation / "exemplar" / "metrics.json").read_text())["centre"]
     assert copied["psnr_hole"] != metrics["psnr_hole"]
-    assert not (evaluation / "exemplar" / "pictures" / "centre-00-segmentation.png").exists()
+    assert not (evaluation / "exemplar" / "images" / "centre-00-segmentation.png").exists()
 
     assert main(["report"]) == 0
     page = Path("report/index.html").read_text(encoding="utf-8")

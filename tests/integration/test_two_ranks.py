@@ -62,8 +62,8 @@ def _method(name: str, recipe: Recipe) -> Method:
     return segmenter_method(name, build_segmenter(name, settings, 3), (0.5, 1.0, 2.0), SegmenterOptimizer())
 
 
-def _batch(pictures: slice) -> InpaintingBatch:
-    """Pictures that differ in the sizes of hole and labelled part, so that means over them differ from rank to rank."""
+def _batch(images: slice) -> InpaintingBatch:
+    """Images that differ in the sizes of hole and labelled part, so that means over them differ from rank to rank."""
     rng = torch.Generator().manual_seed(4)
     image = torch.rand(WORLD, 3, 32, 32, generator=rng) * 2 - 1
     hole_mask = torch.zeros(WORLD, 1, 32, 32)
@@ -71,13 +71,13 @@ def _batch(pictures: slice) -> InpaintingBatch:
     hole_mask[1, :, 2:30, 8:30] = 1
     label = torch.randint(3, (WORLD, 32, 32), generator=rng)
     label[0, 20:] = 255
-    return InpaintingBatch(image[pictures], hole_mask[pictures], label[pictures])
+    return InpaintingBatch(image[images], hole_mask[images], label[images])
 
 
-def _gradients(name: str, pictures: slice) -> dict[str, Tensor]:
+def _gradients(name: str, images: slice) -> dict[str, Tensor]:
     """Of both networks after the first step."""
     recipe = _recipe()
-    method, batch = _method(name, recipe), _batch(pictures)
+    method, batch = _method(name, recipe), _batch(images)
     if name in SEGMENTERS:
         # A unit of a deep network may be so close to 0 that rounding decides whether it learns: rounding less, not one.
         method.generator.double()

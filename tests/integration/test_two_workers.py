@@ -79,7 +79,7 @@ def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
     for row, expected_row in zip(history.losses, expected.losses, strict=True):
         assert row.step == expected_row.step
         assert row.terms == pytest.approx(expected_row.terms, rel=1e-3, abs=1e-5)
-    # Before any update, so exact but for the order of sums: both saw the same pictures with the same holes.
+    # Before any update, so exact but for the order of sums: both saw the same images with the same holes.
     for name in ("reconstruction", "segmentation", "critic"):
         assert history.losses[0].terms[name] == pytest.approx(expected.losses[0].terms[name], rel=1e-6)
     # Adam turns rounding into steps where a gradient is nearly 0: measured by how far training went.

@@ -43,7 +43,7 @@ def test_only_the_hole_is_taken_from_the_generator(error: float, l1_hole: float,
     assert scores["l1"] == pytest.approx(l1_hole * 144 / 1024, rel=1e-3)
 
 
-def test_sheet_has_a_row_a_sample_picture(tiny_dataset: Path) -> None:
+def test_sheet_has_a_row_a_sample_image(tiny_dataset: Path) -> None:
     two = _validator(tiny_dataset, 2).validate(_Oracle(0), torch.device("cpu")).sheet
     one = _validator(tiny_dataset, 1).validate(_Oracle(0), torch.device("cpu")).sheet
     assert one is not None

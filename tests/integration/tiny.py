@@ -81,16 +81,16 @@ def tiny_recipe(**training: Any) -> dict[str, Any]:
             "log_every": 1,
             "checkpoint_every": 2,
             "validate_every": 4,
-            "num_sample_pictures": 2,
+            "num_sample_images": 2,
             **training,
         },
     }
 
 
 def make_dataset(root: Path, count: int = 12) -> tuple[Path, Path]:
-    """Write raw pictures, shards and masks below ``root``; give the folders of the last two."""
+    """Write raw images, shards and masks below ``root``; give the folders of the last two."""
     for number in range(count):
-        _write_picture(root / "raw", number)
+        _write_image(root / "raw", number)
     settings = tiny_settings(root, root / "storage")
     data = settings.data[DATASET]
     index.run(data, root / "sources.parquet", workers=1)
@@ -99,8 +99,8 @@ def make_dataset(root: Path, count: int = 12) -> tuple[Path, Path]:
     return root / "shards", root / "masks"
 
 
-def _write_picture(root: Path, number: int) -> None:
-    """Noise on two halves of a picture, a square between them, an *ignore* stripe at the bottom."""
+def _write_image(root: Path, number: int) -> None:
+    """Noise on two halves of an image, a square between them, an *ignore* stripe at the bottom."""
     rng = np.random.default_rng(number)
     label = np.zeros((40, 44), np.uint8)
     label[:, int(rng.integers(10, 34)) :] = 1
@@ -110,6 +110,6 @@ def _write_picture(root: Path, number: int) -> None:
     image = np.clip(colours[label] + rng.normal(0, 12, (40, 44, 3)), 0, 255).astype(np.uint8)
     label[36 - number % 3 :] = 255
     for kind, pixels in (("images", image), ("labels", label)):
-        path = root / kind / f"picture-{number:02d}.png"
+        path = root / kind / f"image-{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)

@@ -1,4 +1,4 @@
-"""What adapters over files share: finding pictures and label maps, and reading them."""
+"""What adapters over files share: finding images and label maps, and reading them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FileAdapter:
     """An :class:`~pipelines.data.adapters.samples.Adapter` over a tree of files.
 
     Args:
-        image_storage: where the pictures are.
+        image_storage: where the images are.
         label_storage: where the label maps are.
         label_map: what the ids of the label maps mean.
         find: the layout: lists the samples or raises DataError.
@@ -38,7 +38,7 @@ class FileAdapter:
         return checked_samples(self.find())
 
     def read_image(self, sample: RawSample) -> bytes:
-        """The picture's file."""
+        """The image's file."""
         return self.image_storage.read(sample.image_path)
 
     def read_label(self, sample: RawSample) -> bytes | None:
@@ -59,7 +59,7 @@ class FoundFile:
 
 
 def find_images(storage: Storage, folder: str = "") -> list[FoundFile]:
-    """The pictures below a folder, at any depth, sorted by path. Hidden files are left out."""
+    """The images below a folder, at any depth, sorted by path. Hidden files are left out."""
     return _find(storage, folder, IMAGE_SUFFIXES)
 
 
@@ -73,14 +73,14 @@ def find_labels(storage: Storage, folder: str = "") -> dict[str, str]:
     for found in _find(storage, folder, LABEL_SUFFIXES):
         if paths.setdefault(found.stem, found.path) != found.path:
             raise DataError(
-                f"duplicate names in {storage.address}: {paths[found.stem]} and {found.path} label the same picture; "
+                f"duplicate names in {storage.address}: {paths[found.stem]} and {found.path} label the same image; "
                 "remove one"
             )
     return paths
 
 
 def paired_labels(source: str, images: list[FoundFile], labels: dict[str, str]) -> list[str]:
-    """The label map of each picture, in the pictures' order.
+    """The label map of each image, in the images' order.
 
     Raises:
         DataError: where the two sets differ, with how many files have no counterpart and the first few.
@@ -89,8 +89,8 @@ def paired_labels(source: str, images: list[FoundFile], labels: dict[str, str]) 
     lonely_images = [image.path for image in images if image.stem not in labels]
     lonely_labels = [path for stem, path in labels.items() if stem not in stems]
     for lonely, all_files, kind, lacking in (
-        (lonely_images, len(images), "pictures", "label map"),
-        (lonely_labels, len(labels), "label maps", "picture"),
+        (lonely_images, len(images), "images", "label map"),
+        (lonely_labels, len(labels), "label maps", "image"),
     ):
         if lonely:
             raise DataError(

@@ -1,6 +1,6 @@
-"""A user's own pictures: any folder, at any depth, with or without label maps.
+"""A user's own images: any folder, at any depth, with or without label maps.
 
-The label map of ``<root>/a/b.jpg`` is ``<label_root>/a/b.png``. A share of the pictures is held
+The label map of ``<root>/a/b.jpg`` is ``<label_root>/a/b.png``. A share of the images is held
 out for evaluation, chosen by the hash of the key.
 """
 
@@ -18,7 +18,7 @@ from sgenet.errors import DataError
 
 
 def folder(settings: SourceSettings, num_classes: int) -> Adapter:
-    """The adapter of a folder; with ``label_root`` every picture must have its label map."""
+    """The adapter of a folder; with ``label_root`` every image must have its label map."""
     image_storage = open_storage(settings.root or "")
     label_storage = open_storage(settings.label_root) if settings.label_root else None
     label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
@@ -32,11 +32,11 @@ def _find(image_storage: Storage, label_storage: Storage | None, settings: Sourc
     labels: dict[str, str] = {}
     if label_storage is not None:
         labels = find_labels(label_storage)
-        # Label maps are PNGs too: where they lie among the pictures, they must not become samples.
+        # Label maps are PNGs too: where they lie among the images, they must not become samples.
         label_files = {join(label_storage.address, path) for path in labels.values()}
         images = [image for image in images if join(image_storage.address, image.path) not in label_files]
         refuse_missing(label_storage, source, [] if labels else ["label PNGs (label_root)"])
-    refuse_missing(image_storage, source, [] if images else ["pictures (jpg, png, webp, bmp or tiff)"])
+    refuse_missing(image_storage, source, [] if images else ["images (jpg, png, webp, bmp or tiff)"])
     label_paths = paired_labels(source, images, labels) if label_storage is not None else [None] * len(images)
     held_out = _held_out(image_storage, [image.path for image in images], settings)
     samples = []

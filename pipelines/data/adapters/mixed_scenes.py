@@ -1,7 +1,7 @@
 """Mixed scenes: landscapes drawn from a seed, with exact labels in the eight classes of Outdoor Scenes.
 
-Nothing is read from disk. Picture n of a split is a function of (settings' seed, split, n, size) alone,
-so asking for more pictures leaves the ones before as they were.
+Nothing is read from disk. Image n of a split is a function of (settings' seed, split, n, size) alone,
+so asking for more images leaves the ones before as they were.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MixedScenes:
     """The adapter of the embedded data.
 
     Args:
-        source: the number of pictures (``train``, ``val``), their ``size`` = (width, height) in
+        source: the number of images (``train``, ``val``), their ``size`` = (width, height) in
             pixels, the ``seed``, and perhaps a ``class_map`` from the eight classes.
 
     Raises:
@@ -59,7 +59,7 @@ class MixedScenes:
         ]
 
     def read_image(self, sample: RawSample) -> bytes:
-        """The picture as a PNG. Raises DataError for a key that is not one of :meth:`samples`."""
+        """The image as a PNG. Raises DataError for a key that is not one of :meth:`samples`."""
         return _png(self._scene(sample).image)
 
     def read_label(self, sample: RawSample) -> bytes | None:
@@ -87,7 +87,7 @@ def _scene_seed(seed: int, split: str, number: int) -> int:
     return (seed * MOST_SCENES + number) * len(_SPLITS) + _SPLITS.index(split)
 
 
-# The picture and the label map of a sample are read one after the other: one drawing serves both.
+# The image and the label map of a sample are read one after the other: one drawing serves both.
 @lru_cache(maxsize=1)
 def _render(seed: int, height: int, width: int) -> Scene:
     return render_scene(seed, height, width)

@@ -1,7 +1,7 @@
 """Outdoor Scenes: mixed scenes in 8 classes (OutdoorScene of Wang et al., CVPR 2018).
 
 Layout: ``train/{images,labels}/…`` and ``val/{images,labels}/…``; where there is no ``val``, the
-300 labelled test pictures in ``test/{images,labels}`` are it. Folders below (one a category, as in
+300 labelled test images in ``test/{images,labels}`` are it. Folders below (one a category, as in
 the original archive) may stay. Label maps are PNGs of class ids, 8 and 255 = ignore.
 """
 

@@ -1,4 +1,4 @@
-"""The layout of several small datasets: a folder of pictures and one of label maps for each split."""
+"""The layout of several small datasets: a folder of images and one of label maps for each split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.storage.store import Storage, open_storage
 
 @dataclass(frozen=True)
 class PairedFolders:
-    """Where the pictures and the label maps of a split are, relative to the source's root."""
+    """Where the images and the label maps of a split are, relative to the source's root."""
 
     split: str
     images: str
@@ -39,16 +39,16 @@ def find_pairs(storage: Storage, folders: tuple[PairedFolders, ...], source: str
     """The samples of all splits.
 
     Raises:
-        DataError: naming the folders without files, or the pictures without a label map.
+        DataError: naming the folders without files, or the images without a label map.
     """
     images = [find_images(storage, split.images) for split in folders]
     labels = [find_labels(storage, split.labels) for split in folders]
-    missing = [f"pictures in {split.images}" for split, found in zip(folders, images, strict=True) if not found]
+    missing = [f"images in {split.images}" for split, found in zip(folders, images, strict=True) if not found]
     missing += [f"label PNGs in {split.labels}" for split, found in zip(folders, labels, strict=True) if not found]
     refuse_missing(storage, source, missing)
     samples = []
-    for split, pictures, maps in zip(folders, images, labels, strict=True):
-        for picture, label_path in zip(pictures, paired_labels(source, pictures, maps), strict=True):
-            key = sample_key(picture.stem)
-            samples.append(RawSample(key, split.split, picture.path, label_path, source, storage.address))
+    for split, split_images, split_labels in zip(folders, images, labels, strict=True):
+        for image, label_path in zip(split_images, paired_labels(source, split_images, split_labels), strict=True):
+            key = sample_key(image.stem)
+            samples.append(RawSample(key, split.split, image.path, label_path, source, storage.address))
     return samples

@@ -1,7 +1,7 @@
 """Places2: photographs of scenes, without label maps (Zhou et al., TPAMI 2018).
 
-Layout, as distributed at 256×256: pictures at any depth below ``data_256`` (or ``train_256``)
-and below ``val_256``. Without ``val_256`` a share of the training pictures is held out.
+Layout, as distributed at 256×256: images at any depth below ``data_256`` (or ``train_256``)
+and below ``val_256``. Without ``val_256`` a share of the training images is held out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def places2(settings: SourceSettings, num_classes: int) -> Adapter:
 def _find(storage: Storage, source: str, val_ratio: float) -> list[RawSample]:
     train_images = find_images(storage, "data_256") or find_images(storage, "train_256")
     val_images = find_images(storage, "val_256")
-    refuse_missing(storage, source, [] if train_images else ["pictures in data_256 or train_256"])
+    refuse_missing(storage, source, [] if train_images else ["images in data_256 or train_256"])
 
     def sample(stem: str, path: str, split: str) -> RawSample:
         return RawSample(sample_key(stem), split, path, None, source, storage.address)

@@ -19,12 +19,12 @@ RawLabel = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class RawSample:
-    """One picture of a source and, where there is one, its label map.
+    """One image of a source and, where there is one, its label map.
 
     Attributes:
         key: names the sample in shards, masks and tables; unique within its source, without dots.
         split: ``train`` or ``val``.
-        image_path: of the picture, relative to the source's root, with ``/``.
+        image_path: of the image, relative to the source's root, with ``/``.
         label_path: of its label map, relative to the root of the labels; None where there is none.
         source: the name of the source among those of its dataset.
         storage: the source's root as the settings give it: a folder or ``s3://bucket/prefix``.
@@ -50,7 +50,7 @@ class Adapter(Protocol):
         ...
 
     def read_image(self, sample: RawSample) -> bytes:
-        """The picture's file. Raises DataError where it cannot be read."""
+        """The image's file. Raises DataError where it cannot be read."""
         ...
 
     def read_label(self, sample: RawSample) -> bytes | None:
@@ -102,7 +102,7 @@ def checked_samples(samples: Iterable[RawSample]) -> list[RawSample]:
 def hashed_split(key: str, val_ratio: float) -> str:
     """``val`` for a share ``val_ratio`` of all keys, else ``train``; a function of the key alone.
 
-    Adding or removing other pictures therefore never moves a picture from one split to the other.
+    Adding or removing other images therefore never moves an image from one split to the other.
     """
     position = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
     return "val" if position < val_ratio else "train"

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.data.labels.images import whole_images
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
-from pipelines.data.labels.pictures import whole_pictures
 from pipelines.data.labels.report import finite, told
 from pipelines.data.labels.settled import settled_segmenter
 from pipelines.data.shards.index import open_index, reopen_index
@@ -110,16 +110,16 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
             segmenter_sha256=labelling.place.sha256,
             threshold=labels.threshold,
             agreement={
-                split: {"pictures": scores.num_pictures, **finite(scores.summary())}
+                split: {"images": scores.num_images, **finite(scores.summary())}
                 for split, scores in agreement.items()
                 if scores.num_labelled
             },
         )
         write_labels(folder, rows, described, entries)
-    print(f"labelled {len(rows)} pictures")
+    print(f"labelled {len(rows)} images")
     for split, scores in agreement.items():
         if scores.num_labelled:
-            print(f"{split}, against people's labels of {scores.num_pictures} pictures: {told(scores)}")
+            print(f"{split}, against people's labels of {scores.num_images} images: {told(scores)}")
             if not scores.summary()["trusted_share"] > 0:
                 print(
                     f"warning: the segmenter is sure of no pixel of {split}, so that no automatic label is kept; fit "
@@ -176,7 +176,7 @@ def _labelled(labelling: Labelling, table: SampleTable, scores: SegmenterScores)
     """The label of each sample in order; what people labelled is compared with it."""
     place = labelling.place
     segmenter = open_segmenter(place)
-    for batch in whole_pictures(table, place.settings.batch_size):
+    for batch in whole_images(table, place.settings.batch_size):
         probabilities = segmenter.probabilities(batch.image)
         labelled = label_pixels(probabilities, place.label_space.num_classes, place.settings.threshold)
         for index, row in enumerate(batch.rows):

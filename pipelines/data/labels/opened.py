@@ -44,7 +44,7 @@ class SegmenterPlace:
 
 
 class OpenSegmenter:
-    """A segmenter ready to label pictures; the same probabilities for the same batches every time.
+    """A segmenter ready to label images; the same probabilities for the same batches every time.
 
     Args:
         network: in evaluation mode, a :class:`~sgenet.segmenters.segmenter.Segmenter`.
@@ -66,9 +66,9 @@ class OpenSegmenter:
     def probabilities(self, image: Tensor) -> Tensor:
         """Of each pixel's classes: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the CPU."""
         settings = self.settings
-        pictures = image.to(self.device, torch.float32).div(127.5).sub(1.0)
+        images = image.to(self.device, torch.float32).div(127.5).sub(1.0)
         with autocast(self.device, settings.precision):
-            return class_probabilities(self._network, pictures, settings.window, settings.overlap).cpu()
+            return class_probabilities(self._network, images, settings.window, settings.overlap).cpu()
 
     def label(self, image: Tensor) -> Tensor:
         """The most probable class of each pixel, however sure: (B, 3, H, W) uint8 → (B, H, W) uint8 on the CPU.

@@ -1,4 +1,4 @@
-"""How good a segmenter is on held-out pictures: scored as it labels, on whole pictures, and written down."""
+"""How good a segmenter is on held-out images: scored as it labels, on whole images, and written down."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipelines.data.labels.images import whole_images
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
-from pipelines.data.labels.pictures import whole_pictures
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.parallel.parallel import parallel_map, workers_for
 from sgenet.evaluation.segmenter_scores import SegmenterScores
-from sgenet.figures import Picture, grid, to_picture
+from sgenet.figures import Pixels, grid, to_image
 from sgenet.segmenters.segmenter import label_pixels
 
-REPORT, CONFUSION, SHEET = "report.json", "confusion.csv", "pictures.png"
+REPORT, CONFUSION, SHEET = "report.json", "confusion.csv", "images.png"
 
-BLOCK_PICTURES = 32
+BLOCK_IMAGES = 32
 NUM_SHOWN = 6
-_TITLES = ("picture", "label", "automatic", "confidence")
+_TITLES = ("image", "label", "automatic", "confidence")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredBlock:
-    """Some of the held-out pictures.
+    """Some of the held-out images.
 
     Attributes:
         shards: folder of the stage of this name.
         digest: of what must be found there.
-        split: whose labelled pictures are held out.
-        first, pictures: their position among these, and how many; the last block has fewer.
+        split: whose labelled images are held out.
+        first, images: their position among these, and how many; the last block has fewer.
     """
 
     shards: Path
     digest: str
     split: str
     first: int
-    pictures: int
+    images: int
 
 
 def held_out(shards: Path, split: str) -> SampleTable:
-    """The labelled pictures of a split.
+    """The labelled images of a split.
 
     Raises:
         DataError: there are none.
@@ -57,16 +57,16 @@ def held_out(shards: Path, split: str) -> SampleTable:
 
 
 def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> SegmenterScores:
-    """Score a segmenter on the held-out pictures, on the cores of this machine or on a cluster.
+    """Score a segmenter on the held-out images, on the cores of this machine or on a cluster.
 
     Raises:
-        DataError: no held-out picture is labelled, or the shards are unfinished.
+        DataError: no held-out image is labelled, or the shards are unfinished.
         CheckpointError: see :func:`~pipelines.data.labels.opened.open_segmenter`.
     """
     table = held_out(shards, split)
     blocks = [
-        ScoredBlock(shards=shards, digest=table.digest, split=split, first=first, pictures=BLOCK_PICTURES)
-        for first in range(0, len(table), BLOCK_PICTURES)
+        ScoredBlock(shards=shards, digest=table.digest, split=split, first=first, images=BLOCK_IMAGES)
+        for first in range(0, len(table), BLOCK_IMAGES)
     ]
     scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
     for part in parallel_map(
@@ -81,27 +81,27 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
 
 
 def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
-    """Score the pictures of a block.
+    """Score the images of a block.
 
     Raises:
         DataError: the shards are not those of the other blocks.
     """
     table = reopen_index(block.shards, block.digest).of_split(block.split).labelled()
-    rows = np.arange(block.first, min(block.first + block.pictures, len(table)))
+    rows = np.arange(block.first, min(block.first + block.images, len(table)))
     scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
     with threads_for(place.device):
         segmenter = open_segmenter(place)
-        for batch in whole_pictures(table.rows(rows), place.settings.batch_size):
+        for batch in whole_images(table.rows(rows), place.settings.batch_size):
             scores.update(segmenter.probabilities(batch.image), batch.label)
     return scores
 
 
 def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, shards: Path, split: str) -> None:
-    """Write ``report.json``, ``confusion.csv`` (rows: true classes, columns: predicted ones) and ``pictures.png``."""
+    """Write ``report.json``, ``confusion.csv`` (rows: true classes, columns: predicted ones) and ``images.png``."""
     names = place.label_space.names
     content = {
         "split": split,
-        "pictures": scores.num_pictures,
+        "images": scores.num_images,
         "threshold": place.settings.threshold,
         "scores": finite(scores.summary()),
         "class_iou": finite(dict(zip(names, scores.class_ious(), strict=True))),
@@ -140,19 +140,19 @@ def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
     return text.getvalue()
 
 
-def _sheet(place: SegmenterPlace, table: SampleTable) -> Picture:
+def _sheet(place: SegmenterPlace, table: SampleTable) -> Pixels:
     colourise = place.label_space.colourise
-    rows: list[list[Picture | None]] = []
+    rows: list[list[Pixels | None]] = []
     with threads_for(place.device):
         segmenter = open_segmenter(place)
-        for batch in whole_pictures(table, batch_size=1):
+        for batch in whole_images(table, batch_size=1):
             labelled = label_pixels(
                 segmenter.probabilities(batch.image), place.label_space.num_classes, place.settings.threshold
             )
             confidence = np.repeat(labelled.confidence[0].numpy()[..., None], 3, axis=2)
             rows.append(
                 [
-                    to_picture(batch.image[0]),
+                    to_image(batch.image[0]),
                     colourise(batch.label[0].numpy()),
                     colourise(labelled.label[0].numpy()),
                     confidence,

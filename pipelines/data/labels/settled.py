@@ -31,7 +31,7 @@ def settled_segmenter(settings: Settings, dataset: str, folder: Path) -> Segment
 
 
 def segmenter_of_filled(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace | None:
-    """The segmenter of the dataset, for its filled pictures; None where the settings ask for none.
+    """The segmenter of the dataset, for its filled images; None where the settings ask for none.
 
     Raises:
         DataError, SettingsError: see :func:`settled_segmenter`.

@@ -1,14 +1,14 @@
-"""Raw picture and label files → upright RGB pictures and class ids, or a reason why not.
+"""Raw image and label files → upright RGB images and class ids, or a reason why not.
 
-What is done to a picture, in this order:
+What is done to an image, in this order:
 
 - 16-bit samples are scaled to 8 bits, palettes resolved, grey and CMYK converted to RGB (colour
   profiles are not applied); what is transparent is laid over mid-grey, the value a hole has too.
 - The EXIF orientation is applied, to the label as well where its size shows that it was drawn
-  on the picture as stored.
+  on the image as stored.
 - With ``jpeg_decoding: scaled`` a JPEG is decoded at a fraction of its size, no smaller than what is stored: faster,
   and less exact.
-- Picture and label are resized so that the shorter side is as set: bicubic with antialiasing,
+- Image and label are resized so that the shorter side is as set: bicubic with antialiasing,
   and nearest neighbour, which never invents a class.
 
 Nothing is repaired: a truncated file is refused. A header that promises more than 100
@@ -32,7 +32,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipelines.data.adapters.samples import RawLabel
 from sgenet.errors import DataError
-from sgenet.transforms import Pixels, resize_picture
+from sgenet.transforms import Pixels, resize_pixels
 
 MAX_PIXELS = 100_000_000
 
@@ -62,10 +62,10 @@ _DAMAGES = (OSError, SyntaxError, ValueError, EOFError, OverflowError, KeyError,
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A picture, upright.
+    """An image, upright.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB; fewer than the picture has where it was decoded scaled down.
+        pixels: (H, W, 3) uint8 RGB; fewer than the image has where it was decoded scaled down.
         size: its width and height in pixels, whatever is decoded of it.
         turned: the transposition that made it upright, if any.
     """
@@ -76,7 +76,7 @@ class DecodedImage:
 
 
 def decode_image(content: bytes, least_side: int | None = None) -> DecodedImage:
-    """Decode a picture file.
+    """Decode an image file.
 
     Args:
         least_side: a JPEG may be decoded at a fraction of its size, with sides of at least this many pixels; None
@@ -94,41 +94,41 @@ def decode_image(content: bytes, least_side: int | None = None) -> DecodedImage:
         return DecodedImage(_transposed(pixels, turned), size, turned)
 
 
-def decode_label(content: bytes, picture: DecodedImage) -> RawLabel:
-    """Decode a label file to (H, W) raw ids that lie on the upright picture.
+def decode_label(content: bytes, image: DecodedImage) -> RawLabel:
+    """Decode a label file to (H, W) raw ids that lie on the upright image.
 
     Raises:
-        DataError: it does not hold ids, or its size is neither the picture's as shown nor as stored.
+        DataError: it does not hold ids, or its size is neither the image's as shown nor as stored.
     """
-    with _opened(content, _LABEL_FORMATS) as image:
-        image.load()
-        size = image.size
-        label = _ids(image, content)
-    if size != picture.size and picture.turned is not None:
-        label = _transposed(label, picture.turned)
+    with _opened(content, _LABEL_FORMATS) as file:
+        file.load()
+        size = file.size
+        label = _ids(file, content)
+    if size != image.size and image.turned is not None:
+        label = _transposed(label, image.turned)
     height, width = label.shape
-    if (width, height) != picture.size:
+    if (width, height) != image.size:
         raise DataError(
-            f"label of another size: the label is {size[0]}×{size[1]}, the picture {picture.size[0]}×{picture.size[1]}"
+            f"label of another size: the label is {size[0]}×{size[1]}, the image {image.size[0]}×{image.size[1]}"
         )
     return label
 
 
 def check_fits(size: tuple[int, int], crop: int) -> None:
-    """Refuse a picture of (width, height) pixels that would have to be enlarged before a crop fits.
+    """Refuse an image of (width, height) pixels that would have to be enlarged before a crop fits.
 
     Raises:
         DataError: with the reason.
     """
     if min(size) < crop:
-        raise DataError(f"{TOO_SMALL}: the picture is {size[0]}×{size[1]}, the crop {crop}×{crop}")
+        raise DataError(f"{TOO_SMALL}: the image is {size[0]}×{size[1]}, the crop {crop}×{crop}")
 
 
-def resize_image(picture: DecodedImage, side: int) -> Pixels:
+def resize_image(image: DecodedImage, side: int) -> Pixels:
     """Resize so that the shorter side has ``side`` pixels: bicubic, antialiased, the longer side rounded."""
-    shorter = min(picture.size)
-    width, height = ((length * side + shorter // 2) // shorter for length in picture.size)
-    return resize_picture(picture.pixels, height, width)
+    shorter = min(image.size)
+    width, height = ((length * side + shorter // 2) // shorter for length in image.size)
+    return resize_pixels(image.pixels, height, width)
 
 
 def resize_label(label: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -150,7 +150,7 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
                     raise Image.DecompressionBombError
                 yield image
     except UnidentifiedImageError:
-        raise DataError(f"not a picture in any of the formats {', '.join(formats)}") from None
+        raise DataError(f"not an image in any of the formats {', '.join(formats)}") from None
     except Image.DecompressionBombError:
         raise DataError(f"larger than {MAX_PIXELS // 1_000_000} megapixels by its header") from None
     except _DAMAGES as error:

@@ -57,7 +57,7 @@ class IndexRow(NamedTuple):
         key, split, shard: its name, its split, the file name of its shard.
         image, label, meta: where its members lie in the shard.
         width, height: in pixels, as stored.
-        source, image_path: the adapter's name and the path of the raw picture there.
+        source, image_path: the adapter's name and the path of the raw image there.
         image_sha256, label_sha256: of the raw bytes.
         class_histogram: pixels of each class, in the order of the label space (all 0 without a label).
         num_ignored: pixels of the label that are *ignore*.

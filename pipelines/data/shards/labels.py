@@ -65,7 +65,7 @@ class LabelManifest:
         shards: the sidecar shards, in order of their names.
         segmenter, segmenter_sha256: what labelled.
         threshold: of confidence, below which a pixel is *ignore*.
-        agreement: for each split with labelled pictures, how well the automatic labels agree with people's.
+        agreement: for each split with labelled images, how well the automatic labels agree with people's.
         version: of the layout.
     """
 
@@ -145,7 +145,7 @@ def with_automatic_labels(
         check_shards: False where the sidecar shards lie elsewhere.
 
     Raises:
-        DataError: the labels are missing, damaged, of other pictures, or not of this source.
+        DataError: the labels are missing, damaged, of other images, or not of this source.
     """
     manifest = read_label_manifest(folder)
     if manifest.source != source or source == "human":

@@ -125,7 +125,7 @@ def _prepare_process(process: int) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Make the C library keep what pictures free, instead of giving it back and fetching fresh pages for the next.
+    """Make the C library keep what images free, instead of giving it back and fetching fresh pages for the next.
 
     glibc keeps blocks as large as the largest it has seen freed, of 32 MiB at most; elsewhere this does nothing.
     """

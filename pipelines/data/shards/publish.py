@@ -50,7 +50,7 @@ def publish_shards(folder: Path, storage: Storage) -> str:
 
 
 def publish_labels(folder: Path, storage: Storage) -> str:
-    """Publish a folder of automatic labels, as :func:`publish_shards` does the pictures.
+    """Publish a folder of automatic labels, as :func:`publish_shards` does the images.
 
     Returns:
         The path of the labels in the storage, for :meth:`PublishedShards.add_labels`.

@@ -92,8 +92,8 @@ class ShardDataset(Dataset[RawSample]):
 
     Args:
         table: the samples of one split.
-        transform: crops and varies a picture and its label alike, from the generator it is given.
-        draw_hole: draws a hole mask (H, W) of 0 and 1; None leaves every picture whole
+        transform: crops and varies an image and its label alike, from the generator it is given.
+        draw_hole: draws a hole mask (H, W) of 0 and 1; None leaves every image whole
             (evaluation brings its own fixed masks).
         shards: reads them; None where they lie in the table's folder.
     """
@@ -124,7 +124,7 @@ class ShardDataset(Dataset[RawSample]):
         return RawSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
 
     def read_to(self, place: Place, request: SampleRequest) -> str:
-        """The same to memory there is, copied once from the decoded picture; gives the sample's key.
+        """The same to memory there is, copied once from the decoded image; gives the sample's key.
 
         Raises:
             DataError: naming the shard and the key.
@@ -135,7 +135,7 @@ class ShardDataset(Dataset[RawSample]):
             np.copyto(target, source)
         return self._key(request.row)
 
-    def picture(self, row: int) -> tuple[Pixels, Pixels]:
+    def image(self, row: int) -> tuple[Pixels, Pixels]:
         """A sample as stored: (H, W, 3) uint8 RGB and (H, W) uint8 label, all 255 where there is none.
 
         Raises:
@@ -149,7 +149,7 @@ class ShardDataset(Dataset[RawSample]):
                 return image, np.full(image.shape[:2], IGNORE_ID, np.uint8)
             label = decode_stored_label(self._shards.read(self.table.label_path(row), *label_span))
             if label.shape != image.shape[:2]:
-                raise ValueError(f"the label is {label.shape} and the picture {image.shape[:2]}")
+                raise ValueError(f"the label is {label.shape} and the image {image.shape[:2]}")
             return image, label
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(
@@ -158,7 +158,7 @@ class ShardDataset(Dataset[RawSample]):
 
     def _varied(self, request: SampleRequest) -> Place:
         """A sample with its planes in order: views, to be copied."""
-        image, label = self.picture(request.row)
+        image, label = self.image(request.row)
         rng = self._streams.of(request.seed)
         try:
             image, label = self.transform(image, label, rng)
@@ -166,7 +166,7 @@ class ShardDataset(Dataset[RawSample]):
         except DataError as error:
             raise DataError(f"{self._where(request.row)}: {error}") from error
         if hole_mask.shape != label.shape:
-            raise ValueError(f"draw_hole gave {hole_mask.shape} for a picture of {label.shape}")
+            raise ValueError(f"draw_hole gave {hole_mask.shape} for an image of {label.shape}")
         return Place(image.transpose(2, 0, 1), hole_mask[None], label)
 
     def _key(self, row: int) -> str:
@@ -198,7 +198,7 @@ def collate(samples: Sequence[RawSample]) -> RawBatch:
 
 
 def decode_stored_image(content: bytes) -> Pixels:
-    """Decode a picture of a shard to (H, W, 3) uint8 RGB, the same pixels by either JPEG library."""
+    """Decode an image of a shard to (H, W, 3) uint8 RGB, the same pixels by either JPEG library."""
     if simplejpeg is not None and content.startswith(_JPEG_START):
         pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False)
         return pixels

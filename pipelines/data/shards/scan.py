@@ -77,7 +77,7 @@ def _scan(path: Path, shard_id: int) -> Iterator[_Scanned]:
                     num_classes=meta["num_classes"],
                 )
     except (tarfile.TarError, OSError, KeyError, ValueError, RuntimeError) as error:
-        # RuntimeError: what a generator makes of the StopIteration of a sample without picture.
+        # RuntimeError: what a generator makes of the StopIteration of a sample without image.
         raise DataError(f"{path} is not a shard of this pipeline, or is damaged ({error}); copy it again") from error
 
 

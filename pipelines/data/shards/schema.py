@@ -3,8 +3,8 @@
 A sample is up to three members of a tar file that share a key:
 
 ===================  ==================================================================
-``<key>.jpg``        the picture of a training sample, JPEG 4:4:4
-``<key>.png``        the picture of an evaluation sample, lossless
+``<key>.jpg``        the image of a training sample, JPEG 4:4:4
+``<key>.png``        the image of an evaluation sample, lossless
 ``<key>.label.png``  its label map, 8-bit class ids, 255 = ignore (absent when unlabelled)
 ``<key>.json``       source, path, hash, width, height, number of classes
 ===================  ==================================================================
@@ -66,7 +66,7 @@ class SampleTable:
         num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
         label_folder: where sidecar shards with automatic labels lie, if any are used.
         label_shard_names: their file names.
-        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the picture, as all do
+        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the image, as all do
             where this is None.
     """
 
@@ -159,7 +159,7 @@ def shard_name(split: str, number: int) -> str:
 
 
 def image_suffix(split: str) -> str:
-    """``jpg`` for training pictures; what is measured on is stored losslessly, as ``png``."""
+    """``jpg`` for training images; what is measured on is stored losslessly, as ``png``."""
     return "jpg" if split == "train" else "png"
 
 

@@ -44,7 +44,7 @@ class SourceRow:
     Attributes:
         sample: as the adapter gave it.
         image_sha256, label_sha256, image_crc32, label_crc32: of the raw bytes; None where unreadable, or without label.
-        image_bytes: size of the picture's file; None where unreadable.
+        image_bytes: size of the image's file; None where unreadable.
         reason: why it cannot be read, or None.
     """
 
@@ -59,7 +59,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class RawFiles:
-    """The bytes of a sample's picture and, where there is one, of its label."""
+    """The bytes of a sample's image and, where there is one, of its label."""
 
     image: bytes
     label: bytes | None

@@ -70,7 +70,7 @@ class StoredSample:
     """A sample as it will be stored.
 
     Attributes:
-        image: encoded picture.
+        image: encoded image.
         label: encoded label map, or None.
         size: width and height in pixels.
         class_histogram: pixels of each class; all 0 without a label.
@@ -131,15 +131,15 @@ def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -
         DataError: with the reason why it is unusable.
     """
     side = data.side(split)
-    picture = decode_image(files.image, side if data.jpeg_decoding == "scaled" else None)
-    check_fits(picture.size, data.crop)
-    resized = resize_image(picture, side)
+    decoded = decode_image(files.image, side if data.jpeg_decoding == "scaled" else None)
+    check_fits(decoded.size, data.crop)
+    resized = resize_image(decoded, side)
     height, width, _ = resized.shape
     image = _encoded_image(resized, split, data.jpeg_quality)
     num_classes = data.labels.num_classes
     if files.label is None:
         return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
-    label = resize_label(adapter.map_label(decode_label(files.label, picture)), (width, height))
+    label = resize_label(adapter.map_label(decode_label(files.label, decoded)), (width, height))
     counts = _count_ids(label, num_classes)
     return StoredSample(image, encode_png(label), (width, height), counts, int((label == IGNORE_ID).sum()))
 

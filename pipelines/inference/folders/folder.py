@@ -1,4 +1,4 @@
-"""Filling every picture of a folder: over many processes, going on where an earlier call stopped."""
+"""Filling every image of a folder: over many processes, going on where an earlier call stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, Known, ManifestWriter, name_bits
-from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_picture, output_name, stem
+from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_image, output_name, stem
 from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.parallel import cluster_is_addressed, parallel_map
@@ -23,25 +23,25 @@ from sgenet.errors import UserError
 SUMMARY = f"{FOLDER}/summary.json"
 _LARGEST_CHUNK = 16
 _CHUNKS_PER_WORKER = 8
-_CLUSTER_WORKERS = 64  # only to divide few pictures evenly: how many there are, the cluster knows
+_CLUSTER_WORKERS = 64  # only to divide few images evenly: how many there are, the cluster knows
 _FAILURES_KEPT = 5
 
 
 @dataclass
 class Summary:
-    """What became of all pictures of one call.
+    """What became of all images of one call.
 
     Attributes:
-        pictures: how many there were.
+        images: how many there were.
         done, unchanged, failed: how many of them; ``unchanged`` were done by an earlier call.
         ours: how many failed by a fault of this program.
         seconds: the whole call.
-        mean_confidence: of the pictures done now that have one.
+        mean_confidence: of the images done now that have one.
         warnings: how many looked wrong though they were done.
         failures, doubts: the first few that failed or looked wrong, with the reasons.
     """
 
-    pictures: int
+    images: int
     done: int = 0
     unchanged: int = 0
     failed: int = 0
@@ -54,7 +54,7 @@ class Summary:
     _confidences: tuple[float, int] = (0.0, 0)
 
     def add(self, row: Row) -> None:
-        """Count one picture."""
+        """Count one image."""
         match row.status:
             case "done":
                 self.done += 1
@@ -64,11 +64,11 @@ class Summary:
                 self.failed += 1
                 self.ours += row.ours
                 if len(self.failures) < _FAILURES_KEPT:
-                    self.failures.append(f"{row.picture}: {row.reason}")
+                    self.failures.append(f"{row.image}: {row.reason}")
         if row.warning is not None:
             self.warnings += 1
             if len(self.doubts) < _FAILURES_KEPT:
-                self.doubts.append(f"{row.picture}: {row.warning}")
+                self.doubts.append(f"{row.image}: {row.warning}")
         if row.confidence is not None:
             total, count = self._confidences
             self._confidences = total + row.confidence, count + 1
@@ -81,31 +81,31 @@ class Summary:
 
 
 def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summary:
-    """Fill every picture below a folder and keep the manifest; what is done already is left as it is.
+    """Fill every image below a folder and keep the manifest; what is done already is left as it is.
 
     Args:
         photos: the folder.
-        work: what to do with each picture.
+        work: what to do with each image.
         workers: processes, or chunks under way on a cluster; None takes every GPU or core, or the whole cluster.
 
     Raises:
-        UserError: there are no pictures, or a failure that every picture would meet: a damaged model, a lost
+        UserError: there are no images, or a failure that every image would meet: a damaged model, a lost
             worker, a full disk.
     """
     start = time.monotonic()
-    # One list of names is all that is kept of the pictures.
-    names = [entry.path for entry in photos.storage.list() if is_picture(entry.path)]
+    # One list of names is all that is kept of the images.
+    names = [entry.path for entry in photos.storage.list() if is_image(entry.path)]
     if not names:
-        raise UserError(f"{photos.shown} holds no pictures; give a picture, or a folder with some")
+        raise UserError(f"{photos.shown} holds no images; give an image, or a folder with some")
     output = open_storage(work.output)
     summary, manifest = Summary(len(names)), ManifestWriter(output)
 
-    def fill_all(pictures: list[str], jobs: Iterator[Job]) -> list[str]:
-        """Record what becomes of pictures; those whose recorded result is another one are left alone, and given."""
+    def fill_all(images: list[str], jobs: Iterator[Job]) -> list[str]:
+        """Record what becomes of images; those whose recorded result is another one are left alone, and given."""
         outdated = []
-        for picture, row in zip(pictures, _fill(jobs, len(pictures), work, workers), strict=True):
+        for image, row in zip(images, _fill(jobs, len(images), work, workers), strict=True):
             if row.status == "outdated":
-                outdated.append(picture)
+                outdated.append(image)
                 continue
             summary.add(row)
             if row.status != "unchanged":
@@ -153,7 +153,7 @@ def _jobs(names: list[str], known: Known, work: Work) -> Iterator[Job]:
         if name_bits(stem(name)) in shared and first.setdefault(stem(name), name) != name:
             refusal = f"{name} and {first[stem(name)]} would both become {output_name(name)}; rename one of them"
         elif any(stem(name).endswith(f".{kind}") for kind in beside):
-            refusal = f"{name} is named like the results of another picture; rename it, or give them a folder"
+            refusal = f"{name} is named like the results of another image; rename it, or give them a folder"
         yield Job(name, output_name(name), known.key_of(name), refusal)
 
 
@@ -175,10 +175,10 @@ def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:
         yield tuple(chunk)
 
 
-def _chunk_size(num_pictures: int, workers: int | None) -> int:
+def _chunk_size(num_images: int, workers: int | None) -> int:
     """Large enough that handing over costs nothing, small enough that all workers end at about the same time."""
     workers = workers or (_CLUSTER_WORKERS if cluster_is_addressed() else usable_cpus())
-    return max(1, min(_LARGEST_CHUNK, num_pictures // (workers * _CHUNKS_PER_WORKER)))
+    return max(1, min(_LARGEST_CHUNK, num_images // (workers * _CHUNKS_PER_WORKER)))
 
 
 def _shared_folder(work: Work) -> Path | None:

@@ -1,9 +1,9 @@
-"""What became of every picture: JSON lines in parts, written while the work goes on, read again by the next call.
+"""What became of every image: JSON lines in parts, written while the work goes on, read again by the next call.
 
 The manifest lies in ``manifest/`` below the outputs. Each call writes parts of its own, named by the time it
-started, so that parts sort by age and two calls never write the same one. A picture's newest row counts; when a
-call ends well, the rows that it superseded are taken out of older parts, so that each picture has one row. The row
-of a result goes before another result takes its place, so that no row ever tells of a picture that is gone.
+started, so that parts sort by age and two calls never write the same one. An image's newest row counts; when a
+call ends well, the rows that it superseded are taken out of older parts, so that each image has one row. The row
+of a result goes before another result takes its place, so that no row ever tells of an image that is gone.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _SECONDS_BETWEEN_WRITES = 2.0
 
 
 class Known:
-    """The keys of results that earlier calls recorded, 16 bytes a picture.
+    """The keys of results that earlier calls recorded, 16 bytes an image.
 
     Names and keys are kept as 64 bits of their hashes. A collision, of one chance in 10¹⁹ for a pair, has no
-    effect but that a picture is done again.
+    effect but that an image is done again.
     """
 
     def __init__(self, names: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> None:
@@ -47,7 +47,7 @@ class Known:
         keys: list[npt.NDArray[np.uint64]] = []
         for path in part_paths(storage):
             rows = [row for row in _rows(storage.read(path)) if row is not None]
-            names.append(np.array([name_bits(row["picture"]) for row in rows], np.uint64))
+            names.append(np.array([name_bits(row["image"]) for row in rows], np.uint64))
             keys.append(np.array([key_bits(row["key"]) if row["status"] == "done" else 0 for row in rows], np.uint64))
         if not names:
             return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
@@ -56,9 +56,9 @@ class Known:
         unique, positions = np.unique(all_names, return_index=True)
         return cls(unique, all_keys[positions])
 
-    def key_of(self, picture: str) -> int | None:
-        """:func:`key_bits` of the recorded result; None where there is none, or the picture failed."""
-        name = np.uint64(name_bits(picture))
+    def key_of(self, image: str) -> int | None:
+        """:func:`key_bits` of the recorded result; None where there is none, or the image failed."""
+        name = np.uint64(name_bits(image))
         position = int(np.searchsorted(self._names, name))
         if position == len(self._names) or self._names[position] != name:
             return None
@@ -86,7 +86,7 @@ class ManifestWriter:
         """Add a row."""
         self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
         if self._superseding is not None:
-            self._superseding.add(name_bits(row.picture))
+            self._superseding.add(name_bits(row.image))
         self._unwritten = True
         full = len(self._lines) >= _ROWS_A_PART
         if full or time.monotonic() - self._written_at >= _SECONDS_BETWEEN_WRITES:
@@ -101,22 +101,22 @@ class ManifestWriter:
             self._storage.write(f"{FOLDER}/{self._call}-{self._part:05d}{_SUFFIX}", content)
             self._unwritten, self._written_at = False, time.monotonic()
 
-    def drop(self, pictures: Iterable[str]) -> None:
-        """Take the rows of pictures out of the parts of earlier calls: their results are about to be overwritten."""
-        self._drop({name_bits(picture) for picture in pictures})
+    def drop(self, images: Iterable[str]) -> None:
+        """Take the rows of images out of the parts of earlier calls: their results are about to be overwritten."""
+        self._drop({name_bits(image) for image in images})
 
     def drop_superseded(self) -> None:
         """Take the rows that this call superseded out of the parts of earlier calls."""
         self.flush()
         self._drop(self._superseding or set())
 
-    def _drop(self, pictures: set[int]) -> None:
-        # The oldest part first: the newest row of a picture goes last, so that none before it ever counts again.
-        for path in part_paths(self._storage) if pictures else ():
+    def _drop(self, images: set[int]) -> None:
+        # The oldest part first: the newest row of an image goes last, so that none before it ever counts again.
+        for path in part_paths(self._storage) if images else ():
             if path.startswith(f"{FOLDER}/{self._call}-"):
                 continue
             lines = self._storage.read(path).splitlines(keepends=True)
-            kept = [line for line in lines if not _is_of(line, pictures)]
+            kept = [line for line in lines if not _is_of(line, images)]
             if not kept:
                 self._storage.delete(path)
             elif len(kept) < len(lines):
@@ -124,10 +124,10 @@ class ManifestWriter:
 
 
 def read_manifest(storage: Storage) -> Iterator[dict[str, Any]]:
-    """The newest row of every picture."""
+    """The newest row of every image."""
     newest: dict[str, dict[str, Any]] = {}
     for path in part_paths(storage):
-        newest.update({row["picture"]: row for row in _rows(storage.read(path)) if row is not None})
+        newest.update({row["image"]: row for row in _rows(storage.read(path)) if row is not None})
     yield from newest.values()
 
 
@@ -143,14 +143,14 @@ def _rows(content: bytes) -> Iterator[dict[str, Any] | None]:
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-        return row if {"picture", "key", "status"} <= row.keys() else None
+        return row if {"image", "key", "status"} <= row.keys() else None
     except (ValueError, AttributeError):
         return None
 
 
-def _is_of(line: bytes, pictures: set[int]) -> bool:
+def _is_of(line: bytes, images: set[int]) -> bool:
     row = _row(line)
-    return row is None or name_bits(row["picture"]) in pictures
+    return row is None or name_bits(row["image"]) in images
 
 
 def name_bits(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Where pictures, holes and results lie: a file, a folder, or ``s3://``, and what is paired with what."""
+"""Where images, holes and results lie: a file, a folder, or ``s3://``, and what is paired with what."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.storage.store import Storage, join, open_storage
 from sgenet.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
-"""The endings, in either case, of what is taken for a picture; of several holes with one name the first counts.
+"""The endings, in either case, of what is taken for an image; of several holes with one name the first counts.
 The last two cannot be read, which is said of each rather than passed over."""
 
 SEGMENTATION, CONFIDENCE = "segmentation", "confidence"
@@ -18,7 +18,7 @@ OUTPUT_SUFFIX = ".png"
 
 @dataclass(frozen=True)
 class Place:
-    """One picture file, or a folder of them.
+    """One image file, or a folder of them.
 
     Attributes:
         folder: a local folder, absolute, or ``s3://bucket/prefix``.
@@ -42,13 +42,13 @@ class Place:
 
 
 def find_place(text: str, what: str) -> Place:
-    """The picture or folder that a user names; on S3 a picture is told by its ending.
+    """The image or folder that a user names; on S3 an image is told by its ending.
 
     Raises:
         UserError: a local file or folder does not exist.
     """
     if "://" in text:
-        return _file(text) if _is_picture(text) else Place(text.rstrip("/"), None, text)
+        return _file(text) if _is_image(text) else Place(text.rstrip("/"), None, text)
     path = Path(text).absolute()
     if not _there(path):
         raise UserError(f"the {what} {text} does not exist; check its path")
@@ -64,9 +64,9 @@ def output_place(text: str, photos: Place) -> Place:
     folder = text.endswith("/") or ("://" not in text and _there(Path(text)) and Path(text).is_dir())
     address = text.rstrip("/") if "://" in text else str(Path(text).absolute())
     if photos.name is None:
-        if not folder and _is_picture(text):
+        if not folder and _is_image(text):
             raise UserError(
-                f"{photos.shown} is a folder, so the output {text} must be a folder too, not a picture; "
+                f"{photos.shown} is a folder, so the output {text} must be a folder too, not an image; "
                 "it gets one .png for each photo"
             )
         return Place(address, None, text)
@@ -104,7 +104,7 @@ def check_apart(output: Place, inputs: list[Place]) -> None:
 
 def stem(name: str) -> str:
     """``a/b.jpg`` → ``a/b``: what a photo, its hole and its results have in common."""
-    return name[: -len(Path(name).suffix)] if _is_picture(name) else name
+    return name[: -len(Path(name).suffix)] if _is_image(name) else name
 
 
 def output_name(name: str) -> str:
@@ -113,16 +113,16 @@ def output_name(name: str) -> str:
 
 
 def beside(name: str, kind: str) -> str:
-    """Where a result of another kind lies beside the filled picture: ``a/b.png`` → ``a/b.segmentation.png``."""
+    """Where a result of another kind lies beside the filled image: ``a/b.png`` → ``a/b.segmentation.png``."""
     return f"{stem(name)}.{kind}{OUTPUT_SUFFIX}"
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file of a folder is taken for a picture."""
-    return _is_picture(name) and not Path(name).name.startswith(".")
+def is_image(name: str) -> bool:
+    """Whether a file of a folder is taken for an image."""
+    return _is_image(name) and not Path(name).name.startswith(".")
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 

@@ -1,4 +1,4 @@
-"""Filling pictures: what one worker does with a few of them, and what it says of each."""
+"""Filling images: what one worker does with a few of them, and what it says of each."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.settings import Precision
 
 if TYPE_CHECKING:
-    from pipelines.inference.pictures import Photo
+    from pipelines.inference.images import Photo
     from sgenet.inpainter import Inpainted, Inpainter, Texture
 
 FORMAT = 4
 """Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
 
 BESIDE = ""
-"""In place of a folder: beside the filled picture."""
+"""In place of a folder: beside the filled image."""
 
 Status = Literal["done", "unchanged", "outdated", "failed"]
 
 
 class OptionError(UserError):
-    """What is asked for cannot be had from this model or on this machine, whatever the picture."""
+    """What is asked for cannot be had from this model or on this machine, whatever the image."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ _MODEL_FILES = ("model.json", "model.safetensors")
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is the same for every picture of a call.
+    """What is the same for every image of a call.
 
     Attributes:
         photos: their folder.
         holes: the folder of holes.
         hole: the content of the one hole for all, in place of a folder.
-        output: folder for the filled pictures.
-        segmentation, confidence: folders for these pictures, or names of files; None leaves them out.
-            ``BESIDE`` puts them beside the filled picture.
+        output: folder for the filled images.
+        segmentation, confidence: folders for these images, or names of files; None leaves them out.
+            ``BESIDE`` puts them beside the filled image.
         white_is_hole: the holes' polarity.
         texture: where the fillings' texture comes from.
         device: where the model runs.
@@ -104,11 +104,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture.
+    """One image.
 
     Attributes:
         photo: its name below the folder.
-        output: the name of the filled picture, below the folder of outputs.
+        output: the name of the filled image, below the folder of outputs.
         known: `key_bits` of the result that is there already, as an earlier call recorded it.
         refusal: why it cannot be done, where that is known beforehand.
     """
@@ -121,10 +121,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What became of one picture: a row of the manifest.
+    """What became of one image: a row of the manifest.
 
     Attributes:
-        picture, output: names below their folders.
+        image, output: names below their folders.
         status: ``done``; ``failed``; or, not written to the manifest, ``unchanged`` since an earlier call did it, or
             ``outdated``: an earlier call recorded another result, which is left alone while its row is there.
         reason: why it failed.
@@ -134,10 +134,10 @@ class Row:
         seconds: to read, fill and write it; not to load the model.
         key: hash of photo, hole, model and options.
         photo_sha256, hole_sha256: of the files.
-        ours: whether the failure is a fault of this program, not of the picture.
+        ours: whether the failure is a fault of this program, not of the image.
     """
 
-    picture: str
+    image: str
     output: str
     status: Status
     reason: str | None = None
@@ -156,12 +156,12 @@ class Row:
 
 
 def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[Row]:
-    """Fill some pictures; one that cannot be filled is said to have failed and does not stop the others."""
+    """Fill some images; one that cannot be filled is said to have failed and does not stop the others."""
     return [_fill_or_say_why(job, work) for job in jobs]
 
 
 def fill(job: Job, work: Work) -> Row:
-    """Fill one picture and write what was asked for, the filled picture last.
+    """Fill one image and write what was asked for, the filled image last.
 
     A result that was recorded as another one is not overwritten: were the call interrupted before it recorded its own,
     the two would be taken for each other. Without ``known`` it is.
@@ -177,16 +177,16 @@ def fill(job: Job, work: Work) -> Row:
     digests = hashlib.sha256(photo).hexdigest(), hashlib.sha256(hole).hexdigest()
     key = result_key(job, work, *digests)
     if job.known is not None and job.known != key_bits(key):
-        return Row(picture=job.photo, output=job.output, status="outdated", key=key)
+        return Row(image=job.photo, output=job.output, status="outdated", key=key)
     if job.known is not None and _is_there(job, work):
-        return Row(picture=job.photo, output=job.output, status="unchanged", key=key)
+        return Row(image=job.photo, output=job.output, status="unchanged", key=key)
     reading = time.monotonic() - read_at
     inpainter = _load(work.model, work.device, work.precision, work.threads)
     filled_at = time.monotonic()
     opened, inpainted, caught = _inpaint(photo, hole, job, work, inpainter)
     _write(opened, inpainted, job, work, inpainter)
     return Row(
-        picture=job.photo,
+        image=job.photo,
         output=job.output,
         status="done",
         warning=caught,
@@ -246,26 +246,26 @@ def _fill_or_say_why(job: Job, work: Work) -> Row:
     try:
         return fill(job, work)
     except (CheckpointError, OptionError):
-        # Every other picture would end like this one.
+        # Every other image would end like this one.
         raise
     except UserError as error:
         reason, ours = str(error), False
     except MemoryError:
         reason, ours = f"there is not enough memory to fill {job.photo}; scale it down or use fewer workers", False
-    # Nobody should lose a night's work to one picture: it is counted, and the exit status says so.
+    # Nobody should lose a night's work to one image: it is counted, and the exit status says so.
     except Exception as error:
         reason, ours = f"{type(error).__name__}: {error}", True
-    return Row(picture=job.photo, output=job.output, status="failed", reason=reason, ours=ours)
+    return Row(image=job.photo, output=job.output, status="failed", reason=reason, ours=ours)
 
 
 def _inpaint(
     content: bytes, hole: bytes, job: Job, work: Work, inpainter: Inpainter
 ) -> tuple[Photo, Inpainted, str | None]:
     """The photo, what came out, and what looks wrong though it was done."""
-    from pipelines.inference.pictures import decode_photo, decode_picture
+    from pipelines.inference.images import decode_image, decode_photo
 
     photo = decode_photo(content, f"the photo {join(work.photos, job.photo)}")
-    mask = decode_picture(hole, f"the hole mask of {job.photo}")
+    mask = decode_image(hole, f"the hole mask of {job.photo}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         inpainted = inpainter(photo.pixels, mask, texture=work.texture, white_is_hole=work.white_is_hole)
@@ -273,7 +273,7 @@ def _inpaint(
 
 
 def _write(photo: Photo, inpainted: Inpainted, job: Job, work: Work, inpainter: Inpainter) -> None:
-    from pipelines.inference.pictures import encode_filled, encode_label, encode_png
+    from pipelines.inference.images import encode_filled, encode_label, encode_png
 
     outputs = _outputs(job, work)
     if len(outputs) > 1 and (inpainted.label is None or inpainted.confidence is None):
@@ -294,7 +294,7 @@ def _write(photo: Photo, inpainted: Inpainted, job: Job, work: Work, inpainter: 
 
 
 def _outputs(job: Job, work: Work) -> dict[str, tuple[str, str]]:
-    """Folder and name of everything that is written, the filled picture last: it says that the others are there."""
+    """Folder and name of everything that is written, the filled image last: it says that the others are there."""
     outputs: dict[str, tuple[str, str]] = {}
     for kind, place in ((SEGMENTATION, work.segmentation), (CONFIDENCE, work.confidence)):
         if place == BESIDE:

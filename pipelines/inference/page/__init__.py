@@ -1,1 +1,1 @@
-"""The web page: mark a hole in a picture, see how it is filled, and steer the filling by class."""
+"""The web page: mark a hole in an image, see how it is filled, and steer the filling by class."""

@@ -9,24 +9,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.inference.images import Photo, encode_label, encode_photo
 from pipelines.inference.page import views
-from pipelines.inference.page.canvases import shown_picture, shown_segmentation, shown_sentence
+from pipelines.inference.page.canvases import shown_image, shown_segmentation, shown_sentence
 from pipelines.inference.page.examples import EXAMPLES, example_photo
+from pipelines.inference.page.images import open_upload
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.models import ModelShelf
-from pipelines.inference.page.pictures import open_upload
 from pipelines.inference.page.session import (
     Filling,
     Session,
     edited,
     fill,
     keep,
-    open_picture,
+    open_image,
     refill,
     take_back,
     why_not_editable,
 )
-from pipelines.inference.pictures import Photo, encode_label, encode_photo
 from sgenet.errors import UserError
 from sgenet.inpainter import Texture
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 OPENED = "Mark what should be filled, then press Fill."
 RESULT_TAB = "result"
 RESULT_HERE = (
-    "What the network makes of it appears here: the filled picture, the classes it sees, how sure it is, "
+    "What the network makes of it appears here: the filled image, the classes it sees, how sure it is, "
     "and how it got there, scale by scale."
 )
 
@@ -49,7 +49,7 @@ class Shown:
         hole: value of the hole's canvas.
         results: the views before and after, segmentation, confidence, scales.
         classes: value of the classes' canvas.
-        downloads: (file name, title, PNG) of the filled pictures, then of the segmentation.
+        downloads: (file name, title, PNG) of the filled images, then of the segmentation.
         keep: what the buttons say that go on from a result, one for each.
         can_take_back: whether there is a fill to take back.
         tab: of the results, to be shown.
@@ -89,7 +89,7 @@ class Actions:
 
     def open_file(self, path: Path) -> Shown:
         """Start with an uploaded file."""
-        return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another picture")
+        return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another image")
 
     def fill(self, session: Session, hole_layer: object, models: Sequence[str], texture: Texture = "exemplar") -> Shown:
         """Fill what is marked."""
@@ -110,7 +110,7 @@ class Actions:
             after = keep(session, number)
             return Shown(
                 session=after,
-                hole=shown_picture(after.picture),
+                hole=shown_image(after.image),
                 classes=shown_sentence(why_not_editable(after)),
                 keep=(),
                 can_take_back=True,
@@ -125,20 +125,20 @@ class Actions:
         def returned() -> Shown:
             before, hole = take_back(session)
             return replace(
-                self._shown(before, shown_picture(before.picture, hole)),
+                self._shown(before, shown_image(before.image, hole)),
                 notice=views.notice("The last fill is taken back; change what is marked, or mark something else."),
             )
 
         return _guarded(returned, "try again")
 
     def _opened(self, photo: Photo, name: str) -> Shown:
-        session = open_picture(photo, name)
+        session = open_image(photo, name)
         sentences = [OPENED]
-        if session.picture.shape[:2] != photo.size:
+        if session.image.shape[:2] != photo.size:
             height, width = photo.size
             sentences.append(f"It is shown smaller than its {width}×{height} pixels, and filled at full size.")
         sentences += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in photo.warnings]
-        return replace(self._shown(session, shown_picture(session.picture)), notice=views.notice(" ".join(sentences)))
+        return replace(self._shown(session, shown_image(session.image)), notice=views.notice(" ".join(sentences)))
 
     def _shown(self, session: Session, hole: dict[str, Any]) -> Shown:
         """A photo of which nothing is filled."""
@@ -160,7 +160,7 @@ class Actions:
         return Shown(
             session=session,
             results=(
-                views.before_and_after(session.picture, fillings),
+                views.before_and_after(session.image, fillings),
                 views.segmentation(fillings),
                 views.confidence(fillings),
                 views.scales(fillings),
@@ -199,7 +199,7 @@ def _summary(session: Session, seconds: float) -> str:
         return f"Filled again with your classes in {seconds:.1f} s; the first filling stays beside it."
     share = f"{last.inpainted.hole.mean():.1%}"
     many = f"by {len(session.fillings)} models " if len(session.fillings) > 1 else ""
-    return f"Filled {share} of the picture {many}in {seconds:.1f} s."
+    return f"Filled {share} of the image {many}in {seconds:.1f} s."
 
 
 def _kind(filling: Filling) -> str:
@@ -214,7 +214,7 @@ def _keep_titles(session: Session) -> tuple[str, ...]:
 
 def _downloads(session: Session) -> tuple[tuple[str, str, bytes], ...]:
     words = "".join(letter if letter.isalnum() else " " for letter in session.name).split()
-    stem = "-".join(words).lower()[:60] or "picture"
+    stem = "-".join(words).lower()[:60] or "image"
     files: list[tuple[str, str, bytes]] = []
     for number, filling in enumerate(session.fillings, start=1):
         kind, several = _kind(filling), len(session.fillings) > 1

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.inference.page.images import Pixels, data_address, display_size, shrink
 from pipelines.inference.page.layers import MARKED, Layer, encode_layer, resize_layer
-from pipelines.inference.page.pictures import Pixels, data_address, display_size, shrink
 from pipelines.inference.page.session import Filling
 
 
-def shown_picture(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any]:
+def shown_image(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any]:
     """An image to mark a hole in.
 
     Args:
@@ -22,7 +22,7 @@ def shown_picture(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any
     return {
         # An image that is opened twice is shown anew, too.
         "id": uuid.uuid4().hex,
-        "picture": data_address(shrink(pixels)),
+        "image": data_address(shrink(pixels)),
         "width": size[1],
         "height": size[0],
         "painted": None if painted is None else encode_layer(resize_layer(painted, size)),
@@ -30,12 +30,12 @@ def shown_picture(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any
 
 
 def shown_segmentation(filling: Filling, painted: Layer | None = None) -> dict[str, Any]:
-    """A filled picture under its predicted classes, with the classes (H, W) that were painted before."""
+    """A filled image under its predicted classes, with the classes (H, W) that were painted before."""
     inpainted, names = filling.inpainted, filling.label_space
     assert inpainted.label is not None, "only methods with a segmentation are edited"
     size = display_size(inpainted.hole.shape[0], inpainted.hole.shape[1])
     return {
-        **shown_picture(inpainted.image, painted),
+        **shown_image(inpainted.image, painted),
         "labels": encode_layer(resize_layer(inpainted.label, size)),
         "hole": encode_layer(resize_layer(inpainted.hole.astype(np.uint8) * MARKED, size)),
         "classes": [

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.inference.page.pictures import Pixels, shrink
-from pipelines.inference.pictures import Photo, decode_photo
+from pipelines.inference.images import Photo, decode_photo
+from pipelines.inference.page.images import Pixels, shrink
 from pipelines.landscapes import render_scene
 
 HEIGHT, WIDTH = 240, 320
@@ -52,11 +52,11 @@ def example_photo(number: int) -> Photo:
     example = EXAMPLES[number]
     if example.seed is None:
         return decode_photo((_PHOTOS / example.file).read_bytes(), f"the example {example.title}")
-    return Photo(example_picture(number))
+    return Photo(example_image(number))
 
 
 @lru_cache(maxsize=len(EXAMPLES))
-def example_picture(number: int) -> Pixels:
+def example_image(number: int) -> Pixels:
     """The pixels of an example, uint8 RGB, (240, 320, 3) of a scene; not to be written to."""
     seed = EXAMPLES[number].seed
     pixels = example_photo(number).rgb if seed is None else render_scene(seed, HEIGHT, WIDTH).image
@@ -68,4 +68,4 @@ def example_picture(number: int) -> Pixels:
 @lru_cache(maxsize=len(EXAMPLES))
 def example_thumbnail(number: int) -> Pixels:
     """The same, small."""
-    return shrink(example_picture(number), _THUMBNAIL_SIDE)
+    return shrink(example_image(number), _THUMBNAIL_SIDE)

@@ -1,6 +1,6 @@
 """What is painted in the browser, as numbers: a layer of bytes, sent as runs of equal values.
 
-Runs rather than a picture: browsers that guard against fingerprinting alter the pixels that a page reads back
+Runs rather than an image: browsers that guard against fingerprinting alter the pixels that a page reads back
 from a canvas, and a class id must arrive as it was painted. Nor does anything untrusted need decoding.
 """
 
@@ -38,7 +38,7 @@ def decode_layer(sent: object, size: tuple[int, int]) -> Layer:
     Raises:
         DataError: it is not a layer of that size.
     """
-    damaged = DataError("what was painted does not fit the picture; load the picture again and paint anew")
+    damaged = DataError("what was painted does not fit the image; load the image again and paint anew")
     if not isinstance(sent, dict) or (sent.get("height"), sent.get("width")) != size:
         raise damaged
     runs = sent.get("runs")
@@ -54,11 +54,11 @@ def decode_layer(sent: object, size: tuple[int, int]) -> Layer:
 
 
 def decode_hole(sent: object, painted: tuple[int, int], wanted: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The hole at the picture's size: True = missing.
+    """The hole at the image's size: True = missing.
 
     Args:
-        painted: (height, width) of the picture as it is shown.
-        wanted: (height, width) of the picture.
+        painted: (height, width) of the image as it is shown.
+        wanted: (height, width) of the image.
 
     Raises:
         DataError: as :func:`decode_layer`.
@@ -67,7 +67,7 @@ def decode_hole(sent: object, painted: tuple[int, int], wanted: tuple[int, int])
 
 
 def decode_guide(sent: object, painted: tuple[int, int], wanted: tuple[int, int], num_classes: int) -> Layer:
-    """The painted classes at the picture's size, 255 = left to the network.
+    """The painted classes at the image's size, 255 = left to the network.
 
     Raises:
         DataError: as :func:`decode_layer`, or a class that the model does not know.

@@ -1,4 +1,4 @@
-"""What the page accepts: how large a picture, how many people at once."""
+"""What the page accepts: how large an image, how many people at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Limits:
     """The bounds that keep one visitor from taking the machine from the others.
 
     Args:
-        pixels: in a picture.
+        pixels: in an image.
         file_bytes: in an uploaded file.
         request_bytes: in any other request: a layer that was painted.
         waiting: fillings that wait for their turn, as one runs at a time; more are refused.
-        sessions: visitors whose picture is kept; the one idle for the longest is forgotten first.
+        sessions: visitors whose image is kept; the one idle for the longest is forgotten first.
         models: networks held in memory.
     """
 

@@ -15,18 +15,18 @@ from gradio.utils import get_upload_folder
 from pipelines.inference.page import views
 from pipelines.inference.page.actions import OPENED, RESULT_HERE, Actions, Shown
 from pipelines.inference.page.examples import CREDIT, EXAMPLES, example_thumbnail
+from pipelines.inference.page.images import data_address
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.painter import STATIC, class_painter, hole_painter, read_script
-from pipelines.inference.page.pictures import data_address
 from pipelines.inference.page.session import Session
 from sgenet.inpainter import Texture
 
-TITLE = "SGE-Net: fill a hole in a picture"
+TITLE = "SGE-Net: fill a hole in an image"
 
 _NO_SECOND = "No second model"
 _TEXTURES: list[tuple[str, Texture]] = [
-    ("from the rest of the picture", "exemplar"),
+    ("from the rest of the image", "exemplar"),
     ("as the network draws it", "network"),
 ]
 _MOST_DOWNLOADS = 3
@@ -34,7 +34,7 @@ _MOST_RESULTS = 2
 _SWEEP_SECONDS, _KEPT_SECONDS = 600, 3600
 """Every ten minutes, files that are an hour old are deleted; a session idle for an hour is forgotten."""
 
-_INTRODUCTION = """<div id="sge-title"><h1>Fill a hole in a picture</h1>
+_INTRODUCTION = """<div id="sge-title"><h1>Fill a hole in an image</h1>
 <p>Mark what should go. The network fills it from coarse to fine, says what it thinks is there, and where it is
 unsure. If it is mistaken, paint the right class and fill again.</p></div>"""
 
@@ -137,10 +137,10 @@ def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
     gr.HTML(_INTRODUCTION, **_FLAT)
     with gr.Row(equal_height=False, elem_id="sge-halves"):
         with gr.Column(min_width=320):
-            _step("1", "Choose a picture", "an example, or one of your own")
+            _step("1", "Choose an image", "an example, or one of your own")
             examples = gr.HTML(_examples(), js_on_load=_PICK + _DROP, **_FLAT, elem_id="sge-examples")
             upload = gr.UploadButton(
-                f"Upload a picture (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels), "
+                f"Upload an image (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels), "
                 "or drop or paste one anywhere",
                 file_types=["image"],
                 size="sm",

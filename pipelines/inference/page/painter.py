@@ -24,8 +24,8 @@ _TOOLS = """
 
 
 def hole_painter() -> gr.HTML:
-    """The canvas for the hole; its value is what :func:`~pipelines.inference.page.canvases.shown_picture` makes."""
-    return _painter("hole", "Choose an example or upload a picture.", _TOOLS, _box_fields())
+    """The canvas for the hole; its value is what :func:`~pipelines.inference.page.canvases.shown_image` makes."""
+    return _painter("hole", "Choose an example or upload an image.", _TOOLS, _box_fields())
 
 
 def class_painter() -> gr.HTML:
@@ -41,7 +41,7 @@ def read_script(name: Literal["hole", "classes"], position: int, num_inputs: int
 
 
 def _painter(name: str, sentence: str, above: str, below: str) -> gr.HTML:
-    words = "Picture to paint on. Arrow keys move a crosshair, Space paints there, Control+Z takes back."
+    words = "Image to paint on. Arrow keys move a crosshair, Space paints there, Control+Z takes back."
     return gr.HTML(
         value=None,
         html_template=f"""<div class="sge-painter" data-paints="{name}">

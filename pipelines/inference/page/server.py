@@ -180,7 +180,7 @@ def _declared_length(scope: Scope) -> int:
 
 
 async def _refuse(send: Send, limit: int) -> None:
-    sentence = f"The request is larger than {limit / 2**20:.0f} MiB; send a smaller picture.".encode()
+    sentence = f"The request is larger than {limit / 2**20:.0f} MiB; send a smaller image.".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(sentence)).encode())]
     await send({"type": "http.response.start", "status": 413, "headers": [*headers, *_HEADERS]})
     await send({"type": "http.response.body", "body": sentence})

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipelines.inference.images import Photo, filled_photo
+from pipelines.inference.page.images import Pixels, display_size, shrink
 from pipelines.inference.page.layers import MARKED, Layer, decode_guide, decode_hole, resize_layer
 from pipelines.inference.page.models import ModelShelf, method_title
-from pipelines.inference.page.pictures import Pixels, display_size, shrink
-from pipelines.inference.pictures import Photo, filled_photo
 from pipelines.parallel.torch_thread import in_torch_thread
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainted, Texture
@@ -82,18 +82,18 @@ class Session:
     """
 
     photo: Photo | None = None
-    name: str = "picture"
+    name: str = "image"
     fillings: tuple[Filling, ...] = ()
     history: tuple[Step, ...] = ()
 
     @cached_property
-    def picture(self) -> Pixels:
+    def image(self) -> Pixels:
         """The photo as it is shown, uint8 RGB."""
         assert self.photo is not None, "nothing is shown without a photo"
         return shrink(self.photo.rgb)
 
 
-def open_picture(photo: Photo, name: str) -> Session:
+def open_image(photo: Photo, name: str) -> Session:
     """A session with a new photo and nothing filled."""
     return Session(photo, name)
 
@@ -141,10 +141,10 @@ def fill(
         texture: where the fillings' texture comes from.
 
     Raises:
-        UserError: one sentence for whoever sits before the page: no picture, no model, nothing or everything marked.
+        UserError: one sentence for whoever sits before the page: no image, no model, nothing or everything marked.
     """
     if session.photo is None:
-        raise UserError("There is no picture yet: choose an example or upload one.")
+        raise UserError("There is no image yet: choose an example or upload one.")
     titles = list(dict.fromkeys(models))
     if not titles:
         raise UserError("No model is chosen: choose one beside the Fill button.")
@@ -153,7 +153,7 @@ def fill(
     if not hole.any():
         raise UserError("Nothing is marked yet: brush or box over what should be filled.")
     if hole.all():
-        raise UserError("Everything is marked: leave some of the picture for the network to go by.")
+        raise UserError("Everything is marked: leave some of the image for the network to go by.")
     photo = session.photo
     return replace(session, fillings=tuple(_fill(photo, hole, title, shelf, texture) for title in titles))
 

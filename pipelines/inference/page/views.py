@@ -1,6 +1,6 @@
 """What a filling shows, as HTML: before and after, segmentation, confidence, the five scales.
 
-Pictures are embedded, so that a view is one value. Every picture says in words what it is, for those who cannot
+Images are embedded, so that a view is one value. Every image says in words what it is, for those who cannot
 see it; text from outside (model and class names) is escaped.
 """
 
@@ -11,8 +11,7 @@ from html import escape
 
 import numpy as np
 
-from pipelines.inference.page.layers import Layer
-from pipelines.inference.page.pictures import (
+from pipelines.inference.page.images import (
     Pixels,
     confidence_overlay,
     data_address,
@@ -22,21 +21,22 @@ from pipelines.inference.page.pictures import (
     label_overlay,
     shrink,
 )
+from pipelines.inference.page.layers import Layer
 from pipelines.inference.page.session import Filling
 from sgenet.inpainter import Inpainted
 from sgenet.label_space import LabelSpace
 
 _STRIP_SIDE = 320
-"""The longer side of a picture in the strip of scales, at most."""
+"""The longer side of an image in the strip of scales, at most."""
 
 
-def before_and_after(picture: Pixels, fillings: Sequence[Filling]) -> str:
-    """The picture with its hole and the filled picture, one over the other with a slider between."""
-    return _side_by_side(fillings, lambda filling: _slider(picture, filling))
+def before_and_after(image: Pixels, fillings: Sequence[Filling]) -> str:
+    """The image with its hole and the filled image, one over the other with a slider between."""
+    return _side_by_side(fillings, lambda filling: _slider(image, filling))
 
 
 def segmentation(fillings: Sequence[Filling]) -> str:
-    """The predicted classes over the filled picture, with their names and shares."""
+    """The predicted classes over the filled image, with their names and shares."""
     return _side_by_side(fillings, _segmentation)
 
 
@@ -46,7 +46,7 @@ def confidence(fillings: Sequence[Filling]) -> str:
 
 
 def scales(fillings: Sequence[Filling]) -> str:
-    """Picture, segmentation, confidence and doubted pixels from 1/16 to full size: Figure 6 of this picture."""
+    """Image, segmentation, confidence and doubted pixels from 1/16 to full size: Figure 6 of this image."""
     return _side_by_side(fillings, _scales, wide=True)
 
 
@@ -59,14 +59,14 @@ def _side_by_side(fillings: Sequence[Filling], draw: Callable[[Filling], str], *
     return f'<div class="sge-columns{" sge-wide" if wide else ""}" data-count="{len(fillings)}">{columns}</div>'
 
 
-def _slider(picture: Pixels, filling: Filling) -> str:
+def _slider(image: Pixels, filling: Filling) -> str:
     inpainted = filling.inpainted
-    before = shrink(draw_outline(np.where(inpainted.hole[..., None], np.uint8(235), picture), inpainted.hole))
-    share = f"{inpainted.hole.mean():.1%} of the picture is filled; every other pixel is as it was."
+    before = shrink(draw_outline(np.where(inpainted.hole[..., None], np.uint8(235), image), inpainted.hole))
+    share = f"{inpainted.hole.mean():.1%} of the image is filled; every other pixel is as it was."
     return (
         '<figure><div class="sge-slider" style="--at: 12%">'
-        f"{_picture(shrink(inpainted.image), 'The filled picture')}"
-        f"{_picture(before, 'The picture with its hole', 'sge-before')}"
+        f"{_image(shrink(inpainted.image), 'The filled image')}"
+        f"{_image(before, 'The image with its hole', 'sge-before')}"
         '<span class="sge-handle" aria-hidden="true"></span>'
         '<input type="range" min="0" max="100" value="12" aria-label="Left of the slider before, right of it after">'
         f"</div><figcaption>Left of the handle before, right of it after. {share}</figcaption></figure>"
@@ -80,7 +80,7 @@ def _segmentation(filling: Filling) -> str:
     overlay = draw_outline(label_overlay(inpainted.image, inpainted.label, filling.label_space), inpainted.hole)
     present = ", ".join(filling.label_space.names[number] for number in np.unique(inpainted.label))
     return (
-        f"<figure>{_picture(shrink(overlay), f'Segmentation over the filled picture: {present}')}"
+        f"<figure>{_image(shrink(overlay), f'Segmentation over the filled image: {present}')}"
         f"<figcaption>What the network thinks is there. The line surrounds the hole.</figcaption></figure>"
         f"{_legend(inpainted.label, inpainted, filling.label_space)}"
     )
@@ -117,7 +117,7 @@ def _confidence(filling: Filling) -> str:
     overlay = draw_outline(confidence_overlay(inpainted.image, inpainted.confidence), inpainted.hole)
     outside = inpainted.confidence[~inpainted.hole].mean(dtype=np.float64)
     return (
-        f"<figure>{_picture(shrink(overlay), 'Heat map: bright where the network is unsure')}"
+        f"<figure>{_image(shrink(overlay), 'Heat map: bright where the network is unsure')}"
         f"<figcaption>How sure the network is of the class of each pixel: on average "
         f"{inpainted.hole_confidence:.0%} in the hole, {outside:.0%} outside.</figcaption></figure>"
         f'<div class="sge-scale"><span>0% unsure</span><i style="background: {heat_gradient()}"></i>'
@@ -131,7 +131,7 @@ def _scales(filling: Filling) -> str:
         return absent(f"{filling.method} does not work from coarse to fine, so it has no scales to show.")
     coarse_to_fine = list(reversed(list(enumerate(results))))
     rows: list[tuple[str, str, list[Pixels | None]]] = [
-        ("Picture", "drawn at this scale", [result.image for _, result in coarse_to_fine]),
+        ("Image", "drawn at this scale", [result.image for _, result in coarse_to_fine]),
     ]
     if any(result.label is not None for result in results):
         rows.append(
@@ -153,9 +153,9 @@ def _scales(filling: Filling) -> str:
             )
         )
     cells = "".join(f"<span class='sge-head'>{_scale_name(scale)}</span>" for scale, _ in coarse_to_fine)
-    for name, explanation, pictures in rows:
+    for name, explanation, images in rows:
         cells += f'<span class="sge-row"><b>{name}</b> {explanation}</span>'
-        for (scale, _), pixels in zip(coarse_to_fine, pictures, strict=True):
+        for (scale, _), pixels in zip(coarse_to_fine, images, strict=True):
             cells += _strip_cell(pixels, f"{name} at {_scale_name(scale)}")
     return f'<div class="sge-strip" style="--columns: {len(coarse_to_fine)}">{cells}</div>'
 
@@ -163,7 +163,7 @@ def _scales(filling: Filling) -> str:
 def _strip_cell(pixels: Pixels | None, words: str) -> str:
     if pixels is None:
         return '<span class="sge-none">–</span>'
-    return _picture(shrink(pixels, _STRIP_SIDE), words, exact=True)
+    return _image(shrink(pixels, _STRIP_SIDE), words, exact=True)
 
 
 def _scale_name(scale: int) -> str:
@@ -184,7 +184,7 @@ def _doubted(reliability: np.ndarray | None) -> Pixels | None:
     return np.where(reliability[..., None], np.uint8(45), np.uint8(255)).repeat(3, axis=2)
 
 
-def _picture(pixels: Pixels, words: str, css_class: str = "", *, exact: bool = False) -> str:
+def _image(pixels: Pixels, words: str, css_class: str = "", *, exact: bool = False) -> str:
     height, width = pixels.shape[:2]
     named = f' class="{css_class}"' if css_class else ""
     size = f'width="{width}" height="{height}"'

@@ -1,4 +1,4 @@
-"""What a served model answers: pictures as base64 text."""
+"""What a served model answers: images as base64 text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.inference.pictures import encode_filled, encode_png
+from pipelines.inference.images import encode_filled, encode_png
 from pipelines.inference.server.pairs import Pair
 from sgenet.inpainter import Inpainted
 
@@ -23,7 +23,7 @@ def answer(pair: Pair, inpainted: Inpainted) -> Answer:
         inpainted: what was made of it.
 
     Returns:
-        ``inpainted``, a base64 PNG, as :func:`~pipelines.inference.pictures.encode_photo` makes it;
+        ``inpainted``, a base64 PNG, as :func:`~pipelines.inference.images.encode_photo` makes it;
         ``segmentation``, a base64 PNG of class ids, or None for a method without; ``confidence``, the mean in the hole
         from 0 to 1, or None without a hole or a segmentation; ``warning``, what looks wrong with what was sent, or
         None.

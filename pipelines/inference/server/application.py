@@ -1,4 +1,4 @@
-"""The HTTP interface of a served model: routes, forms and JSON; what fills the pictures is handed in."""
+"""The HTTP interface of a served model: routes, forms and JSON; what fills the images is handed in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.inference.pictures import encode_filled
+from pipelines.inference.images import encode_filled
 from pipelines.inference.server.answers import answer
 from pipelines.inference.server.docs import docs_page
 from pipelines.inference.server.door import Door
@@ -50,12 +50,12 @@ _PNG = "image/png"
 def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limits) -> Door:
     """The ASGI application of one model, with its :class:`~pipelines.inference.server.door.Door`.
 
-    ``POST /inpaint`` takes one picture and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows
+    ``POST /inpaint`` takes one image and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows
     as MLflow's scoring server does; ``GET /model`` says what is served, ``GET /healthz`` that it is, ``GET /docs`` how
     to ask for it, ``GET /metrics`` what was answered.
 
     Args:
-        fill: fills one picture. It is called at once for all pictures of a request, and may batch them.
+        fill: fills one image. It is called at once for all images of a request, and may batch them.
         description: what ``GET /model`` answers beside the limits.
     """
     metrics = Metrics(_PATHS)
@@ -122,14 +122,14 @@ class _Routes:
         return decode_rows(read_rows(records), self._limits)
 
     async def _fill(self, pairs: list[Pair]) -> list[Inpainted]:
-        """All pictures of a request, within the time limit."""
+        """All images of a request, within the time limit."""
         try:
             async with asyncio.timeout(self._limits.answer_seconds):
                 filled = await asyncio.gather(*map(self._fill_one, pairs))
         except TimeoutError:
             raise busy(
                 f"the answer was not ready within {self._limits.answer_seconds:g} s; "
-                "try again when there is less to do, or with a smaller picture"
+                "try again when there is less to do, or with a smaller image"
             ) from None
         for pair in pairs:
             self._metrics.count_image(pair.hole.size)

@@ -122,7 +122,7 @@ def _too_large(limits: Limits) -> Refusal:
     # What the client still sends is not read: the connection has to end.
     return Refusal(
         413,
-        f"the request is larger than {limits.body_bytes / 2**20:g} MiB; send smaller pictures",
+        f"the request is larger than {limits.body_bytes / 2**20:g} MiB; send smaller images",
         {"Connection": "close"},
     )
 

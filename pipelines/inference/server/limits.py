@@ -23,9 +23,9 @@ class Limits:
 
     Attributes:
         body_bytes: size of a request's body, whether it says its length or not.
-        pixels: of all pictures of a request together: by default as many as one of 3840×2160 has.
-        side: the longer side of a picture.
-        rows: pictures in a request.
+        pixels: of all images of a request together: by default as many as one of 3840×2160 has.
+        side: the longer side of an image.
+        rows: images in a request.
         body_seconds: within which the whole body has to arrive.
         answer_seconds: within which the answer has to be ready.
         under_way: requests that are read, waiting or computed at the same time; more are told to come back.

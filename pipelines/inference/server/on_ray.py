@@ -1,4 +1,4 @@
-"""A model behind Ray Serve: replicas that fill pictures in batches, on this machine or on a cluster."""
+"""A model behind Ray Serve: replicas that fill images in batches, on this machine or on a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From picture files that anybody may have sent to a picture and its hole, within the limits."""
+"""From image files that anybody may have sent to an image and its hole, within the limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.inference.pictures import OversizedPicture, Photo, decode_photo, decode_picture
+from pipelines.inference.images import OversizedImage, Photo, decode_image, decode_photo
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import Row, of_row
@@ -25,7 +25,7 @@ _PADDED_TO = 32
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and its hole, ready to be filled.
+    """An image and its hole, ready to be filled.
 
     Attributes:
         photo: as it was sent.
@@ -45,7 +45,7 @@ class Pair:
 
 
 def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pair]:
-    """The pictures of all rows of a request.
+    """The images of all rows of a request.
 
     Args:
         first: number of the first row.
@@ -63,18 +63,18 @@ def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pai
 
 
 def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair:
-    """The picture and the hole of one row.
+    """The image and the hole of one row.
 
     Args:
-        pixels_left: of ``limits.pixels``, where other pictures of the request had their share.
+        pixels_left: of ``limits.pixels``, where other images of the request had their share.
 
     Raises:
-        Refusal: 413 for a picture beyond the limits, 400 for what cannot be decoded or does not fit together.
+        Refusal: 413 for an image beyond the limits, 400 for what cannot be decoded or does not fit together.
     """
     left = limits.pixels if pixels_left is None else pixels_left
     photo = _decode(decode_photo, row.image, "the image", limits, left)
-    # Of the picture's size, so it fits where the picture does.
-    mask = _decode(decode_picture, row.hole_mask, "the hole mask", limits, left)
+    # Of the image's size, so it fits where the image does.
+    mask = _decode(decode_image, row.hole_mask, "the hole mask", limits, left)
     try:
         hole, doubts = read_hole(mask)
     except DataError as error:
@@ -87,14 +87,14 @@ def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair
         raise Refusal(
             400,
             f"the image is {width}×{height} pixels but its hole mask is {hole_width}×{hole_height}; "
-            "make a mask of the picture's size",
+            "make a mask of the image's size",
         )
     return Pair(photo, hole, photo.warnings + doubts)
 
 
 def _decode(decode: Callable[..., Decoded], content: bytes, where: str, limits: Limits, pixels_left: int) -> Decoded:
-    def inspect(picture: Image.Image) -> None:
-        width, height = picture.size
+    def inspect(image: Image.Image) -> None:
+        width, height = image.size
         if max(width, height) > limits.side:
             raise Refusal(413, f"{where} is {width}×{height} pixels; send sides of at most {limits.side}")
         if _cost(width, height) > pixels_left:
@@ -104,7 +104,7 @@ def _decode(decode: Callable[..., Decoded], content: bytes, where: str, limits: 
         return decode(content, where, inspect=inspect)
     except Refusal:
         raise
-    except OversizedPicture as error:
+    except OversizedImage as error:
         raise _too_many_pixels(where, limits) from error
     except DataError as error:
         raise Refusal(400, str(error)) from error

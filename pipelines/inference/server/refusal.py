@@ -48,7 +48,7 @@ def stopping() -> Refusal:
 
 
 def error_body(status: int, sentence: str) -> bytes:
-    """The body of an answer that is no picture, in the form MLflow's clients know.
+    """The body of an answer that is no image, in the form MLflow's clients know.
 
     Nothing of it depends on what was sent being text: everything beyond ASCII is escaped.
     """

@@ -1,4 +1,4 @@
-"""A replica of a served model: it fills the pictures of several requests together."""
+"""A replica of a served model: it fills the images of several requests together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipelines.tracking.model_source import find_model
 from sgenet.inpainter import Inpainted, Inpainter
 
 LARGEST_BATCH = 8
-"""Pictures that are filled together; fewer where they are large."""
+"""Images that are filled together; fewer where they are large."""
 
 _WAIT_SECONDS = 0.01
 _log = logging.getLogger("ray.serve")
@@ -69,16 +69,16 @@ class Replica:
             images, holes = [pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs]
             return [*self._inpainter.fill_many(images, holes, texture="exemplar")]
         except Exception as error:
-            _log.exception("a batch of %d pictures failed", len(pairs))
+            _log.exception("a batch of %d images failed", len(pairs))
             if len(pairs) == 1:
                 return [error]
-        # One picture that cannot be filled must not take those of other people with it.
+        # One image that cannot be filled must not take those of other people with it.
         return [result for pair in pairs for result in self._fill_together([pair])]
 
 
 def shares(pairs: Sequence[Pair], most_pixels: int) -> int:
-    """How full pictures make a batch, of :data:`LARGEST_BATCH`: each takes its share of the pixels, but at least one.
+    """How full images make a batch, of :data:`LARGEST_BATCH`: each takes its share of the pixels, but at least one.
 
-    So a batch holds eight small pictures, or one as large as a request may hold.
+    So a batch holds eight small images, or one as large as a request may hold.
     """
     return sum(min(LARGEST_BATCH, max(1, -(-LARGEST_BATCH * pair.cost // most_pixels))) for pair in pairs)

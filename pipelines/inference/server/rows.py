@@ -1,4 +1,4 @@
-"""What a request asks for: from JSON or a form to rows of two picture files each."""
+"""What a request asks for: from JSON or a form to rows of two image files each."""
 
 from __future__ import annotations
 
@@ -87,13 +87,11 @@ def parse_json(body: bytes) -> Any:
         Refusal: 400, with what is wrong.
     """
     if sum(map(body.count, (b"[", b"{", b","))) > _MOST_SEPARATORS:
-        raise Refusal(
-            400, f"the JSON has more than {_MOST_SEPARATORS} commas and brackets; send pictures as base64 text"
-        )
+        raise Refusal(400, f"the JSON has more than {_MOST_SEPARATORS} commas and brackets; send images as base64 text")
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise Refusal(400, "the body is not UTF-8; send JSON, with the pictures as base64 text") from None
+        raise Refusal(400, "the body is not UTF-8; send JSON, with the images as base64 text") from None
     except RecursionError:
         raise Refusal(400, "the JSON is nested too deeply; send an object of two texts") from None
     except ValueError as error:
@@ -136,7 +134,7 @@ def read_records(payload: Any, limits: Limits) -> list[Any]:
     ((key, content),) = payload.items()
     values = _split_rows(content) if key == "dataframe_split" else _as_rows(content, key)
     if not values:
-        raise Refusal(400, f"'{key}' holds no row; send at least one picture")
+        raise Refusal(400, f"'{key}' holds no row; send at least one image")
     if len(values) > limits.rows:
         raise Refusal(413, f"'{key}' holds {len(values)} rows; send at most {limits.rows} at a time")
     return values

@@ -44,7 +44,7 @@ class Description:
 def describe(released: Released, graph: InpaintingGraph, folder: Path) -> Description:
     """Describe the export of the model in ``folder``."""
     sigma = released.recipe.edge_connect.sigma
-    lines = [f"{released.method_name}: fills holes in pictures."]
+    lines = [f"{released.method_name}: fills holes in images."]
     lines += [f"{name}: {_INPUTS[name].format(sigma=sigma)}" for name in graph.input_names]
     lines += [f"{name}: {_OUTPUTS[name]}" for name in graph.output_names]
     space = released.label_space

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the model computes: pictures of random sizes through both."""
+"""Whether an exported file computes what the model computes: images of random sizes through both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[[Arrays], Arrays]
 """An exported file: inputs in order → outputs in order."""
 
 _SMALLEST, _LARGEST = 17, 96
-"""Sides of the pictures. Smaller ones have a single pixel at 1/16, whose instance normalisation (EdgeConnect's)
+"""Sides of the images. Smaller ones have a single pixel at 1/16, whose instance normalisation (EdgeConnect's)
 divides rounding errors by almost nothing: there even two PyTorch builds disagree."""
 
 _LEVELS_OFF, _FAR_OFF, _LABELS_OFF, _CONFIDENCES_OFF = 1e-3, 1e-4, 1e-3, 1e-3
@@ -27,10 +27,10 @@ confidence that ties with τ decides the other way), labels (ties), and confiden
 
 @dataclass(frozen=True)
 class Agreement:
-    """What was compared, over all pictures.
+    """What was compared, over all images.
 
     Attributes:
-        sizes: (pictures, height, width) of each comparison.
+        sizes: (images, height, width) of each comparison.
         off: share of filled values that differ by one level of 255 or more.
         far_off: share of filled values that differ by more than one level.
         labels_off: share of pixels with another label; 0 without a segmentation.
@@ -57,17 +57,17 @@ class Agreement:
         sizes = ", ".join(f"{number}×{height}×{width}" for number, height, width in self.sizes)
         return (
             f"{self.off:.3%} of the filled values differ by a level of 255, {self.far_off:.3%} by more; "
-            f"{self.labels_off:.3%} of the labels (pictures × height × width: {sizes})"
+            f"{self.labels_off:.3%} of the labels (images × height × width: {sizes})"
         )
 
 
 def compare(graph: InpaintingGraph, run: Run, seed: int = 0, rounds: int = 4) -> Agreement:
-    """Send the same random pictures through the model and through what was made of it.
+    """Send the same random images through the model and through what was made of it.
 
     Args:
         graph: the model.
         run: the exported file.
-        seed: the pictures, holes and sizes follow from it.
+        seed: the images, holes and sizes follow from it.
         rounds: how many batches; the last has sides that are multiples of 16.
 
     Raises:
@@ -93,13 +93,13 @@ def compare(graph: InpaintingGraph, run: Run, seed: int = 0, rounds: int = 4) ->
 
 
 def _draw(rng: np.random.Generator, size: tuple[int, int, int]) -> list[npt.NDArray[Any]]:
-    """Noise, a rectangular hole a picture, and edges."""
+    """Noise, a rectangular hole an image, and edges."""
     _, height, width = size
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     hole_mask = np.zeros(size, np.uint8)
-    for picture in hole_mask:
+    for mask in hole_mask:
         top, left = rng.integers(0, height // 2), rng.integers(0, width // 2)
-        picture[top : top + height // 2, left : left + width // 2] = 255
+        mask[top : top + height // 2, left : left + width // 2] = 255
     edges = ((rng.random(size) < 0.1) & (hole_mask == 0)).astype(np.uint8)
     return [image, hole_mask, edges]
 

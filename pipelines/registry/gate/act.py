@@ -198,9 +198,7 @@ def _record(judgement: Judgement, at: datetime, evidence: str) -> RecordedDecisi
     if decision.primary is not None:
         comparison = decision.primary.comparison
         change = signed(comparison.score, comparison.improvement.value)
-        primary = (
-            f"{comparison.score} {change} [{interval(comparison)}], {comparison.improvement.num_pictures} pictures"
-        )
+        primary = f"{comparison.score} {change} [{interval(comparison)}], {comparison.improvement.num_images} images"
     return RecordedDecision(
         decision="promote" if decision.promote else "refuse",
         at=at.isoformat(timespec="seconds"),

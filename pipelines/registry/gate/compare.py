@@ -1,4 +1,4 @@
-"""Challenger against champion, score by score: every difference is taken picture by picture."""
+"""Challenger against champion, score by score: every difference is taken image by image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.registry.gate.pictures import COUNTED_SCORES, MEAN_SCORES, PictureTable
+from pipelines.registry.gate.images import COUNTED_SCORES, MEAN_SCORES, ImageTable
 from pipelines.report.tables import SCORES
 from sgenet.evaluation.evaluator import finite_mean
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
@@ -26,14 +26,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One score of the two models over the same pictures.
+    """One score of the two models over the same images.
 
     Attributes:
         score: its name.
-        mask_set, stratum: which pictures; :data:`EVERYTHING` where not restricted.
+        mask_set, stratum: which images; :data:`EVERYTHING` where not restricted.
         champion, challenger: the score itself.
         improvement: by how much the challenger is better, whichever end of the score is good, with its
-            paired bootstrap interval; pictures are drawn, each with all of its holes.
+            paired bootstrap interval; images are drawn, each with all of its holes.
     """
 
     score: str
@@ -44,17 +44,17 @@ class Comparison:
     improvement: Estimate
 
 
-def pooled(score: str, champion: PictureTable, challenger: PictureTable) -> Comparison:
-    """One score over all holes: the unit is the picture, whose improvement is the mean over its holes.
+def pooled(score: str, champion: ImageTable, challenger: ImageTable) -> Comparison:
+    """One score over all holes: the unit is the image, whose improvement is the mean over its holes.
 
-    Two holes in one picture are not two independent observations; counting them so would make the
+    Two holes in one image are not two independent observations; counting them so would make the
     interval too narrow.
     """
     differences = _improvements(score, champion, challenger)
-    by_picture: dict[str, list[float]] = {}
+    by_image: dict[str, list[float]] = {}
     for (_, key), difference in zip(champion.rows, differences, strict=True):
-        by_picture.setdefault(key, []).append(float(difference))
-    estimate = mean_estimate([finite_mean(values) for values in by_picture.values()])
+        by_image.setdefault(key, []).append(float(difference))
+    estimate = mean_estimate([finite_mean(values) for values in by_image.values()])
     return Comparison(
         score,
         EVERYTHING,
@@ -65,10 +65,10 @@ def pooled(score: str, champion: PictureTable, challenger: PictureTable) -> Comp
     )
 
 
-def by_set_and_stratum(champion: PictureTable, challenger: PictureTable) -> list[Comparison]:
-    """Every score that both have, for each mask set: over all its pictures, then stratum by stratum.
+def by_set_and_stratum(champion: ImageTable, challenger: ImageTable) -> list[Comparison]:
+    """Every score that both have, for each mask set: over all its images, then stratum by stratum.
 
-    What no picture of a group has (no label, no hole) is left out.
+    What no image of a group has (no label, no hole) is left out.
     """
     found = []
     for mask_set, stratum, rows in _groups(champion):
@@ -79,7 +79,7 @@ def by_set_and_stratum(champion: PictureTable, challenger: PictureTable) -> list
     return found
 
 
-def not_compared(champion: PictureTable, challenger: PictureTable) -> list[str]:
+def not_compared(champion: ImageTable, challenger: ImageTable) -> list[str]:
     """Scores that only one of the two has, or that mean different things, a sentence each."""
     notes = [f"{score}: the champion has none" for score in challenger.scores if score not in champion.scores]
     for score in COUNTED_SCORES:
@@ -95,7 +95,7 @@ def not_compared(champion: PictureTable, challenger: PictureTable) -> list[str]:
 
 
 def _compare(
-    score: str, mask_set: str, stratum: str, champion: PictureTable, challenger: PictureTable, rows: Rows
+    score: str, mask_set: str, stratum: str, champion: ImageTable, challenger: ImageTable, rows: Rows
 ) -> Comparison:
     if score in COUNTED_SCORES:
         pair = np.stack([challenger.counts[score][rows], champion.counts[score][rows]], axis=1)
@@ -106,12 +106,12 @@ def _compare(
     return Comparison(score, mask_set, stratum, theirs, ours, estimate)
 
 
-def _improvements(score: str, champion: PictureTable, challenger: PictureTable) -> npt.NDArray[np.float64]:
+def _improvements(score: str, champion: ImageTable, challenger: ImageTable) -> npt.NDArray[np.float64]:
     difference = challenger.scores[score] - champion.scores[score]
     return difference if _HIGHER_IS_BETTER[score] else -difference
 
 
-def _shared_scores(champion: PictureTable, challenger: PictureTable) -> list[str]:
+def _shared_scores(champion: ImageTable, challenger: ImageTable) -> list[str]:
     shared = [score for score in MEAN_SCORES if score in champion.scores and score in challenger.scores]
     for score in COUNTED_SCORES:
         both = [table.counts[score] for table in (champion, challenger) if score in table.counts]
@@ -120,7 +120,7 @@ def _shared_scores(champion: PictureTable, challenger: PictureTable) -> list[str
     return shared
 
 
-def _groups(table: PictureTable) -> Iterator[tuple[str, str, Rows]]:
+def _groups(table: ImageTable) -> Iterator[tuple[str, str, Rows]]:
     sets = np.array([mask_set for mask_set, _ in table.rows])
     strata = np.array(table.strata)
     for mask_set in dict.fromkeys(sets.tolist()):

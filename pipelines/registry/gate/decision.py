@@ -1,9 +1,9 @@
 """What the gate decides, from measurements alone: no file, no registry, no clock.
 
 1. Every invariant holds for the challenger.
-2. Both models were scored on the same pictures, and every score is a number.
+2. Both models were scored on the same images, and every score is a number.
 3. The primary score is better: the interval of its paired improvement, over all holes, lies above zero.
-4. No score is worse beyond its tolerance, for any mask set: over all of a set's pictures the mean
+4. No score is worse beyond its tolerance, for any mask set: over all of a set's images the mean
    decides; within a stratum, which is small and one of many, the interval must lie below zero as well.
 
 Without a champion, a floor (a method without learning) takes its place, and rule 4 does not apply.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipelines.registry.gate.compare import EVERYTHING, Comparison, by_set_and_stratum, not_compared, pooled
-from pipelines.registry.gate.pictures import PictureTable, in_order_of, pairing_problems, score_problems
+from pipelines.registry.gate.images import ImageTable, in_order_of, pairing_problems, score_problems
 from pipelines.report.tables import SCORES
 from pipelines.settings.promotion import PromotionSettings
 
@@ -87,8 +87,8 @@ class Decision:
 
 
 def decide(
-    champion: PictureTable,
-    challenger: PictureTable,
+    champion: ImageTable,
+    challenger: ImageTable,
     rules: PromotionSettings,
     checks: Sequence[Check] = (),
     *,
@@ -98,8 +98,8 @@ def decide(
 
     Args:
         champion: what it is compared with: the champion, or a floor.
-        challenger: its scores on the same pictures.
-        rules: the primary score, the tolerances, the fewest pictures.
+        challenger: its scores on the same images.
+        rules: the primary score, the tolerances, the fewest images.
         checks: the invariants, already tried.
         against_floor: there is no champion yet: only the primary score decides.
     """
@@ -143,7 +143,7 @@ def interval(comparison: Comparison) -> str:
     return f"{low} … {high}"
 
 
-def _primary_problems(champion: PictureTable, challenger: PictureTable, primary: str) -> list[str]:
+def _primary_problems(champion: ImageTable, challenger: ImageTable, primary: str) -> list[str]:
     return [
         f"the {name} has no {primary}, the primary score"
         for name, table in (("champion", champion), ("challenger", challenger))
@@ -152,7 +152,7 @@ def _primary_problems(champion: PictureTable, challenger: PictureTable, primary:
 
 
 def _judge_primary(comparison: Comparison, rules: PromotionSettings) -> Judged:
-    if comparison.improvement.num_pictures < rules.min_pictures:
+    if comparison.improvement.num_images < rules.min_images:
         return Judged(comparison, 0.0, Verdict.TOO_FEW)
     shown = comparison.improvement.low > 0
     return Judged(comparison, 0.0, Verdict.BETTER if shown else Verdict.UNPROVEN)
@@ -163,7 +163,7 @@ def _judge(comparison: Comparison, rules: PromotionSettings, against_floor: bool
     improvement = comparison.improvement
     if against_floor:
         verdict = Verdict.NOT_JUDGED
-    elif comparison.stratum != EVERYTHING and improvement.num_pictures < rules.min_pictures:
+    elif comparison.stratum != EVERYTHING and improvement.num_images < rules.min_images:
         verdict = Verdict.TOO_FEW
     elif improvement.value < -tolerance:
         by_chance = comparison.stratum != EVERYTHING and not improvement.high < 0
@@ -178,18 +178,18 @@ def _objections(judged: Iterable[Judged]) -> list[str]:
     sentences = []
     for number, item in enumerate(judged):
         comparison = item.comparison
-        name, count = title(comparison.score), comparison.improvement.num_pictures
+        name, count = title(comparison.score), comparison.improvement.num_images
         change = f"{signed(comparison.score, comparison.improvement.value)} [{interval(comparison)}]"
         if number == 0 and item.verdict is Verdict.TOO_FEW:
-            sentences.append(f"{name} was scored on {count} pictures, too few to tell anything from chance")
+            sentences.append(f"{name} was scored on {count} images, too few to tell anything from chance")
         elif item.verdict is Verdict.UNPROVEN:
             sentences.append(
-                f"{name} is not shown to be better: {change} over {count} pictures; the interval must lie above zero"
+                f"{name} is not shown to be better: {change} over {count} images; the interval must lie above zero"
             )
         elif item.verdict is Verdict.WORSE:
             where = "" if comparison.stratum == EVERYTHING else f" in {comparison.stratum} scenes"
             sentences.append(
-                f"{name}{where} is worse with the holes '{comparison.mask_set}': {change} over {count} pictures, "
+                f"{name}{where} is worse with the holes '{comparison.mask_set}': {change} over {count} images, "
                 f"beyond the tolerance of {item.tolerance:g}"
             )
     return sentences
@@ -199,7 +199,7 @@ def _merits(primary: Judged, comparisons: Sequence[Judged], against_floor: bool)
     comparison = primary.comparison
     won = (
         f"{title(comparison.score)} is better: {signed(comparison.score, comparison.improvement.value)} "
-        f"[{interval(comparison)}] over {comparison.improvement.num_pictures} pictures"
+        f"[{interval(comparison)}] over {comparison.improvement.num_images} images"
     )
     if against_floor:
         return f"{won}; there is no champion yet"

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.evaluation.files import PICTURES, SUMMARY
-from pipelines.registry.gate.pictures import PictureTable, read_pictures
+from pipelines.evaluation.files import IMAGES, SUMMARY
+from pipelines.registry.gate.images import ImageTable, read_images
 from sgenet.errors import DataError
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 _IDENTITY = {
     "dataset": "dataset",
     "split": "split",
-    "shards_digest": "pictures",
+    "shards_digest": "images",
     "masks_digest": "holes",
     "code_digest": "metric code",
 }
@@ -29,16 +29,16 @@ class Evidence:
     """The scores of one model, and what they were taken on.
 
     Attributes:
-        identity: dataset, split and the digests of pictures, holes and metric code.
+        identity: dataset, split and the digests of images, holes and metric code.
         segmenter: what the labels that the filling started from are of; None for a method that starts from none.
         weights_sha256: of the weights that were scored; None for a method without.
-        pictures: the scores.
+        images: the scores.
     """
 
     identity: Mapping[str, str]
     segmenter: str | None
     weights_sha256: str | None
-    pictures: PictureTable
+    images: ImageTable
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -56,7 +56,7 @@ def read_evidence(folder: Path) -> Evidence:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be used ({type(error).__name__}: {error}); evaluate the model again") from error
     segmenter = str(summary.get(_SEGMENTER)) if starts_from_labels else None
-    return Evidence(identity, segmenter, weights, read_pictures(folder / PICTURES))
+    return Evidence(identity, segmenter, weights, read_images(folder / IMAGES))
 
 
 def differences(first: Evidence, second: Evidence) -> list[str]:

@@ -51,7 +51,7 @@ class Judgement:
         challenger: version.
         opponent: ``version N``, or ``the floor NAME`` where there is no champion.
         anew: why scores were taken anew instead of those stored; empty where the stored ones were used.
-        identity: dataset, split and the digests of pictures, holes and metric code that both were scored with.
+        identity: dataset, split and the digests of images, holes and metric code that both were scored with.
     """
 
     challenger: str
@@ -101,7 +101,7 @@ def judge(
     else:
         ours, theirs, anew = _against_champion(contender, incumbent, settings, dataset, workspace, say)
         opponent = incumbent.name
-    decision = decide(theirs.pictures, ours.pictures, settings.promotion, checks, against_floor=incumbent is None)
+    decision = decide(theirs.images, ours.images, settings.promotion, checks, against_floor=incumbent is None)
     return Judgement(challenger.version, opponent, anew, dict(ours.identity), decision)
 
 
@@ -127,7 +127,7 @@ def _fetch(models: ReleasedModels, version: StoredVersion, folder: Path) -> Cont
 
 def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
     if version.evidence_sha256 is None or not folder.is_dir():
-        raise DataError(f"version {version.version} was registered without scores of single pictures")
+        raise DataError(f"version {version.version} was registered without scores of single images")
     try:
         digest = digest_evidence(folder)
     except OSError as error:
@@ -210,7 +210,7 @@ def _evaluate(contender: Contender, settings: Settings, dataset: str, folder: Pa
     paths = DatasetPaths(dataset)
     folder.mkdir()
     method = contender.version.method or ""
-    # No other method's pictures depend on it.
+    # No other method's images depend on it.
     starts = method in LABEL_STARTED_METHODS
     segmenter = segmenter_of_filled(settings, dataset, paths.segmenter) if starts else None
     evaluate_model(contender.model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)

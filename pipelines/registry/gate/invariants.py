@@ -24,7 +24,7 @@ from sgenet.inpainter import Inpainted, Inpainter
 _FILLS = 5  # of each model, taking turns
 _SEED = 20200823
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Hole = npt.NDArray[np.bool_]
 
 
@@ -36,7 +36,7 @@ def check_weights(model: Path, expected: str) -> Check:
 
 
 def check_filling(inpainter: Inpainter, crop: int) -> list[Check]:
-    """Fill holes in pictures of several sizes: known pixels, finite output, the same twice, every size accepted.
+    """Fill holes in images of several sizes: known pixels, finite output, the same twice, every size accepted.
 
     Args:
         crop: side of the square the model was trained on.
@@ -48,7 +48,7 @@ def check_filling(inpainter: Inpainter, crop: int) -> list[Check]:
         try:
             for kind, hole in _holes(height, width).items():
                 where = f"{size}, {kind}"
-                _try(inpainter, _picture(height, width), hole, where, faults)
+                _try(inpainter, _image(height, width), hole, where, faults)
         except (UserError, RuntimeError, ValueError, IndexError) as error:
             faults["every size"].append(f"{size}: {' '.join(str(error).split())[:200]}")
     tried = ", ".join(f"{height}×{width}" for height, width in sizes)
@@ -57,13 +57,13 @@ def check_filling(inpainter: Inpainter, crop: int) -> list[Check]:
 
 def check_latency(challenger: Inpainter, champion: Inpainter | None, crop: int, rules: PromotionSettings) -> Check:
     """Median time of a fill at the crop's size, against the champion's, measured in turns on this machine."""
-    picture, hole = _picture(crop, crop), _holes(crop, crop)["centre"]
+    image, hole = _image(crop, crop), _holes(crop, crop)["centre"]
     models = [challenger] if champion is None else [challenger, champion]
     times: list[list[float]] = [[] for _ in models]
     for number in range(_FILLS + 1):
         for model, measured in zip(models, times, strict=True):
             start = time.perf_counter()
-            model(picture, hole)
+            model(image, hole)
             if number:  # the first call of each also pays for what is set up once
                 measured.append(time.perf_counter() - start)
     medians = [statistics.median(measured) for measured in times]
@@ -75,20 +75,20 @@ def check_latency(challenger: Inpainter, champion: Inpainter | None, crop: int, 
     return Check("latency", medians[0] <= allowed, detail)
 
 
-def _try(inpainter: Inpainter, picture: Picture, hole: Hole, where: str, faults: dict[str, list[str]]) -> None:
+def _try(inpainter: Inpainter, image: Pixels, hole: Hole, where: str, faults: dict[str, list[str]]) -> None:
     with warnings.catch_warnings(), _not_finite(inpainter.generator) as unfit:
         warnings.simplefilter("ignore", UserWarning)  # full holes are meant
-        first, second = inpainter(picture, hole), inpainter(picture, hole)
-    if first.image.shape != picture.shape or first.image.dtype != np.uint8:
+        first, second = inpainter(image, hole), inpainter(image, hole)
+    if first.image.shape != image.shape or first.image.dtype != np.uint8:
         faults["every size"].append(f"{where}: the result is {first.image.shape} of {first.image.dtype}")
         return
-    spoilt = int((first.image != picture).any(axis=-1)[~hole].sum())
+    spoilt = int((first.image != image).any(axis=-1)[~hole].sum())
     if spoilt:
         faults["known pixels"].append(f"{where}: {spoilt} of {int((~hole).sum())} were changed")
     if unfit:
         faults["finite output"].append(f"{where}: the network's {', '.join(sorted(set(unfit)))} holds NaN or infinity")
     if not _equal(first, second):
-        faults["deterministic"].append(f"{where}: two fills of the same picture differ")
+        faults["deterministic"].append(f"{where}: two fills of the same image differ")
 
 
 @contextmanager
@@ -116,12 +116,12 @@ def _equal(first: Inpainted, second: Inpainted) -> bool:
     )
 
 
-def _picture(height: int, width: int) -> Picture:
+def _image(height: int, width: int) -> Pixels:
     """A sky with noise: the same every time, with no two equal rows."""
     rng = np.random.default_rng(_SEED)
     slope = np.linspace(0, 120, height)[:, None, None] + np.array([60, 90, 120])
-    picture: Picture = np.clip(slope + rng.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
-    return picture
+    image: Pixels = np.clip(slope + rng.normal(0, 20, (height, width, 3)), 0, 255).astype(np.uint8)
+    return image
 
 
 def _holes(height: int, width: int) -> dict[str, Hole]:

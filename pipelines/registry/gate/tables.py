@@ -30,7 +30,7 @@ _MARKS = {
     Verdict.NOT_JUDGED: (" ", "dim"),
     Verdict.TOO_FEW: ("?", "dim"),
 }
-_LEGEND = "✓ better  · not worse  ~ worse, within chance  ✗ refused  ? too few pictures to judge"
+_LEGEND = "✓ better  · not worse  ~ worse, within chance  ✗ refused  ? too few images to judge"
 _ALL = "all scenes"
 
 
@@ -125,14 +125,14 @@ def _primary_grid(judgement: Judgement, primary: Judged) -> Grid:
     comparison = primary.comparison
     score = _score(comparison.score)
     grid = Grid(title=f"Primary score: {score.title}", title_justify="left", title_style="bold")
-    for column in (judgement.opponent, f"version {judgement.challenger}", "difference", "95 % interval", "pictures"):
+    for column in (judgement.opponent, f"version {judgement.challenger}", "difference", "95 % interval", "images"):
         grid.add_column(column, justify="right")
     grid.add_row(
         score.format(comparison.champion),
         score.format(comparison.challenger),
         _marked(primary),
         interval(comparison),
-        str(comparison.improvement.num_pictures),
+        str(comparison.improvement.num_images),
     )
     return grid
 
@@ -147,7 +147,7 @@ def _grid(mask_set: str, decision: Decision) -> Grid:
     for column in ("before", "now"):
         grid.add_column(column, justify="right")
     for stratum in strata:
-        count = max(item.comparison.improvement.num_pictures for item in judged if item.comparison.stratum == stratum)
+        count = max(item.comparison.improvement.num_images for item in judged if item.comparison.stratum == stratum)
         grid.add_column(f"{_ALL if stratum == EVERYTHING else stratum} ({count})", justify="right")
     for score in SCORES:
         whole = cells.get((score.name, EVERYTHING))
@@ -176,7 +176,7 @@ def _row(judged: Judged) -> list[Cell]:
     return [
         Cell(score.title),
         Cell("all" if comparison.stratum == EVERYTHING else comparison.stratum),
-        Cell(str(comparison.improvement.num_pictures)),
+        Cell(str(comparison.improvement.num_images)),
         Cell(score.format(comparison.champion)),
         Cell(score.format(comparison.challenger)),
         Cell(signed(comparison.score, comparison.improvement.value), interval(comparison)),

@@ -82,12 +82,12 @@ class Interview:
         counted = self.votes.record(Vote(_voter(person), question.pair.key, choice, question.on_left))
         return counted is choice
 
-    def pictures(self, question: Question) -> dict[str, bytes]:
+    def images(self, question: Question) -> dict[str, bytes]:
         """PNG files by their place: ``left``, ``hole``, ``right``."""
         fillings = (question.pair.first_hash, question.pair.second_hash)
         left, right = fillings if question.on_left is Choice.FIRST else reversed(fillings)
         names = {"left": left, "hole": question.pair.corrupted_hash, "right": right}
-        return {place: self.plan.pictures[name] for place, name in names.items()}
+        return {place: self.plan.images[name] for place, name in names.items()}
 
 
 def new_person() -> str:

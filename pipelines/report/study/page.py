@@ -104,16 +104,16 @@ def _show(interview: Interview, person: str, note: str = "") -> list[Any]:
             f"<h2>Thank you</h2><p>You have compared {pairs}. Your answers are stored; you can close this page.</p>"
         )
         return [person, None, thanks, *([gr.update(visible=False)] * len(ANSWERS))]
-    shown = _as_html(interview.pictures(question), question.number, interview.total, note)
+    shown = _as_html(interview.images(question), question.number, interview.total, note)
     return [person, (question, time.monotonic()), shown, *([gr.update(visible=True)] * len(ANSWERS))]
 
 
-def _as_html(pictures: dict[str, bytes], number: int, total: int, note: str) -> str:
+def _as_html(images: dict[str, bytes], number: int, total: int, note: str) -> str:
     """The images lie in the page itself: no address, date or tag tells which of them belong together."""
     figures = "".join(
         f'<figure data-place="{place}"><img data-answer="{place if place in ANSWERS else ""}" '
         f'alt="{_ALTERNATIVES[place]}" src="data:image/png;base64,{b64encode(content).decode()}"></figure>'
-        for place, content in pictures.items()
+        for place, content in images.items()
     )
     return (
         f'<h2 aria-live="polite">Pair {number} of {total}</h2><progress max="{total}" value="{number - 1}"></progress>'

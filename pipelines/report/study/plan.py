@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from pipelines.evaluation.pictures import picture_path
+from pipelines.evaluation.images import image_path
 from pipelines.report.collect import DatasetResults, MethodResult
 from sgenet.errors import DataError
 
@@ -18,18 +18,18 @@ class Pair:
     """Two fillings of one hole.
 
     Attributes:
-        key: hash of the names and of the pictures themselves. A method that is trained anew makes other pairs, so
+        key: hash of the names and of the images themselves. A method that is trained anew makes other pairs, so
             that votes never pass from one filling to another.
         mask_set: of the hole.
-        picture: the picture's key in the shards.
+        image: the image's key in the shards.
         stratum: complexity of its scene.
         first, second: the methods, in alphabetical order.
-        corrupted_hash, first_hash, second_hash: SHA-256 of the pictures' files.
+        corrupted_hash, first_hash, second_hash: SHA-256 of the images' files.
     """
 
     key: str
     mask_set: str
-    picture: str
+    image: str
     stratum: str
     first: str
     second: str
@@ -44,16 +44,16 @@ class Plan:
 
     Attributes:
         pairs: each once.
-        pictures: PNG files by their SHA-256, held in memory: what is shown is what the keys were taken from, even
+        images: PNG files by their SHA-256, held in memory: what is shown is what the keys were taken from, even
             where an evaluation is made anew meanwhile.
     """
 
     pairs: Sequence[Pair]
-    pictures: Mapping[str, bytes]
+    images: Mapping[str, bytes]
 
 
 def make_plan(results: DatasetResults, mask_set: str, methods: Iterable[str] = ()) -> Plan:
-    """Pair all methods on every example picture of their evaluations.
+    """Pair all methods on every example image of their evaluations.
 
     Args:
         results: comparable evaluations, as :func:`~pipelines.report.collect.collect_dataset` reads them.
@@ -62,7 +62,7 @@ def make_plan(results: DatasetResults, mask_set: str, methods: Iterable[str] = (
 
     Raises:
         DataError: a method or the mask set was not evaluated, there are fewer than two methods, they have different
-            examples, or a picture is missing.
+            examples, or an image is missing.
     """
     if not results.methods:
         raise DataError(f"no method has been evaluated on {results.name}; run the evaluate stage first")
@@ -73,24 +73,23 @@ def make_plan(results: DatasetResults, mask_set: str, methods: Iterable[str] = (
     for method in chosen:
         if method.summary["examples"] != examples:
             raise DataError(
-                f"{method.folder} and {chosen[0].folder} kept different example pictures; "
+                f"{method.folder} and {chosen[0].folder} kept different example images; "
                 "run the evaluate and floors stages again"
             )
     strata = results.strata()
-    pictures: dict[str, bytes] = {}
+    images: dict[str, bytes] = {}
     pairs = []
     for number, key in enumerate(examples):
-        corrupted = _load(picture_path(chosen[0].folder, mask_set, number, "corrupted"), pictures)
+        corrupted = _load(image_path(chosen[0].folder, mask_set, number, "corrupted"), images)
         fillings = {
-            method.name: _load(picture_path(method.folder, mask_set, number, "inpainted"), pictures)
-            for method in chosen
+            method.name: _load(image_path(method.folder, mask_set, number, "inpainted"), images) for method in chosen
         }
         for first, second in combinations(sorted(fillings), 2):
             named = (mask_set, key, strata[key], first, second)
             hashes = (corrupted, fillings[first], fillings[second])
             identity = hashlib.sha256("\0".join((*named, *hashes)).encode()).hexdigest()
             pairs.append(Pair(identity, *named, *hashes))
-    return Plan(pairs, pictures)
+    return Plan(pairs, images)
 
 
 def next_pair(
@@ -135,12 +134,12 @@ def _chosen(results: DatasetResults, names: set[str]) -> list[MethodResult]:
     return chosen
 
 
-def _load(path: Path, pictures: dict[str, bytes]) -> str:
-    """Read a picture into ``pictures`` and return its hash."""
+def _load(path: Path, images: dict[str, bytes]) -> str:
+    """Read an image into ``images`` and return its hash."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); run the stage of its evaluation again") from None
     name = hashlib.sha256(content).hexdigest()
-    pictures[name] = content
+    images[name] = content
     return name

@@ -13,14 +13,14 @@ from pipelines.report.study.votes import Choice, Vote
 from sgenet.evaluation.strata import STRATA, UNLABELLED
 
 ALL = "all"
-"""The stratum of every picture together."""
+"""The stratum of every image together."""
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Preference:
-    """One method against another on the pictures of one stratum.
+    """One method against another on the images of one stratum.
 
     Attributes:
         mask_set: which holes.
@@ -74,7 +74,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def count_preferences(pairs: Iterable[Pair], votes: Iterable[Vote]) -> list[Preference]:
-    """Both directions of every two methods with votes: by mask set, over all pictures and by stratum.
+    """Both directions of every two methods with votes: by mask set, over all images and by stratum.
 
     Args:
         pairs: what the votes are on; votes on other pairs do not count.

@@ -35,7 +35,7 @@ class StudyResults:
         votes: how many answers count.
         ties: answers among them that cannot tell.
         outdated: answers on fillings that have since been made anew; they do not count.
-        left: answers among the decided that chose the left side: about half, where people look at the pictures.
+        left: answers among the decided that chose the left side: about half, where people look at the images.
         evaluated: from a method to what identifies its fillings.
         preferences: both directions of every two methods.
     """
@@ -143,7 +143,7 @@ def titles_of(results: DatasetResults) -> dict[str, str]:
 
 
 def matrices(found: StudyResults, titles: Mapping[str, str]) -> list[Table]:
-    """A preference matrix over all pictures and one a stratum, for every mask set.
+    """A preference matrix over all images and one a stratum, for every mask set.
 
     Args:
         titles: of the methods, in the order to show them.

@@ -26,7 +26,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pairs (
     pair TEXT PRIMARY KEY,
     mask_set TEXT NOT NULL,
-    picture TEXT NOT NULL,
+    image TEXT NOT NULL,
     stratum TEXT NOT NULL,
     first TEXT NOT NULL,
     second TEXT NOT NULL
@@ -93,7 +93,7 @@ class VoteBox:
 
     def know(self, pairs: Iterable[Pair]) -> None:
         """Note what pairs are, so that the file says by itself what was voted on."""
-        rows = [(pair.key, pair.mask_set, pair.picture, pair.stratum, pair.first, pair.second) for pair in pairs]
+        rows = [(pair.key, pair.mask_set, pair.image, pair.stratum, pair.first, pair.second) for pair in pairs]
         with self._transaction():
             self._connection.executemany("INSERT OR IGNORE INTO pairs VALUES (?, ?, ?, ?, ?, ?)", rows)
 

@@ -1,1 +1,1 @@
-"""EdgeConnect: edges first, then the picture along them (Nazeri et al., ICCV workshops 2019)."""
+"""EdgeConnect: edges first, then the image along them (Nazeri et al., ICCV workshops 2019)."""

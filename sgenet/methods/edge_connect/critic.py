@@ -1,4 +1,4 @@
-"""The two critics of EdgeConnect in one module: one of edges, one of pictures."""
+"""The two critics of EdgeConnect in one module: one of edges, one of images."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ class EdgeConnectCritic(nn.Module):
         super().__init__()
         settings = CriticSettings(width=width, num_layers=NUM_LAYERS, num_scales=1)
         self.edge_critic = PatchCritic(2, settings)
-        self.picture_critic = PatchCritic(3, settings)
+        self.image_critic = PatchCritic(3, settings)
 
     def forward(self, judged: Tensor) -> CriticOutput:
-        """Judge edges and pictures.
+        """Judge edges and images.
 
         Args:
             judged: what :func:`judged` makes.
 
         Returns:
-            The logits of the edge critic and of the picture critic; the features are those of the
+            The logits of the edge critic and of the image critic; the features are those of the
             edge critic, its logits last.
         """
         edge_logits, features = self.edge_critic(judged[:, :2])
-        picture_logits, _ = self.picture_critic(judged[:, 2:])
-        return CriticOutput((edge_logits, picture_logits), (*features, edge_logits))
+        image_logits, _ = self.image_critic(judged[:, 2:])
+        return CriticOutput((edge_logits, image_logits), (*features, edge_logits))
 
 
-def judged(gray: Tensor, edges: Tensor, picture: Tensor) -> Tensor:
+def judged(gray: Tensor, edges: Tensor, image: Tensor) -> Tensor:
     """What the critic judges, as one tensor (B, 5, H, W).
 
     Args:
-        gray: (B, 1, H, W) in [-1, 1], of the whole picture: edges are judged beside it.
+        gray: (B, 1, H, W) in [-1, 1], of the whole image: edges are judged beside it.
         edges: (B, 1, H, W) in [0, 1].
-        picture: (B, 3, H, W) in [-1, 1].
+        image: (B, 3, H, W) in [-1, 1].
     """
-    return torch.cat((gray, edges, picture), dim=1)
+    return torch.cat((gray, edges, image), dim=1)

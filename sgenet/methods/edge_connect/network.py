@@ -22,13 +22,13 @@ _WHITE = 1.0
 
 
 class EdgeConnectGenerator(nn.Module):
-    """Both stages. No gradient passes from the picture to the edge stage: each has its own losses."""
+    """Both stages. No gradient passes from the image to the edge stage: each has its own losses."""
 
     def __init__(self, settings: EdgeConnectSettings) -> None:
         super().__init__()
         self.sigma = settings.sigma
         self.edge_stage = Stage(3, 1, settings.width, settings.num_blocks, spectral=True)
-        self.picture_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
+        self.image_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
         # What is done outside PyTorch cannot be compiled. Said here, not where the function is defined: saying so
         # loads the compiler, which takes as long as PyTorch itself, and every method imports this module.
         self._canny_edges = torch.compiler.disable(canny_edges)  # type: ignore[no-untyped-call]
@@ -40,11 +40,11 @@ class EdgeConnectGenerator(nn.Module):
             image: (B, 3, H, W) in [-1, 1], H and W divisible by 4 and at least 16; what lies in the
                 hole is not seen.
             hole_mask: (B, 1, H, W), 1 = missing.
-            edges: (B, 1, H, W) of 0 and 1, of the whole picture: what the picture stage paints along in training before
+            edges: (B, 1, H, W) of 0 and 1, of the whole image: what the image stage paints along in training before
                 it paints along drawn ones.
 
         Returns:
-            The picture; ``auxiliary["edges"]`` is what the edge stage drew, (B, 1, H, W) in [0, 1],
+            The image; ``auxiliary["edges"]`` is what the edge stage drew, (B, 1, H, W) in [0, 1],
             with its gradient.
 
         Raises:
@@ -66,8 +66,8 @@ class EdgeConnectGenerator(nn.Module):
         edges = torch.sigmoid(self.edge_stage(torch.cat((gray, known_edges, hole_mask), dim=1)).float())
         in_hole = edges.detach() if true_edges is None else true_edges
         guide = torch.where(hole_mask > 0.5, in_hole, known_edges)
-        picture = torch.tanh(self.picture_stage(torch.cat((corrupted, guide), dim=1)).float())
-        return Prediction(images=(picture,), auxiliary={"edges": edges})
+        drawn = torch.tanh(self.image_stage(torch.cat((corrupted, guide), dim=1)).float())
+        return Prediction(images=(drawn,), auxiliary={"edges": edges})
 
 
 class Stage(nn.Module):

@@ -23,7 +23,7 @@ _STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
 
 
 class EdgeConnectObjective:
-    """Edges: adversarial and feature matching. Picture: L1, adversarial, perceptual and style."""
+    """Edges: adversarial and feature matching. Image: L1, adversarial, perceptual and style."""
 
     trains_critic = True
 
@@ -42,13 +42,13 @@ class EdgeConnectObjective:
         return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """The terms of both stages; those of the picture stage whose weight is 0 are left out."""
+        """The terms of both stages; those of the image stage whose weight is 0 are left out."""
         weights = self.settings
         whole = self._whole_judged(batch)
         with torch.no_grad():
             real = critic(whole)
         fake = critic(judged(whole[:, :1], prediction.auxiliary["edges"], prediction.image))
-        edge_logits, picture_logits = fake.logits
+        edge_logits, image_logits = fake.logits
         # The published sum over the layers, where ours is a mean.
         matching = len(real.features) * feature_matching_loss(real.features, fake.features)
         terms = {
@@ -57,13 +57,13 @@ class EdgeConnectObjective:
             "reconstruction": weights.reconstruction * hole_relative_l1(batch, prediction.image),
         }
         if weights.adversarial > 0:
-            terms["adversarial"] = weights.adversarial * generator_loss("bce", [picture_logits])
+            terms["adversarial"] = weights.adversarial * generator_loss("bce", [image_logits])
         if self.vgg is not None:
             terms.update(self._vgg_terms(self.vgg, batch, prediction.image))
         return terms
 
     def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``edge_critic`` and ``critic``: true edges and pictures against drawn ones."""
+        """``edge_critic`` and ``critic``: true edges and images against drawn ones."""
         whole = self._whole_judged(batch)
         drawn = judged(whole[:, :1], prediction.auxiliary["edges"].detach(), prediction.image.detach())
         real, fake = critic(torch.cat((whole, drawn))).halves()
@@ -73,25 +73,25 @@ class EdgeConnectObjective:
         }
 
     def _whole_judged(self, batch: InpaintingBatch) -> Tensor:
-        """What the critics see of whole pictures; kept for the second side, as Canny's edges take their time."""
+        """What the critics see of whole images; kept for the second side, as Canny's edges take their time."""
         if self._whole is None or self._whole[0] is not batch:
             gray = to_gray(batch.image)
             edges = canny_edges(gray, self.settings.sigma) if batch.edges is None else batch.edges
             self._whole = batch, judged(gray, edges, batch.image)
         return self._whole[1]
 
-    def _vgg_terms(self, vgg: VGG, batch: InpaintingBatch, picture: Tensor) -> Terms:
+    def _vgg_terms(self, vgg: VGG, batch: InpaintingBatch, image: Tensor) -> Terms:
         weights = self.settings
         terms: Terms = {}
         if weights.perceptual > 0:
             with torch.no_grad():
                 target = vgg.activations(batch.image, _PERCEPTUAL, normalised=False)
-            drawn = vgg.activations(picture, _PERCEPTUAL, normalised=False)
+            drawn = vgg.activations(image, _PERCEPTUAL, normalised=False)
             terms["perceptual"] = weights.perceptual * perceptual_loss(target, drawn)
         if weights.style > 0:
             with torch.no_grad():
                 target = vgg.activations(_in_hole(batch.image, batch.hole_mask), _STYLE, normalised=False)
-            drawn = vgg.activations(_in_hole(picture, batch.hole_mask), _STYLE, normalised=False)
+            drawn = vgg.activations(_in_hole(image, batch.hole_mask), _STYLE, normalised=False)
             terms["style"] = weights.style * style_loss(target, drawn)
         return terms
 
@@ -99,30 +99,30 @@ class EdgeConnectObjective:
 def along_true_edges(
     batch: InpaintingBatch, draws: Tensor, progress: float, *, settings: EdgeConnectSettings
 ) -> InpaintingBatch:
-    """The batch with its true edges for the picture stage, until ``settings.true_edges_until``; unchanged from there.
+    """The batch with its true edges for the image stage, until ``settings.true_edges_until``; unchanged from there.
 
-    As published, the picture stage learns from true edges first, and then from what the edge stage draws.
+    As published, the image stage learns from true edges first, and then from what the edge stage draws.
     """
     if progress >= settings.true_edges_until:
         return batch
     return replace(batch, edges=canny_edges(to_gray(batch.image), settings.sigma))
 
 
-def picture_hole_and_edges(batch: InpaintingBatch) -> tuple[Tensor, ...]:
+def image_hole_and_edges(batch: InpaintingBatch) -> tuple[Tensor, ...]:
     """What the generator is called with in training."""
     inputs = (batch.image, batch.hole_mask)
     return inputs if batch.edges is None else (*inputs, batch.edges)
 
 
-def _in_hole(picture: Tensor, hole_mask: Tensor) -> Tensor:
-    """The picture (B, 3, H, W) in [-1, 1], black outside the hole."""
-    return (picture + 1) * hole_mask - 1
+def _in_hole(image: Tensor, hole_mask: Tensor) -> Tensor:
+    """The image (B, 3, H, W) in [-1, 1], black outside the hole."""
+    return (image + 1) * hole_mask - 1
 
 
-def hole_relative_l1(batch: InpaintingBatch, picture: Tensor) -> Tensor:
+def hole_relative_l1(batch: InpaintingBatch, image: Tensor) -> Tensor:
     """L1 over all pixels divided by the share that is missing, so that small holes count as much as large ones.
 
-    Taken of pictures in [0, 1], as the published weights expect.
+    Taken of images in [0, 1], as the published weights expect.
     """
-    error = 0.5 * (batch.image - picture).abs()
+    error = 0.5 * (batch.image - image).abs()
     return mean_over_ranks(error.sum(), error.shape[1] * batch.hole_mask.sum())

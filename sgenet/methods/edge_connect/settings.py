@@ -29,13 +29,13 @@ class EdgeConnectSettings:
         num_blocks: residual blocks of each stage.
         critic_width: channels of the first convolution of both critics.
         sigma: of the Gaussian of the Canny edges, in pixels.
-        true_edges_until: share of the training's budget during which the picture stage paints along true edges, as
+        true_edges_until: share of the training's budget during which the image stage paints along true edges, as
             published; then along those that the edge stage draws. The share is *ours* (published: until the losses
             stand still).
         edge_adversarial: weight of the edge stage's adversarial term; positive, as it is what draws edges.
         edge_feature_matching: weight of the edge stage's feature matching.
         reconstruction: weight of the L1 term.
-        adversarial: weight of the picture stage's adversarial term.
+        adversarial: weight of the image stage's adversarial term.
         perceptual: weight of the VGG-19 activations. VGG-19 is left out where this and ``style`` are 0.
         style: weight of their Gram matrices.
         perceptual_weights: of VGG-19, as :attr:`sgenet.settings.LossSettings.perceptual_weights`.

@@ -22,7 +22,7 @@ def _generator(settings: EdgeConnectSettings, num_classes: int) -> nn.Module:
 
 def _method(settings: EdgeConnectSettings, num_classes: int, generator: nn.Module) -> Method:
     from sgenet.methods.edge_connect.critic import EdgeConnectCritic
-    from sgenet.methods.edge_connect.objective import EdgeConnectObjective, along_true_edges, picture_hole_and_edges
+    from sgenet.methods.edge_connect.objective import EdgeConnectObjective, along_true_edges, image_hole_and_edges
     from sgenet.methods.method import Method
 
     return Method(
@@ -31,7 +31,7 @@ def _method(settings: EdgeConnectSettings, num_classes: int, generator: nn.Modul
         EdgeConnectCritic(settings.critic_width),
         EdgeConnectObjective(settings),
         settings.optimizer,
-        training_inputs=picture_hole_and_edges,
+        training_inputs=image_hole_and_edges,
         prepare=partial(along_true_edges, settings=settings),
     )
 

@@ -12,7 +12,7 @@ _MULTIPLES = (1, 2, 4, 4, 4, 4)
 
 
 class SNPatchCritic(nn.Module):
-    """Six spectrally normalised 5×5 convolutions with stride 2; judges pictures together with their holes.
+    """Six spectrally normalised 5×5 convolutions with stride 2; judges images together with their holes.
 
     Args:
         width: channels of the first convolution (published: 64).
@@ -28,10 +28,10 @@ class SNPatchCritic(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, judged: Tensor) -> CriticOutput:
-        """Judge pictures and holes.
+        """Judge images and holes.
 
         Args:
-            judged: (B, 4, H, W), a picture in [-1, 1] and its hole mask. H and W above 32 where it is
+            judged: (B, 4, H, W), an image in [-1, 1] and its hole mask. H and W above 32 where it is
                 trained in bfloat16: PyTorch 2.14's weight gradient of a 5×5 convolution over a
                 single pixel is now and then NaN on the CPU.
 

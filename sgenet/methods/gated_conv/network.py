@@ -1,4 +1,4 @@
-"""The generator of GatedConv: a coarse picture, then a refined one beside contextual attention."""
+"""The generator of GatedConv: a coarse image, then a refined one beside contextual attention."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class GatedConvGenerator(nn.Module):
             hole_mask: (B, 1, H, W), 1 = missing.
 
         Returns:
-            The refined picture; ``auxiliary["coarse"]`` is the first stage's, (B, 3, H, W) in [-1, 1].
+            The refined image; ``auxiliary["coarse"]`` is the first stage's, (B, 3, H, W) in [-1, 1].
         """
         sizes = check_shape(image, "B 3 H W", "image")
         check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
         if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
             raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         corrupted = torch.where(hole_mask > 0.5, 0.0, image)
-        # The ones let a convolution with zero padding see where the picture ends.
-        coarse = _picture(self.coarse(torch.cat((corrupted, torch.ones_like(hole_mask), hole_mask), dim=1)))
+        # The ones let a convolution with zero padding see where the image ends.
+        coarse = _image(self.coarse(torch.cat((corrupted, torch.ones_like(hole_mask), hole_mask), dim=1)))
         filled = composite(coarse, corrupted, hole_mask)
         attended = contextual_attention(self.before_attention(filled), F.max_pool2d(hole_mask, _FEATURE_STRIDE))
         branches = torch.cat((self.convolution_branch(filled), self.after_attention(attended)), dim=1)
-        return Prediction(images=(_picture(self.refined(branches)),), auxiliary={"coarse": coarse})
+        return Prediction(images=(_image(self.refined(branches)),), auxiliary={"coarse": coarse})
 
 
-def _picture(x: Tensor) -> Tensor:
+def _image(x: Tensor) -> Tensor:
     return torch.tanh(x.float())
 
 

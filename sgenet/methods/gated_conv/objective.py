@@ -1,4 +1,4 @@
-"""What GatedConv is trained towards: L1 of both pictures, and the hinge loss of SN-PatchGAN."""
+"""What GatedConv is trained towards: L1 of both images, and the hinge loss of SN-PatchGAN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgenet.methods.method import Critic, Terms
 
 
 class GatedConvObjective:
-    """Mean L1 of the coarse and of the refined picture over all pixels, plus a hinge term in the filled picture."""
+    """Mean L1 of the coarse and of the refined image over all pixels, plus a hinge term in the filled image."""
 
     def __init__(self, settings: GatedConvSettings) -> None:
         self.settings = settings
@@ -25,8 +25,8 @@ class GatedConvObjective:
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
         """``reconstruction`` and, where its weight is not 0, ``adversarial``."""
-        pictures = (prediction.auxiliary["coarse"], prediction.image)
-        l1 = multi_scale_l1(batch.image, pictures, batch.hole_mask)
+        images = (prediction.auxiliary["coarse"], prediction.image)
+        l1 = multi_scale_l1(batch.image, images, batch.hole_mask)
         terms = {"reconstruction": self.settings.reconstruction * l1}
         if self.trains_critic:
             fake = critic(_judged(_filled(batch, prediction), batch.hole_mask))
@@ -34,9 +34,9 @@ class GatedConvObjective:
         return terms
 
     def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``critic``: whole pictures against filled ones, each with the same holes."""
-        pictures = torch.cat((batch.image, _filled(batch, prediction).detach()))
-        real, fake = critic(_judged(pictures, batch.hole_mask.repeat(2, 1, 1, 1))).halves()
+        """``critic``: whole images against filled ones, each with the same holes."""
+        images = torch.cat((batch.image, _filled(batch, prediction).detach()))
+        real, fake = critic(_judged(images, batch.hole_mask.repeat(2, 1, 1, 1))).halves()
         return {"critic": critic_loss("hinge", real, fake)}
 
 
@@ -44,5 +44,5 @@ def _filled(batch: InpaintingBatch, prediction: Prediction) -> Tensor:
     return composite(prediction.image, batch.image, batch.hole_mask)
 
 
-def _judged(pictures: Tensor, hole_mask: Tensor) -> Tensor:
-    return torch.cat((pictures, hole_mask), dim=1)
+def _judged(images: Tensor, hole_mask: Tensor) -> Tensor:
+    return torch.cat((images, hole_mask), dim=1)

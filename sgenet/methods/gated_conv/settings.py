@@ -29,7 +29,7 @@ class GatedConvSettings:
     Attributes:
         width: c of the layer table, a multiple of 4.
         critic_width: channels of the critic's first convolution.
-        reconstruction: weight of the L1 terms of the coarse and of the refined picture.
+        reconstruction: weight of the L1 terms of the coarse and of the refined image.
         adversarial: weight of the hinge term.
         optimizer: of this method, in place of the recipe's.
     """

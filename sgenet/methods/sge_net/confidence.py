@@ -21,7 +21,7 @@ def confidence_map(probabilities: Tensor) -> Tensor:
 
 
 def threshold(confidence: Tensor, rule: Rule, ratio: float) -> Tensor:
-    """τ of each picture, (B, 1, 1, 1), from its confidences (B, 1, H, W).
+    """τ of each image, (B, 1, 1, 1), from its confidences (B, 1, H, W).
 
     Args:
         rule: ``quantile``: the value at proportion ``ratio`` of the sorted confidences, so that
@@ -59,10 +59,10 @@ def reliability_mask(probabilities: Tensor, rule: Rule, ratio: float) -> Tensor:
 def input_reliability(hole_mask: Tensor, stride: int) -> Tensor:
     """M^4: at the coarsest scale exactly the known pixels are reliable (Fig. 7).
 
-    A coarse pixel is reliable when all of the picture under it is known.
+    A coarse pixel is reliable when all of the image under it is known.
 
     Args:
         hole_mask: (B, 1, H, W), 1 = missing; H and W divisible by ``stride``.
-        stride: pixels of the picture under each pixel of scale 4.
+        stride: pixels of the image under each pixel of scale 4.
     """
     return 1 - F.max_pool2d(hole_mask, stride)

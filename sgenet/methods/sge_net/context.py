@@ -35,8 +35,8 @@ class ChannelwiseFullyConnected(nn.Module):
         batch, channels, height, width = x.shape
         square = upsample(x, (self.side, self.side)).reshape(batch, channels, -1)
         connected = torch.einsum("bcp,cpq->bcq", square, self.weight.to(square.dtype)) + self.bias.to(square.dtype)
-        picture = activate(connected).reshape(batch, channels, self.side, self.side)
-        return x + self.mix(upsample(picture, (height, width)))
+        image = activate(connected).reshape(batch, channels, self.side, self.side)
+        return x + self.mix(upsample(image, (height, width)))
 
 
 def fitting_dilations(side: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The encoder: features ϕ^0 … ϕ^4 of the corrupted picture."""
+"""The encoder: features ϕ^0 … ϕ^4 of the corrupted image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sgenet.layers.convolution import ResidualBlock, activate_, conv3x3
 
 
 class Encoder(nn.Module):
-    """Features of the corrupted picture at five scales.
+    """Features of the corrupted image at five scales.
 
     Args:
         widths: channels at scales 0 … 4.

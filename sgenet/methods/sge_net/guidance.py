@@ -20,7 +20,7 @@ class InferenceStep(nn.Module):
     SGE-Net the bias-net F_bi adds what the reliability mask M^l calls for (Eq. 6).
 
     F_ba also has a 1×1 shortcut from f_de-c itself, since normalising each channel of each
-    picture alone would forget how bright the picture is (*ours*).
+    image alone would forget how bright the image is (*ours*).
 
     Args:
         coarse_width, fine_width: channels at scales l and l-1.

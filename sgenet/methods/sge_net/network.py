@@ -73,7 +73,7 @@ class SGEGenerator(nn.Module):
                 it holds no class id (255), the network decides. See :func:`guide_logits`.
 
         Returns:
-            Pictures, label logits (the guided ones, where there is a guide) and (SGE-Net) reliability
+            Images, label logits (the guided ones, where there is a guide) and (SGE-Net) reliability
             masks at scales 0 … 4.
 
         Raises:
@@ -97,7 +97,7 @@ class SGEGenerator(nn.Module):
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
             activated = activate(features)
-            images[scale] = self._picture(scale, self.image_heads[scale](activated).float(), start)
+            images[scale] = self._image(scale, self.image_heads[scale](activated).float(), start)
             logits[scale] = self.label_heads[scale](activated).float()
             if guide is not None:
                 own_logits[scale] = logits[scale]
@@ -118,7 +118,7 @@ class SGEGenerator(nn.Module):
             own_logits=_by_scale(own_logits),
         )
 
-    def _picture(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:
+    def _image(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:
         if self.start == "membrane":
             return (F.avg_pool2d(start, 2**scale) + drawn).clamp(-1, 1)
         return torch.tanh(drawn)

@@ -1,1 +1,1 @@
-"""SPG-Net: the segmentation first, then the picture guided by it (Song et al., BMVC 2018)."""
+"""SPG-Net: the segmentation first, then the image guided by it (Song et al., BMVC 2018)."""

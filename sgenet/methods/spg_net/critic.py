@@ -1,4 +1,4 @@
-"""The two critics of SPG-Net in one module: one of label maps, one of pictures."""
+"""The two critics of SPG-Net in one module: one of label maps, one of images."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class SPGNetCritic(nn.Module):
     def __init__(self, num_classes: int, settings: CriticSettings) -> None:
         super().__init__()
         self.label_critic = MultiScaleCritic(3 + num_classes, settings)
-        self.picture_critic = MultiScaleCritic(3, settings)
+        self.image_critic = MultiScaleCritic(3, settings)
 
     def forward(self, judged: Tensor) -> CriticOutput:
-        """Judge label maps and pictures.
+        """Judge label maps and images.
 
         Args:
             judged: what :func:`judged` makes.
 
         Returns:
-            Logits and features of every scale of the label critic, then as many of the picture critic.
+            Logits and features of every scale of the label critic, then as many of the image critic.
         """
-        labels, pictures = self.label_critic(judged[:, :-3]), self.picture_critic(judged[:, -3:])
-        return CriticOutput((*labels.logits, *pictures.logits), (*labels.features, *pictures.features))
+        labels, images = self.label_critic(judged[:, :-3]), self.image_critic(judged[:, -3:])
+        return CriticOutput((*labels.logits, *images.logits), (*labels.features, *images.features))
 
 
-def judged(corrupted: Tensor, label: Tensor, picture: Tensor) -> Tensor:
+def judged(corrupted: Tensor, label: Tensor, image: Tensor) -> Tensor:
     """What the critic judges, as one tensor (B, 3 + K + 3, H, W).
 
     Args:
         corrupted: (B, 3, H, W) in [-1, 1], 0 in the hole: label maps are judged beside it.
         label: (B, K, H, W) class probabilities, or 0 and 1; all 0 where the label is to be ignored.
-        picture: (B, 3, H, W) in [-1, 1], judged alone.
+        image: (B, 3, H, W) in [-1, 1], judged alone.
     """
-    return torch.cat((corrupted, label, picture), dim=1)
+    return torch.cat((corrupted, label, image), dim=1)

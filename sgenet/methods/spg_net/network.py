@@ -1,12 +1,12 @@
 """The generator of SPG-Net: one network completes the label map, another paints guided by it.
 
-As published (Song et al., BMVC 2018): SP-Net sees the corrupted picture and its label map and predicts
-the label map of the whole picture; SG-Net – *theirs*, not the one of Table 3 – sees the corrupted picture and
-that prediction and draws the whole picture. Both have one shape. In training, the label map that SP-Net
+As published (Song et al., BMVC 2018): SP-Net sees the corrupted image and its label map and predicts
+the label map of the whole image; SG-Net – *theirs*, not the one of Table 3 – sees the corrupted image and
+that prediction and draws the whole image. Both have one shape. In training, the label map that SP-Net
 starts from is the true one with its hole cut out.
 
 *Ours*: in use, where no true label map can be known, it starts from what a segmenter makes of the corrupted
-picture. It may be given (theirs is DeepLab's); where it is not, a small segmenter that is trained along,
+image. It may be given (theirs is DeepLab's); where it is not, a small segmenter that is trained along,
 on known pixels alone, stands in. Nothing ever sees a label in the hole.
 """
 
@@ -43,7 +43,7 @@ class SPGNetGenerator(nn.Module):
         self.num_classes = num_classes
         self.segmenter = InputSegmenter(num_classes, settings.segmenter_width)
         self.label_stage = Stage(3 + num_classes, num_classes, settings.width, settings.num_blocks)
-        self.picture_stage = Stage(3 + num_classes, 3, settings.width, settings.num_blocks)
+        self.image_stage = Stage(3 + num_classes, 3, settings.width, settings.num_blocks)
 
     def forward(self, image: Tensor, hole_mask: Tensor, known_label: Tensor | None = None) -> Prediction:
         """Fill the hole.
@@ -55,7 +55,7 @@ class SPGNetGenerator(nn.Module):
                 Where it holds no class id (255), and where there is none, the model's own segmenter decides.
 
         Returns:
-            The picture, and the completed label map's logits at full size;
+            The image, and the completed label map's logits at full size;
             ``auxiliary["input_label_logits"]`` are those of the segmenter, (B, K, H, W), with their gradient.
         """
         sizes = check_shape(image, "B 3 H W", "image")
@@ -69,10 +69,8 @@ class SPGNetGenerator(nn.Module):
         input_label = self._input_label(input_logits, hole_mask, known_label)
         label_logits = self.label_stage(torch.cat((corrupted, input_label), dim=1)).float()
         guide = F.softmax(label_logits.detach(), dim=1)
-        picture = torch.tanh(self.picture_stage(torch.cat((corrupted, guide), dim=1)).float())
-        return Prediction(
-            images=(picture,), label_logits=(label_logits,), auxiliary={"input_label_logits": input_logits}
-        )
+        drawn = torch.tanh(self.image_stage(torch.cat((corrupted, guide), dim=1)).float())
+        return Prediction(images=(drawn,), label_logits=(label_logits,), auxiliary={"input_label_logits": input_logits})
 
     def _input_label(self, logits: Tensor, hole_mask: Tensor, known_label: Tensor | None) -> Tensor:
         """The label map that SP-Net starts from, (B, K, H, W) of 0 and 1; no class in the hole, and no gradient."""
@@ -91,7 +89,7 @@ def training_inputs(batch: InpaintingBatch) -> tuple[Tensor, ...]:
 class Stage(nn.Module):
     """Encoder, residual blocks at 1/16 and decoder, the shape of SP-Net and of SG-Net (after Johnson et al., 2016).
 
-    Group normalisation stands where the paper has batch normalisation (*ours*): a picture's result must not
+    Group normalisation stands where the paper has batch normalisation (*ours*): an image's result must not
     depend on its neighbours, and instance normalisation would forget which class fills a plain label map.
 
     Args:

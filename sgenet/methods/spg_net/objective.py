@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class SPGNetObjective:
-    """Label map: hinge and feature matching. Picture: hinge, feature matching and VGG-19.
+    """Label map: hinge and feature matching. Image: hinge, feature matching and VGG-19.
 
     *Ours*: ``input_segmentation``, the cross-entropy of the input segmenter on known, labelled pixels (it alone
     trains that network, so that its weight would change nothing); and two terms whose weight is 0 as
@@ -58,15 +58,15 @@ class SPGNetObjective:
         with torch.no_grad():
             real = critic(_true(batch, prediction))
         fake = critic(_predicted(batch, prediction))
-        label_logits, picture_logits = _halves(fake.logits)
-        real_label, real_picture = _halves(real.features)
-        fake_label, fake_picture = _halves(fake.features)
+        label_logits, image_logits = _halves(fake.logits)
+        real_label, real_image = _halves(real.features)
+        fake_label, fake_image = _halves(fake.features)
         terms = {
             "label_adversarial": weights.label_adversarial * generator_loss("hinge", label_logits),
             "label_feature_matching": weights.label_feature_matching * _matching(real_label, fake_label),
             "input_segmentation": _known_cross_entropy(batch, prediction),
-            "adversarial": weights.adversarial * generator_loss("hinge", picture_logits),
-            "feature_matching": weights.feature_matching * _matching(real_picture, fake_picture),
+            "adversarial": weights.adversarial * generator_loss("hinge", image_logits),
+            "feature_matching": weights.feature_matching * _matching(real_image, fake_image),
             # Also with a weight of 0: the history of every method has a column of this name.
             "reconstruction": weights.reconstruction * l1_loss(batch.image, prediction.image, batch.hole_mask),
         }
@@ -78,18 +78,18 @@ class SPGNetObjective:
         return terms
 
     def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``label_critic`` and ``critic``: true label maps and pictures against predicted ones."""
+        """``label_critic`` and ``critic``: true label maps and images against predicted ones."""
         both = torch.cat((_true(batch, prediction), _predicted(batch, prediction).detach()))
         real, fake = critic(both).halves()
-        (real_label, real_picture), (fake_label, fake_picture) = _halves(real), _halves(fake)
+        (real_label, real_image), (fake_label, fake_image) = _halves(real), _halves(fake)
         return {
             "label_critic": critic_loss("hinge", real_label, fake_label),
-            "critic": critic_loss("hinge", real_picture, fake_picture),
+            "critic": critic_loss("hinge", real_image, fake_image),
         }
 
 
 def weighted_perceptual(vgg: VGG, target: Tensor, predicted: Tensor) -> Tensor:
-    """Σ_n w_n of the mean absolute difference of VGG-19's activations; pictures (B, 3, H, W) in [-1, 1]."""
+    """Σ_n w_n of the mean absolute difference of VGG-19's activations; images (B, 3, H, W) in [-1, 1]."""
     with torch.no_grad():
         target_features = vgg.activations(target, tuple(_PERCEPTUAL))
     predicted_features = vgg.activations(predicted, tuple(_PERCEPTUAL))
@@ -109,7 +109,7 @@ def _predicted(batch: InpaintingBatch, prediction: Prediction) -> Tensor:
 
 
 def _halves(of_both_critics: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
-    """What the label critic says, and as much that the picture critic says."""
+    """What the label critic says, and as much that the image critic says."""
     middle = len(of_both_critics) // 2
     return of_both_critics[:middle], of_both_critics[middle:]
 

@@ -1,4 +1,4 @@
-"""The small network that labels the known part of a picture when no label map comes with it. *Ours*."""
+"""The small network that labels the known part of an image when no label map comes with it. *Ours*."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InputSegmenter(nn.Module):
     """Five scales down and up again with skips (Ronneberger et al., MICCAI 2015).
 
     It stands where SPG-Net's authors have a segmenter trained elsewhere (DeepLab), so that a released
-    model needs nothing but the picture and its hole.
+    model needs nothing but the image and its hole.
 
     Args:
         num_classes: K.
@@ -35,7 +35,7 @@ class InputSegmenter(nn.Module):
         self.head = conv3x3(width, num_classes)
 
     def forward(self, corrupted: Tensor, hole_mask: Tensor) -> Tensor:
-        """Label a picture.
+        """Label an image.
 
         Args:
             corrupted: (B, 3, H, W) in [-1, 1], 0 in the hole; H and W divisible by 16.

@@ -29,7 +29,7 @@ class SPGNetSettings:
         num_blocks: residual blocks of each.
         segmenter_width: channels at full size of the network that labels the known part where no label map
             is given (*ours*; theirs is DeepLab).
-        critic: of label maps and of pictures.
+        critic: of label maps and of images.
         label_adversarial: weight of SP-Net's hinge term; positive, as it is what draws label maps.
         label_feature_matching: weight of SP-Net's feature matching.
         segmentation: weight of the cross-entropy of SP-Net's label map (*ours*; published: none).

@@ -61,7 +61,7 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
         ("spg_net", "segmentation", -1, "spg_net.segmentation: input should be greater than or equal to 0"),
         ("spg_net", "segmenter_width", 0, "spg_net.segmenter_width: input should be greater than 0"),
         ("spg_net", "critic", {"num_scales": 0}, "spg_net.critic.num_scales: input should be greater than 0"),
-        ("spg_net", "critic", {"num_layers": 5}, "spg_net.critic: 5 layers at 3 scales need pictures of 384 px"),
+        ("spg_net", "critic", {"num_layers": 5}, "spg_net.critic: 5 layers at 3 scales need images of 384 px"),
         ("spg_net", "optimizer", {"ema_decay": 1}, "spg_net.optimizer.ema_decay: input should be less than 1"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_crop_too_small_for_a_critic_is_named_where_the_method_is_used(raw: di
     problems = _problems(raw)
     assert "data.mixed_scenes: crop (16) must be at least 33 for gated_conv" in problems
     assert "data.mixed_scenes: crop (16) must be at least 24 for edge_connect" in problems
-    assert "spg_net.critic: 2 layers at 3 scales need pictures of 48 px, but the crop is 16" in problems
+    assert "spg_net.critic: 2 layers at 3 scales need images of 48 px, but the crop is 16" in problems
     raw["methods"] = ["sge_net"]
     problems = _problems(raw)
     assert "for gated_conv" not in problems

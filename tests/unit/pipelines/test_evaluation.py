@@ -45,7 +45,7 @@ from sgenet.methods.release import Released
 SIZE, COUNT, WORST = 32, 7, 2
 
 EDGES = (0.01, 0.1, 0.2, 0.3)
-KEYS = tuple(f"picture-{number}" for number in range(COUNT))
+KEYS = tuple(f"image-{number}" for number in range(COUNT))
 DATA = DataSettings(
     sources=(SourceSettings(adapter="mixed_scenes"),), label_space="outdoor_scenes", shorter_side=SIZE, crop=SIZE
 )
@@ -64,7 +64,7 @@ class ConstantGenerator(nn.Module):
 
 
 class Holes:
-    """A wide hole in the set ``wide``, a small one in ``small``, lower for later pictures."""
+    """A wide hole in the set ``wide``, a small one in ``small``, lower for later images."""
 
     def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
         hole_mask = np.zeros((SIZE, SIZE), np.uint8)
@@ -117,14 +117,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_batch_size_changes_no_byte(written: Path, tmp_path: Path) -> None:
     _write(tmp_path / "five", _scores(batch_size=5))
     names = sorted(path.name for path in written.iterdir())
-    assert names == ["evaluation.json", "intervals.json", "metrics.json", "pictures.parquet", "strata.csv"]
+    assert names == ["evaluation.json", "images.parquet", "intervals.json", "metrics.json", "strata.csv"]
     for name in names:
         assert (written / name).read_bytes() == (tmp_path / "five" / name).read_bytes(), name
 
 
 def test_the_parquet_table_and_the_means_agree(written: Path) -> None:
     metrics = json.loads((written / "metrics.json").read_text())
-    table = pq.read_table(written / "pictures.parquet").to_pylist()
+    table = pq.read_table(written / "images.parquet").to_pylist()
     assert [row["key"] for row in table if row["set"] == "small"] == list(KEYS)
     for set_name in ("wide", "small"):
         rows = [row for row in table if row["set"] == set_name]
@@ -132,19 +132,19 @@ def test_the_parquet_table_and_the_means_agree(written: Path) -> None:
             assert metrics[set_name][score] == pytest.approx(np.mean([row[score] for row in rows]), abs=1e-6)
 
 
-def test_the_mean_iou_of_any_pictures_follows_from_the_table(written: Path) -> None:
+def test_the_mean_iou_of_any_images_follows_from_the_table(written: Path) -> None:
     metrics = json.loads((written / "metrics.json").read_text())
-    table = pq.read_table(written / "pictures.parquet").to_pylist()
+    table = pq.read_table(written / "images.parquet").to_pylist()
     for column, score in (("confusion", "miou"), ("confusion_hole", "miou_hole")):
         counts = np.sum([row[column] for row in table if row["set"] == "wide"], axis=0).reshape(8, 8)
         assert mean_iou(torch.from_numpy(counts)) == pytest.approx(metrics["wide"][score], abs=1e-6)
 
 
-def test_groups_partition_the_pictures(written: Path) -> None:
+def test_groups_partition_the_images(written: Path) -> None:
     with (written / "strata.csv").open() as file:
         rows = list(csv.DictReader(file))
     for grouping in ("stratum", "hole_ratio"):
-        counted = [int(row["num_pictures"]) for row in rows if row["grouping"] == grouping and row["set"] == "wide"]
+        counted = [int(row["num_images"]) for row in rows if row["grouping"] == grouping and row["set"] == "wide"]
         assert sum(counted) == COUNT
     # 16 × 16 of 32 × 32 is a quarter, 8 × 16 an eighth.
     assert {row["group"] for row in rows if row["grouping"] == "hole_ratio"} == {"0.2–0.3", "0.1–0.2"}
@@ -164,7 +164,7 @@ def test_confidence_and_doubt_are_reported_by_hand() -> None:
     probability = np.exp(4) / (np.exp(4) + 7)
     assert scores.confidence == pytest.approx([probability] * COUNT)
     assert scores.unreliable[0] == [0.5] * COUNT
-    # The hole of picture n covers the rows 2 + n … 18 + n, of which those above 16 are doubted.
+    # The hole of image n covers the rows 2 + n … 18 + n, of which those above 16 are doubted.
     assert scores.unreliable_hole[0] == pytest.approx([(14 - number) / 16 for number in range(COUNT)])
 
 
@@ -172,7 +172,7 @@ def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
     metrics = _write(tmp_path / "floor", _scores(fill=floor_fill(mean_colour)))
     assert not {"miou", "pixel_accuracy", "confidence_hole"} & metrics["wide"].keys()
     assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
-    table = pq.read_table(tmp_path / "floor" / "pictures.parquet")
+    table = pq.read_table(tmp_path / "floor" / "images.parquet")
     assert table["confusion"].null_count == 2 * COUNT
 
 
@@ -194,7 +194,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     intervals = json.loads((tmp_path / "segmented" / "intervals.json").read_text())["wide"]
     assert intervals["miou_filled"][0] <= metrics["wide"]["miou_filled"] <= intervals["miou_filled"][1]
 
-    # By hand, from all pictures at once.
+    # By hand, from all images at once.
     batch = _batches(COUNT)[0]
     hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
     predicted = _darker_is_1(floor_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
@@ -207,7 +207,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
                 ious.append(float((ours & theirs).sum() / (ours | theirs).sum()))
         assert metrics["wide"][name] == pytest.approx(np.mean(ious), abs=1e-6)
 
-    table = pq.read_table(tmp_path / "segmented" / "pictures.parquet").to_pylist()
+    table = pq.read_table(tmp_path / "segmented" / "images.parquet").to_pylist()
     counts = np.sum([row["confusion_filled_hole"] for row in table if row["set"] == "wide"], axis=0).reshape(8, 9)
     assert mean_iou(torch.from_numpy(counts)) == pytest.approx(metrics["wide"]["miou_filled_hole"], abs=1e-6)
 
@@ -237,7 +237,7 @@ class StartsFromLabels(ConstantGenerator):
 
 
 @pytest.mark.parametrize("method", ["spg_net", "sge_net"])
-def test_spg_net_starts_from_the_segmenters_labels_of_the_corrupted_picture(method: str) -> None:
+def test_spg_net_starts_from_the_segmenters_labels_of_the_corrupted_image(method: str) -> None:
     generator = StartsFromLabels()
     released = Released(method, generator, Recipe(), OUTDOOR_SCENES)
     batch = _batches(COUNT)[0]
@@ -311,7 +311,7 @@ def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
         assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips", "vgg_distance"}
         assert plain[name].items() <= metrics[name].items()
     assert metrics["wide"]["fid"] > metrics["small"]["fid"] > 0
-    table = pq.read_table(tmp_path / "one" / "pictures.parquet").to_pylist()
+    table = pq.read_table(tmp_path / "one" / "images.parquet").to_pylist()
     intervals = json.loads((tmp_path / "one" / "intervals.json").read_text())["wide"]
     with (tmp_path / "one" / "strata.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["set"] == "wide" and row["grouping"] == "stratum"]
@@ -320,12 +320,12 @@ def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
         values = [row[distance] for row in table if row["set"] == "wide"]
         assert metrics["wide"][distance] == pytest.approx(np.mean(values), abs=1e-6)
         assert intervals[distance][0] < metrics["wide"][distance] < intervals[distance][1]
-        assert distance not in pq.read_schema(tmp_path / "plain" / "pictures.parquet").names
-        total = sum(float(row[distance]) * int(row["num_pictures"]) for row in rows)
+        assert distance not in pq.read_schema(tmp_path / "plain" / "images.parquet").names
+        total = sum(float(row[distance]) * int(row["num_images"]) for row in rows)
         assert total / COUNT == pytest.approx(metrics["wide"][distance], abs=1e-5)
 
 
-def test_a_wrong_weights_file_is_refused_before_any_picture_is_scored(tmp_path: Path) -> None:
+def test_a_wrong_weights_file_is_refused_before_any_image_is_scored(tmp_path: Path) -> None:
     path = tmp_path / "inception_v3_google-0cc3c7bd.pth"
     path.write_bytes(b"torchvision's own")
     with pytest.raises(CheckpointError, match=r"evaluation\.inception_weights: .*may not be called FID"):
@@ -365,7 +365,7 @@ def test_the_worst_are_those_with_the_lowest_psnr_in_the_hole(batch_size: int) -
 
 
 @pytest.mark.parametrize("num_worst", [2, 5])
-def test_of_parts_the_worst_of_all_stay_though_one_has_fewer_pictures(num_worst: int) -> None:
+def test_of_parts_the_worst_of_all_stay_though_one_has_fewer_images(num_worst: int) -> None:
     whole = _scores_of(_batches(COUNT)[0], num_worst)
     first, *others = (_scores_of(batch, num_worst) for batch in _batches(2))
     for part in others:

@@ -1,4 +1,4 @@
-"""``inpaint`` for one picture: exact files out, one sentence when it cannot."""
+"""``inpaint`` for one image: exact files out, one sentence when it cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.commands import inpaint
-from pipelines.inference.pictures import decode_picture, encode_label, encode_png
+from pipelines.inference.images import decode_image, encode_label, encode_png
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.label_space import OUTDOOR_SCENES
 
@@ -58,7 +58,7 @@ def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_clas
     assert Image.open("classes.png").mode == "P"
     assert pixels_of(tmp_path / "classes.png").max() < 8
     assert files_below(tmp_path / "out") == ["filled.confidence.png", "filled.png"]
-    assert "out/filled.png: filled 11.7% of the picture, mean confidence in the hole 0." in capsys.readouterr().out
+    assert "out/filled.png: filled 11.7% of the image, mean confidence in the hole 0." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_clas
 )
 def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, model, tmp_path, mode, suffix, written):
     pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if mode == "I;16":
-        picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257 // 2)
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257 // 2)
     elif mode != "RGBA":
-        picture = picture.convert("RGB" if mode == "CMYK" else mode).convert(mode)
-    picture.save(f"given.{suffix}")
+        image = image.convert("RGB" if mode == "CMYK" else mode).convert(mode)
+    image.save(f"given.{suffix}")
     inpaint.run(f"given.{suffix}", "hole.png", "out.png", model=str(model))
     given, filled, hole = Image.open(f"given.{suffix}"), Image.open("out.png"), pixels_of(tmp_path / "hole.png") > 0
     assert filled.mode == written
@@ -80,7 +80,7 @@ def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, mod
     np.testing.assert_array_equal(np.asarray(filled)[~hole], known)
 
 
-def test_an_existing_folder_gets_a_picture_of_the_photos_name(files, model, tmp_path):
+def test_an_existing_folder_gets_an_image_of_the_photos_name(files, model, tmp_path):
     photo, hole, _ = files
     (tmp_path / "out").mkdir()
     inpaint.run(photo, hole, "out", model=str(model))
@@ -100,7 +100,7 @@ def test_an_inverted_mask_is_warned_about_on_the_error_stream(files, model, caps
     photo, hole, output = files
     Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(hole)
     inpaint.run(photo, hole, output, model=str(model))
-    assert "warning: 100% of the picture is marked as missing" in capsys.readouterr().err
+    assert "warning: 100% of the image is marked as missing" in capsys.readouterr().err
 
 
 def test_an_output_that_would_lose_pixels_is_refused_before_anything_is_read(files):
@@ -146,7 +146,7 @@ def test_a_photo_that_is_none_and_a_mask_of_another_size_are_refused_with_status
     assert "error: the photo" in capsys.readouterr().err
     make_hole(tmp_path / hole, (30, 60))
     assert main(["inpaint", photo, "--mask", hole, "-o", output, "--model", str(model)]) == 2
-    assert "make a mask of the picture's size" in capsys.readouterr().err
+    assert "make a mask of the image's size" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -171,26 +171,26 @@ def test_one_photo_loads_no_platform(files, model):
     assert finished.stdout.splitlines()[-1] == "0 []", finished.stderr
 
 
-def test_a_picture_cut_off_is_refused_and_so_is_text(files):
+def test_an_image_cut_off_is_refused_and_so_is_text(files):
     whole = Path(files[0]).read_bytes()
     with pytest.raises(DataError, match="x is damaged"):
-        decode_picture(whole[: len(whole) // 2], "x")
-    with pytest.raises(DataError, match="x is not a picture"):
-        decode_picture(b"hello", "x")
+        decode_image(whole[: len(whole) // 2], "x")
+    with pytest.raises(DataError, match="x is not an image"):
+        decode_image(b"hello", "x")
 
 
-def test_a_header_that_claims_a_huge_picture_is_refused(monkeypatch):
+def test_a_header_that_claims_a_huge_image_is_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
     for side in (1500, 3000):
         with pytest.raises(DataError, match="more than 2 million pixels"):
-            decode_picture(encode_png(np.zeros((side, side), np.uint8)), "x")
+            decode_image(encode_png(np.zeros((side, side), np.uint8)), "x")
 
 
-def test_a_label_picture_keeps_ids_and_shows_the_class_colours():
+def test_a_label_image_keeps_ids_and_shows_the_class_colours():
     label = np.array([[0, 1, 2], [7, 6, 5]], np.uint8)
-    picture = decode_picture(encode_label(label, OUTDOOR_SCENES), "x")
-    np.testing.assert_array_equal(np.asarray(picture), label)
-    np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), OUTDOOR_SCENES.colourise(label))
+    image = decode_image(encode_label(label, OUTDOOR_SCENES), "x")
+    np.testing.assert_array_equal(np.asarray(image), label)
+    np.testing.assert_array_equal(np.asarray(image.convert("RGB")), OUTDOOR_SCENES.colourise(label))
 
 
 def test_the_names_of_peers_are_taken_and_the_old_name_of_the_mask_is_refused_with_a_hint(

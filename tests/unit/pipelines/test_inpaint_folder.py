@@ -1,4 +1,4 @@
-"""``inpaint`` for a folder: every picture accounted for, nothing done twice, nothing overwritten."""
+"""``inpaint`` for a folder: every image accounted for, nothing done twice, nothing overwritten."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the pictures that the network was run on."""
+    """The names of the images that the network was run on."""
     names: list[str] = []
     whole = work._inpaint
 
@@ -57,22 +57,22 @@ def inpaint(model: Path, *arguments: str, photos: str = "photos", holes: str = "
 
 
 def rows(output: str | Path = "filled") -> dict[str, dict[str, object]]:
-    return {str(row["picture"]): row for row in read_manifest(open_storage(str(output)))}
+    return {str(row["image"]): row for row in read_manifest(open_storage(str(output)))}
 
 
-def pictures_below(folder: Path) -> list[str]:
+def images_below(folder: Path) -> list[str]:
     return [name for name in files_below(folder) if not name.startswith("manifest/")]
 
 
-def test_every_picture_is_filled_where_its_own_hole_is_white(tree, model, capsys):
+def test_every_image_is_filled_where_its_own_hole_is_white(tree, model, capsys):
     assert inpaint(model) == 0
-    assert pictures_below(tree / "filled") == ["a.png", "b.png", "sub/a.png", "sub/deep/c é.png"]
+    assert images_below(tree / "filled") == ["a.png", "b.png", "sub/a.png", "sub/deep/c é.png"]
     known = pixels_of(tree / "holes" / "a.png") == 0
     for name in ("a.png", "sub/a.png"):
         photo, result = pixels_of(tree / "photos" / name), pixels_of(tree / "filled" / name)
         np.testing.assert_array_equal(result[known], photo[known])
         assert (result[~known] != photo[~known]).any()
-    assert "filled 4 of 4 pictures" in capsys.readouterr().out
+    assert "filled 4 of 4 images" in capsys.readouterr().out
     assert {row["status"] for row in rows().values()} == {"done"}
     assert all(0 < float(str(row["confidence"])) < 1 for row in rows().values())
 
@@ -84,7 +84,7 @@ def test_a_second_call_fills_nothing_and_a_third_what_has_changed(tree, model, f
     assert inpaint(model) == 0
     assert filled == []
     assert {path: path.stat().st_mtime_ns for path in (tree / "filled").rglob("*.png")} == before
-    assert "filled 0 of 4 pictures, 4 were done already" in capsys.readouterr().out
+    assert "filled 0 of 4 images, 4 were done already" in capsys.readouterr().out
     make_photo(tree / "photos" / "a.png", seed=77)
     make_hole(tree / "holes" / "b.png").touch()  # a newer file of the same content
     (tree / "filled" / "sub" / "a.png").unlink()
@@ -107,7 +107,7 @@ def test_another_model_polarity_precision_or_further_result_does_it_all_again(
 
 def test_what_an_interrupted_call_overwrote_is_not_taken_for_what_was_there(tree, model, tmp_path_factory, monkeypatch):
     inpaint(model)
-    before = {name: (tree / "filled" / name).read_bytes() for name in pictures_below(tree / "filled")}
+    before = {name: (tree / "filled" / name).read_bytes() for name in images_below(tree / "filled")}
     other = make_model(tmp_path_factory.mktemp("other") / "model", seed=1)
     with monkeypatch.context() as patch:
         patch.setattr(ManifestWriter, "add", _interrupt)
@@ -121,7 +121,7 @@ def _interrupt(*arguments: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model, capsys):
+def test_bad_images_are_listed_with_their_reasons_and_stop_nobody(tree, model, capsys):
     whole = (tree / "photos" / "a.png").read_bytes()
     phone = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     bad = {"text.jpg": b"hello", "empty.png": b"", "cut.png": whole[: len(whole) // 2], "phone.HEIC": phone}
@@ -131,17 +131,17 @@ def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model,
     make_photo(tree / "photos" / "wide.png")
     make_hole(tree / "holes" / "wide.png", (30, 60))
     make_photo(tree / "photos" / "lonely.png")
-    (tree / "photos" / "notes.txt").write_text("no picture, and nobody says it is")
+    (tree / "photos" / "notes.txt").write_text("no image, and nobody says it is")
     (tree / "photos" / "dangling.png").symlink_to("nowhere")
     make_photo(tree / "photos" / "b.png")
     assert inpaint(model) == 2
     reasons = {name: str(row["reason"]) for name, row in rows().items() if row["status"] == "failed"}
     expected = {
-        "text.jpg": "is not a picture in a known format",
-        "empty.png": "is not a picture in a known format",
+        "text.jpg": "is not an image in a known format",
+        "empty.png": "is not an image in a known format",
         "cut.png": "is damaged",
         "phone.HEIC": "is a HEIC image, which is not read here; save it as JPEG or PNG",
-        "wide.png": "the picture is 41×30 pixels but its hole mask is 60×30",
+        "wide.png": "the image is 41×30 pixels but its hole mask is 60×30",
         "lonely.png": "lonely.png has no hole: there is no lonely.png (or .jpg, …)",
         "dangling.png": "does not exist",
         "b.png": "b.png and b.jpg would both become b.png; rename one of them",
@@ -150,8 +150,8 @@ def test_bad_pictures_are_listed_with_their_reasons_and_stop_nobody(tree, model,
     assert dict.fromkeys(expected, True) == {name: expected[name] in reasons[name] for name in expected}
     assert not any(row["ours"] for row in rows().values())
     printed = capsys.readouterr()
-    assert "filled 4 of 12 pictures, 8 failed" in printed.out
-    assert "error: 8 of 12 pictures failed, each with its reason in filled/manifest/" in printed.err
+    assert "filled 4 of 12 images, 8 failed" in printed.out
+    assert "error: 8 of 12 images failed, each with its reason in filled/manifest/" in printed.err
 
 
 def test_what_failed_is_tried_again_and_has_one_row(tree, model, filled):
@@ -162,7 +162,7 @@ def test_what_failed_is_tried_again_and_has_one_row(tree, model, filled):
     assert inpaint(model) == 0
     assert filled == ["late.png"]
     lines = [line for part in (tree / "filled" / "manifest").glob("*.jsonl") for line in part.read_text().splitlines()]
-    assert sorted(json.loads(line)["picture"] for line in lines) == sorted([*NAMES, "late.png"])
+    assert sorted(json.loads(line)["image"] for line in lines) == sorted([*NAMES, "late.png"])
     assert rows()["late.png"]["status"] == "done"
 
 
@@ -176,10 +176,10 @@ def test_a_fault_of_ours_is_counted_and_ends_with_status_1(tree, model, monkeypa
     monkeypatch.setattr(work, "_inpaint", faulty)
     assert inpaint(model) == 1
     assert rows()["b.jpg"]["reason"] == "RuntimeError: a bug"
-    assert len(pictures_below(tree / "filled")) == 3
+    assert len(images_below(tree / "filled")) == 3
 
 
-def test_a_damaged_model_stops_at_once_and_fails_no_picture(tree, model, capsys):
+def test_a_damaged_model_stops_at_once_and_fails_no_image(tree, model, capsys):
     (tree / "broken").mkdir()
     (tree / "broken" / "model.json").write_bytes((model / "model.json").read_bytes())
     (tree / "broken" / "model.safetensors").write_bytes(b"nothing")
@@ -190,7 +190,7 @@ def test_a_damaged_model_stops_at_once_and_fails_no_picture(tree, model, capsys)
 
 def test_segmentation_and_confidence_lie_beside_or_in_folders_of_their_own(tree, model):
     inpaint(model, "--save-segmentation", "--save-confidence", "sure")
-    assert pictures_below(tree / "filled")[:2] == ["a.png", "a.segmentation.png"]
+    assert images_below(tree / "filled")[:2] == ["a.png", "a.segmentation.png"]
     assert pixels_of(tree / "filled" / "a.segmentation.png").max() < 8
     assert files_below(tree / "sure") == ["a.png", "b.png", "sub/a.png", "sub/deep/c é.png"]
     confidence = pixels_of(tree / "sure" / "a.png")
@@ -202,13 +202,13 @@ def test_a_photo_named_like_anothers_result_is_refused(tree, model, capsys):
     make_photo(tree / "photos" / "a.segmentation.png")
     make_hole(tree / "holes" / "a.segmentation.png")
     assert inpaint(model, "--save-segmentation") == 2
-    assert "a.segmentation.png is named like the results of another picture" in capsys.readouterr().err
+    assert "a.segmentation.png is named like the results of another image" in capsys.readouterr().err
 
 
 def test_one_mask_serves_all_photos(tree, model):
     make_hole(tree / "one.png")
     assert inpaint(model, holes="one.png") == 0
-    assert len(pictures_below(tree / "filled")) == 4
+    assert len(images_below(tree / "filled")) == 4
 
 
 @pytest.mark.parametrize("output", ["photos", "photos/filled", ".", "holes", "photos/../photos"])
@@ -225,7 +225,7 @@ def test_results_among_the_photos_or_holes_are_refused(tree, model, output, caps
         ({"photos": "nothing"}, "the photo nothing does not exist"),
         ({"holes": "nothing"}, "the hole nothing does not exist"),
         ({"output": "out.png"}, "photos is a folder, so the output out.png must be a folder too"),
-        ({"photos": "void"}, "void holds no pictures"),
+        ({"photos": "void"}, "void holds no images"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(tree, model, arguments, sentence, capsys):
@@ -238,7 +238,7 @@ def test_a_method_without_segmentation_has_none_to_save(tree, tmp_path_factory, 
     model = make_model(tmp_path_factory.mktemp("gated") / "model", "gated_conv")
     assert inpaint(model, "--save-confidence") == 2
     assert "the model predicts no segmentation" in capsys.readouterr().err
-    assert pictures_below(tree / "filled") == []
+    assert images_below(tree / "filled") == []
 
 
 def test_a_device_that_is_not_there_is_said_once(tree, model, capsys, monkeypatch):
@@ -268,7 +268,7 @@ def test_s3_in_and_out_is_the_same_as_local(tree, model, s3_bucket, filled):
         given = {"photos": f"{address}/photos", "holes": f"{address}/holes", "output": f"{address}/filled"}
         assert inpaint(model, **given) == 0
         assert len(filled) == expected
-    for name in pictures_below(tree / "filled"):
+    for name in images_below(tree / "filled"):
         assert storage.read(f"filled/{name}") == (tree / "filled" / name).read_bytes()
     assert inpaint(model, **{**given, "output": f"{address}/photos/filled"}) == 2
     assert inpaint(model, photos=f"{address}/photos/b.jpg", holes=f"{address}/holes", output="b.png") == 0
@@ -280,8 +280,8 @@ def test_the_newest_row_counts_and_a_line_cut_off_is_done_again(tmp_path):
     for status, key in (("done", "a" * 64), ("failed", ""), ("done", "b" * 64)):
         writer = ManifestWriter(storage)
         writer._call = f"{len(list(tmp_path.rglob('*.jsonl')))}"
-        writer.add(Row(picture="x.png", output="x.png", status=status, key=key))
-        writer.add(Row(picture=f"{key}.png", output="y.png", status="done", key=key or "c" * 64))
+        writer.add(Row(image="x.png", output="x.png", status=status, key=key))
+        writer.add(Row(image=f"{key}.png", output="y.png", status="done", key=key or "c" * 64))
         writer.flush()
     known = Known.read(storage)
     assert known.key_of("x.png") == key_bits("b" * 64)
@@ -297,7 +297,7 @@ def test_a_long_call_writes_parts_and_every_row_is_read_back(tmp_path, monkeypat
     monkeypatch.setattr(manifest, "_ROWS_A_PART", 10)
     writer = ManifestWriter(open_storage(str(tmp_path)))
     for number in range(35):
-        writer.add(Row(picture=f"{number}.png", output="", status="done", key=f"{number:064x}"))
+        writer.add(Row(image=f"{number}.png", output="", status="done", key=f"{number:064x}"))
     writer.flush()
     assert len(files_below(tmp_path)) == 4
     known = Known.read(open_storage(str(tmp_path)))
@@ -334,12 +334,12 @@ def test_unusual_names_and_images_in_a_process_of_its_own(tmp_path, model, capsy
         "-o",
     ]
     ended = subprocess.run([*command, tmp_path / "out"], cwd=ROOT, capture_output=True, text=True)
-    assert (ended.returncode, "filled 6 of 6 pictures" in ended.stdout) == (0, True), ended.stdout + ended.stderr
+    assert (ended.returncode, "filled 6 of 6 images" in ended.stdout) == (0, True), ended.stdout + ended.stderr
     found = rows(tmp_path / "out")
     assert {row["status"] for row in found.values()} == {"done"}
     assert {"caf\udce9.png", "café.png", "x" * 251 + ".png"} < found.keys()
     assert str(found["moving.gif"]["warning"]).endswith("is an animation, of which only the first image is filled")
-    assert str(found["ratio.png"]["warning"]).startswith("88% of the picture is marked as missing")
+    assert str(found["ratio.png"]["warning"]).startswith("88% of the image is marked as missing")
     assert "warning: moving.gif: " in ended.stderr
     content = (tmp_path / "out" / "plain.png").read_bytes()
     assert content[24] == 16

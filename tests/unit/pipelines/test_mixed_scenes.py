@@ -1,4 +1,4 @@
-"""The embedded data: the same bytes everywhere, exact labels, and pictures that agree with them."""
+"""The embedded data: the same bytes everywhere, exact labels, and images that agree with them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipelines.settings.params import SourceSettings
 from sgenet.errors import DataError, SettingsError
 
 SHARE_THAT_COUNTS = 0.005
-"""A class is in a picture when it covers half a percent of it."""
+"""A class is in an image when it covers half a percent of it."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def sample_named(adapter: MixedScenes, key: str) -> RawSample:
 # --- determinism --------------------------------------------------------------------------------
 
 
-def test_pictures_are_those_of_every_other_machine() -> None:
+def test_images_are_those_of_every_other_machine() -> None:
     # One scene of each complexity; only exactly rounded arithmetic is used, so no machine may differ.
     assert [digest(seed, 64, 80)[:16] for seed in (0, 1, 3)] == [
         "41f6857201a2d980",
@@ -92,8 +92,8 @@ def test_different_seeds_give_different_scenes(hundred_scenes: list[mixed_scenes
 
 
 def test_every_class_occurs_and_no_other_id(hundred_scenes: list[mixed_scenes.Scene]) -> None:
-    in_pictures = sum((class_shares(scene.label) >= SHARE_THAT_COUNTS).astype(int) for scene in hundred_scenes[:60])
-    assert (in_pictures >= 6).all(), f"pictures that hold each class: {in_pictures}"
+    in_images = sum((class_shares(scene.label) >= SHARE_THAT_COUNTS).astype(int) for scene in hundred_scenes[:60])
+    assert (in_images >= 6).all(), f"images that hold each class: {in_images}"
     assert max(int(scene.label.max()) for scene in hundred_scenes) == 7
 
 
@@ -106,7 +106,7 @@ def test_complexity_is_a_fifth_low_and_two_fifths_each_of_moderate_and_high(
     assert 32 <= (counts > 4).sum() <= 48
 
 
-def test_no_single_class_covers_a_whole_picture_often(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+def test_no_single_class_covers_a_whole_image_often(hundred_scenes: list[mixed_scenes.Scene]) -> None:
     assert sum(class_shares(scene.label).max() > 0.9 for scene in hundred_scenes) <= 5
 
 
@@ -119,7 +119,7 @@ def test_any_size_of_at_least_32_pixels_is_drawn(height: int, width: int) -> Non
         assert scene.image.dtype == scene.label.dtype == np.uint8
 
 
-def test_too_small_a_picture_is_refused() -> None:
+def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least 32 pixels.*31×64"):
         render_scene(0, 31, 64)
 
@@ -133,14 +133,14 @@ def test_the_same_scene_at_another_size() -> None:
     assert min(agreements) > 0.85, f"seed {int(np.argmin(agreements))}"
 
 
-def test_a_wider_picture_shows_the_same_scene_further_to_the_sides() -> None:
+def test_a_wider_image_shows_the_same_scene_further_to_the_sides() -> None:
     agreements = [
         (render_scene(seed, 64, 64).label == render_scene(seed, 64, 128).label[:, 32:96]).mean() for seed in range(10)
     ]
     assert min(agreements) > 0.9
 
 
-# --- pictures agree with labels -----------------------------------------------------------------
+# --- images agree with labels -----------------------------------------------------------------
 
 
 def test_a_lake_mirrors_what_stands_on_its_far_shore(hundred_scenes: list[mixed_scenes.Scene]) -> None:
@@ -162,23 +162,23 @@ def test_a_lake_mirrors_what_stands_on_its_far_shore(hundred_scenes: list[mixed_
 
 
 def test_sky_is_brighter_bluer_and_smoother_than_grass_and_trees(hundred_scenes: list[mixed_scenes.Scene]) -> None:
-    brighter, bluer, smoother, pictures = 0, 0, 0, 0
+    brighter, bluer, smoother, images = 0, 0, 0, 0
     for scene in hundred_scenes:
         sky, green = scene.label == SKY, (scene.label == GRASS) | (scene.label == PLANT)
         if min(sky.mean(), green.mean()) < 0.1:
             continue
         image = scene.image.astype(np.float64)
         steps = np.abs(np.diff(image.mean(axis=2), axis=1, append=0))
-        pictures += 1
+        images += 1
         brighter += image[sky].mean() > image[green].mean()
         bluer += (image[sky][:, 2] - image[sky][:, 1]).mean() > (image[green][:, 2] - image[green][:, 1]).mean()
         smoother += np.median(steps[sky]) < np.median(steps[green])
-    assert pictures > 30
-    assert min(brighter, bluer, smoother) > 0.9 * pictures
+    assert images > 30
+    assert min(brighter, bluer, smoother) > 0.9 * images
 
 
-def test_label_edges_are_picture_edges(hundred_scenes: list[mixed_scenes.Scene]) -> None:
-    """Where the label changes the picture changes too; a label shifted against its picture fails this."""
+def test_label_edges_are_image_edges(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+    """Where the label changes the image changes too; a label shifted against its image fails this."""
     stronger = 0
     for scene in hundred_scenes:
         grey = scene.image.astype(np.float64).mean(axis=2)
@@ -244,13 +244,13 @@ def test_no_scene_is_in_both_splits() -> None:
     assert len({seed for _, seed in seeds}) == len(seeds)
 
 
-def test_asking_for_more_pictures_changes_none() -> None:
+def test_asking_for_more_images_changes_none() -> None:
     few, many = MixedScenes(source(train=2)), MixedScenes(source(train=9, val=5))
     for key in ("train-000001", "val-000001"):
         assert few.read_image(sample_named(few, key)) == many.read_image(sample_named(many, key))
 
 
-def test_another_seed_gives_other_pictures() -> None:
+def test_another_seed_gives_other_images() -> None:
     one, two = MixedScenes(source()), MixedScenes(source(seed=8))
     assert one.read_image(one.samples()[0]) != two.read_image(two.samples()[0])
 

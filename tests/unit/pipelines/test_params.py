@@ -17,7 +17,7 @@ from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
 from pipelines.settings.presets import with_presets
 from sgenet.errors import SettingsError
-from sgenet.layers.critic import smallest_picture
+from sgenet.layers.critic import smallest_image
 from sgenet.settings import CriticSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,10 +110,10 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
             lambda raw: raw["recipes"]["camvid"]["network"].update(image_size=64),
             "network.image_size (64) must be the crop (128)",
         ),
-        (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need pictures of"),
+        (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need images of"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(seed=-1), "mixed_scenes has seed: -1"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(size=[48, 80]), "smaller than the crop (64)"),
-        (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(train=0, val=0), "draws no pictures"),
+        (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(train=0, val=0), "draws no images"),
         (lambda raw: raw["masks"]["camvid"]["evaluation"][0].update(name="a/b"), "the set 'a/b' names a file"),
         (lambda raw: raw["datasets"].append("../mars"), "the dataset '../mars' names a folder"),
         (lambda raw: raw.update(storage="gs://mars"), "storage (gs://mars) must be"),
@@ -170,14 +170,14 @@ def test_a_wrong_item_is_reported_once_and_not_as_a_missing_list(raw: dict[str, 
 @pytest.mark.parametrize(("num_layers", "num_scales"), [(1, 1), (2, 3), (3, 3), (4, 2)])
 def test_the_smallest_crop_is_the_critic_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
     """The check counts without PyTorch; it must agree with the critic itself."""
-    smallest = smallest_picture(CriticSettings(num_layers=num_layers, num_scales=num_scales))
+    smallest = smallest_image(CriticSettings(num_layers=num_layers, num_scales=num_scales))
     raw["recipes"]["mixed_scenes"]["critic"] = {"num_layers": num_layers, "num_scales": num_scales}
     raw["datasets"] = ["mixed_scenes"]
     # Something else is always wrong, so that there are problems to look through.
     raw["storage"] = "gs://mars"
     for crop, fits in ((smallest - 1, False), (smallest, True)):
         raw["data"]["mixed_scenes"]["crop"] = crop
-        assert ("need pictures of" in "\n".join(_problems(raw))) is not fits
+        assert ("need images of" in "\n".join(_problems(raw))) is not fits
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "register"])

@@ -1,4 +1,4 @@
-"""A registered model is the model: no pickles, its evidence beside it, and the same picture when loaded back."""
+"""A registered model is the model: no pickles, its evidence beside it, and the same image when loaded back."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_served_model_gives_what_the_inpainter_gives(served, released):
         assert row["confidence"] == pytest.approx(float(direct.confidence[hole > 0].mean()), rel=1e-6)
 
 
-def test_without_a_hole_the_confidence_is_null_and_the_picture_is_the_same(served):
+def test_without_a_hole_the_confidence_is_null_and_the_image_is_the_same(served):
     image = np.full((16, 16, 3), 77, np.uint8)
     answered = served.predict([{"image": encode(image), "hole_mask": encode(np.zeros((16, 16), np.uint8))}])
     assert answered["confidence"][0] is None
@@ -110,9 +110,9 @@ def test_the_signature_refuses_a_missing_column_and_says_which(served):
 
 
 @pytest.mark.parametrize(
-    ("image", "reason"), [("not base64!", "'image' is not base64"), ("aGVsbG8=", "the image is not a picture")]
+    ("image", "reason"), [("not base64!", "'image' is not base64"), ("aGVsbG8=", "the image is not an image")]
 )
-def test_a_bad_picture_is_refused_with_its_row_and_reason(served, image, reason):
+def test_a_bad_image_is_refused_with_its_row_and_reason(served, image, reason):
     good = example_input(16).iloc[0].to_dict()
     with pytest.raises(MlflowException, match=f"row 1: {reason}") as caught:
         served.predict([good, {**good, "image": image}])
@@ -141,12 +141,12 @@ def test_registering_does_not_reopen_the_trainings_run(version, run_id):
     assert mlflow.active_run() is None
 
 
-def test_a_version_that_draws_another_picture_is_no_candidate(version, released, run_id, monkeypatch):
-    def other_picture(row):
+def test_a_version_that_draws_another_image_is_no_candidate(version, released, run_id, monkeypatch):
+    def other_image(row):
         pair = read_row(row)
         return replace(pair, photo=replace(pair.photo, pixels=pair.photo.pixels[:, ::-1].copy()))
 
-    monkeypatch.setattr(registry, "read_row", other_picture)
+    monkeypatch.setattr(registry, "read_row", other_image)
     with pytest.raises(RuntimeError, match="inpainted"):
         registry.register(released, NAME, run_id, step=2, tags={}, side=SIDE)
     candidate = MlflowClient().get_model_version_by_alias(NAME, "candidate")
@@ -167,11 +167,11 @@ def stages(released, run_id, tmp_path):
     evaluation.mkdir()
     training = {"run_id": run_id, "run_key": "registry", "steps": 2, "digests": {"shards": "abc", "code": "def"}}
     (model / "training.json").write_text(json.dumps(training))
-    (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "num_pictures": 48}}')
+    (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "num_images": 48}}')
     summary = {"shards_digest": "s1", "masks_digest": "m1", "code_digest": "c1"}
     summary["weights_sha256"] = sha256_of_file(model / "model.safetensors")
     (evaluation / "evaluation.json").write_text(json.dumps(summary))
-    (evaluation / "pictures.parquet").write_bytes(b"a row for every picture")
+    (evaluation / "images.parquet").write_bytes(b"a row for every image")
     settings = params.load(Path(__file__).resolve().parents[3] / "params.yaml")
     return settings, model, evaluation, tmp_path / "registered.json"
 
@@ -190,7 +190,7 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics == {"psnr": 21.5}
     table = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="evaluation/scores.csv"))
-    assert table.read_text() == "score,centre\npsnr,21.5\nnum_pictures,48\n"
+    assert table.read_text() == "score,centre\npsnr,21.5\nnum_images,48\n"
     assert run.info.status == "FINISHED"
 
 

@@ -107,7 +107,7 @@ def test_the_result_is_said_in_words_with_what_it_means(reported: Path) -> None:
     first = json.loads((reported.parent / RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())
     psnr = f"{first['centre']['psnr_hole']:.2f} dB"
     assert f"SGE-Net is nearest to the original in the hole: PSNR {psnr} (95 % interval " in text
-    # Each picture's hole is wrong by 10 … 15 levels, and by 20 … 25 of Base-Net's.
+    # Each image's hole is wrong by 10 … 15 levels, and by 20 … 25 of Base-Net's.
     gains = [20 * math.log10((20 + number) / (10 + number)) for number in range(COUNT)]
     assert f"It leads Base-Net by {sum(gains) / COUNT:.2f} dB (" in text
     assert "more than chance explains" in text
@@ -180,8 +180,8 @@ def test_examples_say_how_complex_their_scene_is(page: _Page) -> None:
     assert [row[0] for row in page.rows if row and row[0] == "low" and not any(row[1:])] == ["low"] * 2
 
 
-def test_the_ablation_pairs_pictures(reported: Path) -> None:
-    """Every picture's hole is wrong by exactly 10 levels less: the interval has no width."""
+def test_the_ablation_pairs_images(reported: Path) -> None:
+    """Every image's hole is wrong by exactly 10 levels less: the interval has no width."""
     assert "-0.0392 (-0.0392 … -0.0392)" in (reported / "table.md").read_text(encoding="utf-8")
 
 
@@ -229,8 +229,8 @@ def test_a_wall_clock_budget_is_named_in_seconds(
 
 def test_names_from_the_data_cannot_become_markup(reported: Path) -> None:
     text = (reported / "index.html").read_text(encoding="utf-8")
-    assert "picture &lt;0&gt;" in text
-    assert "picture <0>" not in text
+    assert "image &lt;0&gt;" in text
+    assert "image <0>" not in text
 
 
 def test_the_same_runs_give_the_same_bytes(
@@ -264,25 +264,25 @@ def test_every_two_methods_are_tested_against_each_other(reported: Path, fabrica
         rows = {row["methods"]: row for row in csv.DictReader(file)}
     assert len(rows) == 6  # of four methods
     folders = (DatasetPaths(DATASET).floors / "telea", RunPaths(DATASET, "sge_net").evaluation)
-    first, second = (pq.read_table(fabricated / folder / "pictures.parquet") for folder in folders)
+    first, second = (pq.read_table(fabricated / folder / "images.parquet") for folder in folders)
     differences = np.subtract(first["psnr"].to_pylist(), second["psnr"].to_pylist())
     row = rows["Telea − SGE-Net"]
     assert float(row["Δ PSNR ↑"]) == pytest.approx(differences.mean(), abs=0.005)
-    # All six pictures are worse: 2 of 2⁶ swaps are as extreme; six pairs are tested, and none is nearer to chance.
+    # All six images are worse: 2 of 2⁶ swaps are as extreme; six pairs are tested, and none is nearer to chance.
     assert (differences < 0).all()
     assert float(row["p PSNR"]) == pytest.approx(min(1.0, 6 * 2 / 2**COUNT), abs=0.02)
     assert row["Δ mIoU ↑"] == "–"  # Telea has no segmentation
     assert float(rows["Base-Net − SGE-Net"]["Δ mIoU ↑"]) < 0
 
 
-def test_many_pictures_are_counted_in_hexagons(fabricated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_counted_in_hexagons(fabricated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricated)
     results = collect_dataset(load(REPOSITORY / "params.yaml"), DATASET)
     assert "holes in a hexagon" not in (plots.confidence_scatter(results) or "")
     # A point each, however many there are, would make a page of tens of megabytes.
     rng = np.random.default_rng(1)
     many = pa.table({"confidence_hole": rng.uniform(size=40_000), "l1_hole": rng.uniform(size=40_000)})
-    large = replace(results, methods=[replace(method, pictures=many) for method in results.methods[-2:]])
+    large = replace(results, methods=[replace(method, images=many) for method in results.methods[-2:]])
     counted = plots.confidence_scatter(large)
     assert counted is not None
     assert "holes in a hexagon" in counted

@@ -33,7 +33,7 @@ def _settings(**changes: object) -> Settings:
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the same pictures twice: labelled by people and by DeepLab v3+, and DPN for the filled ones."""
+    """The report of the same images twice: labelled by people and by DeepLab v3+, and DPN for the filled ones."""
     root = tmp_path_factory.mktemp("segmented")
     for dataset, worse_by in ((DATASET, 0), (OTHER, WORSE_BY)):
         fabricate_runs(root, dataset=dataset, segmenter="deep_parsing", worse_by=worse_by)
@@ -60,12 +60,12 @@ def test_fillings_by_a_segmenter_stand_beside_the_methods_own_segmentations(repo
         "SGE-Net + DPN",
         "Base-Net, its own",
         "SGE-Net, its own",
-        "Undamaged pictures + DPN",
+        "Undamaged images + DPN",
     ]
     metrics = json.loads((reported.parent / RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())
     assert rows["SGE-Net + DPN"]["mIoU ↑"] == f"{metrics['centre']['miou_filled']:.3f}"
     assert rows["SGE-Net, its own"]["mIoU hole ↑"] == f"{metrics['centre']['miou_hole']:.3f}"
-    assert rows["Undamaged pictures + DPN"]["mIoU ↑"] == "1.000"
+    assert rows["Undamaged images + DPN"]["mIoU ↑"] == "1.000"
     assert {row["N"] for row in rows.values()} == {str(COUNT)}
 
 
@@ -80,12 +80,12 @@ def test_differences_are_to_the_released_methods_own(reported: Path) -> None:
         assert low <= float(rows[name][column]) <= high
 
 
-def test_table_5_pairs_the_same_pictures_with_the_other_labels(reported: Path) -> None:
+def test_table_5_pairs_the_same_images_with_the_other_labels(reported: Path) -> None:
     rows = _rows(reported, f"label-sources-{DATASET}-centre")
     human, automatic = f"people's labels, {DATASET}", f"automatic labels of DeepLab v3+, {OTHER}"
     assert list(rows) == [f"{method}, {labels}" for method in ("Base-Net", "SGE-Net") for labels in (human, automatic)]
     assert rows[f"SGE-Net, {human}"]["Δ PSNR"] == "–"
-    # Picture n is wrong by 10 + n grey levels with people's labels, and by 5 more with automatic ones.
+    # Image n is wrong by 10 + n grey levels with people's labels, and by 5 more with automatic ones.
     wrong = np.arange(COUNT) + ERRORS["sge_net"]
     expected = 20 * np.log10(wrong / (wrong + WORSE_BY))
     row = rows[f"SGE-Net, {automatic}"]
@@ -122,15 +122,15 @@ def test_a_segmenter_without_any_label_to_compare_with_makes_no_table(
 
 def test_the_labels_quality_is_said_where_they_were_trained_with(reported: Path) -> None:
     rows = _rows(reported, f"{OTHER}-labels")
-    assert (rows["training pictures"]["mIoU"], rows["held-out pictures"]["mIoU"]) == ("0.500", "0.375")
-    assert rows["training pictures"]["calibration error"] == "–"
+    assert (rows["training images"]["mIoU"], rows["held-out images"]["mIoU"]) == ("0.500", "0.375")
+    assert rows["training images"]["calibration error"] == "–"
     assert not (reported / "tables" / f"{DATASET}-labels.csv").exists()
 
 
 def test_figure_9_has_both_segmentations(reported: Path) -> None:
     page = (reported / "index.html").read_text(encoding="utf-8")
     assert 'alt="SGE-Net + DPN, ' in page
-    assert page.count('alt="SGE-Net, ') > page.count('alt="Telea, ')  # its own segmentation, beside its picture
+    assert page.count('alt="SGE-Net, ') > page.count('alt="Telea, ')  # its own segmentation, beside its image
     assert 'alt="Mean colour + DPN, ' not in page
 
 

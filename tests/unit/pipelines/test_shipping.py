@@ -22,8 +22,8 @@ from sgenet.label_space import OUTDOOR_SCENES
 
 PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 FACTS = {
-    "pictures_seen": 16_000,
-    "pictures_per_second": 4.0,
+    "images_seen": 16_000,
+    "images_per_second": 4.0,
     "machine": "x86_64",
     "torch": "2.14.1",
     "git_commit": "abc",

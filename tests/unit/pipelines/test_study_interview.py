@@ -42,17 +42,17 @@ def _ask_until_done(interview: Interview, answer: str) -> list[int]:
 
 
 @pytest.mark.parametrize("answer", ["left", "right", "tie"])
-def test_an_answer_counts_for_the_method_whose_picture_stood_there(interview: Interview, answer: str) -> None:
+def test_an_answer_counts_for_the_method_whose_image_stood_there(interview: Interview, answer: str) -> None:
     person = new_person()
     question = interview.question(person)
     assert question is not None
-    seen = interview.pictures(question)
+    seen = interview.images(question)
     assert interview.answer(person, question, answer)
     (stored,) = interview.votes.all()
     (pair,) = [pair for pair in interview.plan.pairs if pair.key == stored.pair]
-    pictures = interview.plan.pictures
-    drawn = {Choice.FIRST: pictures[pair.first_hash], Choice.SECOND: pictures[pair.second_hash]}
-    assert seen["hole"] == pictures[pair.corrupted_hash]
+    images = interview.plan.images
+    drawn = {Choice.FIRST: images[pair.first_hash], Choice.SECOND: images[pair.second_hash]}
+    assert seen["hole"] == images[pair.corrupted_hash]
     assert {seen["left"], seen["right"]} == set(drawn.values())
     assert drawn[stored.on_left] == seen["left"]
     assert stored.choice is Choice.TIE if answer == "tie" else drawn[stored.choice] == seen[answer]

@@ -1,4 +1,4 @@
-"""What a study asks: every two methods on every picture, in an order of one's own, all equally often."""
+"""What a study asks: every two methods on every image, in an order of one's own, all equally often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, KEYS, fabricate_runs
 from PIL import Image
 
-from pipelines.evaluation.pictures import picture_path
+from pipelines.evaluation.images import image_path
 from pipelines.report.collect import DatasetResults, collect_dataset
 from pipelines.report.study.plan import Plan, first_stands_left, make_plan, next_pair
 from pipelines.settings.layout import RunPaths
@@ -39,22 +39,22 @@ def plan(results: DatasetResults) -> Plan:
     return make_plan(results, "centre")
 
 
-def test_every_two_methods_meet_once_on_every_picture(plan: Plan) -> None:
-    met = [(pair.picture, pair.first, pair.second) for pair in plan.pairs]
+def test_every_two_methods_meet_once_on_every_image(plan: Plan) -> None:
+    met = [(pair.image, pair.first, pair.second) for pair in plan.pairs]
     assert sorted(met) == sorted((key, *two) for key in KEYS for two in combinations(sorted(ERRORS), 2))
     assert len({pair.key for pair in plan.pairs}) == len(plan.pairs)
 
 
 def test_what_is_shown_is_what_the_evaluations_drew(plan: Plan) -> None:
-    (pair,) = [p for p in plan.pairs if (p.picture, p.first, p.second) == (KEYS[3], "sge_net", "telea")]
-    drawn = {kind: picture_path(SGE_NET, "centre", 3, kind).read_bytes() for kind in ("corrupted", "inpainted")}
-    assert plan.pictures[pair.corrupted_hash] == drawn["corrupted"]
-    assert plan.pictures[pair.first_hash] == drawn["inpainted"]
-    assert plan.pictures[pair.second_hash] not in drawn.values()
+    (pair,) = [p for p in plan.pairs if (p.image, p.first, p.second) == (KEYS[3], "sge_net", "telea")]
+    drawn = {kind: image_path(SGE_NET, "centre", 3, kind).read_bytes() for kind in ("corrupted", "inpainted")}
+    assert plan.images[pair.corrupted_hash] == drawn["corrupted"]
+    assert plan.images[pair.first_hash] == drawn["inpainted"]
+    assert plan.images[pair.second_hash] not in drawn.values()
 
 
-def test_pictures_have_the_complexity_of_their_scene(plan: Plan) -> None:
-    strata = {pair.picture: pair.stratum for pair in plan.pairs}
+def test_images_have_the_complexity_of_their_scene(plan: Plan) -> None:
+    strata = {pair.image: pair.stratum for pair in plan.pairs}
     assert [strata[key] for key in KEYS] == ["low", "low", "moderate", "moderate", "high", "high"]
 
 
@@ -65,11 +65,11 @@ def test_only_the_methods_that_are_named_meet(results: DatasetResults) -> None:
 
 
 def test_a_filling_made_anew_is_another_pair_and_the_rest_stay_what_they_were(plan: Plan) -> None:
-    path = picture_path(SGE_NET, "centre", 2, "inpainted")
+    path = image_path(SGE_NET, "centre", 2, "inpainted")
     Image.new("RGB", Image.open(path).size).save(path)
     again = make_plan(collect_dataset(SETTINGS, DATASET), "centre")
     changed = {pair.key for pair in plan.pairs} - {pair.key for pair in again.pairs}
-    expected = {pair.key for pair in plan.pairs if pair.picture == KEYS[2] and "sge_net" in (pair.first, pair.second)}
+    expected = {pair.key for pair in plan.pairs if pair.image == KEYS[2] and "sge_net" in (pair.first, pair.second)}
     assert changed == expected
     assert len(changed) == len(ERRORS) - 1
 
@@ -122,15 +122,15 @@ def test_fillings_of_other_holes_are_never_paired(folder: Path) -> None:
         collect_dataset(SETTINGS, DATASET)
 
 
-def test_other_example_pictures_are_refused(folder: Path) -> None:
+def test_other_example_images_are_refused(folder: Path) -> None:
     summary = json.loads((SGE_NET / "evaluation.json").read_text())
     (SGE_NET / "evaluation.json").write_text(json.dumps(summary | {"examples": KEYS[1:]}))
-    with pytest.raises(DataError, match="different example pictures; run the evaluate and floors stages again"):
+    with pytest.raises(DataError, match="different example images; run the evaluate and floors stages again"):
         make_plan(collect_dataset(SETTINGS, DATASET), "centre")
 
 
-def test_a_missing_picture_is_named(results: DatasetResults) -> None:
-    path = picture_path(SGE_NET, "centre", 4, "inpainted")
+def test_a_missing_image_is_named(results: DatasetResults) -> None:
+    path = image_path(SGE_NET, "centre", 4, "inpainted")
     path.unlink()
     with pytest.raises(DataError, match=rf"{path} cannot be read \(No such file or directory\); run the stage"):
         make_plan(results, "centre")

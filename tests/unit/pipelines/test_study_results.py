@@ -12,7 +12,7 @@ from fabricated_runs import COUNT, DATASET, KEYS, fabricate_runs
 from PIL import Image
 
 from pipelines.__main__ import main
-from pipelines.evaluation.pictures import picture_path
+from pipelines.evaluation.images import image_path
 from pipelines.report.collect import collect_dataset
 from pipelines.report.study.plan import Pair, make_plan
 from pipelines.report.study.preferences import ALL, Preference, count_preferences, wilson_interval
@@ -45,7 +45,7 @@ def test_without_a_trial_there_is_no_interval() -> None:
 
 
 def _pair(key: str, stratum: str, first: str = "a", second: str = "b") -> Pair:
-    return Pair(key, "centre", "picture", stratum, first, second, "", "", "")
+    return Pair(key, "centre", "image", stratum, first, second, "", "", "")
 
 
 def test_votes_are_counted_both_ways_over_all_and_by_complexity() -> None:
@@ -73,7 +73,7 @@ def test_votes_are_counted_both_ways_over_all_and_by_complexity() -> None:
 
 @pytest.fixture
 def voted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Ten people say about every picture that SGE-Net beats Telea; on the first picture, two cannot tell."""
+    """Ten people say about every image that SGE-Net beats Telea; on the first image, two cannot tell."""
     fabricate_runs(tmp_path, COUNT)
     monkeypatch.chdir(tmp_path)
     pairs = make_plan(collect_dataset(load(PARAMS), DATASET), "centre", ["sge_net", "telea"]).pairs
@@ -81,7 +81,7 @@ def voted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     box.know(pairs)
     for person in range(10):
         for pair in pairs:
-            choice = Choice.TIE if person < 2 and pair.picture == KEYS[0] else Choice.FIRST
+            choice = Choice.TIE if person < 2 and pair.image == KEYS[0] else Choice.FIRST
             box.record(Vote(f"voter {person}", pair.key, choice, Choice.SECOND if person % 2 else Choice.FIRST))
     box.close()
     return tmp_path
@@ -114,7 +114,7 @@ def test_results_are_printed_and_written(voted: Path, capsys: pytest.CaptureFixt
 
 
 def test_votes_on_fillings_that_were_made_anew_are_not_counted(voted: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = picture_path(SGE_NET, "centre", 3, "inpainted")
+    path = image_path(SGE_NET, "centre", 3, "inpainted")
     Image.new("RGB", Image.open(path).size).save(path)
     assert results() == 0
     printed = " ".join(capsys.readouterr().out.split())

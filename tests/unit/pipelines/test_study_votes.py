@@ -15,7 +15,7 @@ from pipelines.report.study.plan import Pair
 from pipelines.report.study.votes import Choice, Vote, VoteBox
 from sgenet.errors import DataError
 
-PAIRS = [Pair(f"pair {n}", "centre", f"picture {n}", "low", "sge_net", "telea", "c", "a", "b") for n in range(20)]
+PAIRS = [Pair(f"pair {n}", "centre", f"image {n}", "low", "sge_net", "telea", "c", "a", "b") for n in range(20)]
 
 VOTES_FROM_A_PROCESS = """
 import sys
@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from pipelines.report.study.votes import Choice, Vote, VoteBox
 # No Pair: what defines it imports PyTorch, and four processes of that would be slow.
 PAIRS = [
-    SimpleNamespace(key=f"pair {n}", mask_set="centre", picture="p", stratum="low", first="a", second="b")
+    SimpleNamespace(key=f"pair {n}", mask_set="centre", image="p", stratum="low", first="a", second="b")
     for n in range(20)
 ]
 box = VoteBox(Path(sys.argv[1]))
@@ -42,7 +42,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from pipelines.report.study.votes import Choice, Vote, VoteBox
 box = VoteBox(Path(sys.argv[1]))
-box.know([SimpleNamespace(key="pair", mask_set="centre", picture="p", stratum="low", first="a", second="b")])
+box.know([SimpleNamespace(key="pair", mask_set="centre", image="p", stratum="low", first="a", second="b")])
 for number in itertools.count():
     box.record(Vote(str(number), "pair", Choice.TIE, Choice.FIRST))
     print(number, flush=True)
@@ -85,9 +85,9 @@ def test_the_file_says_by_itself_what_was_voted_on(box: VoteBox, tmp_path: Path)
     box.record(vote("a", "pair 7", Choice.SECOND))
     with closing(sqlite3.connect(tmp_path / "study" / "votes.sqlite")) as other:
         found = other.execute(
-            "SELECT mask_set, picture, stratum, first, second, choice FROM votes JOIN pairs USING (pair)"
+            "SELECT mask_set, image, stratum, first, second, choice FROM votes JOIN pairs USING (pair)"
         ).fetchall()
-    assert found == [("centre", "picture 7", "low", "sge_net", "telea", "second")]
+    assert found == [("centre", "image 7", "low", "sge_net", "telea", "second")]
 
 
 def test_a_vote_on_no_pair_is_not_stored(box: VoteBox) -> None:

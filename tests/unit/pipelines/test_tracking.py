@@ -134,19 +134,19 @@ def test_a_resumed_training_logs_each_step_once(client):
     assert [step for step, _ in points["ssim"]] == [20, 30, 40]
 
 
-def test_a_resumed_training_logs_each_picture_once_and_unchanged(client):
-    run_id = open_tiny("pictures")
-    picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
+def test_a_resumed_training_logs_each_image_once_and_unchanged(client):
+    run_id = open_tiny("images")
+    image = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
     with RunLogger(run_id) as logger:
-        logger.image(picture, "samples", 10)
+        logger.image(image, "samples", 10)
     with RunLogger(run_id) as resumed:
         resumed.skip_logged_steps()
-        resumed.image(picture, "samples", 10)
-        resumed.image(picture, "samples", 20)
+        resumed.image(image, "samples", 10)
+        resumed.image(image, "samples", 20)
     full_size = [file.path for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
     assert sorted(path.split("+")[2] for path in full_size) == ["10", "20"]
     stored = Image.open(client.download_artifacts(run_id, full_size[0]))
-    np.testing.assert_array_equal(np.asarray(stored), picture)
+    np.testing.assert_array_equal(np.asarray(stored), image)
 
 
 def test_what_a_run_lacks_of_the_history_is_logged_and_nothing_twice(client):

@@ -77,7 +77,7 @@ def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
 
 
 def _after(hook: LossHook | CheckpointHook | StopHook, step: int, *, finished: bool = False, used: float = 0.0) -> None:
-    metrics = StepMetrics(step, {"l1": torch.tensor(float(step))}, seconds=0.5, data_seconds=0.125, num_pictures=4)
+    metrics = StepMetrics(step, {"l1": torch.tensor(float(step))}, seconds=0.5, data_seconds=0.125, num_images=4)
     hook.after_step(cast(TrainingState, _State(step, finished, used)), metrics)
 
 
@@ -102,8 +102,8 @@ def test_a_logged_row_holds_the_mean_losses_and_the_time_since_the_row_before() 
         (5, 5.0, 1, 0.5),
     ]
     assert recorder.history.data_wait_share == 0.25
-    # 8 pictures a step at 2 steps a second; one step is left after step 4.
-    assert supervisor.shown[1].pictures_per_second == 16
+    # 8 images a step at 2 steps a second; one step is left after step 4.
+    assert supervisor.shown[1].images_per_second == 16
     assert supervisor.shown[1].seconds_left == 0.5
 
 

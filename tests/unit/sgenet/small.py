@@ -75,16 +75,16 @@ def small_method(name: str = "sge_net", recipe: Recipe | None = None) -> Method:
     return build_method(name, recipe or small_recipe(), NUM_CLASSES)
 
 
-def loaded(number: int, pictures: int = 2, side: int = SIDE) -> Loaded:
-    """Global batch ``number``: random pictures, a rectangular hole a picture, some labels to ignore."""
+def loaded(number: int, images: int = 2, side: int = SIDE) -> Loaded:
+    """Global batch ``number``: random images, a rectangular hole an image, some labels to ignore."""
     rng = torch.Generator().manual_seed(1000 + number)
-    hole_mask = torch.zeros(pictures, 1, side, side, dtype=torch.uint8)
-    for picture in range(pictures):
+    hole_mask = torch.zeros(images, 1, side, side, dtype=torch.uint8)
+    for index in range(images):
         top, left = torch.randint(2, side // 2, (2,), generator=rng).tolist()
-        hole_mask[picture, :, top : top + side // 3, left : left + side // 3] = 1
-    label = torch.randint(NUM_CLASSES, (pictures, side, side), generator=rng, dtype=torch.uint8)
+        hole_mask[index, :, top : top + side // 3, left : left + side // 3] = 1
+    label = torch.randint(NUM_CLASSES, (images, side, side), generator=rng, dtype=torch.uint8)
     label[:, :2] = 255
-    image = torch.randint(256, (pictures, 3, side, side), generator=rng, dtype=torch.uint8)
+    image = torch.randint(256, (images, 3, side, side), generator=rng, dtype=torch.uint8)
     return Loaded(image, hole_mask, label)
 
 
@@ -95,8 +95,8 @@ def loader(start: int = 0) -> Iterator[Loaded]:
         start += 1
 
 
-def small_batch(number: int = 0, pictures: int = 2, side: int = SIDE) -> InpaintingBatch:
-    return InpaintingBatch.from_uint8(*loaded(number, pictures, side))
+def small_batch(number: int = 0, images: int = 2, side: int = SIDE) -> InpaintingBatch:
+    return InpaintingBatch.from_uint8(*loaded(number, images, side))
 
 
 def small_state(name: str = "sge_net", seed: int = 1, **training: Any) -> TrainingState:

@@ -74,19 +74,19 @@ def test_what_lies_in_the_hole_is_never_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_known_part_and_the_hole_decide_the_picture(name: str) -> None:
+def test_the_known_part_and_the_hole_decide_the_image(name: str) -> None:
     generator, batch = _generator(name), small_batch()
     with torch.no_grad():
-        picture = generator(batch.image, batch.hole_mask).image
-        assert not torch.allclose(generator(batch.image.flip(3), batch.hole_mask).image, picture)
-        assert not torch.allclose(generator(batch.image, batch.hole_mask.flip(3)).image, picture)
-    assert picture.shape == batch.image.shape
-    assert float(picture.abs().max()) <= 1
+        image = generator(batch.image, batch.hole_mask).image
+        assert not torch.allclose(generator(batch.image.flip(3), batch.hole_mask).image, image)
+        assert not torch.allclose(generator(batch.image, batch.hole_mask.flip(3)).image, image)
+    assert image.shape == batch.image.shape
+    assert float(image.abs().max()) <= 1
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_picture_does_not_depend_on_its_neighbours(name: str) -> None:
-    generator, batch = _generator(name), small_batch(pictures=3)
+def test_an_image_does_not_depend_on_its_neighbours(name: str) -> None:
+    generator, batch = _generator(name), small_batch(images=3)
     with torch.no_grad():
         together = generator(batch.image, batch.hole_mask).image
         alone = generator(batch.image[1:2], batch.hole_mask[1:2]).image
@@ -108,7 +108,7 @@ def test_sizes_need_only_be_divisible_by_the_stride(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("filled", [0.0, 1.0])
-def test_a_picture_without_hole_or_without_anything_known_trains_too(name: str, filled: float) -> None:
+def test_an_image_without_hole_or_without_anything_known_trains_too(name: str, filled: float) -> None:
     state, batch = _state(name), small_batch()
     hole_mask = torch.full_like(batch.hole_mask, filled)
     batch = dataclasses.replace(batch, hole_mask=hole_mask)
@@ -196,7 +196,7 @@ def test_a_released_model_draws_what_the_trained_one_drew(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_front_door_fills_a_picture_of_any_size_and_segments_it_where_the_method_does(name: str) -> None:
+def test_the_front_door_fills_an_image_of_any_size_and_segments_it_where_the_method_does(name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)
     hole = np.zeros((37, 50), bool)
     hole[10:20, 15:30] = True
@@ -212,5 +212,5 @@ def test_the_front_door_fills_a_picture_of_any_size_and_segments_it_where_the_me
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_cost_grows_with_the_picture(name: str) -> None:
+def test_cost_grows_with_the_image(name: str) -> None:
     assert count_macs(_generator(name), 64) > 3.9 * count_macs(_generator(name), 32) > 0

@@ -35,10 +35,10 @@ def test_from_uint8_gives_the_types_and_the_layout_that_the_networks_expect() ->
     assert (batch.image.dtype, batch.hole_mask.dtype, batch.label.dtype) == (torch.float32, torch.float32, torch.int64)
     assert batch.image.is_contiguous(memory_format=torch.channels_last)
     assert int(batch.label.max()) == 255, "the ignore id must not wrap around"
-    assert (batch.num_pictures, batch.keys) == (1, ("key",))
+    assert (batch.num_images, batch.keys) == (1, ("key",))
 
 
-def test_the_corrupted_picture_is_grey_exactly_where_the_mask_is_1() -> None:
+def test_the_corrupted_image_is_grey_exactly_where_the_mask_is_1() -> None:
     batch = _uint8_batch()
     missing = batch.hole_mask.expand_as(batch.image) == 1
     assert bool((batch.corrupted[missing] == 0).all())

@@ -79,7 +79,7 @@ def test_the_quantile_rule_doubts_the_asked_share_of_the_pixels(ratio: float) ->
 
 
 @pytest.mark.parametrize("rule", ["quantile", "fraction_of_max"])
-def test_each_picture_has_a_threshold_of_its_own(rule: Rule) -> None:
+def test_each_image_has_a_threshold_of_its_own(rule: Rule) -> None:
     sure, unsure = _two_classes([[0.9, 1.0]]), _two_classes([[0.5, 0.6]])
     together = threshold(confidence_map(torch.cat((sure, unsure))), rule, 0.5)
     assert together.shape == (2, 1, 1, 1)

@@ -23,17 +23,17 @@ def _hole(height: int, width: int) -> Tensor:
     return hole_mask
 
 
-def _patch(picture: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """The square of a (C, H, W) picture from (top, left), 0 beyond its edges."""
-    patch = np.zeros((picture.shape[0], side, side))
+def _patch(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """The square of a (C, H, W) image from (top, left), 0 beyond its edges."""
+    patch = np.zeros((image.shape[0], side, side))
     for i, j in itertools.product(range(side), range(side)):
-        if 0 <= top + i < picture.shape[1] and 0 <= left + j < picture.shape[2]:
-            patch[:, i, j] = picture[:, top + i, left + j]
+        if 0 <= top + i < image.shape[1] and 0 <= left + j < image.shape[2]:
+            patch[:, i, j] = image[:, top + i, left + j]
     return patch
 
 
 def _directly(features: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """One picture (C, H, W) and its hole (H, W), a place, a patch and a pixel at a time."""
+    """One image (C, H, W) and its hole (H, W), a place, a patch and a pixel at a time."""
     small = features[:, ::2, ::2]
     height, width = small.shape[1:]
     places = list(itertools.product(range(height), range(width)))
@@ -74,7 +74,7 @@ def test_it_equals_the_direct_computation() -> None:
     assert np.allclose(found, expected, atol=1e-4)
 
 
-def test_pictures_of_a_batch_have_their_own_holes_and_patches() -> None:
+def test_images_of_a_batch_have_their_own_holes_and_patches() -> None:
     features = _features(2, 3, 12, 10)
     hole_mask = torch.cat((_hole(12, 10), _hole(12, 10).flip(2)))
     together = contextual_attention(features, hole_mask)
@@ -90,7 +90,7 @@ def test_nothing_is_copied_from_the_hole() -> None:
     assert float(found.abs().max()) <= float(features.abs().max())
 
 
-def test_a_picture_without_known_patches_gives_zeros_and_a_finite_gradient() -> None:
+def test_an_image_without_known_patches_gives_zeros_and_a_finite_gradient() -> None:
     features = _features(1, 2, 8, 8).requires_grad_()
     found = contextual_attention(features, torch.ones(1, 1, 8, 8))
     assert not bool(found.any())

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sgenet.layers.critic import MultiScaleCritic, PatchCritic, smallest_picture
+from sgenet.layers.critic import MultiScaleCritic, PatchCritic, smallest_image
 from sgenet.settings import CriticSettings
 
 
@@ -41,7 +41,7 @@ def test_a_patch_is_as_large_as_the_kernels_say(num_layers: int, side: int) -> N
     assert int(touched[-1] - touched[0]) + 1 == side
 
 
-def test_each_scale_has_a_critic_of_its_own_that_judges_the_halved_picture() -> None:
+def test_each_scale_has_a_critic_of_its_own_that_judges_the_halved_image() -> None:
     critic = MultiScaleCritic(3, CriticSettings(width=2, num_layers=1, num_scales=3)).eval()
     image = torch.rand(1, 3, 32, 32)
     logits = critic(image).logits
@@ -78,16 +78,16 @@ def test_without_spectral_norm_the_weights_are_left_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(("num_layers", "num_scales"), list(itertools.product((1, 2, 3), (1, 2, 3))))
-def test_the_smallest_picture_is_the_smallest(num_layers: int, num_scales: int) -> None:
+def test_the_smallest_image_is_the_smallest(num_layers: int, num_scales: int) -> None:
     settings = CriticSettings(width=1, num_layers=num_layers, num_scales=num_scales)
-    critic, side = MultiScaleCritic(1, settings), smallest_picture(settings)
+    critic, side = MultiScaleCritic(1, settings), smallest_image(settings)
     output = critic(torch.rand(1, 1, side, side))
     assert min(output.logits[-1].shape[2:]) == 1
     with pytest.raises(RuntimeError):
         critic(torch.rand(1, 1, side - 1, side - 1))
 
 
-def test_a_critic_s_verdict_on_a_picture_does_not_depend_on_its_neighbours() -> None:
+def test_a_critic_s_verdict_on_an_image_does_not_depend_on_its_neighbours() -> None:
     critic = MultiScaleCritic(3, CriticSettings(width=4, num_layers=1)).eval()
     images = torch.rand(3, 3, 32, 32)
     together, alone = critic(images).logits, critic(images[1:2]).logits

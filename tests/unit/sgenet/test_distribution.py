@@ -14,11 +14,11 @@ from sgenet.evaluation import distribution
 from sgenet.evaluation.distribution import FeatureComparison
 
 
-def _features(seed: int, num_pictures: int, num_features: int = 24, shift: float = 0.0) -> np.ndarray:
+def _features(seed: int, num_images: int, num_features: int = 24, shift: float = 0.0) -> np.ndarray:
     """Correlated and not centred, as features are."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(num_features, num_features))
-    return (np.abs(rng.normal(size=(num_pictures, num_features)) @ mixing) + shift).astype(np.float32)
+    return (np.abs(rng.normal(size=(num_images, num_features)) @ mixing) + shift).astype(np.float32)
 
 
 def _scores(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -35,7 +35,7 @@ def test_the_frechet_distance_is_the_one_with_scipys_matrix_root() -> None:
     assert _scores(x, y)["fid"] == pytest.approx(expected, rel=1e-8)
 
 
-def test_fewer_pictures_than_features_do_no_harm() -> None:
+def test_fewer_images_than_features_do_no_harm() -> None:
     """The covariances are singular. Tr √(Σ₁Σ₂) is the sum of the singular values of X₁ᵀX₂ of the centred features."""
     x, y = _features(0, 9).astype(np.float64), _features(1, 9, shift=0.3).astype(np.float64)
     a, b = ((z - z.mean(axis=0)) / math.sqrt(8) for z in (x, y))
@@ -44,7 +44,7 @@ def test_fewer_pictures_than_features_do_no_harm() -> None:
     assert _scores(x.astype(np.float32), y.astype(np.float32))["fid"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_same_pictures_are_no_distance_apart_and_one_picture_has_none() -> None:
+def test_the_same_images_are_no_distance_apart_and_one_image_has_none() -> None:
     same = _features(0, 60)
     assert _scores(same, same)["fid"] == pytest.approx(0, abs=1e-4)
     assert all(math.isnan(score) for score in _scores(same[:1], same[:1]).values())
@@ -66,10 +66,10 @@ def test_the_kernel_distance_is_the_sum_over_pairs() -> None:
     assert _scores(x, y)["kid"] == pytest.approx(_slow_discrepancy(x, y), rel=1e-9)
 
 
-def test_many_pictures_are_compared_by_subsets_that_the_seed_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_compared_by_subsets_that_the_seed_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = _features(0, 300) / 4, _features(1, 300, shift=2.0) / 4
     of_all = _scores(x, y)["kid"]
-    monkeypatch.setattr(distribution, "SUBSET_PICTURES", 100)
+    monkeypatch.setattr(distribution, "SUBSET_IMAGES", 100)
     by_subsets = _scores(x, y)["kid"]
     torch.rand(3)  # whatever else draws random numbers
     assert by_subsets == _scores(x, y)["kid"] != of_all
@@ -94,7 +94,7 @@ def _compare(x: np.ndarray, y: np.ndarray, block: int, batch: int) -> FeatureCom
 
 
 def test_batches_change_no_bit_and_blocks_nothing_that_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "KEPT_PICTURES", 40)  # fewer than there are: some are drawn
+    monkeypatch.setattr(distribution, "KEPT_IMAGES", 40)  # fewer than there are: some are drawn
     x, y = _features(0, 90), _features(1, 90, shift=0.2)
     scores = _compare(x, y, block=16, batch=3).scores()
     assert scores == _compare(x, y, block=16, batch=16).scores()
@@ -102,8 +102,8 @@ def test_batches_change_no_bit_and_blocks_nothing_that_shows(monkeypatch: pytest
     assert scores["kid"] == _compare(x, y, block=90, batch=8).scores()["kid"]
 
 
-def test_every_picture_has_the_same_chance_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distribution, "KEPT_PICTURES", 500)
+def test_every_image_has_the_same_chance_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribution, "KEPT_IMAGES", 500)
     numbers = np.arange(4000, dtype=np.float32)[:, None]
     comparison = _compare(numbers, -numbers, block=64, batch=64)
     comparison.scores()

@@ -38,13 +38,13 @@ def _settings(**changes: object) -> EdgeConnectSettings:
 
 def test_both_stages_have_the_published_size() -> None:
     generator = EdgeConnectGenerator(EdgeConnectSettings())
-    for stage in (generator.edge_stage, generator.picture_stage):
+    for stage in (generator.edge_stage, generator.image_stage):
         assert count_parameters(stage) == pytest.approx(10.8e6, rel=0.01)
     assert count_parameters(generator) == pytest.approx(21.5e6, rel=0.01)
 
 
 def test_the_weights_start_from_the_published_distribution() -> None:
-    stage = EdgeConnectGenerator(_settings(width=16)).picture_stage
+    stage = EdgeConnectGenerator(_settings(width=16)).image_stage
     assert float(stage.blocks[0].conv_1.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
     assert not bool(stage.head.bias.any())
 
@@ -58,7 +58,7 @@ def test_the_edge_stage_alone_is_spectrally_normalised() -> None:
             assert float(torch.linalg.matrix_norm(module.weight.detach().flatten(1), 2)) == pytest.approx(
                 1, rel=0.02
             ), name
-    assert not any("parametrizations" in key for key in generator.picture_stage.state_dict())
+    assert not any("parametrizations" in key for key in generator.image_stage.state_dict())
 
 
 def _inputs(batch: InpaintingBatch) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ def _inputs(batch: InpaintingBatch) -> tuple[Tensor, Tensor]:
 
 
 def _step() -> Tensor:
-    """A picture (1, 1, 48, 48), dark on the left and bright on the right of column 24."""
+    """An image (1, 1, 48, 48), dark on the left and bright on the right of column 24."""
     gray = torch.full((1, 1, 48, 48), -0.8)
     gray[..., 24:] = 0.8
     return gray
@@ -77,11 +77,11 @@ def test_gray_is_luminance_and_keeps_the_range() -> None:
     assert to_gray(colours).flatten().tolist() == pytest.approx([2 * 0.2125 - 1, 2 * 0.7154 - 1, 1.0])
 
 
-def test_edges_of_whole_pictures_are_scikit_image_s() -> None:
+def test_edges_of_whole_images_are_scikit_image_s() -> None:
     gray = torch.rand(2, 1, 40, 32, generator=torch.Generator().manual_seed(2)).mul(2).sub(1)
     found = canny_edges(gray, sigma=1.0)
-    for one, picture in zip(found, gray, strict=True):
-        assert np.array_equal(one[0].numpy(), canny((picture[0].numpy() + 1) / 2, sigma=1.0))
+    for one, image in zip(found, gray, strict=True):
+        assert np.array_equal(one[0].numpy(), canny((image[0].numpy() + 1) / 2, sigma=1.0))
     assert 0 < float(found.mean()) < 0.5
 
 
@@ -107,10 +107,10 @@ def test_what_lies_in_the_hole_changes_no_edge() -> None:
         assert torch.equal(canny_edges(filled, 1.0, hole_mask), canny_edges(noise, 1.0, hole_mask))
 
 
-def test_the_picture_stage_is_guided_by_drawn_edges_in_the_hole_and_true_ones_outside() -> None:
+def test_the_image_stage_is_guided_by_drawn_edges_in_the_hole_and_true_ones_outside() -> None:
     generator, batch = EdgeConnectGenerator(_settings(sigma=1.0)), small_batch()
     seen: list[Tensor] = []
-    generator.picture_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    generator.image_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     prediction = generator(*_inputs(batch))
     known = canny_edges(to_gray(batch.image), 1.0, batch.hole_mask)
     guide = torch.where(batch.hole_mask > 0.5, prediction.auxiliary["edges"], known)
@@ -120,7 +120,7 @@ def test_the_picture_stage_is_guided_by_drawn_edges_in_the_hole_and_true_ones_ou
     assert not seen[0].requires_grad
 
 
-def test_the_picture_stage_learns_along_true_edges_first_and_then_along_drawn_ones() -> None:
+def test_the_image_stage_learns_along_true_edges_first_and_then_along_drawn_ones() -> None:
     recipe = Recipe(
         edge_connect=_settings(sigma=1.0, true_edges_until=0.5),
         training=TrainingSettings(steps=4, batch_size=2, precision="float32"),
@@ -129,7 +129,7 @@ def test_the_picture_stage_learns_along_true_edges_first_and_then_along_drawn_on
     seen: list[Tensor] = []
     generator = state.method.generator
     assert isinstance(generator, EdgeConnectGenerator)
-    generator.picture_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    generator.image_stage.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     batch = small_batch()
     for _ in range(4):
         training_step(state, batch)
@@ -140,7 +140,7 @@ def test_the_picture_stage_learns_along_true_edges_first_and_then_along_drawn_on
 
 
 def test_vgg_sees_what_the_published_one_sees(vgg: VGG) -> None:
-    """Pictures in [0, 1] that nothing was taken from; for the style, black outside the hole."""
+    """Images in [0, 1] that nothing was taken from; for the style, black outside the hole."""
     objective, batch = EdgeConnectObjective(_settings()), small_batch()
     objective.settings = _settings(perceptual=0.1, style=1.0, perceptual_weights="random")
     seen: list[Tensor] = []
@@ -160,18 +160,18 @@ def test_each_term_trains_its_own_stage_and_no_other() -> None:
     settings = _settings(perceptual=0.1, style=10.0, perceptual_weights="random")
     generator, critic, batch = EdgeConnectGenerator(settings), EdgeConnectCritic(4), small_batch()
     objective = EdgeConnectObjective(settings)
-    stages = {"edge": generator.edge_stage, "picture": generator.picture_stage}
+    stages = {"edge": generator.edge_stage, "image": generator.image_stage}
     terms = objective.generator_terms(batch, generator(*_inputs(batch)), critic)
     assert len(terms) == 6
     for name, term in terms.items():
         generator.zero_grad(set_to_none=True)
         term.backward(retain_graph=True)
         trained = {key for key, stage in stages.items() if any(_moves(weight) for weight in stage.parameters())}
-        assert trained == {"edge" if name.startswith("edge_") else "picture"}, name
+        assert trained == {"edge" if name.startswith("edge_") else "image"}, name
 
 
 def _constant() -> tuple[InpaintingBatch, Prediction]:
-    """A picture of 0.5 with a quarter missing, drawn as -0.5; edges drawn as 0.25 everywhere."""
+    """An image of 0.5 with a quarter missing, drawn as -0.5; edges drawn as 0.25 everywhere."""
     hole_mask = torch.zeros(1, 1, 16, 16)
     hole_mask[..., :8, :8] = 1
     batch = InpaintingBatch(torch.full((1, 3, 16, 16), 0.5), hole_mask, torch.zeros(1, 16, 16, dtype=torch.int64))
@@ -180,7 +180,7 @@ def _constant() -> tuple[InpaintingBatch, Prediction]:
 
 
 class _Means:
-    """Critics whose verdicts are the means of the edges and of the picture; features: the edges at two scales."""
+    """Critics whose verdicts are the means of the edges and of the image; features: the edges at two scales."""
 
     def __init__(self) -> None:
         self.num_calls = 0
@@ -188,8 +188,8 @@ class _Means:
     def __call__(self, judged: Tensor) -> CriticOutput:
         self.num_calls += 1
         edges = judged[:, 1:2].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
-        picture = judged[:, 2:].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
-        return CriticOutput((edges, picture), (judged[:, 1:2], 3 * edges))
+        image = judged[:, 2:].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+        return CriticOutput((edges, image), (judged[:, 1:2], 3 * edges))
 
 
 def _softplus(x: float) -> float:
@@ -197,7 +197,7 @@ def _softplus(x: float) -> float:
 
 
 def test_the_generator_s_terms_by_hand() -> None:
-    """A plain picture has no edges, so true edges are 0."""
+    """A plain image has no edges, so true edges are 0."""
     batch, prediction = _constant()
     objective = EdgeConnectObjective(_settings(edge_feature_matching=10.0, adversarial=0.1))
     terms = objective.generator_terms(batch, prediction, _Means())
@@ -243,7 +243,7 @@ def test_each_batch_has_its_own_true_edges() -> None:
         assert float(objective.generator_terms(batch, prediction, critic)["edge_feature_matching"]) == 0
 
 
-def test_the_edge_critic_sees_edges_beside_gray_and_the_other_the_picture_alone() -> None:
+def test_the_edge_critic_sees_edges_beside_gray_and_the_other_the_image_alone() -> None:
     critic = EdgeConnectCritic(4).eval()
     parts = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32), torch.rand(1, 3, 32, 32)
     expected = critic(judged(*parts))
@@ -291,7 +291,7 @@ def test_named_activations_are_the_layers_outputs(vgg: VGG) -> None:
         assert torch.allclose(activation, vgg.features[:stop](x), atol=1e-5)
 
 
-def test_a_perfect_picture_has_no_perceptual_and_no_style_term() -> None:
+def test_a_perfect_image_has_no_perceptual_and_no_style_term() -> None:
     settings = _settings(perceptual=0.1, style=250.0, perceptual_weights="random")
     objective, (batch, prediction) = EdgeConnectObjective(settings), _constant()
     perfect = Prediction((batch.image,), auxiliary=prediction.auxiliary)

@@ -43,7 +43,7 @@ def _run(graph: InpaintingGraph, image: npt.NDArray, hole_mask: npt.NDArray, *mo
         return [output[0].numpy() for output in graph(*inputs)]
 
 
-@pytest.mark.filterwarnings("ignore:100% of the picture")
+@pytest.mark.filterwarnings("ignore:100% of the image")
 @pytest.mark.parametrize(
     ("name", "start"),
     [*((name, "grey") for name in ("base_net", "sg_net", "sge_net", "gated_conv", "spg_net")), ("sge_net", "membrane")],
@@ -65,7 +65,7 @@ def test_the_graph_fills_what_the_front_door_fills(name: str, start: str, size: 
 
 def test_edge_connect_takes_the_edges_it_would_draw_itself() -> None:
     generator = _generator("edge_connect")
-    image, hole = _drawn(32, 48)  # multiples of 16: the front door draws its edges on the padded picture
+    image, hole = _drawn(32, 48)  # multiples of 16: the front door draws its edges on the padded image
     image[:, 24:] = 20
     hole[:, :4] = False
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Where pictures land in a figure, and what the maps' colours mean."""
+"""Where images land in a figure, and what the maps' colours mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sgenet.figures import (
     HOLE_COLOUR,
     Sample,
     confidence_figure,
-    confidence_picture,
+    confidence_image,
     grid,
     refinement_figure,
 )
@@ -22,7 +22,7 @@ LABELS = LabelSpace(("ground", "sky"), ((10, 200, 30), (40, 50, 220)))
 
 
 def _sample(with_reliability: bool = True) -> Sample:
-    """A black picture with a hole in its middle; red filling at every scale; all of it class 1."""
+    """A black image with a hole in its middle; red filling at every scale; all of it class 1."""
     hole_mask = torch.zeros(1, 32, 32, dtype=torch.uint8)
     hole_mask[:, 8:24, 8:24] = 1
     sizes = [32 >> scale for scale in range(5)]
@@ -47,7 +47,7 @@ def _colours(figure: np.ndarray) -> set[tuple[int, int, int]]:
     return {tuple(colour) for colour in figure.reshape(-1, 3).tolist()}
 
 
-def test_every_picture_lands_whole_in_its_cell() -> None:
+def test_every_image_lands_whole_in_its_cell() -> None:
     colours = [[(200, 0, 0), (0, 150, 0)], [(0, 0, 100), (90, 90, 0)]]
     figure = grid([[np.full((16, 16, 3), colour, np.uint8) for colour in row] for row in colours], cell=CELL)
     for row, row_colours in enumerate(colours):
@@ -59,7 +59,7 @@ def test_every_picture_lands_whole_in_its_cell() -> None:
             assert (left > CELL) == (column == 1)
 
 
-def test_a_wide_picture_keeps_its_proportions() -> None:
+def test_a_wide_image_keeps_its_proportions() -> None:
     figure = grid([[np.full((10, 40, 3), (200, 0, 0), np.uint8)]], cell=CELL)
     places = np.argwhere((figure == (200, 0, 0)).all(axis=-1))
     height, width = places.max(axis=0) - places.min(axis=0) + 1
@@ -67,8 +67,8 @@ def test_a_wide_picture_keeps_its_proportions() -> None:
 
 
 def test_titles_and_labels_get_room_and_ink() -> None:
-    picture = np.full((8, 8, 3), 250, np.uint8)
-    plain, titled = grid([[picture]], cell=CELL), grid([[picture]], ["input"], ["first row"], CELL)
+    image = np.full((8, 8, 3), 250, np.uint8)
+    plain, titled = grid([[image]], cell=CELL), grid([[image]], ["input"], ["first row"], CELL)
     assert titled.shape[0] > plain.shape[0]
     assert titled.shape[1] > plain.shape[1]
     assert (titled < 100).any()
@@ -76,19 +76,19 @@ def test_titles_and_labels_get_room_and_ink() -> None:
 
 
 def test_titles_that_do_not_match_the_columns_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 × 1 pictures"):
+    with pytest.raises(ValueError, match="1 × 1 images"):
         grid([[np.zeros((4, 4, 3), np.uint8)]], ["one", "two"])
 
 
 def test_confidence_is_drawn_dark() -> None:
-    drawn = confidence_picture(torch.tensor([[1.0, 0.5, 0.0]]))
+    drawn = confidence_image(torch.tensor([[1.0, 0.5, 0.0]]))
     assert drawn[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_figure_6_shows_the_filling_in_the_hole_only() -> None:
     figure = refinement_figure(_sample(), LABELS, cell=CELL)
     red = (figure == (255, 0, 0)).all(axis=-1)
-    # The hole is a quarter of the picture; five scales are shown.
+    # The hole is a quarter of the image; five scales are shown.
     assert red.sum() == 5 * CELL * CELL // 4
     assert {HOLE_COLOUR, *LABELS.colours} <= _colours(figure)
 

@@ -58,15 +58,15 @@ def test_at_first_the_whole_generator_passes_signal_and_gradient() -> None:
     assert len(spreads) == len(layers) == 40
     assert all(0.01 < spread < 2 for spread in spreads)
     drawn = (prediction.image, prediction.auxiliary["coarse"])
-    assert all(0.01 < float(picture.detach().std()) < 0.9 for picture in drawn)  # neither grey nor black and white
-    torch.stack([(picture - batch.image).abs().mean() for picture in drawn]).sum().backward()
+    assert all(0.01 < float(image.detach().std()) < 0.9 for image in drawn)  # neither grey nor black and white
+    torch.stack([(image - batch.image).abs().mean() for image in drawn]).sum().backward()
     weights = [layer.convolution.weight for layer in layers]
     steps = [float(weight.grad.norm() / weight.detach().norm()) for weight in weights if weight.grad is not None]
     assert len(steps) == len(layers)
     assert max(steps) < 100 * min(steps)
 
 
-def test_the_second_stage_sees_the_coarse_picture_in_the_hole_and_the_given_one_outside() -> None:
+def test_the_second_stage_sees_the_coarse_image_in_the_hole_and_the_given_one_outside() -> None:
     generator, batch = GatedConvGenerator(4), small_batch()
     seen: list[Tensor] = []
     for branch in (generator.convolution_branch, generator.before_attention):
@@ -78,7 +78,7 @@ def test_the_second_stage_sees_the_coarse_picture_in_the_hole_and_the_given_one_
 
 
 def test_attention_knows_the_hole_at_its_own_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A feature is missing when anything of the picture under it is."""
+    """A feature is missing when anything of the image under it is."""
     given: list[Tensor] = []
 
     def remember(features: Tensor, hole_mask: Tensor) -> Tensor:
@@ -94,13 +94,13 @@ def test_attention_knows_the_hole_at_its_own_scale(monkeypatch: pytest.MonkeyPat
     assert torch.equal(given[0], expected)
 
 
-def test_the_refined_picture_trains_the_first_stage_too() -> None:
+def test_the_refined_image_trains_the_first_stage_too() -> None:
     generator, batch = GatedConvGenerator(4), small_batch()
     generator(batch.image, batch.hole_mask).image.sum().backward()
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in generator.coarse.parameters())
 
 
-def test_the_critic_halves_a_picture_six_times_and_judges_every_feature() -> None:
+def test_the_critic_halves_an_image_six_times_and_judges_every_feature() -> None:
     output = SNPatchCritic(2)(torch.randn(3, 4, 96, 64))
     assert output.logits[0].shape == (3, 8, 2, 1)
     assert [feature.shape[1] for feature in output.features] == [2, 4, 8, 8, 8]
@@ -118,7 +118,7 @@ class _Mean:
 
 
 def _constant() -> tuple[InpaintingBatch, Prediction]:
-    """A picture of 0.5 whose left half is missing; drawn as 0 at first, then as 1."""
+    """An image of 0.5 whose left half is missing; drawn as 0 at first, then as 1."""
     hole_mask = torch.zeros(1, 1, 8, 8)
     hole_mask[..., :4] = 1
     batch = InpaintingBatch(torch.full((1, 3, 8, 8), 0.5), hole_mask, torch.zeros(1, 8, 8, dtype=torch.int64))

@@ -21,7 +21,7 @@ def _step(*, guided: bool, evaluated: bool, num_blocks: int = 0, at: str = "coar
 
 
 def _inputs() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """φ^l, ϕ^{l-1}, Ŝ^l and M^l of two pictures."""
+    """φ^l, ϕ^{l-1}, Ŝ^l and M^l of two images."""
     rng = torch.Generator().manual_seed(5)
     coarse, skip = torch.randn(2, COARSE, 4, 6, generator=rng), torch.randn(2, FINE, 8, 12, generator=rng)
     probabilities = torch.randn(2, NUM_CLASSES, 4, 6, generator=rng).softmax(dim=1)

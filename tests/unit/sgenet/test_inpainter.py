@@ -79,7 +79,7 @@ def test_the_generator_sees_a_reflected_multiple_of_16_within_minus_one_and_one(
     torch.testing.assert_close(hole_mask[0, 0, :, 53:], hole_mask[0, 0, :, 41:52].flip(-1))
 
 
-def test_a_fitting_picture_is_not_padded(inpainter, photo):
+def test_a_fitting_image_is_not_padded(inpainter, photo):
     fitting = photo[:32, :48]
     inpainter(fitting, hole_like(fitting))
     assert inpainter.generator.calls[0][0].shape == (1, 3, 32, 48)
@@ -87,12 +87,12 @@ def test_a_fitting_picture_is_not_padded(inpainter, photo):
 
 def test_a_single_pixel_can_be_filled(inpainter):
     pixel = np.full((1, 1, 3), 200, np.uint8)
-    with pytest.warns(UserWarning, match="100% of the picture"):
+    with pytest.warns(UserWarning, match="100% of the image"):
         inpainted = inpainter(pixel, np.ones((1, 1), bool))
     assert inpainted.image.tolist() == [[[55, 55, 55]]]
 
 
-def test_label_confidence_and_reliability_have_the_pictures_size(inpainter, photo):
+def test_label_confidence_and_reliability_have_the_images_size(inpainter, photo):
     hole = hole_like(photo)
     inpainted = inpainter(photo, hole, details=True)
     bright = (photo.astype(np.float64) / 127.5 - 1).mean(axis=2) > 0
@@ -115,23 +115,23 @@ def test_every_scale_is_returned_on_request_at_its_size(inpainter, photo):
     np.testing.assert_allclose(scales[2].image[4, 5], block, atol=0.51)
 
 
-def test_many_pictures_of_any_sizes_are_filled_as_each_alone(inpainter, photo):
+def test_many_images_of_any_sizes_are_filled_as_each_alone(inpainter, photo):
     photos = [photo, photo[:20, :31], photo[5:]]
-    holes = [hole_like(picture, slice(3, 9), slice(4, 11)) for picture in photos]
+    holes = [hole_like(image, slice(3, 9), slice(4, 11)) for image in photos]
     many = inpainter.fill_many(photos, holes)
-    for picture, hole, inpainted in zip(photos, holes, many, strict=True):
-        np.testing.assert_array_equal(inpainted.image, inpainter(picture, hole).image)
-    with pytest.raises(DataError, match="3 pictures came with 2 hole masks"):
+    for image, hole, inpainted in zip(photos, holes, many, strict=True):
+        np.testing.assert_array_equal(inpainted.image, inpainter(image, hole).image)
+    with pytest.raises(DataError, match="3 images came with 2 hole masks"):
         inpainter.fill_many(photos, holes[:2])
 
 
-def test_without_a_hole_the_picture_comes_back_unchanged(inpainter, photo):
+def test_without_a_hole_the_image_comes_back_unchanged(inpainter, photo):
     inpainted = inpainter(photo, np.zeros(photo.shape[:2], bool))
     np.testing.assert_array_equal(inpainted.image, photo)
     assert inpainted.hole_confidence is None
 
 
-def test_the_given_picture_is_not_written_to(inpainter, photo):
+def test_the_given_image_is_not_written_to(inpainter, photo):
     before = photo.copy()
     inpainter(photo, hole_like(photo))
     np.testing.assert_array_equal(photo, before)
@@ -186,9 +186,9 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32), "of float32"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 1), np.uint8), r"found \(8, 8, 1\)"),
         (np.zeros((0, 8, 3), np.uint8), np.zeros((0, 8), bool), r"found \(0, 8, 3\)"),
-        (Image.new("F", (8, 8)), np.zeros((8, 8), bool), "picture has the pixel format F"),
+        (Image.new("F", (8, 8)), np.zeros((8, 8), bool), "image has the pixel format F"),
         (Image.new("I", (8, 8), 65536), np.zeros((8, 8), bool), "values from 65536 to 65536; scale them to 16 bits"),
-        (Image.new("RGB", (0, 8)), np.zeros((8, 0), bool), "the picture has no pixels"),
+        (Image.new("RGB", (0, 8)), np.zeros((8, 0), bool), "the image has no pixels"),
         ("photo.jpg", np.zeros((8, 8), bool), "found str; open a file with PIL.Image.open"),
         (b"a letter", np.zeros((8, 8), bool), "found bytes"),
         (np.zeros((8, 8, 3), np.uint8), "hole.png", "hole mask must be .* found str"),
@@ -197,7 +197,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):
         (np.zeros((8, 8, 3), np.uint8), Image.new("LA", (8, 8), (0, 0)), "transparent"),
     ],
 )
-def test_what_is_no_picture_or_mask_is_refused(inpainter, image, mask, reason):
+def test_what_is_no_image_or_mask_is_refused(inpainter, image, mask, reason):
     with pytest.raises(DataError, match=reason):
         inpainter(image, mask)
 

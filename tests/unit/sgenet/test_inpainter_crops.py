@@ -14,7 +14,7 @@ SIDE = 32
 
 @st.composite
 def asked_pixels(draw):
-    """Rectangles and lines of a picture of any size, overlapping or not."""
+    """Rectangles and lines of an image of any size, overlapping or not."""
     height, width = draw(st.integers(1, 200)), draw(st.integers(1, 200))
     asked = np.zeros((height, width), bool)
     for _ in range(draw(st.integers(0, 4))):
@@ -32,7 +32,7 @@ def test_every_pixel_is_asked_for_once_in_a_crop_that_holds_it(asked):
         assert (height, width) == (min(SIDE, asked.shape[0]), min(SIDE, asked.shape[1]))
         for inner, outer, length in zip(crop.where, (crop.rows, crop.columns), asked.shape, strict=True):
             assert 0 <= outer.start <= inner.start < inner.stop <= outer.stop <= length
-            # Context on both sides, but where the picture ends.
+            # Context on both sides, but where the image ends.
             assert inner.start - outer.start >= SIDE // 8 or outer.start == 0
             assert outer.stop - inner.stop >= SIDE // 8 or outer.stop == length
         weights[crop.where] += crop.weight

@@ -1,4 +1,4 @@
-"""Pictures larger than the network works on: same contract, no seams, and what lies deep follows the overview."""
+"""Images larger than the network works on: same contract, no seams, and what lies deep follows the overview."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Planar(Recorder):
 
 
 def slope(height: int, width: int) -> np.ndarray:
-    """A picture that brightens evenly from 20 to 220 to the right and a little downward."""
+    """An image that brightens evenly from 20 to 220 to the right and a little downward."""
     rows, columns = np.mgrid[0:height, 0:width]
     brightness = 20 + 180 * columns / width + 20 * rows / height
     return np.repeat(brightness[..., None].round().astype(np.uint8), 3, axis=2)
@@ -88,7 +88,7 @@ def square_hole(size, top, left, height, width):
 
 
 @st.composite
-def pictures_and_holes(draw):
+def images_and_holes(draw):
     """Any size and aspect up to several working sides, and any share of it missing."""
     height, width = draw(st.integers(1, 110)), draw(st.integers(1, 110))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -104,7 +104,7 @@ def pictures_and_holes(draw):
 
 
 @settings(max_examples=15, deadline=None)
-@given(pictures_and_holes())
+@given(images_and_holes())
 def test_any_size_and_hole_keeps_known_pixels_and_gives_the_same_twice(sample):
     photo, hole = sample
     with warnings.catch_warnings():
@@ -160,7 +160,7 @@ def test_crops_that_disagree_fade_into_one_another():
 
 def test_what_lies_deep_follows_the_overview_and_what_lies_at_the_rim_does_not():
     class SaysWhichSize(Recorder):
-        """Draws white on the overview alone, which is the only picture of its size; black on crops."""
+        """Draws white on the overview alone, which is the only image of its size; black on crops."""
 
         def draw(self, image, hole_mask):
             overview = image.shape[2:] == (48, 48)
@@ -182,7 +182,7 @@ def test_a_scratch_is_filled_at_full_size_however_long_it_is():
     assert len(crops) == 400 // (SIDE // 2)
 
 
-def test_the_segmentation_of_a_large_picture_is_in_its_place():
+def test_the_segmentation_of_a_large_image_is_in_its_place():
     photo = slope(181, 317)
     inpainted = inpainter_of(Planar())(photo, square_hole(photo.shape[:2], 60, 100, 70, 100), details=True)
     bright = photo[..., 0] > 127.5
@@ -193,7 +193,7 @@ def test_the_segmentation_of_a_large_picture_is_in_its_place():
     assert [scale.image.shape[:2] for scale in inpainted.scales] == [(23, 40)]
 
 
-def test_a_guide_of_a_large_picture_shows_and_changes_the_filling():
+def test_a_guide_of_a_large_image_shows_and_changes_the_filling():
     photo = slope(100, 130)
     hole = square_hole((100, 130), 20, 30, 60, 70)
     guide = np.full((100, 130), 255, np.uint8)
@@ -206,7 +206,7 @@ def test_a_guide_of_a_large_picture_shows_and_changes_the_filling():
     np.testing.assert_array_equal(guided.image[~hole], photo[~hole])
 
 
-def test_without_a_hole_a_large_picture_is_segmented_by_its_overview_alone():
+def test_without_a_hole_a_large_image_is_segmented_by_its_overview_alone():
     recorder = Planar()
     photo = slope(181, 317)
     inpainted = inpainter_of(recorder)(photo, np.zeros(photo.shape[:2], bool))
@@ -220,22 +220,22 @@ def test_without_a_hole_a_method_without_segmentation_has_nothing_to_do():
     recorder = Recorder()
     photo = slope(20, 30)
     inpainted = inpainter_of(recorder, method_name="gated_conv")(photo, np.zeros((20, 30), bool))
-    np.testing.assert_array_equal(inpainted.picture, photo)
+    np.testing.assert_array_equal(inpainted.in_source_format, photo)
     assert recorder.sizes == []
 
 
-def test_a_full_hole_of_a_large_picture_says_nothing_of_what_it_held():
+def test_a_full_hole_of_a_large_image_says_nothing_of_what_it_held():
     size = (100, 90)
     rng = np.random.default_rng(0)
     one, other = (rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(2))
-    with pytest.warns(UserWarning, match="100% of the picture"):
+    with pytest.warns(UserWarning, match="100% of the image"):
         filled = [real()(photo, np.ones(size, bool)) for photo in (one, other)]
     np.testing.assert_array_equal(filled[0].image, filled[1].image)
     np.testing.assert_array_equal(filled[0].label, filled[1].label)
 
 
 @pytest.mark.parametrize("method", ["sge_net", "base_net", "gated_conv", "edge_connect", "spg_net"])
-def test_every_method_fills_large_pictures_and_many_as_each_alone(method):
+def test_every_method_fills_large_images_and_many_as_each_alone(method):
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((70, 50), (20, 33), (70, 50))]
     holes = [square_hole(photo.shape[:2], 4, 5, 13, 25) for photo in photos]
@@ -273,7 +273,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 @pytest.mark.slow
 @pytest.mark.parametrize(("network", "hole_side"), [("tiny", 4000), ("published", 200)])
 def test_4k_is_filled_within_4_gb_of_memory(network, hole_side):
-    """All of it missing, where the picture's own arrays weigh most; and the published widths, where a pass does."""
+    """All of it missing, where the image's own arrays weigh most; and the published widths, where a pass does."""
     finished = subprocess.run(
         [sys.executable, "-c", FILL_4K, network, str(hole_side)],
         capture_output=True,

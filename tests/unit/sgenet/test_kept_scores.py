@@ -21,7 +21,7 @@ from sgenet.evaluation import networks
 from sgenet.evaluation.confidence import correlate
 from sgenet.evaluation.distribution import FeatureComparison
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
-from sgenet.evaluation.networks import PublishedWeights, load_inception, load_lpips, picture_distances, picture_features
+from sgenet.evaluation.networks import PublishedWeights, image_distances, image_features, load_inception, load_lpips
 from sgenet.evaluation.statistics import (
     Estimate,
     bootstrap_total,
@@ -35,7 +35,7 @@ KEPT = json.loads((Path(__file__).parent / "kept" / "scores.json").read_text(enc
 
 
 def _flat(estimate: Estimate) -> list[float]:
-    return [estimate.value, estimate.low, estimate.high, estimate.num_pictures]
+    return [estimate.value, estimate.low, estimate.high, estimate.num_images]
 
 
 def _scores() -> tuple[np.ndarray, np.ndarray]:
@@ -54,10 +54,10 @@ def _counts() -> tuple[np.ndarray, np.ndarray]:
     return first, rng.integers(0, 950, (60, 4, 4)) + 2500 * np.eye(4, dtype=np.int64)
 
 
-def _features(seed: int, num_pictures: int, shift: float) -> np.ndarray:
+def _features(seed: int, num_images: int, shift: float) -> np.ndarray:
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(32, 32)) / 8
-    return (np.abs(rng.normal(size=(num_pictures, 32)) @ mixing) + shift).astype(np.float32)
+    return (np.abs(rng.normal(size=(num_images, 32)) @ mixing) + shift).astype(np.float32)
 
 
 def _set_by_name(name: str, value: Tensor) -> Tensor:
@@ -134,9 +134,9 @@ def _p_values() -> dict[str, float]:
     }
 
 
-def _distances(num_pictures: int) -> dict[str, float]:
+def _distances(num_images: int) -> dict[str, float]:
     comparison = FeatureComparison()
-    comparison.update(_features(1, num_pictures, 0.0), _features(2, num_pictures, 0.05))
+    comparison.update(_features(1, num_images, 0.0), _features(2, num_images, 0.05))
     return comparison.scores()
 
 
@@ -155,19 +155,19 @@ def test_fid_and_kid_are_as_kept() -> None:
 
 def test_features_of_inception_are_as_kept_whatever_the_batch(inception_file: Path) -> None:
     network = load_inception(inception_file, "weights")
-    features = picture_features(network, _images(5))
+    features = image_features(network, _images(5))
     assert features.shape == (2, 2048)
     assert features[:, ::256].ravel().tolist() == pytest.approx(KEPT["inception"], rel=1e-4)
-    assert np.array_equal(features[1:], picture_features(network, _images(5)[1:]))
+    assert np.array_equal(features[1:], image_features(network, _images(5)[1:]))
 
 
 def test_distances_of_lpips_are_as_kept_whatever_the_batch(alexnet_file: Path) -> None:
     lpips = load_lpips(alexnet_file, "weights")
     one, other = _images(5), _images(6)
-    distances = picture_distances(lpips, one, other)
+    distances = image_distances(lpips, one, other)
     assert distances == pytest.approx(KEPT["lpips"], rel=1e-5)
-    assert picture_distances(lpips, one[1:], other[1:]) == distances[1:]
-    assert picture_distances(lpips, one, one) == [0.0, 0.0]
+    assert image_distances(lpips, one[1:], other[1:]) == distances[1:]
+    assert image_distances(lpips, one, one) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("load", "score"), [(load_inception, "FID"), (load_lpips, "LPIPS")])

@@ -92,7 +92,7 @@ def test_ignored_pixels_have_no_gradient() -> None:
     assert bool((logits.grad[:, :, 2:] != 0).all())
 
 
-def test_an_unlabelled_picture_alone_gives_zero_and_a_gradient_of_zero() -> None:
+def test_an_unlabelled_image_alone_gives_zero_and_a_gradient_of_zero() -> None:
     logits = _random(1, 3, 4, 4).requires_grad_()
     loss = segmentation_loss(torch.full((1, 8, 8), IGNORED), logits, torch.ones(1, 1, 8, 8), 2.0)
     loss.backward()
@@ -101,7 +101,7 @@ def test_an_unlabelled_picture_alone_gives_zero_and_a_gradient_of_zero() -> None
     assert torch.equal(logits.grad, torch.zeros(1, 3, 4, 4))
 
 
-def test_an_unlabelled_picture_does_not_dilute_its_neighbour() -> None:
+def test_an_unlabelled_image_does_not_dilute_its_neighbour() -> None:
     logits = _random(2, 3, 8, 8)
     label = torch.randint(3, (2, 8, 8), generator=torch.Generator().manual_seed(3))
     label[1] = IGNORED
@@ -243,7 +243,7 @@ def vgg(torchvision_features: nn.Module, tmp_path_factory: pytest.TempPathFactor
 
 
 def _torchvision_activations(features: nn.Module, image: Tensor) -> list[Tensor]:
-    """relu2_2, relu3_3 and relu4_3 of pictures in [-1, 1]."""
+    """relu2_2, relu3_3 and relu4_3 of images in [-1, 1]."""
     assert isinstance(features, nn.Sequential)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = ((image + 1) / 2 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
@@ -260,7 +260,7 @@ def test_the_features_are_those_of_torchvision(vgg: VGG16Features, torchvision_f
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_the_psnr_loss_is_the_mean_over_pictures_of_what_the_metric_says_of_their_holes() -> None:
+def test_the_psnr_loss_is_the_mean_over_images_of_what_the_metric_says_of_their_holes() -> None:
     target, hole = _random(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
     hole[0, :, :2, :3] = 1
     hole[1, :, 4:] = 1
@@ -290,7 +290,7 @@ def test_the_perceptual_distance_by_hand(vgg: VGG16Features, torchvision_feature
     assert float(multi_scale_perceptual(vgg, target, images, (0,))) == pytest.approx(first, rel=1e-5)
 
 
-def test_the_perceptual_loss_trains_the_picture_and_never_the_vgg(vgg: VGG16Features) -> None:
+def test_the_perceptual_loss_trains_the_image_and_never_the_vgg(vgg: VGG16Features) -> None:
     image = _random(1, 3, 16, 16, seed=1).requires_grad_()
     multi_scale_perceptual(vgg, _random(1, 3, 16, 16), [image], (0,)).backward()
     assert image.grad is not None

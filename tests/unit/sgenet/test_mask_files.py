@@ -1,4 +1,4 @@
-"""Mask pictures: polarity, depth, size, and the real masks of Liu et al. 2018."""
+"""Mask images: polarity, depth, size, and the real masks of Liu et al. 2018."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ needs_real_masks = pytest.mark.skipif(
 LEFT_HALF = np.repeat(np.array([[1, 1, 0, 0]], np.uint8), 4, axis=0)
 
 
-def save(picture: Image.Image, path: Path) -> Path:
-    picture.save(path)
+def save(image: Image.Image, path: Path) -> Path:
+    image.save(path)
     return path
 
 
@@ -57,7 +57,7 @@ def test_16_bit_greys_without_white_are_refused(tmp_path: Path, brightest: int) 
 
 def test_exif_data_that_are_cut_off_are_refused(tmp_path: Path) -> None:
     Image.fromarray(LEFT_HALF * 255).save(tmp_path / "mask.png", exif=b"II*\0\x08")
-    with pytest.raises(DataError, match="cannot be read as a mask picture"):
+    with pytest.raises(DataError, match="cannot be read as a mask image"):
         load_mask_file(tmp_path / "mask.png", white_is_hole=True)
 
 
@@ -96,10 +96,10 @@ def test_a_mask_in_the_alpha_channel_is_refused(tmp_path: Path) -> None:
         load_mask_file(path, white_is_hole=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
 def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mask.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"mask\.png cannot be read as a mask picture"):
+    with pytest.raises(DataError, match=r"mask\.png cannot be read as a mask image"):
         load_mask_file(tmp_path / "mask.png", white_is_hole=True)
 
 
@@ -116,8 +116,8 @@ def test_a_folder_is_listed_in_sorted_order_with_its_subfolders(tmp_path: Path) 
     assert MaskFolder.open(tmp_path, white_is_hole=True).names == ("a.png", "b/a.png", "c.PNG")
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no pictures"):
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no images"):
         MaskFolder.open(tmp_path, white_is_hole=True)
 
 

@@ -50,7 +50,7 @@ def test_centre_hole_of_an_odd_remainder_lies_towards_the_top_left() -> None:
 
 
 def test_centre_hole_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="9 px does not fit a picture of 8×12"):
+    with pytest.raises(ValueError, match="9 px does not fit an image of 8×12"):
         centre_hole(8, 12, 9)
 
 
@@ -66,7 +66,7 @@ def test_paper_centre_holes_miss_a_quarter_and_nine_sixty_fourths() -> None:
 @pytest.mark.parametrize(
     ("kind", "lowest", "highest"),
     [
-        # 4 boxes of 1/16 of the picture each, on average, less what overlaps.
+        # 4 boxes of 1/16 of the image each, on average, less what overlaps.
         ("rectangles", 0.18, 0.25),
         ("strokes", 0.10, 0.20),
         ("thin", 0.20, 0.33),
@@ -85,7 +85,7 @@ def test_holes_cover_the_same_share_at_every_size(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", DRAWN_KINDS)
-def test_every_part_of_the_picture_is_sometimes_missing(kind: str) -> None:
+def test_every_part_of_the_image_is_sometimes_missing(kind: str) -> None:
     blocks = np.mean(draw(kind, 64, 400), axis=0).reshape(8, 8, 8, 8).mean(axis=(1, 3))
     assert blocks.min() > 0.01
 
@@ -125,7 +125,7 @@ def test_medium_and_thick_holes_are_boxes_in_three_of_ten_draws() -> None:
 
 def test_rectangles_are_several() -> None:
     masks = [rectangles(stream(seed), 128, 128) for seed in range(200)]
-    # One box covers at most (3/8)² of the picture.
+    # One box covers at most (3/8)² of the image.
     assert np.mean([hole_ratio(mask) > 9 / 64 for mask in masks]) > 0.7
     assert max(hole_ratio(mask) for mask in masks) <= 6 * 9 / 64
 

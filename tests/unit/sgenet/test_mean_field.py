@@ -13,11 +13,11 @@ from sgenet.segmenters.mean_field import LabelContexts, MeanFieldStep, block_min
 CLASSES, CONTEXTS = 3, 4
 
 
-def field(height: int = 7, width: int = 9, pictures: int = 2) -> tuple[Tensor, Tensor]:
-    """Unary probabilities (B, C, H, W) and pictures (B, 3, H, W) in 0–1."""
+def field(height: int = 7, width: int = 9, images: int = 2) -> tuple[Tensor, Tensor]:
+    """Unary probabilities (B, C, H, W) and images (B, 3, H, W) in 0–1."""
     rng = torch.Generator().manual_seed(3)
-    logits = torch.randn(pictures, CLASSES, height, width, generator=rng, dtype=torch.float64)
-    image = torch.rand(pictures, 3, height, width, generator=rng, dtype=torch.float64)
+    logits = torch.randn(images, CLASSES, height, width, generator=rng, dtype=torch.float64)
+    image = torch.rand(images, 3, height, width, generator=rng, dtype=torch.float64)
     return logits.softmax(dim=1), image
 
 
@@ -26,26 +26,26 @@ def slow_local_context(q: Tensor, image: Tensor, window: int, colour: float, pla
     half = window // 2
     height, width = q.shape[-2:]
     result = torch.zeros_like(q)
-    for picture in range(q.shape[0]):
+    for number in range(q.shape[0]):
         for y in range(height):
             for x in range(width):
                 total, count = torch.zeros(q.shape[1], dtype=q.dtype), 0
                 for near_y in range(max(0, y - half), min(height, y + half + 1)):
                     for near_x in range(max(0, x - half), min(width, x + half + 1)):
-                        colours = (image[picture, :, y, x] - image[picture, :, near_y, near_x]).square().sum()
+                        colours = (image[number, :, y, x] - image[number, :, near_y, near_x]).square().sum()
                         places = ((y - near_y) ** 2 + (x - near_x) ** 2) / half**2
-                        total += (colour * colours + place * places) * q[picture, :, near_y, near_x]
+                        total += (colour * colours + place * places) * q[number, :, near_y, near_x]
                         count += 1
-                result[picture, :, y, x] = q[picture, :, y, x] * total / count
+                result[number, :, y, x] = q[number, :, y, x] * total / count
     return result
 
 
 def slow_contexts(context: Tensor, penalty: Tensor, num_contexts: int) -> Tensor:
     """min_k Σ_v Σ_j μ_k(i, u, j, v) context_j^v, pixel by pixel; ``penalty`` is (C·K, C, n, n)."""
     half = penalty.shape[-1] // 2
-    pictures, classes, height, width = context.shape
+    images, classes, height, width = context.shape
     result = torch.zeros_like(context)
-    for picture in range(pictures):
+    for number in range(images):
         for u in range(classes):
             for y in range(height):
                 for x in range(width):
@@ -56,9 +56,9 @@ def slow_contexts(context: Tensor, penalty: Tensor, num_contexts: int) -> Tensor
                             for near_x in range(max(0, x - half), min(width, x + half + 1)):
                                 for v in range(classes):
                                     mu = penalty[u * num_contexts + k, v, near_y - y + half, near_x - x + half]
-                                    cost += float(mu * context[picture, v, near_y, near_x])
+                                    cost += float(mu * context[number, v, near_y, near_x])
                         costs.append(cost)
-                    result[picture, u, y, x] = min(costs)
+                    result[number, u, y, x] = min(costs)
     return result
 
 
@@ -70,22 +70,22 @@ def test_the_local_convolution_is_the_triple_penalty(window: int) -> None:
 
 
 def test_the_local_convolution_keeps_its_digits_in_float32() -> None:
-    """Expanding squares cancels digits; a window of the published size on a bright picture must not notice."""
-    q, image = field(64, 48, pictures=1)
+    """Expanding squares cancels digits; a window of the published size on a bright image must not notice."""
+    q, image = field(64, 48, images=1)
     bright = 0.98 + 0.02 * image
     exact = local_context(q, bright, 51, torch.tensor(1.0), torch.tensor(1.0))
     found = local_context(q.float(), bright.float(), 51, torch.tensor(1.0), torch.tensor(1.0))
     assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-6)
 
 
-def test_a_flat_picture_has_no_colour_distances() -> None:
+def test_a_flat_image_has_no_colour_distances() -> None:
     q, image = field()
     flat = torch.full_like(image, 0.4)
     assert float(local_context(q, flat, 5, torch.tensor(1.0), torch.tensor(0.0)).abs().max()) < 1e-12
 
 
 def test_contexts_and_block_minimum_are_the_cheapest_component() -> None:
-    q, _ = field(5, 6, pictures=1)
+    q, _ = field(5, 6, images=1)
     contexts = LabelContexts(CLASSES, CONTEXTS, window=3).double()
     found = block_minimum(contexts(q), CONTEXTS)
     expected = slow_contexts(q, contexts.penalty.weight.detach(), CONTEXTS)
@@ -103,7 +103,7 @@ def test_the_sum_is_one_mean_field_step() -> None:
     with torch.no_grad():
         step.contexts.penalty.weight.mul_(100)  # of the order of the unary terms
         step.colour.fill_(0.5)
-    q, image = field(5, 6, pictures=1)
+    q, image = field(5, 6, images=1)
     unary = q.log() + 7.0  # the same distribution
     context = slow_local_context(q, image, 5, 0.5, 1.0)
     penalty = slow_contexts(context, step.contexts.penalty.weight.detach().double(), CONTEXTS)

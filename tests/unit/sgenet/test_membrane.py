@@ -17,7 +17,7 @@ SIZE = (48, 64)
 
 
 def _scene() -> tuple[Tensor, Tensor]:
-    """A smooth picture with some noise in [-1, 1], and a hole of several parts, one of them at the border."""
+    """A smooth image with some noise in [-1, 1], and a hole of several parts, one of them at the border."""
     rows, columns = torch.meshgrid(torch.linspace(0, 1, SIZE[0]), torch.linspace(0, 1, SIZE[1]), indexing="ij")
     smooth = torch.stack((rows - columns, (3 * rows).sin() * columns, (4 * columns).cos() / 2))
     noise = torch.rand(3, *SIZE, generator=torch.Generator().manual_seed(5))
@@ -28,7 +28,7 @@ def _scene() -> tuple[Tensor, Tensor]:
     return (smooth * 0.8 + (noise - 0.5) * 0.2)[None], hole[None]
 
 
-def _solved_directly(picture: npt.NDArray[np.float64], hole: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _solved_directly(image: npt.NDArray[np.float64], hole: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Every unknown pixel the mean of its neighbours (itself, past the border), as one linear system."""
     height, width = hole.shape
     number = np.full(hole.shape, -1)
@@ -42,8 +42,8 @@ def _solved_directly(picture: npt.NDArray[np.float64], hole: npt.NDArray[np.bool
             if hole[place]:
                 matrix[own, number[place]] -= 1
             else:
-                right[own] += picture[place]
-    solved = picture.copy()
+                right[own] += image[place]
+    solved = image.copy()
     solved[hole] = np.linalg.solve(matrix, right)
     return solved
 
@@ -81,13 +81,13 @@ def test_what_lies_in_the_hole_is_not_seen(content: float) -> None:
     assert torch.equal(membrane(torch.where(hole > 0.5, content, image), hole), membrane(image, hole))
 
 
-def test_where_nothing_is_known_it_is_0_and_without_a_hole_it_is_the_picture() -> None:
+def test_where_nothing_is_known_it_is_0_and_without_a_hole_it_is_the_image() -> None:
     image, hole = _scene()
     assert torch.equal(membrane(image, torch.ones_like(hole)), torch.zeros_like(image))
     assert torch.equal(membrane(image, torch.zeros_like(hole)), image)
 
 
-def test_pictures_of_a_batch_do_not_touch_and_no_gradient_passes() -> None:
+def test_images_of_a_batch_do_not_touch_and_no_gradient_passes() -> None:
     image, hole = _scene()
     other = torch.zeros_like(hole)
     other[..., 3:30, 7:50] = 1

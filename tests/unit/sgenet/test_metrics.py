@@ -20,12 +20,12 @@ from sgenet.evaluation.metrics import (
     confusion_matrix,
     mean_iou,
     pixel_accuracy,
-    score_picture,
+    score_image,
     ssim_map,
 )
 
 
-def _picture(seed: int, height: int = 40, width: int = 52) -> Tensor:
+def _image(seed: int, height: int = 40, width: int = 52) -> Tensor:
     """A smooth ramp with noise: structure for SSIM to compare, and no two alike."""
     rng = np.random.default_rng(seed)
     ramp = np.add.outer(np.linspace(0, 120, height), np.linspace(0, 100, width))
@@ -40,13 +40,13 @@ def _hole(height: int = 40, width: int = 52) -> Tensor:
 
 
 def _filled(original: Tensor, hole_mask: Tensor, seed: int) -> Tensor:
-    return torch.where(hole_mask > 0, _picture(seed), original)
+    return torch.where(hole_mask > 0, _image(seed), original)
 
 
 def test_psnr_and_ssim_equal_those_of_scikit_image() -> None:
-    original, hole_mask = _picture(0), _hole()
+    original, hole_mask = _image(0), _hole()
     inpainted = _filled(original, hole_mask, 1)
-    scores = score_picture(inpainted, original, hole_mask)
+    scores = score_image(inpainted, original, hole_mask)
     pair = original.permute(1, 2, 0).numpy(), inpainted.permute(1, 2, 0).numpy()
     similarity, full = structural_similarity(
         *pair,
@@ -74,28 +74,28 @@ def test_ssim_keeps_its_digits_in_a_bright_sky() -> None:
 
 
 def test_ssim_of_edgeconnect_equals_the_call_of_its_script() -> None:
-    """Grey pictures in 0–1, scikit-image's flat window of 51 pixels and its other defaults."""
-    original, hole_mask = _picture(0, 70, 90), _hole(70, 90)
-    inpainted = torch.where(hole_mask > 0, _picture(1, 70, 90), original)
-    grey = [rgb2gray(picture.permute(1, 2, 0).numpy()) for picture in (original, inpainted)]
-    scores = score_picture(inpainted, original, hole_mask)
+    """Grey images in 0–1, scikit-image's flat window of 51 pixels and its other defaults."""
+    original, hole_mask = _image(0, 70, 90), _hole(70, 90)
+    inpainted = torch.where(hole_mask > 0, _image(1, 70, 90), original)
+    grey = [rgb2gray(image.permute(1, 2, 0).numpy()) for image in (original, inpainted)]
+    scores = score_image(inpainted, original, hole_mask)
     assert scores.ssim_edgeconnect == pytest.approx(structural_similarity(*grey, data_range=1, win_size=51), abs=1e-9)
     assert abs(scores.ssim_edgeconnect - scores.ssim) > 0.01  # the other protocol would not pass for this one
 
 
 def test_ssim_of_edgeconnect_needs_one_whole_window() -> None:
-    assert math.isnan(score_picture(_picture(0, 50, 80), _picture(1, 50, 80), _hole(50, 80)).ssim_edgeconnect)
-    same = _picture(0, 51, 51)
-    assert score_picture(same, same, _hole(51, 51)).ssim_edgeconnect == pytest.approx(1)
+    assert math.isnan(score_image(_image(0, 50, 80), _image(1, 50, 80), _hole(50, 80)).ssim_edgeconnect)
+    same = _image(0, 51, 51)
+    assert score_image(same, same, _hole(51, 51)).ssim_edgeconnect == pytest.approx(1)
 
 
 def test_hole_scores_by_hand() -> None:
     original = torch.full((3, 16, 16), 100, dtype=torch.uint8)
     hole_mask = torch.zeros(1, 16, 16, dtype=torch.uint8)
-    hole_mask[:, 4:12, 4:12] = 1  # a quarter of the picture
+    hole_mask[:, 4:12, 4:12] = 1  # a quarter of the image
     inpainted = original.clone()
     inpainted[:, 4:12, 4:12] = 110
-    scores = score_picture(inpainted, original, hole_mask, boundary_width=1)
+    scores = score_image(inpainted, original, hole_mask, boundary_width=1)
     assert scores.hole_ratio == 0.25
     assert scores.psnr_hole == pytest.approx(20 * math.log10(255 / 10))
     assert scores.psnr == pytest.approx(10 * math.log10(255**2 / 25))
@@ -109,35 +109,35 @@ def test_boundary_error_sees_only_the_band_inside_the_hole() -> None:
     hole_mask[:, 4:12, 4:12] = 1
     inpainted = original.clone()
     inpainted[:, 6:10, 6:10] = 255  # wrong in the middle, right along the border
-    assert score_picture(inpainted, original, hole_mask, boundary_width=2).l1_boundary == 0
+    assert score_image(inpainted, original, hole_mask, boundary_width=2).l1_boundary == 0
     # Of the band of 3 pixels (64 - 2 × 2 of 8 × 8), 16 - 4 are wrong.
-    assert score_picture(inpainted, original, hole_mask, boundary_width=3).l1_boundary == pytest.approx(12 / 60)
+    assert score_image(inpainted, original, hole_mask, boundary_width=3).l1_boundary == pytest.approx(12 / 60)
 
 
-def test_boundary_band_does_not_take_the_picture_border_for_a_hole_border() -> None:
+def test_boundary_band_does_not_take_the_image_border_for_a_hole_border() -> None:
     hole = torch.zeros(8, 8, dtype=torch.bool)
     hole[:, :4] = True
     assert boundary_band(hole, 1).nonzero()[:, 1].unique().tolist() == [3]
 
 
-def test_identical_pictures_get_the_documented_largest_psnr() -> None:
-    original = _picture(0)
-    scores = score_picture(original, original, _hole())
+def test_identical_images_get_the_documented_largest_psnr() -> None:
+    original = _image(0)
+    scores = score_image(original, original, _hole())
     assert scores.psnr == scores.psnr_hole == MAX_PSNR
     assert scores.ssim == pytest.approx(1)
     assert scores.l1 == 0
 
 
 def test_without_a_hole_its_scores_do_not_exist() -> None:
-    scores = score_picture(_picture(0), _picture(1), torch.zeros_like(_hole()))
+    scores = score_image(_image(0), _image(1), torch.zeros_like(_hole()))
     assert math.isnan(scores.psnr_hole)
     assert math.isnan(scores.l1_boundary)
     assert math.isfinite(scores.psnr)
 
 
-def test_float_pictures_are_refused() -> None:
+def test_float_images_are_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
-        score_picture(_picture(0).float(), _picture(0).float(), _hole())
+        score_image(_image(0).float(), _image(0).float(), _hole())
 
 
 def test_mean_iou_and_accuracy_by_hand() -> None:
@@ -157,7 +157,7 @@ def test_the_region_limits_what_counts() -> None:
     assert confusion_matrix(predicted, label, 2, region=left).tolist() == [[0, 1], [0, 1]]
 
 
-def test_a_picture_without_labels_adds_nothing() -> None:
+def test_an_image_without_labels_adds_nothing() -> None:
     label = torch.full((4, 4), 255)
     matrix = confusion_matrix(torch.zeros(4, 4, dtype=torch.int64), label, 3)
     assert matrix.sum() == 0
@@ -165,7 +165,7 @@ def test_a_picture_without_labels_adds_nothing() -> None:
 
 
 def test_mean_iou_comes_from_one_accumulated_matrix() -> None:
-    """Not from a mean of per-picture values, in which a rare class of one picture would weigh too much."""
+    """Not from a mean of per-image values, in which a rare class of one image would weigh too much."""
     evaluator = Evaluator(num_classes=2)
     image = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     hole_mask = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
@@ -183,7 +183,7 @@ def _rows(evaluator: Evaluator) -> np.ndarray:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_results_do_not_depend_on_the_batch_size(batch_size: int) -> None:
-    images = torch.stack([_picture(seed) for seed in range(5)])
+    images = torch.stack([_image(seed) for seed in range(5)])
     holes = torch.stack([_hole().roll(seed, dims=1) for seed in range(5)])
     filled = torch.stack(
         [_filled(image, hole, 10 + seed) for seed, (image, hole) in enumerate(zip(images, holes, strict=True))]

@@ -54,8 +54,8 @@ def test_known_pixels_and_the_mask_are_seen() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_scale_has_a_picture_a_segmentation_and_for_sge_net_a_reliability(name: str) -> None:
-    batch = small_batch(pictures=1, side=48)
+def test_every_scale_has_an_image_a_segmentation_and_for_sge_net_a_reliability(name: str) -> None:
+    batch = small_batch(images=1, side=48)
     with torch.no_grad():
         prediction = _generator(name)(batch.image, batch.hole_mask)
     sides = [48, 24, 12, 6, 3]
@@ -89,7 +89,7 @@ def test_a_given_segmentation_takes_the_place_of_the_predicted_one_mixed_by_area
     assert torch.equal(guide_logits(logits, guide, scale=1)[:, :, 1], logits[:, :, 1])
 
 
-def test_guidance_reaches_the_picture_the_reliability_and_every_scale() -> None:
+def test_guidance_reaches_the_image_the_reliability_and_every_scale() -> None:
     generator, batch = _generator(), small_batch()
     guide = torch.full_like(batch.label, 255)
     guide[:, 8:24] = 1
@@ -110,12 +110,12 @@ def test_guidance_reaches_the_picture_the_reliability_and_every_scale() -> None:
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_picture_s_result_does_not_depend_on_its_neighbours_in_the_batch(context: str) -> None:
-    generator, batch = _generator(context=context), small_batch(pictures=3)
+def test_an_image_s_result_does_not_depend_on_its_neighbours_in_the_batch(context: str) -> None:
+    generator, batch = _generator(context=context), small_batch(images=3)
     with torch.no_grad():
         together = generator(batch.image, batch.hole_mask)
-        for picture in range(3):
-            chosen = slice(picture, picture + 1)
+        for image in range(3):
+            chosen = slice(image, image + 1)
             alone = generator(batch.image[chosen], batch.hole_mask[chosen])
             for one, other in zip(alone.images, together.images, strict=True):
                 assert torch.allclose(one, other[chosen], atol=1e-5)
@@ -133,7 +133,7 @@ def test_every_context_takes_other_sizes_than_the_training_crop(context: str, si
 
 
 @pytest.mark.parametrize("context", ["channel_fc", "fourier"])
-def test_information_crosses_the_whole_picture_through_the_context(context: str) -> None:
+def test_information_crosses_the_whole_image_through_the_context(context: str) -> None:
     generator = _generator(context=context, encoder_blocks=(0, 0, 0, 0, 0), decoder_blocks=(0, 0, 0, 0))
     features = torch.zeros(1, 8, 6, 6, requires_grad=True)
     assert isinstance(generator, SGEGenerator)

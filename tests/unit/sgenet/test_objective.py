@@ -83,7 +83,7 @@ def test_without_perceptual_loss_there_is_no_vgg() -> None:
     assert _objective().vgg is None
 
 
-def test_the_critic_s_term_compares_the_whole_picture_with_the_prediction() -> None:
+def test_the_critic_s_term_compares_the_whole_image_with_the_prediction() -> None:
     batch, prediction, critic = _drawn()
     for kind in ("bce", "hinge", "lsgan"):
         terms = _objective(adversarial_kind=kind).critic_terms(batch, prediction, critic)
@@ -111,7 +111,7 @@ def test_the_generator_s_side_reaches_the_generator_through_a_frozen_critic() ->
     assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
 
-def test_r1_is_taken_on_real_pictures_alone() -> None:
+def test_r1_is_taken_on_real_images_alone() -> None:
     batch, prediction, _ = _drawn()
     weight = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(1))
 
@@ -134,7 +134,7 @@ def test_feature_matching_is_zero_for_a_perfect_prediction_and_positive_else() -
     assert float(drawn.detach()) > 0.01
 
 
-def test_unlabelled_pictures_train_the_filling_alone() -> None:
+def test_unlabelled_images_train_the_filling_alone() -> None:
     batch, prediction, critic = _drawn()
     unlabelled = InpaintingBatch(batch.image, batch.hole_mask, torch.full_like(batch.label, 255))
     terms = _objective().generator_terms(unlabelled, prediction, critic)

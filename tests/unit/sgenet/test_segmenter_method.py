@@ -41,7 +41,7 @@ def test_the_loss_by_hand() -> None:
     assert float(found) == pytest.approx((math.log(2.0) + 3 * math.log(4.0)) / 4)
 
 
-def test_pictures_without_a_label_cost_nothing_and_teach_nothing() -> None:
+def test_images_without_a_label_cost_nothing_and_teach_nothing() -> None:
     logits = torch.randn(2, NUM_CLASSES, 4, 4, requires_grad=True)
     label = torch.full((2, 4, 4), 255)
     loss = balanced_cross_entropy(logits, label, torch.ones(NUM_CLASSES))
@@ -60,7 +60,7 @@ def test_class_weights_by_hand() -> None:
 
 
 def test_nothing_labelled_is_refused() -> None:
-    with pytest.raises(DataError, match="no training picture is labelled"):
+    with pytest.raises(DataError, match="no training image is labelled"):
         class_weights([0, 0], 0.5)
 
 

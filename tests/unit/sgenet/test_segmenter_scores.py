@@ -43,22 +43,22 @@ def test_a_pixel_given_none_of_the_classes_is_not_trusted_and_not_forgotten() ->
     assert scores.class_ious()[0] == pytest.approx(0.5)
 
 
-def test_blocks_of_pictures_add_up() -> None:
+def test_blocks_of_images_add_up() -> None:
     rng = torch.Generator().manual_seed(4)
     seen = torch.rand(4, 3, 5, 6, generator=rng).softmax(dim=1)
     label = torch.randint(3, (4, 5, 6), generator=rng)
     whole, parts = SegmenterScores(3, 0.4), SegmenterScores(3, 0.4)
     whole.update(seen, label)
-    for picture in range(4):
+    for image in range(4):
         block = SegmenterScores(3, 0.4)
-        block.update(seen[picture : picture + 1], label[picture : picture + 1])
-        if picture % 2:
+        block.update(seen[image : image + 1], label[image : image + 1])
+        if image % 2:
             parts.extend(block)
         else:
             parts.add_numbers(json.loads(json.dumps(block.to_numbers())))
     assert parts.summary() == pytest.approx(whole.summary())
     assert torch.equal(parts.confusion, whole.confusion)
-    assert (parts.num_pictures, parts.num_labelled) == (4, 4 * 5 * 6)
+    assert (parts.num_images, parts.num_labelled) == (4, 4 * 5 * 6)
 
 
 def test_nothing_labelled_is_no_score() -> None:

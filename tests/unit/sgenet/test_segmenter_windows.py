@@ -1,4 +1,4 @@
-"""Pictures larger than a segmenter's window."""
+"""Images larger than a segmenter's window."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def test_windows_change_nothing_for_a_segmenter_that_looks_at_pixels(height: int
     assert max(max(size) for size in segmenter.shown) <= 16
 
 
-def test_a_small_picture_goes_through_once() -> None:
+def test_a_small_image_goes_through_once() -> None:
     segmenter = ByColour()
     class_probabilities(segmenter, torch.zeros(1, 3, 12, 16), window=16)
     assert segmenter.shown == [(12, 16)]
 
 
-def test_inside_the_picture_the_middle_of_a_window_outweighs_the_border_of_another() -> None:
+def test_inside_the_image_the_middle_of_a_window_outweighs_the_border_of_another() -> None:
     found = class_probabilities(by_place, torch.zeros(1, 3, 40, 40), window=16, overlap=0.5)
     assert bool((found[0, 0, 1:-1, 1:-1] > 0.5).all())
     assert bool((found[0, 0, 0] < 0.5).all())

@@ -28,7 +28,7 @@ RECIPE = SegmenterRecipe(deep_parsing=SMALL, deeplab=DeepLabSettings(encoder="re
 SPACE = LabelSpace(("left", "right", "square"))
 
 
-def pictures(height: int = 40, width: int = 52, count: int = 1, seed: int = 0) -> Tensor:
+def images(height: int = 40, width: int = 52, count: int = 1, seed: int = 0) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
@@ -52,16 +52,16 @@ def small_vgg_file(folder: Path, width: int = 4, hidden: int = 6) -> dict[str, T
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 @pytest.mark.parametrize("size", [(40, 52), (33, 47)])
-def test_logits_have_the_pictures_size(name: str, size: tuple[int, int]) -> None:
+def test_logits_have_the_images_size(name: str, size: tuple[int, int]) -> None:
     segmenter = build_segmenter(name, RECIPE, NUM_CLASSES).eval()
-    assert segmenter(pictures(*size)).shape == (1, NUM_CLASSES, *size)
+    assert segmenter(images(*size)).shape == (1, NUM_CLASSES, *size)
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
-def test_a_picture_does_not_depend_on_its_neighbours(name: str) -> None:
+def test_an_image_does_not_depend_on_its_neighbours(name: str) -> None:
     """In training as well: two workers with half the batch must compute what one computes with the whole."""
     segmenter = build_segmenter(name, RECIPE, NUM_CLASSES).train()
-    both = pictures(count=2)
+    both = images(count=2)
     together = segmenter(both)
     assert torch.allclose(together[1:], segmenter(both[1:]), atol=1e-4)
     assert torch.allclose(together, segmenter(both), atol=1e-6)
@@ -81,7 +81,7 @@ def test_the_unary_part_is_vgg_with_holes_in_place_of_the_last_poolings(tmp_path
     state = small_vgg_file(tmp_path)
     settings = DeepParsingSettings(**{**vars(SMALL), "weights": str(tmp_path / "vgg16.pt")})
     unary = UnaryNetwork(NUM_CLASSES, settings).eval()
-    image = pictures()
+    image = images()
     x = imagenet_normalised(image)
     for position in (0, 2, -1, 5, 7, -1, 10, 12, 14, -1, 17, 19, 21, 24, 26, 28):
         if position < 0:
@@ -142,7 +142,7 @@ def test_an_encoder_with_weights_computes_as_it_was_trained_and_keeps_its_statis
     reference = get_encoder("resnet18", weights=None, output_stride=16)
     reference.load_state_dict(torch.load(encoder_file, weights_only=True))
     ours = DeepLabV3Plus(NUM_CLASSES, DeepLabSettings(encoder="resnet18", weights=str(encoder_file))).train()
-    image = pictures(48, 64)
+    image = images(48, 64)
     for expected, found in zip(reference.eval()(image)[1:], ours.network.encoder(image)[1:], strict=True):
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
     kinds = {type(module).__name__ for module in ours.network.encoder.modules()}
@@ -150,10 +150,10 @@ def test_an_encoder_with_weights_computes_as_it_was_trained_and_keeps_its_statis
     assert "BatchNorm2d" not in kinds
 
 
-def test_deeplab_ends_its_padding_where_the_picture_ends() -> None:
-    """What lies beyond the border is a copy of it: the result is that of the filled picture, cut."""
+def test_deeplab_ends_its_padding_where_the_image_ends() -> None:
+    """What lies beyond the border is a copy of it: the result is that of the filled image, cut."""
     segmenter = build_segmenter("deeplab_v3_plus", RECIPE, NUM_CLASSES).eval()
-    image = pictures(33, 47)
+    image = images(33, 47)
     filled = F.pad(image, (0, 1, 0, 15), mode="replicate")
     assert torch.allclose(segmenter(image), segmenter(filled)[..., :33, :47], atol=1e-5)
 
@@ -197,7 +197,7 @@ def test_a_released_segmenter_needs_no_other_file(encoder_file: Path, tmp_path: 
     finally:
         encoder_file.write_bytes(content)
     assert (loaded.name, loaded.recipe, loaded.label_space) == ("deeplab_v3_plus", recipe, SPACE)
-    assert torch.equal(loaded.network(pictures()), network(pictures()))
+    assert torch.equal(loaded.network(images()), network(images()))
 
 
 def test_a_damaged_segmenter_is_named(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_classes_that_mean_the_same_add_up_and_the_rest_is_none_of_them() -> Non
     probability = torch.tensor([0.3, 0.25, 0.05, 0.4])
     network = FixedLogits(probability.log().tolist())
     segmenter = MappedSegmenter(network, {0: 1, 1: 1, 2: 0}, 4, num_classes=3)
-    found = segmenter(pictures(8, 12)).softmax(dim=1)
+    found = segmenter(images(8, 12)).softmax(dim=1)
     assert found.shape == (1, 4, 8, 12)
     assert torch.allclose(found[0, :, 3, 5], torch.tensor([0.05, 0.55, 0.0, 0.4]), atol=1e-6)
 
@@ -237,7 +237,7 @@ def test_classes_that_mean_the_same_add_up_and_the_rest_is_none_of_them() -> Non
 def test_a_pixel_of_a_class_the_dataset_does_not_have_is_ignored() -> None:
     network = FixedLogits([0.0, 9.0])
     segmenter = MappedSegmenter(network, {0: 2}, 2, num_classes=3)
-    labelled = label_pixels(segmenter(pictures(8, 8)).softmax(dim=1), 3, threshold=0.0)
+    labelled = label_pixels(segmenter(images(8, 8)).softmax(dim=1), 3, threshold=0.0)
     assert labelled.label.unique().tolist() == [255]
 
 

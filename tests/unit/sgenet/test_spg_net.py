@@ -60,8 +60,8 @@ def _stage_by_hand(in_channels: int, out_channels: int) -> int:
 def test_the_networks_have_the_published_layers() -> None:
     generator = SPGNetGenerator(8, SPGNetSettings())
     assert count_parameters(generator.label_stage) == _stage_by_hand(3 + 8, 8)
-    assert count_parameters(generator.picture_stage) == _stage_by_hand(3 + 8, 3)
-    assert count_parameters(generator.picture_stage) == pytest.approx(47.0e6, rel=0.01)
+    assert count_parameters(generator.image_stage) == _stage_by_hand(3 + 8, 3)
+    assert count_parameters(generator.image_stage) == pytest.approx(47.0e6, rel=0.01)
 
 
 def test_the_features_of_a_stage_at_each_layer() -> None:
@@ -98,7 +98,7 @@ def test_the_input_segmenter_at_each_layer() -> None:
 
 
 def test_a_plain_label_map_is_not_forgotten() -> None:
-    """What a normalisation of each channel alone would do: the same features whichever class fills the picture."""
+    """What a normalisation of each channel alone would do: the same features whichever class fills the image."""
     stage = Stage(NUM_CLASSES, 3, 16, 1)
     sky, water = (one_hot(torch.full((1, 32, 32), index, dtype=torch.int64), NUM_CLASSES) for index in range(2))
     assert not torch.allclose(stage(sky), stage(water), atol=1e-3)
@@ -165,9 +165,9 @@ def test_a_label_map_of_another_size_is_refused() -> None:
         _generator()(batch.image, batch.hole_mask, batch.label[:, 1:])
 
 
-def test_the_picture_stage_is_guided_by_the_completed_label_map() -> None:
+def test_the_image_stage_is_guided_by_the_completed_label_map() -> None:
     generator, batch = _generator(), small_batch()
-    seen = _inputs_of(generator.picture_stage)
+    seen = _inputs_of(generator.image_stage)
     prediction = generator(*training_inputs(batch))
     expected = torch.cat((batch.corrupted, prediction.label_logits[0].softmax(dim=1)), dim=1)
     assert torch.equal(seen[0], expected.detach())
@@ -185,17 +185,17 @@ def test_each_term_trains_its_own_network_wholly_and_no_other() -> None:
     networks = {
         "segmenter": generator.segmenter,
         "label": generator.label_stage,
-        "picture": generator.picture_stage,
+        "image": generator.image_stage,
     }
     teaches = {
         "label_adversarial": "label",
         "label_feature_matching": "label",
         "segmentation": "label",
         "input_segmentation": "segmenter",
-        "adversarial": "picture",
-        "feature_matching": "picture",
-        "perceptual": "picture",
-        "reconstruction": "picture",
+        "adversarial": "image",
+        "feature_matching": "image",
+        "perceptual": "image",
+        "reconstruction": "image",
     }
     terms = SPGNetObjective(settings).generator_terms(batch, generator(*training_inputs(batch)), critic)
     assert terms.keys() == teaches.keys()
@@ -238,9 +238,9 @@ class _Means:
 
     def __call__(self, judged: Tensor) -> CriticOutput:
         self.judged.append(judged)
-        label, picture = judged[:, 3:-3], judged[:, -3:]
-        verdicts = tuple(part.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1) for part in (label, picture))
-        return CriticOutput(verdicts, (label, 2 * label, picture, 3 * picture))
+        label, image = judged[:, 3:-3], judged[:, -3:]
+        verdicts = tuple(part.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1) for part in (label, image))
+        return CriticOutput(verdicts, (label, 2 * label, image, 3 * image))
 
 
 def _constant() -> tuple[InpaintingBatch, Prediction]:
@@ -258,9 +258,9 @@ def _constant() -> tuple[InpaintingBatch, Prediction]:
         values = torch.tensor(probabilities).log().view(1, 3, 1, 1).expand(1, 3, 16, 16)
         return values.clone().requires_grad_()
 
-    picture = torch.full((1, 3, 16, 16), -0.25, requires_grad=True)
+    image = torch.full((1, 3, 16, 16), -0.25, requires_grad=True)
     auxiliary = {"input_label_logits": logits(0.5, 0.25, 0.25)}
-    return batch, Prediction((picture,), (logits(0.25, 0.25, 0.5),), auxiliary=auxiliary)
+    return batch, Prediction((image,), (logits(0.25, 0.25, 0.5),), auxiliary=auxiliary)
 
 
 LABELLED = 15 / 16

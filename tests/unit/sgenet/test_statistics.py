@@ -65,13 +65,13 @@ def test_the_parts_that_resamples_are_drawn_in_change_no_bit(monkeypatch: pytest
     assert (mean_estimate(values), bootstrap_total(counts, share)) == at_once
 
 
-def _matrices(num_pictures: int, num_classes: int, num_cells: int = 12) -> np.ndarray:
-    """Confusion matrices with few cells, as pictures have them."""
+def _matrices(num_images: int, num_classes: int, num_cells: int = 12) -> np.ndarray:
+    """Confusion matrices with few cells, as images have them."""
     rng = np.random.default_rng(9)
-    dense = np.zeros((num_pictures, num_classes**2), np.int64)
-    cells = rng.integers(0, num_classes**2, (num_pictures, num_cells))
+    dense = np.zeros((num_images, num_classes**2), np.int64)
+    cells = rng.integers(0, num_classes**2, (num_images, num_cells))
     np.put_along_axis(dense, cells, rng.integers(1, 2**32, cells.shape), axis=1)
-    return dense.reshape(num_pictures, num_classes, num_classes)
+    return dense.reshape(num_images, num_classes, num_classes)
 
 
 def _table(matrices: np.ndarray) -> ConfusionCounts:
@@ -83,7 +83,7 @@ def _table(matrices: np.ndarray) -> ConfusionCounts:
 
 def test_sparse_confusion_counts_give_the_matrices_back() -> None:
     matrices = _matrices(30, 19)
-    matrices[4] = 0  # a picture without labels
+    matrices[4] = 0  # an image without labels
     matrices[29] = 2**32 - 1  # and one with every cell
     table = _table(matrices[:11])
     table.extend(_table(matrices[11:]))
@@ -110,28 +110,28 @@ def _peak(work: Callable[[], object]) -> int:
 
 
 def test_memory_of_an_evaluation_of_places2_is_bounded() -> None:
-    """36,500 pictures: all resamples at once took 290 MB several times over, and the matrices 105 MB a table."""
-    num_pictures, megabyte = 36_500, 2**20
-    values = np.random.default_rng(1).random(num_pictures)
+    """36,500 images: all resamples at once took 290 MB several times over, and the matrices 105 MB a table."""
+    num_images, megabyte = 36_500, 2**20
+    values = np.random.default_rng(1).random(num_images)
     assert _peak(lambda: mean_estimate(values)) < 64 * megabyte
     matrices = _matrices(1000, 19)
     assert _peak(lambda: _table(matrices)) < 150 * 1000
 
     table = ConfusionCounts(19)
-    for _ in range(num_pictures // 1000):
+    for _ in range(num_images // 1000):
         table.extend(_table(matrices))
     assert _peak(lambda: bootstrap_total(table, lambda totals: totals[:, 0, 0] / 1.0)) < 128 * megabyte
 
 
-def test_pictures_without_a_value_are_left_out() -> None:
+def test_images_without_a_value_are_left_out() -> None:
     estimate = mean_estimate([1.0, math.nan, 3.0])
-    assert (estimate.value, estimate.num_pictures) == (2.0, 2)
+    assert (estimate.value, estimate.num_images) == (2.0, 2)
     assert math.isnan(mean_estimate([math.nan]).value)
 
 
 def test_pairs_show_a_small_gain_that_separate_means_hide() -> None:
     rng = np.random.default_rng(7)
-    hard = rng.normal(20, 4, 200)  # how hard each picture is
+    hard = rng.normal(20, 4, 200)  # how hard each image is
     first, second = hard + 0.3 + rng.normal(0, 0.1, 200), hard + rng.normal(0, 0.1, 200)
     difference = paired_difference(first, second)
     assert 0.2 < difference.low < 0.3 < difference.high < 0.4
@@ -173,12 +173,12 @@ def test_confidence_that_falls_with_the_error_correlates_negatively() -> None:
     hole_l1 = rng.random(120)
     confidence = 1 - hole_l1 + rng.normal(0, 0.05, 120)
     correlation = correlate([*confidence, math.nan], [*hole_l1, 0.5])
-    assert correlation.pearson.num_pictures == 120
+    assert correlation.pearson.num_images == 120
     assert correlation.pearson.high < -0.9
     assert correlation.spearman.low < correlation.spearman.value < correlation.spearman.high
 
 
-def test_the_permutation_test_agrees_with_all_permutations_of_few_pictures() -> None:
+def test_the_permutation_test_agrees_with_all_permutations_of_few_images() -> None:
     rng = np.random.default_rng(5)
     first = rng.normal(0.6, 1.0, 10)
     second = rng.normal(0.0, 1.0, 10)
@@ -201,9 +201,9 @@ def test_alike_methods_are_rarely_told_apart_and_different_ones_always(monkeypat
     assert paired_test(difficulty, difficulty) == 1.0
 
 
-def test_pictures_without_a_score_are_not_tested() -> None:
+def test_images_without_a_score_are_not_tested() -> None:
     first, second = np.array([1.0, 2.0, math.nan, 3.0]), np.array([0.5, 1.0, 9.0, math.nan])
-    # Of two pictures, both differences positive: half of the four swaps are as large.
+    # Of two images, both differences positive: half of the four swaps are as large.
     assert paired_test(first, second) == pytest.approx(0.5, abs=0.02)
     assert math.isnan(paired_test([math.nan], [1.0]))
     with pytest.raises(ValueError, match="equal lengths"):

@@ -1,4 +1,4 @@
-"""Which group a picture is counted in, and what confidence and reliability are averaged over."""
+"""Which group an image is counted in, and what confidence and reliability are averaged over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""1 - SSIM of the inpainted picture, against scikit-image."""
+"""1 - SSIM of the inpainted image, against scikit-image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 from sgenet.losses.structural import structural_loss
 
 
-def _pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _images() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(2, 3, 40, 36, generator=generator) * 2 - 1
     predicted = (target + 0.3 * torch.randn(target.shape, generator=generator)).clamp(-1, 1)
@@ -19,12 +19,12 @@ def _pictures() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return target, predicted, hole_mask
 
 
-def _grey_levels(picture: torch.Tensor) -> np.ndarray:
-    return ((picture.permute(1, 2, 0).double() + 1) * 127.5).numpy()
+def _grey_levels(image: torch.Tensor) -> np.ndarray:
+    return ((image.permute(1, 2, 0).double() + 1) * 127.5).numpy()
 
 
-def test_it_is_one_minus_the_ssim_of_the_inpainted_picture() -> None:
-    target, predicted, hole_mask = _pictures()
+def test_it_is_one_minus_the_ssim_of_the_inpainted_image() -> None:
+    target, predicted, hole_mask = _images()
     inpainted = torch.where(hole_mask > 0, predicted, target)
     expected = [
         1
@@ -48,7 +48,7 @@ def test_a_small_error_around_mid_grey_is_small() -> None:
 
 
 def test_only_the_hole_is_trained() -> None:
-    target, predicted, hole_mask = _pictures()
+    target, predicted, hole_mask = _images()
     predicted.requires_grad_()
     structural_loss(target, predicted, hole_mask).backward()
     assert predicted.grad is not None

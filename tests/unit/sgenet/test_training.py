@@ -176,7 +176,7 @@ def test_a_non_finite_loss_of_the_critic_stops_before_any_step() -> None:
 
 
 def test_a_non_finite_loss_without_gradient_stops_as_well() -> None:
-    """As of a difference to a picture with NaN, or of a hinge beyond the largest number."""
+    """As of a difference to an image with NaN, or of a hinge beyond the largest number."""
     state = _poisoned_state("reconstruction", factor=1.0, offset=float("nan"))
     before = weights(state.method.generator)
     with pytest.raises(NonFiniteError, match="the terms reconstruction became NaN"):
@@ -205,11 +205,11 @@ def test_bfloat16_trains_close_to_float32_and_keeps_its_weights_in_float32() -> 
         assert coarse != exact
 
 
-def test_fit_goes_on_from_the_step_it_is_at_and_counts_its_pictures() -> None:
+def test_fit_goes_on_from_the_step_it_is_at_and_counts_its_images() -> None:
     state = small_state()
     assert fit(state, loader(), until_step=2).steps == 2
     report = fit(state, loader(2), until_step=3)
-    assert (state.step, report.steps, report.num_pictures) == (3, 1, 2)
+    assert (state.step, report.steps, report.num_images) == (3, 1, 2)
     assert 0 <= report.data_seconds <= report.seconds
     assert fit(state, loader(3), until_step=3).steps == 0
 

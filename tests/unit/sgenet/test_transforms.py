@@ -1,4 +1,4 @@
-"""One geometry for picture, label and hole; plain crops are exact; everything follows from the stream."""
+"""One geometry for image, label and hole; plain crops are exact; everything follows from the stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sgenet.transforms import (
     colour_jitter,
     cut_map,
     draw_geometry,
-    resize_picture,
+    resize_pixels,
 )
 
 
@@ -27,7 +27,7 @@ def stream(seed: int = 0) -> np.random.Generator:
 
 
 def coordinates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture whose red and green say row and column, and a label that says both."""
+    """An image whose red and green say row and column, and a label that says both."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return np.dstack([rows, columns, np.zeros_like(rows)]), (rows // 8 * 16 + columns // 8).astype(np.uint8)
 
@@ -47,7 +47,7 @@ def test_a_flip_mirrors_left_and_right_only() -> None:
 
 
 @pytest.mark.parametrize("min_scale", [1.0, 0.4])
-def test_picture_label_and_hole_stay_aligned(min_scale: float) -> None:
+def test_image_label_and_hole_stay_aligned(min_scale: float) -> None:
     image, label = coordinates(96, 120)
     settings = AugmentationSettings(flip=True, min_scale=min_scale)
     flips = set()
@@ -98,14 +98,14 @@ def test_a_scaled_crop_is_never_smaller_than_the_crop() -> None:
     assert min(draw_geometry(stream(seed), 40, 40, 32, settings).side for seed in range(300)) == 32
 
 
-def test_a_picture_as_large_as_the_crop_is_taken_whole() -> None:
+def test_an_image_as_large_as_the_crop_is_taken_whole() -> None:
     assert draw_geometry(stream(), 32, 32, 32, AugmentationSettings(flip=False)) == Geometry(0, 0, 32)
 
 
 @pytest.mark.parametrize("transform", [TrainingTransform(32, AugmentationSettings()), CentreCrop(32)])
-def test_a_picture_smaller_than_the_crop_is_refused(transform: TrainingTransform | CentreCrop) -> None:
+def test_an_image_smaller_than_the_crop_is_refused(transform: TrainingTransform | CentreCrop) -> None:
     image, label = coordinates(31, 40)
-    with pytest.raises(DataError, match="a picture of 40×31 px is smaller than the crop of 32"):
+    with pytest.raises(DataError, match="an image of 40×31 px is smaller than the crop of 32"):
         transform(image, label, stream())
 
 
@@ -154,7 +154,7 @@ def test_a_pickled_transform_gives_the_same_sample() -> None:
     assert not np.array_equal(first[0], transform(image, label, stream(12))[0])
 
 
-def test_the_stored_picture_is_left_alone() -> None:
+def test_the_stored_image_is_left_alone() -> None:
     image, label = coordinates(40, 40)
     before = image.copy(), label.copy()
     TrainingTransform(32, AugmentationSettings(colour_jitter=0.3))(image, label, stream(1))
@@ -163,20 +163,20 @@ def test_the_stored_picture_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 48), (37, 101), (150, 200)])
-def test_a_picture_is_resized_as_pillow_does_to_two_levels(size: tuple[int, int]) -> None:
+def test_an_image_is_resized_as_pillow_does_to_two_levels(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
-    picture = rng.integers(0, 256, (128, 170, 3), np.uint8)
-    before = picture.copy()
-    resized = resize_picture(picture, *size)
-    expected = np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
+    image = rng.integers(0, 256, (128, 170, 3), np.uint8)
+    before = image.copy()
+    resized = resize_pixels(image, *size)
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
     assert resized.shape == (*size, 3)
     assert resized.dtype == np.uint8
     assert abs(resized.astype(int) - expected).max() <= 2
-    assert (picture == before).all()
+    assert (image == before).all()
 
 
-def test_a_picture_of_the_size_is_itself_and_one_that_may_not_be_written_to_is_taken() -> None:
-    picture = np.zeros((8, 9, 3), np.uint8)
-    assert resize_picture(picture, 8, 9) is picture
-    picture.flags.writeable = False
-    assert resize_picture(picture[:, ::2], 4, 5).shape == (4, 5, 3)
+def test_an_image_of_the_size_is_itself_and_one_that_may_not_be_written_to_is_taken() -> None:
+    image = np.zeros((8, 9, 3), np.uint8)
+    assert resize_pixels(image, 8, 9) is image
+    image.flags.writeable = False
+    assert resize_pixels(image[:, ::2], 4, 5).shape == (4, 5, 3)

@@ -1,7 +1,7 @@
 // The canvas on which a hole or classes are painted. Runs once for each canvas of the page, in the frame that
 // gr.HTML gives it: `element` is the component's root, `props.value` what Python last set, `watch` tells of changes.
 //
-// What is painted is a plain array of bytes, one a pixel of the picture as shown, and never read back from the
+// What is painted is a plain array of bytes, one a pixel of the image as shown, and never read back from the
 // canvas: browsers may alter what is read back. See pipelines/inference/page/layers.py for how it travels.
 
 const find = (role) => element.querySelector('[data-role="' + role + '"]');
@@ -13,7 +13,7 @@ const brush = canvas.getContext("2d");
 const veil = document.createElement("canvas"), veilBrush = veil.getContext("2d");
 
 let shown = null;                // what Python sent
-let picture = null;              // the decoded image
+let image = null;              // the decoded image
 let layer = new Uint8Array(0);   // what is painted
 let labels = null, hole = null;  // for classes: the predicted segmentation, and the hole
 let history = [], tool = "brush", chosen = 0;
@@ -77,9 +77,9 @@ function draw() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    if (!picture) return;
+    if (!image) return;
     brush.clearRect(0, 0, canvas.width, canvas.height);
-    brush.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    brush.drawImage(image, 0, 0, canvas.width, canvas.height);
     brush.drawImage(veil, 0, 0);
     const box = boxNow();
     if (box) outline(() => brush.rect(box.left, box.top, box.right - box.left, box.bottom - box.top));
@@ -99,7 +99,7 @@ function outline(path) {
   }
 }
 
-// One pixel of the screen, in pixels of the picture.
+// One pixel of the screen, in pixels of the image.
 const unit = () => canvas.width / Math.max(1, canvas.getBoundingClientRect().width);
 const radius = () => Math.max(0.5, (Number(sizeInput.value) / 200) * Math.max(canvas.width, canvas.height));
 
@@ -159,7 +159,7 @@ function report(action) {
   let painted = 0;
   for (const byte of layer) painted += byte !== NOTHING;
   const share = layer.length ? (100 * painted) / layer.length : 0;
-  const shownShare = share === 0 ? "Nothing" : (share < 1 ? "Under 1%" : Math.round(share) + "%") + " of the picture";
+  const shownShare = share === 0 ? "Nothing" : (share < 1 ? "Under 1%" : Math.round(share) + "%") + " of the image";
   status.textContent = (action ? action + " " : "") + shownShare + (paintsClasses ? " is painted." : " is marked.");
 }
 
@@ -174,7 +174,7 @@ function at(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (!picture || event.button !== 0) return;
+  if (!image || event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
   remember();
   dragging = true;
@@ -184,7 +184,7 @@ canvas.addEventListener("pointerdown", (event) => {
   else stroke(last, last);
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (!picture) return;
+  if (!image) return;
   pointer = at(event);
   if (dragging && tool !== "box") {
     stroke(last, pointer);
@@ -207,7 +207,7 @@ canvas.addEventListener("pointerleave", () => { if (!dragging) { pointer = null;
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 canvas.addEventListener("keydown", (event) => {
-  if (!picture) return;
+  if (!image) return;
   if ((event.ctrlKey || event.metaKey) && event.key === "z") { event.preventDefault(); return undo(); }
   const arrow = ARROWS[event.key], acts = event.key === " " || event.key === "Enter";
   if (!arrow && !acts && event.key !== "Escape") return;
@@ -263,7 +263,7 @@ function choose(next) {
 
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (!button || !picture) return;
+  if (!button || !image) return;
   if (button.dataset.tool) choose(button.dataset.tool);
   if (button.dataset.act === "undo") undo();
   if (button.dataset.act === "clear") clear();
@@ -304,18 +304,18 @@ function listClasses() {
 
 function show() {
   shown = props.value;
-  const has = Boolean(shown && shown.picture);
+  const has = Boolean(shown && shown.image);
   stage.hidden = !has;
   empty.hidden = has;
   if (!has) {
-    picture = null;
+    image = null;
     empty.textContent = (shown && shown.sentence) || empty.dataset.sentence;
     return;
   }
-  const image = new Image();
+  const loading = new Image();
   const wanted = shown;
-  image.onload = () => {
-    if (wanted !== shown) return;  // another picture came meanwhile
+  loading.onload = () => {
+    if (wanted !== shown) return;  // another image came meanwhile
     [canvas.width, canvas.height] = [veil.width, veil.height] = [shown.width, shown.height];
     canvas.style.aspectRatio = shown.width + " / " + shown.height;
     // As wide as its column, unless it would be higher than the window.
@@ -326,16 +326,16 @@ function show() {
     chosen = paintsClasses && chosen >= shown.classes.length ? 0 : chosen;
     history = [];
     corner = crosshair = pointer = last = null;
-    picture = image;
+    image = loading;
     listClasses();
     refresh();
     report();
     canvas.dataset.shown = shown.id;  // tests wait for it
   };
-  image.src = shown.picture;
+  loading.src = shown.image;
 }
 
 // How the page's buttons read what was painted.
-canvas.readLayer = () => (picture ? encode(layer) : null);
+canvas.readLayer = () => (image ? encode(layer) : null);
 watch("value", show);
 show();

@@ -1,4 +1,4 @@
-"""Every click ends in something to see: pictures and files, or a sentence; never a traceback."""
+"""Every click ends in something to see: images and files, or a sentence; never a traceback."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.inference.images import Photo, decode_photo, encode_photo
 from pipelines.inference.page.actions import Actions
 from pipelines.inference.page.layers import decode_layer, encode_layer
 from pipelines.inference.page.limits import Limits
 from pipelines.inference.page.session import Session
-from pipelines.inference.pictures import Photo, decode_photo, encode_photo
 
 SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
 
@@ -48,10 +48,10 @@ def test_an_example_that_is_none_is_a_sentence(actions, number):
     assert shown.session is None
 
 
-def test_a_filled_picture_can_be_downloaded_exactly(actions):
+def test_a_filled_image_can_be_downloaded_exactly(actions):
     session = actions.open_example(0).session
     shown = actions.fill(session, marked(), [SGE])
-    assert "Filled 3.1% of the picture in" in shown.notice
+    assert "Filled 3.1% of the image in" in shown.notice
     (name, title, filled), (label_name, _, label) = shown.downloads
     assert (name, title, label_name) == (
         "grazing-sheep-filled.png",
@@ -81,7 +81,7 @@ def test_a_files_name_does_not_reach_the_downloads_as_a_path(actions, upload):
     assert actions.fill(session, marked(), [SGE]).downloads[0][0] == "b-été-b-filled.png"
 
 
-def test_the_segmentation_to_edit_is_the_filled_pictures_with_what_was_painted(actions):
+def test_the_segmentation_to_edit_is_the_filled_images_with_what_was_painted(actions):
     session = actions.open_example(0).session
     filled = actions.fill(session, marked(), [SGE])
     label = filled.session.fillings[0].inpainted.label
@@ -107,7 +107,7 @@ def test_a_problem_leaves_everything_else_as_it_was(actions):
     assert (shown.session, shown.hole, shown.results, shown.classes, shown.downloads) == (None,) * 5
 
 
-def test_an_oversized_picture_is_refused_with_its_size_and_the_limit(actions, upload):
+def test_an_oversized_image_is_refused_with_its_size_and_the_limit(actions, upload):
     file = io.BytesIO()
     Image.new("RGB", (600, 500)).save(file, "PNG")
     assert "600×500 = 0.3 million pixels, and at most 0.2 million" in actions.open_file(upload(file.getvalue())).notice
@@ -126,7 +126,7 @@ def test_a_failure_of_ours_is_logged_and_not_shown(actions, monkeypatch, caplog)
 
 
 def test_a_session_that_was_forgotten_is_a_sentence(actions):
-    assert "There is no picture yet" in actions.fill(Session(), marked(), [SGE]).notice
+    assert "There is no image yet" in actions.fill(Session(), marked(), [SGE]).notice
 
 
 def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):

@@ -48,12 +48,12 @@ def test_runs_go_on_over_the_end_of_a_row():
         sent([[0], 8]),
     ],
 )
-def test_what_is_no_layer_of_the_pictures_size_is_refused_in_one_sentence(hostile):
-    with pytest.raises(DataError, match="does not fit the picture"):
+def test_what_is_no_layer_of_the_images_size_is_refused_in_one_sentence(hostile):
+    with pytest.raises(DataError, match="does not fit the image"):
         decode_layer(hostile, (2, 4))
 
 
-def test_a_layer_that_was_painted_on_a_smaller_copy_covers_the_picture():
+def test_a_layer_that_was_painted_on_a_smaller_copy_covers_the_image():
     layer = np.array([[0, 1], [0, 0]], np.uint8)
     hole = decode_hole(encode_layer(layer), (2, 2), (4, 6))
     expected = np.zeros((4, 6), bool)

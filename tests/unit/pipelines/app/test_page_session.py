@@ -1,13 +1,13 @@
-"""From a picture and what is painted to fillings; and a sentence wherever that cannot be done."""
+"""From an image and what is painted to fillings; and a sentence wherever that cannot be done."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from pipelines.inference.images import Photo
 from pipelines.inference.page.layers import encode_layer
-from pipelines.inference.page.session import Session, edited, fill, open_picture, refill, why_not_editable
-from pipelines.inference.pictures import Photo
+from pipelines.inference.page.session import Session, edited, fill, open_image, refill, why_not_editable
 from sgenet.errors import UserError
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
@@ -15,7 +15,7 @@ SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · g
 
 @pytest.fixture
 def opened():
-    return open_picture(Photo(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "noise")
+    return open_image(Photo(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "noise")
 
 
 def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> dict[str, object]:
@@ -24,19 +24,19 @@ def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> 
     return encode_layer(layer)
 
 
-def test_known_pixels_are_the_pictures(opened, shelf):
+def test_known_pixels_are_the_images(opened, shelf):
     (filling,) = fill(opened, box(), [SGE], shelf).fillings
     hole = np.zeros((48, 64), bool)
     hole[12:24, 16:32] = True
     np.testing.assert_array_equal(filling.inpainted.hole, hole)
-    np.testing.assert_array_equal(filling.inpainted.image[~hole], opened.picture[~hole])
-    assert (filling.inpainted.image[hole] != opened.picture[hole]).any()
+    np.testing.assert_array_equal(filling.inpainted.image[~hole], opened.image[~hole])
+    assert (filling.inpainted.image[hole] != opened.image[hole]).any()
     assert len(filling.inpainted.scales) == 5
 
 
-def test_a_picture_larger_than_shown_is_filled_at_its_own_size(shelf):
+def test_an_image_larger_than_shown_is_filled_at_its_own_size(shelf):
     pixels = np.random.default_rng(1).integers(0, 256, (32, 2560, 3), dtype=np.uint8)
-    (filling,) = fill(open_picture(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings
+    (filling,) = fill(open_image(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings
     assert filling.photo.pixels.shape == pixels.shape
     assert filling.hole.mean() == filling.inpainted.hole.mean() == pytest.approx(1 / 16)
     np.testing.assert_array_equal(filling.photo.pixels[~filling.hole], pixels[~filling.hole])
@@ -61,8 +61,8 @@ NOTHING, EVERYTHING = (encode_layer(np.full((48, 64), value, np.uint8)) for valu
     [
         (NOTHING, [SGE], "Nothing is marked yet"),
         (EVERYTHING, [SGE], "Everything is marked"),
-        (box(10, 10), [SGE], "does not fit the picture"),
-        (None, [SGE], "does not fit the picture"),
+        (box(10, 10), [SGE], "does not fit the image"),
+        (None, [SGE], "does not fit the image"),
         (box(), [], "No model is chosen"),
         (box(), ["no such model"], "no longer there"),
     ],
@@ -72,8 +72,8 @@ def test_what_cannot_be_filled_is_a_sentence(opened, shelf, layer, models, sente
         fill(opened, layer, models, shelf)
 
 
-def test_filling_without_a_picture_is_a_sentence(shelf):
-    with pytest.raises(UserError, match="no picture yet"):
+def test_filling_without_an_image_is_a_sentence(shelf):
+    with pytest.raises(UserError, match="no image yet"):
         fill(Session(), box(), [SGE], shelf)
 
 
@@ -84,7 +84,7 @@ def test_painted_classes_change_the_filling_and_the_first_stays(opened, shelf):
     assert first is before.fillings[0]
     assert (guided.inpainted.label[hole] == 2).all()
     assert (guided.inpainted.image[hole] != first.inpainted.image[hole]).any()
-    np.testing.assert_array_equal(guided.inpainted.image[~hole], opened.picture[~hole])
+    np.testing.assert_array_equal(guided.inpainted.image[~hole], opened.image[~hole])
 
 
 def test_edits_start_from_the_networks_own_filling_every_time(opened, shelf):

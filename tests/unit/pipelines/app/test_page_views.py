@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipelines.inference.images import Photo
 from pipelines.inference.page import views
 from pipelines.inference.page.layers import encode_layer
-from pipelines.inference.page.session import fill, open_picture
-from pipelines.inference.pictures import Photo
+from pipelines.inference.page.session import fill, open_image
 from sgenet.label_space import LabelSpace
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
@@ -42,30 +42,30 @@ def filled(shelf):
         layer = np.zeros((48, 64), np.uint8)
         layer[10:20, 10:30] = 1
         pixels = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        return fill(open_picture(Photo(pixels), "noise"), encode_layer(layer), models, shelf)
+        return fill(open_image(Photo(pixels), "noise"), encode_layer(layer), models, shelf)
 
     return of
 
 
 def every_view(session) -> list[Page]:
     return [
-        Page(views.before_and_after(session.picture, session.fillings)),
+        Page(views.before_and_after(session.image, session.fillings)),
         *(Page(view(session.fillings)) for view in (views.segmentation, views.confidence, views.scales)),
     ]
 
 
-def test_every_picture_says_what_it_is_and_comes_from_nowhere_else(filled):
+def test_every_image_says_what_it_is_and_comes_from_nowhere_else(filled):
     images = [image for page in every_view(filled(SGE, GATED)) for image in page.all("img")]
     assert len(images) == 4 + 1 + 1 + 20
     assert all(image["alt"] for image in images)
     assert all(image["src"].startswith("data:image/webp;base64,") for image in images)
 
 
-def test_five_scales_of_picture_segmentation_confidence_and_doubt(filled):
+def test_five_scales_of_image_segmentation_confidence_and_doubt(filled):
     page = Page(views.scales(filled(SGE).fillings))
     alternatives = [image["alt"] for image in page.all("img")]
     scales = ["1/16", "1/8", "1/4", "1/2", "full size"]
-    kinds = ["Picture", "Segmentation", "Confidence", "Doubted pixels"]
+    kinds = ["Image", "Segmentation", "Confidence", "Doubted pixels"]
     assert alternatives == [f"{kind} at {scale}" for kind in kinds for scale in scales]
     assert [int(image["width"]) for image in page.all("img")[:5]] == [4, 8, 16, 32, 64]
 
@@ -97,11 +97,11 @@ def test_the_legend_names_each_class_with_its_share_of_the_hole(filled):
 
 
 def test_the_slider_can_be_moved_by_keyboard_and_hides_nothing(filled):
-    page = Page(views.before_and_after(*(lambda s: (s.picture, s.fillings))(filled(SGE))))
+    page = Page(views.before_and_after(*(lambda s: (s.image, s.fillings))(filled(SGE))))
     (slider,) = page.all("input")
     assert slider["type"] == "range"
     assert slider["aria-label"]
-    assert "6.5% of the picture is filled" in page.text
+    assert "6.5% of the image is filled" in page.text
 
 
 def test_names_from_outside_are_escaped(filled):

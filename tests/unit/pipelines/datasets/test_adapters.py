@@ -65,7 +65,7 @@ def map_ids(adapter: Adapter, *ids: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["camvid", "stanford_background", "msrc_v2"])
-def test_paired_datasets_give_each_picture_its_label_map(name: str, tmp_path: Path) -> None:
+def test_paired_datasets_give_each_image_its_label_map(name: str, tmp_path: Path) -> None:
     root = make_tree(tmp_path, *PAIRED_TREE)
     samples = adapter(name, root).samples()
     assert found(samples) == [
@@ -113,34 +113,34 @@ def test_everything_a_layout_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         adapter("camvid", root).samples()
     assert str(error.value) == (
-        f"camvid: {root} has no pictures in images/val, no label PNGs in labels/val; check root and the layout"
+        f"camvid: {root} has no images in images/val, no label PNGs in labels/val; check root and the layout"
     )
 
 
-def test_pictures_without_a_label_map_are_counted_and_named(tmp_path: Path) -> None:
+def test_images_without_a_label_map_are_counted_and_named(tmp_path: Path) -> None:
     lonely = [f"images/train/{number}.jpg" for number in range(5)]
     root = make_tree(tmp_path, *PAIRED_TREE, *lonely)
     with pytest.raises(
         DataError,
-        match=r"camvid: 5 of 7 pictures have no label map of the same name: "
+        match=r"camvid: 5 of 7 images have no label map of the same name: "
         r"images/train/0\.jpg, images/train/1\.jpg, images/train/2\.jpg and 2 more",
     ):
         adapter("camvid", root).samples()
 
 
-def test_label_maps_without_a_picture_are_named(tmp_path: Path) -> None:
+def test_label_maps_without_an_image_are_named(tmp_path: Path) -> None:
     root = make_tree(tmp_path, *PAIRED_TREE, "labels/val/lost.png")
-    with pytest.raises(DataError, match=r"1 of 2 label maps have no picture of the same name: labels/val/lost\.png"):
+    with pytest.raises(DataError, match=r"1 of 2 label maps have no image of the same name: labels/val/lost\.png"):
         adapter("camvid", root).samples()
 
 
-def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
     root = make_tree(tmp_path, *PAIRED_TREE, "images/train/a.png")
     with pytest.raises(DataError, match=r"duplicate names in .*images/train/a\.JPG and images/train/a\.png"):
         adapter("camvid", root).samples()
 
 
-def test_an_unreadable_picture_is_found_and_named_when_it_is_read(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_found_and_named_when_it_is_read(tmp_path: Path) -> None:
     root = make_tree(tmp_path, *PAIRED_TREE, "labels/train/z.png")
     (tmp_path / "images" / "train" / "z.jpg").symlink_to(tmp_path / "gone.jpg")
     camvid = adapter("camvid", root)
@@ -206,14 +206,14 @@ def test_cityscapes_says_what_is_missing_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("train_folder", ["data_256", "train_256"])
-def test_places2_has_pictures_of_two_folders_and_no_labels(train_folder: str, tmp_path: Path) -> None:
+def test_places2_has_images_of_two_folders_and_no_labels(train_folder: str, tmp_path: Path) -> None:
     train, val = f"{train_folder}/a/abbey/00000001.jpg", "val_256/Places365_val_00000001.jpg"
     places2 = adapter("places2", make_tree(tmp_path, train, val), val_ratio=0.99)
     assert found(places2.samples()) == [
         ("train", "a-abbey-00000001", train, None),
         ("val", "Places365_val_00000001", val, None),
     ]
-    with pytest.raises(DataError, match="has no pictures in data_256 or train_256"):
+    with pytest.raises(DataError, match="has no images in data_256 or train_256"):
         adapter("places2", make_tree(tmp_path / "empty", "val_256/1.jpg")).samples()
 
 
@@ -224,7 +224,7 @@ def test_places2_without_a_validation_folder_holds_out_a_share(tmp_path: Path) -
     assert 3 <= splits.count("val") <= 21
 
 
-def test_folder_without_labels_takes_every_picture_at_any_depth(tmp_path: Path) -> None:
+def test_folder_without_labels_takes_every_image_at_any_depth(tmp_path: Path) -> None:
     root = make_tree(tmp_path, "é.tif", "a/b.c/d.jpeg", "a/notes.txt", "png")
     samples = adapter("folder", root, val_ratio=0).samples()
     assert found(samples) == [("train", "a-b_c-d", "a/b.c/d.jpeg", None), ("train", "é", "é.tif", None)]
@@ -239,7 +239,7 @@ def test_folder_finds_label_maps_by_the_same_path(tmp_path: Path) -> None:
     assert labelled.read_label(samples[1]) == b"a/1.png"
 
 
-def test_folder_does_not_take_label_maps_among_the_pictures_for_pictures(tmp_path: Path) -> None:
+def test_folder_does_not_take_label_maps_among_the_images_for_images(tmp_path: Path) -> None:
     root = make_tree(tmp_path, "a.jpg", "labels/a.png")
     samples = adapter("folder", root, label_root=f"{root}/labels", val_ratio=0).samples()
     assert [(sample.image_path, sample.label_path) for sample in samples] == [("a.jpg", "a.png")]
@@ -270,7 +270,7 @@ def test_folder_holds_out_those_whose_name_has_the_smallest_hash_and_gives_eithe
 
 
 def test_an_empty_or_missing_folder_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"missing has no pictures \(jpg"):
+    with pytest.raises(DataError, match=r"missing has no images \(jpg"):
         adapter("folder", str(tmp_path / "missing")).samples()
     root = make_tree(tmp_path, "a.jpg")
     with pytest.raises(DataError, match=r"missing has no label PNGs"):

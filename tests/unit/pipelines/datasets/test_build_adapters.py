@@ -51,7 +51,7 @@ def test_each_joined_source_has_its_own_class_map(tmp_path: Path) -> None:
     assert mapped == [[[1, 6, 255]], [[0, 1, 2]]]
 
 
-def test_joined_procedural_scenes_draw_the_same_pictures_as_alone(tmp_path: Path) -> None:
+def test_joined_procedural_scenes_draw_the_same_images_as_alone(tmp_path: Path) -> None:
     scenes = {"adapter": "mixed_scenes", "train": 1, "val": 1, "size": [64, 64], "seed": 3}
     [(_, alone)] = build_adapters(data_settings(scenes))
     joined = dict(build_adapters(data_settings(folder_source(tmp_path, "a.jpg"), scenes)))["mixed_scenes"]
@@ -71,7 +71,7 @@ def test_the_problems_of_all_sources_are_reported_together() -> None:
         build_adapters(settings)
     assert error.value.problems == (
         "the source camvid has 11 classes, but the label space has 8; add a class_map",
-        "the source folder needs root: the folder or s3:// address of its pictures",
+        "the source folder needs root: the folder or s3:// address of its images",
         "class_map of stanford_background sends 3 to 8, but the label space's ids are 0 … 7",
         "class_map of stanford_background names the class 8, but its classes are 0 … 7",
     )

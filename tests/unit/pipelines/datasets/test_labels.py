@@ -34,6 +34,6 @@ def test_a_class_map_applies_to_the_own_ids_of_the_source() -> None:
     assert label_map(np.array([[7, 23, 4]], np.uint8)).tolist() == [[5, 1, 255]]
 
 
-def test_a_colour_picture_is_no_label_map() -> None:
+def test_a_colour_image_is_no_label_map() -> None:
     with pytest.raises(DataError, match=r"has the shape \(2, 2, 3\) of uint8; save one channel"):
         LabelMap("folder", 4)(np.zeros((2, 2, 3), np.uint8))

@@ -56,5 +56,5 @@ def test_hashed_split_compares_the_hash_as_a_fraction() -> None:
 
 
 def test_hashed_split_holds_out_the_share_asked_for() -> None:
-    held_out = sum(hashed_split(f"picture-{number}", 0.2) == "val" for number in range(5000))
+    held_out = sum(hashed_split(f"image-{number}", 0.2) == "val" for number in range(5000))
     assert held_out == pytest.approx(1000, abs=4 * (5000 * 0.2 * 0.8) ** 0.5)

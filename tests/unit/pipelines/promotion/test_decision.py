@@ -9,7 +9,7 @@ import pytest
 from score_tables import COUNT, changed, rows_of, table, with_counts
 
 from pipelines.registry.gate.decision import Check, Decision, Verdict, decide
-from pipelines.registry.gate.pictures import PictureTable
+from pipelines.registry.gate.images import ImageTable
 from pipelines.settings.promotion import PromotionSettings
 
 RULES = PromotionSettings()
@@ -17,7 +17,7 @@ CHAMPION = table()
 BETTER = table(seed=1, psnr_hole=0.5)
 
 
-def judge(challenger: PictureTable, champion: PictureTable = CHAMPION, **options: object) -> Decision:
+def judge(challenger: ImageTable, champion: ImageTable = CHAMPION, **options: object) -> Decision:
     return decide(champion, challenger, RULES, **options)  # type: ignore[arg-type]
 
 
@@ -34,7 +34,7 @@ def test_a_better_challenger_is_promoted_and_the_reason_says_by_how_much() -> No
     assert decision.promote
     assert len(decision.reasons) == 1
     assert "PSNR hole is better: +0.50 [+0.4" in decision.reasons[0]
-    assert "over 30 pictures" in decision.reasons[0]
+    assert "over 30 images" in decision.reasons[0]
     assert "no score is worse beyond its tolerance" in decision.reasons[0]
 
 
@@ -49,7 +49,7 @@ def test_the_same_scores_are_no_improvement() -> None:
     assert not judge(CHAMPION).promote
 
 
-def test_an_improvement_that_some_pictures_make_alone_is_not_enough() -> None:
+def test_an_improvement_that_some_images_make_alone_is_not_enough() -> None:
     lucky = np.isin(np.arange(2 * COUNT) % COUNT, [4])
     decision = judge(changed(CHAMPION, "psnr_hole", lucky, by=3.0))
     assert decision.primary is not None
@@ -57,10 +57,10 @@ def test_an_improvement_that_some_pictures_make_alone_is_not_enough() -> None:
     assert not decision.promote
 
 
-def test_two_holes_in_a_picture_are_one_observation() -> None:
+def test_two_holes_in_an_image_are_one_observation() -> None:
     decision = judge(BETTER)
     assert decision.primary is not None
-    assert decision.primary.comparison.improvement.num_pictures == COUNT
+    assert decision.primary.comparison.improvement.num_images == COUNT
 
 
 def test_a_score_that_is_better_when_lower_counts_the_right_way_round() -> None:
@@ -91,7 +91,7 @@ def test_a_regression_in_one_stratum_of_one_mask_set_refuses_and_is_named() -> N
     assert not decision.promote
     assert len(decision.reasons) == 1
     assert "PSNR hole in high scenes is worse with the holes 'irregular': -0.5" in decision.reasons[0]
-    assert "over 10 pictures, beyond the tolerance of 0.1" in decision.reasons[0]
+    assert "over 10 images, beyond the tolerance of 0.1" in decision.reasons[0]
     assert verdict(decision, "psnr_hole", "irregular", "low") is Verdict.BETTER
 
 
@@ -103,9 +103,9 @@ def test_a_stratum_that_is_worse_by_chance_alone_is_shown_and_does_not_refuse() 
     assert "1 within strata are, but no more than chance explains" in decision.reasons[0]
 
 
-def test_a_stratum_with_too_few_pictures_is_shown_and_not_judged() -> None:
-    def few(scores: PictureTable) -> PictureTable:
-        return replace(scores, strata=tuple("low" if key < "picture-07" else "high" for _, key in scores.rows))
+def test_a_stratum_with_too_few_images_is_shown_and_not_judged() -> None:
+    def few(scores: ImageTable) -> ImageTable:
+        return replace(scores, strata=tuple("low" if key < "image-07" else "high" for _, key in scores.rows))
 
     challenger = few(BETTER)
     challenger = changed(challenger, "ssim", rows_of(challenger, "centre", "low"), by=-0.05)
@@ -113,36 +113,36 @@ def test_a_stratum_with_too_few_pictures_is_shown_and_not_judged() -> None:
     decision = judge(challenger, few(CHAMPION))
     assert verdict(decision, "ssim", "centre", "low") is Verdict.TOO_FEW
     assert decision.promote
-    stricter = decide(few(CHAMPION), challenger, PromotionSettings(min_pictures=7))
+    stricter = decide(few(CHAMPION), challenger, PromotionSettings(min_images=7))
     assert "SSIM in low scenes is worse" in stricter.reasons[0]
 
 
-def test_too_few_pictures_altogether_prove_nothing() -> None:
+def test_too_few_images_altogether_prove_nothing() -> None:
     decision = judge(table(seed=1, count=6, psnr_hole=0.5), table(count=6))
     assert not decision.promote
-    assert decision.reasons[0] == "PSNR hole was scored on 6 pictures, too few to tell anything from chance"
+    assert decision.reasons[0] == "PSNR hole was scored on 6 images, too few to tell anything from chance"
 
 
-def test_other_pictures_are_named_and_refuse() -> None:
+def test_other_images_are_named_and_refuse() -> None:
     other = replace(BETTER, rows=(("centre", "stranger"), *BETTER.rows[1:]))
     decision = judge(other)
     assert not decision.promote
     assert decision.reasons == (
-        "the pictures differ: only the champion was scored on picture-00 (centre)",
-        "the pictures differ: only the challenger was scored on stranger (centre)",
+        "the images differ: only the champion was scored on image-00 (centre)",
+        "the images differ: only the challenger was scored on stranger (centre)",
     )
 
 
-def test_a_picture_that_counts_twice_is_named_and_refuses() -> None:
+def test_an_image_that_counts_twice_is_named_and_refuses() -> None:
     doubled = replace(BETTER, rows=(BETTER.rows[1], *BETTER.rows[1:]))
     decision = judge(doubled)
     assert not decision.promote
-    assert "the challenger's scores name the same picture more than once: picture-01 (centre)" in decision.reasons
+    assert "the challenger's scores name the same image more than once: image-01 (centre)" in decision.reasons
 
 
-def test_the_order_of_the_pictures_does_not_matter() -> None:
+def test_the_order_of_the_images_does_not_matter() -> None:
     order = np.random.default_rng(5).permutation(len(BETTER.rows))
-    shuffled = PictureTable(
+    shuffled = ImageTable(
         tuple(BETTER.rows[number] for number in order),
         tuple(BETTER.strata[number] for number in order),
         {name: values[order] for name, values in BETTER.scores.items()},
@@ -156,19 +156,19 @@ def test_strata_that_differ_refuse() -> None:
     assert not decision.promote
 
 
-def test_a_score_that_is_not_a_number_refuses_and_names_its_picture() -> None:
+def test_a_score_that_is_not_a_number_refuses_and_names_its_image() -> None:
     broken = changed(BETTER, "ssim", np.arange(2 * COUNT) == 3, by=np.nan)
     decision = judge(broken)
     assert not decision.promote
-    assert decision.reasons == ("the challenger's ssim is not a finite number for picture-03 (centre)",)
+    assert decision.reasons == ("the challenger's ssim is not a finite number for image-03 (centre)",)
     infinite = changed(BETTER, "psnr_hole", np.arange(2 * COUNT) < 5, by=np.inf)
-    assert "picture-00 (centre), picture-01 (centre), picture-02 (centre) and 2 more" in judge(infinite).reasons[0]
+    assert "image-00 (centre), image-01 (centre), image-02 (centre) and 2 more" in judge(infinite).reasons[0]
     assert (
         "the champion's ssim is not" in judge(BETTER, changed(CHAMPION, "ssim", np.arange(60) == 3, np.nan)).reasons[0]
     )
 
 
-def test_a_picture_without_a_hole_has_no_score_in_the_hole_for_either() -> None:
+def test_an_image_without_a_hole_has_no_score_in_the_hole_for_either() -> None:
     empty = np.arange(2 * COUNT) == 3
     decision = judge(changed(BETTER, "ssim_hole", empty, np.nan), changed(CHAMPION, "ssim_hole", empty, np.nan))
     assert decision.promote

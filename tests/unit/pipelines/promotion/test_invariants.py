@@ -22,7 +22,7 @@ CROP = 32
 
 
 class Painter(nn.Module):
-    """Paints grey; a change may be made to its picture."""
+    """Paints grey; a change may be made to its image."""
 
     def __init__(self, change: Callable[[Tensor], Tensor] = lambda image: image) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Painter(nn.Module):
 
 
 class Spoiler(Inpainter):
-    """Changes one known pixel of pictures larger than the crop."""
+    """Changes one known pixel of images larger than the crop."""
 
     def __call__(self, *arguments: object, **options: object) -> Inpainted:
         result = super().__call__(*arguments, **options)  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def test_a_changed_known_pixel_is_counted() -> None:
     assert check.detail.startswith("69×63, centre: 1 of ")
 
 
-def test_what_is_not_finite_is_seen_before_it_becomes_a_picture() -> None:
+def test_what_is_not_finite_is_seen_before_it_becomes_an_image() -> None:
     (check,) = failed(painter(lambda image: image * float("inf")))
     assert check.name == "finite output"
     assert "1×1, centre: the network's images holds NaN or infinity" in check.detail
@@ -72,7 +72,7 @@ def test_what_is_not_finite_is_seen_before_it_becomes_a_picture() -> None:
 def test_two_fills_that_differ_are_noticed() -> None:
     (check,) = failed(painter(torch.rand_like))
     assert check.name == "deterministic"
-    assert "7×5, centre: two fills of the same picture differ" in check.detail
+    assert "7×5, centre: two fills of the same image differ" in check.detail
 
 
 def test_a_size_the_model_cannot_take_is_named() -> None:

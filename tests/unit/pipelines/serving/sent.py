@@ -1,4 +1,4 @@
-"""What a client sends: pictures as files and as base64."""
+"""What a client sends: images as files and as base64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 
-def picture(height: int = 20, width: int = 28, seed: int = 0) -> np.ndarray:
+def random_image(height: int = 20, width: int = 28, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -31,14 +31,14 @@ def text_of(content: bytes) -> str:
 
 
 def row(image: np.ndarray | None = None, hole: np.ndarray | None = None) -> dict[str, str]:
-    """A row of JSON; what is not given is :func:`picture` and :func:`mask`."""
+    """A row of JSON; what is not given is :func:`random_image` and :func:`mask`."""
     return {
-        "image": text_of(file_of(picture() if image is None else image)),
+        "image": text_of(file_of(random_image() if image is None else image)),
         "hole_mask": text_of(file_of(mask() if hole is None else hole)),
     }
 
 
 def pixels_of(content: str | bytes) -> np.ndarray:
-    """The picture in a PNG, or in the base64 of one."""
+    """The image in a PNG, or in the base64 of one."""
     data = base64.b64decode(content) if isinstance(content, str) else content
     return np.asarray(Image.open(io.BytesIO(data)))

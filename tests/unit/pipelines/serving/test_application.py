@@ -8,15 +8,15 @@ import re
 
 import numpy as np
 import pytest
-from sent import file_of, mask, picture, pixels_of, row, text_of
+from sent import file_of, mask, pixels_of, random_image, row, text_of
 from starlette.testclient import TestClient
 
-from pipelines.inference.pictures import Photo, decode_photo, encode_photo
+from pipelines.inference.images import Photo, decode_photo, encode_photo
 from pipelines.inference.server.application import serving_application
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.pairs import Pair
 from sgenet.inpainter import Inpainted
-from sgenet.inpainter.pictures import open_picture
+from sgenet.inpainter.images import open_image
 
 DESCRIPTION = {"name": "sge-net@champion", "version": "3", "method": "sge_net", "classes": ["sky", "tree"]}
 
@@ -26,7 +26,7 @@ async def paint_red(pair: Pair) -> Inpainted:
     image[pair.hole] = (255, 0, 0)
     confidence = np.full(pair.hole.shape, 0.75, np.float32)
     label = np.ones(pair.hole.shape, np.uint8)
-    return Inpainted(image, pair.hole, label, confidence, filled=image, source=open_picture(pair.photo.pixels))
+    return Inpainted(image, pair.hole, label, confidence, filled=image, source=open_image(pair.photo.pixels))
 
 
 def client(fill=paint_red, **limits) -> TestClient:
@@ -34,12 +34,12 @@ def client(fill=paint_red, **limits) -> TestClient:
 
 
 def red() -> np.ndarray:
-    image = picture().copy()
+    image = random_image().copy()
     image[mask() > 0] = (255, 0, 0)
     return image
 
 
-FILES = {"image": ("p.png", file_of(picture())), "hole_mask": ("m.png", file_of(mask()))}
+FILES = {"image": ("p.png", file_of(random_image())), "hole_mask": ("m.png", file_of(mask()))}
 
 
 def test_json_is_answered_in_json():
@@ -51,7 +51,7 @@ def test_json_is_answered_in_json():
     assert content["confidence"] == 0.75
 
 
-def test_a_form_is_answered_with_the_picture():
+def test_a_form_is_answered_with_the_image():
     answered = client().post("/inpaint", files=FILES)
     assert (answered.status_code, answered.headers["content-type"]) == (200, "image/png")
     np.testing.assert_array_equal(pixels_of(answered.content), red())
@@ -60,8 +60,8 @@ def test_a_form_is_answered_with_the_picture():
 def test_the_client_may_say_what_it_wants():
     as_json = client().post("/inpaint", files=FILES, headers={"Accept": "application/json"})
     assert set(as_json.json()) == {"inpainted", "segmentation", "confidence", "warning"}
-    as_picture = client().post("/inpaint", json=row(), headers={"Accept": "image/png"})
-    np.testing.assert_array_equal(pixels_of(as_picture.content), red())
+    as_image = client().post("/inpaint", json=row(), headers={"Accept": "image/png"})
+    np.testing.assert_array_equal(pixels_of(as_image.content), red())
 
 
 def test_rows_are_filled_at_the_same_time_and_answered_in_their_order():
@@ -73,9 +73,9 @@ def test_rows_are_filled_at_the_same_time_and_answered_in_their_order():
             await asyncio.sleep(0.001)
         return await paint_red(pair)
 
-    pictures = [picture(seed=seed) for seed in range(3)]
-    answered = client(when_three_wait).post("/invocations", json={"inputs": [row(image) for image in pictures]})
-    for image, prediction in zip(pictures, answered.json()["predictions"], strict=True):
+    images = [random_image(seed=seed) for seed in range(3)]
+    answered = client(when_three_wait).post("/invocations", json={"inputs": [row(image) for image in images]})
+    for image, prediction in zip(images, answered.json()["predictions"], strict=True):
         np.testing.assert_array_equal(pixels_of(prediction["inpainted"])[0], image[0])
 
 
@@ -99,7 +99,7 @@ def test_what_is_served_can_be_asked():
         ("POST", "/inpaint", {"json": [1]}, 400, "found a list"),
         ("POST", "/invocations", {"json": row()}, 400, "exactly one of"),
         ("POST", "/invocations", {"json": {"inputs": [row(), {}]}}, 400, "row 1: "),
-        ("POST", "/inpaint", {"json": row(hole=mask(9, 9))}, 400, "make a mask of the picture's size"),
+        ("POST", "/inpaint", {"json": row(hole=mask(9, 9))}, 400, "make a mask of the image's size"),
         ("POST", "/inpaint", {"files": {"image": FILES["image"]}}, 400, "exactly the files image and hole_mask"),
         ("POST", "/inpaint", {"files": FILES, "data": {"x": "y"}}, 400, "cannot be read"),
         ("POST", "/inpaint", {"files": {**FILES, "more": FILES["image"]}}, 400, "cannot be read"),
@@ -145,20 +145,20 @@ def test_a_deep_image_is_answered_with_all_its_bits_and_what_looks_wrong_is_said
 
     async def paint(pair: Pair) -> Inpainted:
         colours = np.where(pair.hole[..., None], np.uint16(0), pair.photo.pixels)
-        source = open_picture(pair.photo.pixels)
+        source = open_image(pair.photo.pixels)
         return Inpainted(pair.photo.rgb, pair.hole, filled=colours, source=source)
 
     answered = client(paint).post("/inpaint", files=files)
     back = decode_photo(answered.content, "the answer")
     np.testing.assert_array_equal(back.pixels[mask() > 0], deep[mask() > 0])
     assert back.dpi == pytest.approx((300, 300), abs=0.1)
-    assert json.loads(answered.headers["x-warning"]).startswith("82% of the picture is marked as missing")
+    assert json.loads(answered.headers["x-warning"]).startswith("82% of the image is marked as missing")
     texts = {"image": text_of(content), "hole_mask": text_of(inverted)}
-    assert client(paint).post("/inpaint", json=texts).json()["warning"].startswith("82% of the picture")
+    assert client(paint).post("/inpaint", json=texts).json()["warning"].startswith("82% of the image")
 
 
 def test_too_many_pixels_are_413():
-    answered = client(pixels=1000).post("/inpaint", json=row(picture(40, 40), mask(40, 40)))
+    answered = client(pixels=1000).post("/inpaint", json=row(random_image(40, 40), mask(40, 40)))
     assert answered.status_code == 413
 
 

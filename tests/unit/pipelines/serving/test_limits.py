@@ -13,7 +13,7 @@ def test_what_the_variable_names_is_changed_and_nothing_else(monkeypatch):
     assert limits_from_environment() == Limits(pixels=1000, body_seconds=2.5)
 
 
-def test_without_the_variable_a_picture_of_4k_fits(monkeypatch):
+def test_without_the_variable_an_image_of_4k_fits(monkeypatch):
     monkeypatch.delenv("SGENET_SERVING", raising=False)
     # As the network sees it: 2160 is no multiple of 32.
     assert limits_from_environment().pixels >= 3840 * 2176

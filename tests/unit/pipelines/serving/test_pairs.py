@@ -1,4 +1,4 @@
-"""Picture files from strangers become pixels within the limits, or one sentence."""
+"""Image files from strangers become pixels within the limits, or one sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from sent import file_of, mask, picture
+from sent import file_of, mask, random_image
 
 from pipelines.inference.server import pairs
 from pipelines.inference.server.limits import Limits
@@ -36,19 +36,19 @@ def png_claiming(width: int, height: int, *others: bytes) -> bytes:
 
 def animation(kind: str) -> bytes:
     buffer = io.BytesIO()
-    frames = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    frames = [Image.fromarray(random_image(seed=seed)) for seed in range(3)]
     frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
     return buffer.getvalue()
 
 
 def test_a_good_row_comes_out_as_it_was_sent():
-    pair = decode_row(row(file_of(picture()), file_of(mask())), LIMITS)
-    np.testing.assert_array_equal(pair.photo.pixels, picture())
+    pair = decode_row(row(file_of(random_image()), file_of(mask())), LIMITS)
+    np.testing.assert_array_equal(pair.photo.pixels, random_image())
     np.testing.assert_array_equal(pair.hole, mask() > 0)
 
 
-def test_what_a_picture_costs_is_what_the_network_sees_of_it():
-    strip = decode_row(row(file_of(picture(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
+def test_what_an_image_costs_is_what_the_network_sees_of_it():
+    strip = decode_row(row(file_of(random_image(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
     assert strip.cost == 32 * 64
 
 
@@ -60,16 +60,16 @@ def test_what_a_picture_costs_is_what_the_network_sees_of_it():
         (png_claiming(201, 1), 413, "201×1 pixels; send sides of at most 200"),
         (png_claiming(20, 28), 400, "is damaged"),
         (png_claiming(20, 28, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(8 << 20)))), 400, "is damaged"),
-        (png_claiming(0, 0), 400, "not a picture"),
-        (b"", 400, "not a picture"),
-        (b"hello", 400, "not a picture"),
-        (file_of(picture())[:-40], 400, "is damaged"),
-        (file_of(picture(), "JPEG")[:-200], 400, "is damaged"),
+        (png_claiming(0, 0), 400, "not an image"),
+        (b"", 400, "not an image"),
+        (b"hello", 400, "not an image"),
+        (file_of(random_image())[:-40], 400, "is damaged"),
+        (file_of(random_image(), "JPEG")[:-200], 400, "is damaged"),
     ],
 )
 @pytest.mark.parametrize("column", ["image", "hole_mask"])
 def test_a_hostile_file_is_refused_wherever_it_stands(content, status, sentence, column):
-    files = {"image": file_of(picture()), "hole_mask": file_of(mask())} | {column: content}
+    files = {"image": file_of(random_image()), "hole_mask": file_of(mask())} | {column: content}
     with pytest.raises(Refusal, match=sentence) as caught:
         decode_row(row(**files), LIMITS)
     assert caught.value.status == status
@@ -78,25 +78,25 @@ def test_a_hostile_file_is_refused_wherever_it_stands(content, status, sentence,
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes():
     with pytest.raises(Refusal, match="the image is 28×20 pixels but its hole mask is 27×20"):
-        decode_row(row(file_of(picture()), file_of(mask(20, 27))), LIMITS)
+        decode_row(row(file_of(random_image()), file_of(mask(20, 27))), LIMITS)
 
 
-def test_a_picture_turned_by_its_camera_is_turned_with_its_size():
+def test_an_image_turned_by_its_camera_is_turned_with_its_size():
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = file_of(picture(20, 28), "JPEG", exif=exif)
+    turned = file_of(random_image(20, 28), "JPEG", exif=exif)
     assert decode_row(row(turned, file_of(mask(28, 20))), LIMITS).photo.pixels.shape == (28, 20, 3)
 
 
-def test_the_pictures_of_a_request_share_its_pixels():
-    large = row(file_of(picture(90, 90)), file_of(mask(90, 90)))
+def test_the_images_of_a_request_share_its_pixels():
+    large = row(file_of(random_image(90, 90)), file_of(mask(90, 90)))
     assert len(decode_rows([large], LIMITS)) == 1
     with pytest.raises(Refusal, match="row 1: the image has too many pixels") as caught:
         decode_rows([large, large], LIMITS)
     assert caught.value.status == 413
 
 
-@pytest.mark.parametrize("broken", ["decode_photo", "decode_picture", "read_hole"])
+@pytest.mark.parametrize("broken", ["decode_photo", "decode_image", "read_hole"])
 @pytest.mark.parametrize("error", [IndexError("x"), struct.error("x"), MemoryError(), AssertionError()])
 def test_whatever_a_decoder_raises_says_that_the_file_is_bad(monkeypatch, broken, error):
     def fail(*arguments, **options):
@@ -104,5 +104,5 @@ def test_whatever_a_decoder_raises_says_that_the_file_is_bad(monkeypatch, broken
 
     monkeypatch.setattr(pairs, broken, fail)
     with pytest.raises(Refusal, match=f"{type(error).__name__}") as caught:
-        decode_row(row(file_of(picture()), file_of(mask())), LIMITS)
+        decode_row(row(file_of(random_image()), file_of(mask())), LIMITS)
     assert caught.value.status == 400

@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from sent import file_of, mask, picture, row, text_of
+from sent import file_of, mask, random_image, row, text_of
 
 from pipelines.inference.server.limits import Limits
 from pipelines.inference.server.refusal import Refusal
@@ -27,7 +27,7 @@ LIMITS = Limits(rows=3)
 )
 def test_every_way_of_mlflow_to_send_rows_gives_the_same_rows(payload):
     rows = read_rows(read_records(parse_json(json.dumps(payload).encode()), LIMITS))
-    assert [(each.image, each.hole_mask) for each in rows] == [(file_of(picture()), file_of(mask()))] * 2
+    assert [(each.image, each.hole_mask) for each in rows] == [(file_of(random_image()), file_of(mask()))] * 2
 
 
 def test_one_row_may_stand_alone_in_inputs():

@@ -19,7 +19,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def texture(seed: int, width: int = 40, height: int = 32) -> np.ndarray:
-    """A picture that is smooth at large and rough at small, as photographs are."""
+    """An image that is smooth at large and rough at small, as photographs are."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).resize(
         (width, height), Image.Resampling.BICUBIC

@@ -43,13 +43,13 @@ def test_zero_bytes_are_refused() -> None:
 
 
 def test_text_is_refused_whatever_its_name() -> None:
-    with pytest.raises(DataError, match="not a picture"):
+    with pytest.raises(DataError, match="not an image"):
         decode_image(b"these are words, not pixels\n" * 50)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_picture_is_refused_and_not_filled_with_grey(kind: str, share: float) -> None:
+def test_a_truncated_image_is_refused_and_not_filled_with_grey(kind: str, share: float) -> None:
     rng = np.random.default_rng(0)
     content = _encoded(Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)), kind)
     with pytest.raises(DataError, match="damaged or truncated"):
@@ -88,7 +88,7 @@ def test_16_bit_colour_is_scaled_not_clipped() -> None:
     assert _pixels(_raw_png(2, 1, 16, 2, row)).tolist() == [[[0, 128, 255], [16, 32, 48]]]
 
 
-def test_palette_pictures_come_in_their_colours() -> None:
+def test_palette_images_come_in_their_colours() -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
     image.putpalette([10, 20, 30, 200, 100, 50])
     assert _pixels(_encoded(image)).tolist() == [[[10, 20, 30], [200, 100, 50]]]
@@ -133,9 +133,9 @@ def _turned(orientation: int) -> bytes:
     ],
 )
 def test_exif_orientation_is_applied(orientation: int, size: tuple[int, int], corner: tuple[int, int]) -> None:
-    picture = decode_image(_turned(orientation))
-    assert picture.size == size
-    corners = {(y, x): picture.pixels[y, x, 0] for y in (0, -1) for x in (0, -1)}
+    image = decode_image(_turned(orientation))
+    assert image.size == size
+    corners = {(y, x): image.pixels[y, x, 0] for y in (0, -1) for x in (0, -1)}
     assert [place for place, value in corners.items() if value == 255] == [corner]
 
 
@@ -145,28 +145,28 @@ def _corner_label() -> np.ndarray:
     return label
 
 
-def test_a_label_drawn_on_the_stored_picture_is_turned_with_it() -> None:
-    picture = decode_image(_turned(6))
-    label = decode_label(_encoded(Image.fromarray(_corner_label())), picture)
-    assert (label == (picture.pixels[..., 0] == 255)).all()
+def test_a_label_drawn_on_the_stored_image_is_turned_with_it() -> None:
+    image = decode_image(_turned(6))
+    label = decode_label(_encoded(Image.fromarray(_corner_label())), image)
+    assert (label == (image.pixels[..., 0] == 255)).all()
 
 
-def test_a_label_drawn_on_the_upright_picture_stays() -> None:
-    picture = decode_image(_turned(6))
+def test_a_label_drawn_on_the_upright_image_stays() -> None:
+    image = decode_image(_turned(6))
     upright = np.rot90(_corner_label(), -1)
-    assert (decode_label(_encoded(Image.fromarray(np.ascontiguousarray(upright))), picture) == upright).all()
+    assert (decode_label(_encoded(Image.fromarray(np.ascontiguousarray(upright))), image) == upright).all()
 
 
 def test_a_label_of_another_size_is_refused() -> None:
-    with pytest.raises(DataError, match="label of another size: the label is 10×20, the picture 20×10"):
+    with pytest.raises(DataError, match="label of another size: the label is 10×20, the image 20×10"):
         decode_label(_encoded(Image.new("L", (10, 20))), decode_image(_encoded(_grey(20, 10))))
 
 
 def test_a_palette_label_gives_its_indices_not_its_colours() -> None:
     label = Image.fromarray(np.array([[3, 1]], np.uint8)).convert("P")
     label.putpalette([7, 7, 7] * 256)
-    picture = decode_image(_encoded(_grey(2, 1)))
-    assert decode_label(_encoded(label), picture).tolist() == [[3, 1]]
+    image = decode_image(_encoded(_grey(2, 1)))
+    assert decode_label(_encoded(label), image).tolist() == [[3, 1]]
 
 
 @pytest.mark.parametrize(("bits", "packed"), [(2, 0b00_01_11_10), (4, None), (1, 0b0110_0000)])
@@ -188,12 +188,12 @@ def test_a_coloured_label_is_refused() -> None:
 
 
 def test_a_jpeg_label_is_refused_because_its_ids_are_blurred() -> None:
-    with pytest.raises(DataError, match="not a picture in any of the formats PNG"):
+    with pytest.raises(DataError, match="not an image in any of the formats PNG"):
         decode_label(_encoded(Image.new("L", (8, 8)), "JPEG"), decode_image(_encoded(_grey(8, 8))))
 
 
-def test_a_picture_smaller_than_the_crop_is_refused() -> None:
-    with pytest.raises(DataError, match=r"smaller than the crop: the picture is 200×63, the crop 64×64"):
+def test_an_image_smaller_than_the_crop_is_refused() -> None:
+    with pytest.raises(DataError, match=r"smaller than the crop: the image is 200×63, the crop 64×64"):
         check_fits((200, 63), 64)
     check_fits((200, 64), 64)
 
@@ -212,7 +212,7 @@ def test_shrinking_averages_instead_of_picking() -> None:
     assert abs(inside.astype(int) - 127).max() <= 2
 
 
-def test_resizing_a_label_invents_no_class_and_keeps_it_over_the_picture() -> None:
+def test_resizing_a_label_invents_no_class_and_keeps_it_over_the_image() -> None:
     label = np.zeros((60, 60), np.uint8)
     label[:, 30:] = 7
     assert resize_label(label, (20, 20)).tolist() == [[0] * 10 + [7] * 10] * 20
@@ -247,10 +247,10 @@ def test_a_jpeg_decoded_scaled_is_no_smaller_than_asked_and_remembers_its_size(
     kind: str, options: dict[str, object], size: tuple[int, int]
 ) -> None:
     several = {"save_all": True, "append_images": [_grey(400, 300)]} if kind == "MPO" else {}
-    picture = decode_image(_encoded(_grey(400, 300), kind, **options, **several), 64)
-    assert picture.pixels.shape == (size[1] // 4, size[0] // 4, 3)
-    assert picture.size == size
-    assert resize_image(picture, 64).shape == resize_image(decode_image(_encoded(_grey(*picture.size))), 64).shape
+    image = decode_image(_encoded(_grey(400, 300), kind, **options, **several), 64)
+    assert image.pixels.shape == (size[1] // 4, size[0] // 4, 3)
+    assert image.size == size
+    assert resize_image(image, 64).shape == resize_image(decode_image(_encoded(_grey(*image.size))), 64).shape
 
 
 def test_a_jpeg_with_stray_bytes_is_what_pillow_makes_of_it() -> None:

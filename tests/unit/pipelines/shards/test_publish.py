@@ -29,7 +29,7 @@ def storage(s3_bucket: str) -> Storage:
     return open_storage(f"s3://{s3_bucket}/store")
 
 
-def assert_same_pictures(
+def assert_same_images(
     folder: Path, storage: Storage, dataset: str, cache: Path, capacity: int = ROOM
 ) -> PublishedShards:
     """Every sample, read here and there."""
@@ -37,7 +37,7 @@ def assert_same_pictures(
     here, there = ShardDataset(open_index(folder), whole), ShardDataset(table, whole, shards=shards)
     assert len(there) == len(here) > 0
     for row in range(len(here)):
-        for expected, found in zip(here.picture(row), there.picture(row), strict=True):
+        for expected, found in zip(here.image(row), there.image(row), strict=True):
             np.testing.assert_array_equal(expected, found)
     return shards
 
@@ -74,7 +74,7 @@ def test_a_shard_that_was_removed_there_is_published_anew(shard_folder: Path, st
     first = read_manifest(shard_folder).shards[0].sha256
     storage.delete(f"shards/{first}.tar")
     publish_shards(shard_folder, storage)
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_a_shard_that_is_not_what_was_written_is_not_published(shard_folder: Path, storage: Storage) -> None:
@@ -92,12 +92,12 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
     requests = count_requests(monkeypatch)
-    shards = assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    shards = assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert len(requests) == 2 * len(open_index(shard_folder))
 
     shards.fetch_missing(pytest.fail)
     requests.clear()
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests == []
 
 
@@ -112,7 +112,7 @@ def test_a_damaged_copy_is_read_from_the_storage(
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
     requests = count_requests(monkeypatch)
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests != []
 
 
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage:
     assert len(said) == 1
     assert "shards of running trainings fill the cache" in said[0]
     assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache", sum(sizes) - 1)
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache", sum(sizes) - 1)
 
 
 def test_the_cache_is_filled_and_repaired_in_the_background(
@@ -159,7 +159,7 @@ def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
     assert said == [
         f"no shards are cached in {tmp_path / 'cache'} (No space left on device); each sample is read from the storage"
     ]
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:

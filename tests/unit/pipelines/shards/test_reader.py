@@ -22,7 +22,7 @@ from pipelines.data.shards.sampler import GlobalBatchSampler, SampleRequest
 from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
-from sgenet.transforms import resize_picture
+from sgenet.transforms import resize_pixels
 
 Pixels = np.ndarray
 
@@ -48,7 +48,7 @@ def test_a_lossless_sample_comes_back_exactly(shard_folder: Path) -> None:
     dataset = ShardDataset(open_index(shard_folder).of_split("val"), _whole)
     for seed in range(3):
         sample = dataset[SampleRequest(seed, 0)]
-        expected = resize_picture(texture(seed), 24, 30)
+        expected = resize_pixels(texture(seed), 24, 30)
         assert (sample.image.permute(1, 2, 0).numpy() == expected).all()
         assert (sample.label.numpy() == resize_label(label_map(seed), (30, 24))).all()
         assert sample.key == f"val{seed}"
@@ -153,7 +153,7 @@ def test_a_transform_that_refuses_is_named_with_the_key(shard_folder: Path) -> N
         dataset[SampleRequest(2, 0)]
 
 
-def test_pictures_of_different_sizes_are_not_put_together(empty_tree: RawTree) -> None:
+def test_images_of_different_sizes_are_not_put_together(empty_tree: RawTree) -> None:
     empty_tree.add("train", "a", png(texture(0)), png(label_map(0)))
     empty_tree.add("val", "a2", png(texture(0)), png(label_map(0)))
     empty_tree.add("val", "b2", png(texture(0, 64, 32)), png(label_map(0, 64, 32)))

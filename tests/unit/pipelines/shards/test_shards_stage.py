@@ -20,7 +20,7 @@ from raw_tree import RawTree, label_map, png, texture
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.manifest import check_shards, read_manifest
 from sgenet.errors import DataError
-from sgenet.transforms import resize_picture
+from sgenet.transforms import resize_pixels
 
 Bad = Callable[[], tuple[bytes, bytes]]
 
@@ -59,11 +59,11 @@ def test_shards_depend_on_the_files_alone_not_on_where_they_lie(raw_tree: RawTre
     assert first == second
 
 
-def test_stock_webdataset_gives_the_pictures_that_were_put_in(raw_tree: RawTree, shard_folder: Path) -> None:
+def test_stock_webdataset_gives_the_images_that_were_put_in(raw_tree: RawTree, shard_folder: Path) -> None:
     samples = list(webdataset.WebDataset(str(shard_folder / "val-000000.tar"), shardshuffle=False).decode("pil"))
     assert [sample["__key__"] for sample in samples] == ["val0", "val1", "val2"]
     for seed, sample in enumerate(samples):
-        expected = resize_picture(texture(seed), 24, 30)
+        expected = resize_pixels(texture(seed), 24, 30)
         assert (np.asarray(sample["png"]) == expected).all()
         assert sample["label.png"].size == (30, 24)
         assert (sample["json"]["width"], sample["json"]["height"]) == (30, 24)
@@ -73,11 +73,11 @@ def test_stock_webdataset_takes_training_shards_together(shard_folder: Path) -> 
     urls = str(shard_folder / "train-{000000..000002}.tar")
     samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
     assert [sample["__key__"] for sample in samples] == [f"train{number}" for number in range(7)]
-    original = resize_picture(texture(6), 28, 35).astype(int)
+    original = resize_pixels(texture(6), 28, 35).astype(int)
     assert abs(np.asarray(samples[6]["jpg"]) - original).mean() < 4
 
 
-def test_training_pictures_keep_their_colour_at_full_resolution(shard_folder: Path) -> None:
+def test_training_images_keep_their_colour_at_full_resolution(shard_folder: Path) -> None:
     (row,) = pq.read_table(shard_folder / "index.parquet").filter(pc.field("key") == "train4").to_pylist()
     content = (shard_folder / row["shard"]).read_bytes()[row["image_offset"] :][: row["image_size"]]
     with Image.open(io.BytesIO(content)) as image:
@@ -162,7 +162,7 @@ def _out_of_range() -> bytes:
 HOSTILE: dict[str, tuple[Bad, str]] = {
     "truncated": (lambda: (_jpeg()[:700], _good()[1]), "damaged or truncated"),
     "zero bytes": (lambda: (b"", _good()[1]), "the file is empty"),
-    "text": (lambda: (b"plain text\n" * 99, _good()[1]), "not a picture"),
+    "text": (lambda: (b"plain text\n" * 99, _good()[1]), "not an image"),
     "other size": (lambda: (_good()[0], png(np.zeros((8, 8), np.uint8))), "label of another size"),
     "foreign id": (lambda: (_good()[0], _out_of_range()), "label id out of range"),
     "small": (lambda: (png(texture(1, 40, 19)), png(label_map(1, 40, 16))), "smaller than the crop"),
@@ -295,7 +295,7 @@ def test_what_a_killed_run_left_is_cleared(raw_tree: RawTree) -> None:
     assert not leftover.exists()
 
 
-def test_pictures_without_labels_have_no_label_member(empty_tree: RawTree) -> None:
+def test_images_without_labels_have_no_label_member(empty_tree: RawTree) -> None:
     for number in range(12):
         path = empty_tree.root / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Every kind of picture comes back as its own kind, with every known pixel and all alpha bit for bit."""
+"""Every kind of image comes back as its own kind, with every known pixel and all alpha bit for bit."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Painter(nn.Module):
         return Prediction(images=(self.colour.expand_as(image).contiguous(),))
 
 
-def inpaint(picture, hole=HOLE, painter=None):
-    return Inpainter(painter or Painter(), LabelSpace(("thing",)))(picture, hole)
+def inpaint(image, hole=HOLE, painter=None):
+    return Inpainter(painter or Painter(), LabelSpace(("thing",)))(image, hole)
 
 
 def noise(*shape: int, dtype=np.uint8, seed: int = 0):
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-def picture_of_mode(mode: str) -> Image.Image:
+def image_of_mode(mode: str) -> Image.Image:
     match mode:
         case "1":
             return Image.fromarray(noise(*SIZE)).convert("1")
@@ -56,9 +56,9 @@ def picture_of_mode(mode: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I"])
-def test_a_picture_comes_back_in_its_mode_with_known_pixels_and_alpha_as_they_were(mode):
-    given = picture_of_mode(mode)
-    filled = inpaint(given).picture
+def test_an_image_comes_back_in_its_mode_with_known_pixels_and_alpha_as_they_were(mode):
+    given = image_of_mode(mode)
+    filled = inpaint(given).in_source_format
     assert (filled.mode, filled.size) == (mode, given.size)
     before, after = np.asarray(given), np.asarray(filled)
     np.testing.assert_array_equal(after[~HOLE], before[~HOLE])
@@ -85,7 +85,7 @@ def test_an_array_comes_back_as_its_shape_and_type_with_known_values_and_alpha_a
     given = noise(*SIZE, *bands, dtype=dtype)
     before = given.copy()
     inpainted = inpaint(given)
-    filled = inpainted.picture
+    filled = inpainted.in_source_format
     assert (filled.dtype, filled.shape) == (given.dtype, given.shape)
     np.testing.assert_array_equal(filled[~HOLE], before[~HOLE])
     np.testing.assert_array_equal(given, before)
@@ -125,7 +125,7 @@ def test_the_network_does_not_see_what_is_transparent_and_it_comes_back_as_it_wa
             pixels = np.concatenate((noise(*SIZE, bands), alpha[..., None]), axis=-1)
             given = pixels if kind == "array" else Image.frombytes(kind, SIZE[::-1], pixels.tobytes())
     painter = Painter()
-    filled = inpaint(given, painter=painter).picture
+    filled = inpaint(given, painter=painter).in_source_format
     seen = painter.hole_mask[0, 0, : SIZE[0], : SIZE[1]].numpy() == 1
     np.testing.assert_array_equal(seen, HOLE | (alpha == 0))
     before = given if kind == "array" else np.asarray(given.convert("LA" if kind == "LA" else "RGBA"))
@@ -136,9 +136,9 @@ def test_the_network_does_not_see_what_is_transparent_and_it_comes_back_as_it_wa
     assert (after[HOLE][:, 0] == after[HOLE][0, 0]).all()
 
 
-def test_an_opaque_palette_picture_comes_back_as_rgb_with_its_colours():
+def test_an_opaque_palette_image_comes_back_as_rgb_with_its_colours():
     given = Image.fromarray(noise(*SIZE, 3)).quantize(16)
-    filled = inpaint(given).picture
+    filled = inpaint(given).in_source_format
     assert filled.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(filled)[~HOLE], np.asarray(given.convert("RGB"))[~HOLE])
 
@@ -150,17 +150,17 @@ def test_every_exif_orientation_is_filled_upright_and_the_result_does_not_turn_a
     stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright.copy()
     stored.getexif()[0x0112] = orientation
     stored.info["icc_profile"] = b"a profile"
-    filled = inpaint(stored).picture
+    filled = inpaint(stored).in_source_format
     np.testing.assert_array_equal(np.asarray(filled)[~HOLE], np.asarray(upright)[~HOLE])
     assert filled.getexif().get(0x0112, 1) == 1
     assert filled.info["icc_profile"] == b"a profile"
 
 
-def test_a_picture_read_from_a_16_bit_png_is_written_with_the_same_known_bytes(tmp_path):
+def test_an_image_read_from_a_16_bit_png_is_written_with_the_same_known_bytes(tmp_path):
     values = noise(*SIZE, dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
     with Image.open(tmp_path / "deep.png") as given:
-        inpaint(given).picture.save(tmp_path / "filled.png")
+        inpaint(given).in_source_format.save(tmp_path / "filled.png")
     with Image.open(tmp_path / "filled.png") as filled:
         np.testing.assert_array_equal(np.asarray(filled)[~HOLE], values[~HOLE])
 
@@ -176,7 +176,7 @@ def test_a_page_of_text_keeps_every_letter_outside_the_hole():
     ImageDraw.Draw(page).text((4, 12), "Fill in the blank", fill="black")
     hole = np.zeros((40, 120), bool)
     hole[8:30, 70:100] = True
-    filled = np.asarray(inpaint(page, hole).picture)
+    filled = np.asarray(inpaint(page, hole).in_source_format)
     np.testing.assert_array_equal(filled[~hole], np.asarray(page)[~hole])
     assert (filled[hole] != np.asarray(page)[hole]).any()
 
@@ -185,7 +185,7 @@ def test_a_file_that_is_cut_off_is_refused_in_a_sentence():
     buffer = io.BytesIO()
     Image.fromarray(noise(64, 64, 3)).save(buffer, "PNG")
     cut = Image.open(io.BytesIO(buffer.getvalue()[:4000]))
-    with pytest.raises(DataError, match="the picture cannot be decoded"):
+    with pytest.raises(DataError, match="the image cannot be decoded"):
         inpaint(cut, np.zeros((64, 64), bool))
     cut = Image.open(io.BytesIO(buffer.getvalue()[:4000]))
     with pytest.raises(DataError, match="the hole mask cannot be decoded"):
@@ -195,7 +195,7 @@ def test_a_file_that_is_cut_off_is_refused_in_a_sentence():
 def test_exif_data_that_are_cut_off_are_refused_in_a_sentence():
     buffer = io.BytesIO()
     Image.fromarray(noise(*SIZE, 3)).save(buffer, "PNG", exif=b"II*\0\x08")
-    with pytest.raises(DataError, match="the picture cannot be decoded"):
+    with pytest.raises(DataError, match="the image cannot be decoded"):
         inpaint(Image.open(buffer))
 
 
@@ -207,7 +207,7 @@ def test_a_16_bit_mask_is_cut_at_half_its_range(mode):
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])
 def test_a_deep_mask_of_0_and_1_is_taken_and_one_of_0_and_255_is_refused(dtype):
-    picture = noise(*SIZE, 3)
-    np.testing.assert_array_equal(inpaint(picture, Image.fromarray(HOLE.astype(dtype))).hole, HOLE)
+    image = noise(*SIZE, 3)
+    np.testing.assert_array_equal(inpaint(image, Image.fromarray(HOLE.astype(dtype))).hole, HOLE)
     with pytest.raises(DataError, match="no white pixels, its brightest value is 255 of 65535"):
-        inpaint(picture, Image.fromarray(HOLE.astype(dtype) * 255))
+        inpaint(image, Image.fromarray(HOLE.astype(dtype) * 255))

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipelines.inference.images import Photo, decode_photo
 from pipelines.inference.page.limits import Limits
-from pipelines.inference.pictures import Photo, decode_photo
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
 
 Pixels = npt.NDArray[np.uint8]
 
 DISPLAY_SIDE = 1280
-"""The longer side of a picture as the browser gets it, at most; it is filled at its own size."""
+"""The longer side of an image as the browser gets it, at most; it is filled at its own size."""
 
 _WEBP_QUALITY = 88
 _HEAT = np.array([(255, 238, 120), (250, 140, 50), (190, 45, 90), (85, 20, 110), (20, 12, 50)], np.float32)
@@ -30,7 +30,7 @@ def open_upload(path: Path, limits: Limits) -> Photo:
     """An uploaded file, upright.
 
     Raises:
-        DataError: it is no picture, or larger than ``limits`` allow.
+        DataError: it is no image, or larger than ``limits`` allow.
     """
     size = path.stat().st_size
     if size > limits.file_bytes:
@@ -39,10 +39,10 @@ def open_upload(path: Path, limits: Limits) -> Photo:
             "save it as JPEG or scale it down"
         )
 
-    def check_size(picture: Image.Image) -> None:
-        if picture.width * picture.height > limits.pixels:
+    def check_size(image: Image.Image) -> None:
+        if image.width * image.height > limits.pixels:
             raise DataError(
-                f"the picture has {picture.width}×{picture.height} = {picture.width * picture.height / 1e6:.1f} "
+                f"the image has {image.width}×{image.height} = {image.width * image.height / 1e6:.1f} "
                 f"million pixels, and at most {limits.pixels / 1e6:.1f} million are accepted; scale it down"
             )
 
@@ -50,13 +50,13 @@ def open_upload(path: Path, limits: Limits) -> Photo:
 
 
 def display_size(height: int, width: int, side: int = DISPLAY_SIDE) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown: its own, or scaled down to ``side``."""
+    """(height, width) of an image as it is shown: its own, or scaled down to ``side``."""
     ratio = min(1.0, side / max(height, width))
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
 def shrink(pixels: Pixels, side: int = DISPLAY_SIDE) -> Pixels:
-    """The picture at its :func:`display_size`."""
+    """The image at its :func:`display_size`."""
     height, width = display_size(pixels.shape[0], pixels.shape[1], side)
     if (height, width) == pixels.shape[:2]:
         return pixels
@@ -64,7 +64,7 @@ def shrink(pixels: Pixels, side: int = DISPLAY_SIDE) -> Pixels:
 
 
 def data_address(pixels: Pixels, *, exact: bool = False) -> str:
-    """A picture as a ``data:`` address: WebP, without loss where asked."""
+    """An image as a ``data:`` address: WebP, without loss where asked."""
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "WEBP", quality=_WEBP_QUALITY, lossless=exact, method=2)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode("ascii")
@@ -84,13 +84,13 @@ def heat_gradient() -> str:
 
 
 def confidence_overlay(pixels: Pixels, confidence: npt.NDArray[np.float32]) -> Pixels:
-    """The heat map with the picture's shapes showing through in grey."""
+    """The heat map with the image's shapes showing through in grey."""
     grey = np.asarray(Image.fromarray(pixels).convert("L"))[..., None].repeat(3, axis=2)
     return blend(grey, heat(confidence), 0.75)
 
 
 def label_overlay(pixels: Pixels, label: Pixels, label_space: LabelSpace) -> Pixels:
-    """The classes' colours over the picture."""
+    """The classes' colours over the image."""
     return blend(pixels, label_space.colourise(label), 0.62)
 
 

@@ -1,4 +1,4 @@
-"""Picture files that were made to break whoever decodes them, and some that are only unusual."""
+"""Image files that were made to break whoever decodes them, and some that are only unusual."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 SIDE = 48
-"""Height and width of the pictures that are not about their size."""
+"""Height and width of the images that are not about their size."""
 
 
-def picture() -> np.ndarray:
+def landscape() -> np.ndarray:
     """A small landscape, (SIDE, SIDE, 3) uint8."""
     y, x = np.mgrid[0:SIDE, 0:SIDE]
     return np.stack([90 + y, 140 + x, 250 - 2 * y], axis=-1).astype(np.uint8)
@@ -60,18 +60,18 @@ def zeros(mebibytes: int) -> bytes:
 
 
 def animated(kind: str) -> bytes:
-    frames = [Image.fromarray(np.roll(picture(), shift, 1)) for shift in range(3)]
+    frames = [Image.fromarray(np.roll(landscape(), shift, 1)) for shift in range(3)]
     return saved(frames[0], kind, save_all=True, append_images=frames[1:])
 
 
 def with_exif(content: bytes) -> bytes:
-    return encoded(picture(), "JPEG", exif=content)
+    return encoded(landscape(), "JPEG", exif=content)
 
 
 def rotated() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return encoded(picture(), "JPEG", exif=exif)
+    return encoded(landscape(), "JPEG", exif=exif)
 
 
 def cut(content: bytes, share: float) -> bytes:
@@ -80,7 +80,7 @@ def cut(content: bytes, share: float) -> bytes:
 
 def claiming_jpeg(width: int, height: int) -> bytes:
     """A JPEG whose frame header claims another size."""
-    content = bytearray(encoded(picture(), "JPEG"))
+    content = bytearray(encoded(landscape(), "JPEG"))
     at = content.index(b"\xff\xc0")
     content[at + 5 : at + 9] = struct.pack(">HH", height, width)
     return bytes(content)
@@ -90,7 +90,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "one byte": lambda: b"\x89",
     "signature of a PNG alone": lambda: b"\x89PNG\r\n\x1a\n",
-    "text": lambda: b"this is not a picture",
+    "text": lambda: b"this is not an image",
     "PNG of 60000x60000": lambda: png(60000, 60000),
     "PNG of 2^31 x 2^31": lambda: png(2**31 - 1, 2**31 - 1),
     "PNG of 9000x1": lambda: png(9000, 1),
@@ -110,9 +110,9 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "PNG without pixels": lambda: b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND", b""),
     "PNG with two headers": lambda: png(SIDE, SIDE, chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0))),
     "PNG with data that is not deflated": lambda: png(SIDE, SIDE, data=b"\xff" * 500),
-    "cut PNG": lambda: cut(encoded(picture()), 0.6),
-    "cut JPEG": lambda: cut(encoded(picture(), "JPEG"), 0.6),
-    "cut WebP": lambda: cut(encoded(picture(), "WEBP"), 0.6),
+    "cut PNG": lambda: cut(encoded(landscape()), 0.6),
+    "cut JPEG": lambda: cut(encoded(landscape(), "JPEG"), 0.6),
+    "cut WebP": lambda: cut(encoded(landscape(), "WEBP"), 0.6),
     "JPEG of 65500x65500": lambda: claiming_jpeg(65500, 65500),
     "JPEG of 0x0": lambda: claiming_jpeg(0, 0),
     "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg" width="48" height="48"><rect width="9" height="9"/></svg>',
@@ -123,28 +123,28 @@ BROKEN: dict[str, Callable[[], bytes]] = {
 """Refused as an image or as a hole mask, or both; none is ever filled as a pair of an image and itself."""
 
 UNUSUAL: dict[str, Callable[[], bytes]] = {
-    "CMYK JPEG": lambda: saved(Image.fromarray(picture()).convert("CMYK"), "JPEG"),
-    "grey JPEG": lambda: saved(Image.fromarray(picture()).convert("L"), "JPEG"),
-    "16-bit PNG": lambda: encoded(picture()[..., 0].astype(np.uint16) << 8),
-    "palette PNG": lambda: saved(Image.fromarray(picture()).quantize(16), "PNG"),
+    "CMYK JPEG": lambda: saved(Image.fromarray(landscape()).convert("CMYK"), "JPEG"),
+    "grey JPEG": lambda: saved(Image.fromarray(landscape()).convert("L"), "JPEG"),
+    "16-bit PNG": lambda: encoded(landscape()[..., 0].astype(np.uint16) << 8),
+    "palette PNG": lambda: saved(Image.fromarray(landscape()).quantize(16), "PNG"),
     "one-bit PNG": lambda: saved(Image.fromarray(hole()).convert("1"), "PNG"),
-    "transparent PNG": lambda: encoded(np.dstack([picture(), 255 - hole()])),
+    "transparent PNG": lambda: encoded(np.dstack([landscape(), 255 - hole()])),
     "rotated JPEG": rotated,
     "JPEG with nonsense as EXIF": lambda: with_exif(b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 60),
     "JPEG with an EXIF loop": lambda: with_exif(b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\x08"),
-    "JPEG with nonsense as colour profile": lambda: encoded(picture(), "JPEG", icc_profile=b"\xff" * 300),
-    "PNG with nonsense as colour profile": lambda: encoded(picture(), icc_profile=b"\xff" * 300),
+    "JPEG with nonsense as colour profile": lambda: encoded(landscape(), "JPEG", icc_profile=b"\xff" * 300),
+    "PNG with nonsense as colour profile": lambda: encoded(landscape(), icc_profile=b"\xff" * 300),
     "PNG with a colour profile of 64 MiB": lambda: png(
         SIDE, SIDE, chunk(b"iCCP", b"a\0\0" + zeros(64)), data=zlib.compress(bytes(SIDE * (3 * SIDE + 1)))
     ),
     "PNG whose pixels go on for 64 MiB": lambda: png(SIDE, SIDE, data=zeros(64)),
-    "WebP": lambda: encoded(picture(), "WEBP"),
+    "WebP": lambda: encoded(landscape(), "WEBP"),
     "animated PNG": lambda: animated("PNG"),
     "animated GIF": lambda: animated("GIF"),
     "animated WebP": lambda: animated("WEBP"),
-    "TIFF": lambda: encoded(picture(), "TIFF"),
-    "BMP": lambda: encoded(picture(), "BMP"),
-    "one pixel": lambda: encoded(picture()[:1, :1]),
+    "TIFF": lambda: encoded(landscape(), "TIFF"),
+    "BMP": lambda: encoded(landscape(), "BMP"),
+    "one pixel": lambda: encoded(landscape()[:1, :1]),
     "a strip": lambda: encoded(np.zeros((1, 3000, 3), np.uint8)),
 }
 """May be filled or refused: what matters is that nothing breaks."""

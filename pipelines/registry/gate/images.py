@@ -1,4 +1,4 @@
-"""The scores of every picture of one evaluation, and two evaluations laid side by side."""
+"""The scores of every image of one evaluation, and two evaluations laid side by side."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipelines.report.tables import SCORES
 from sgenet.errors import DataError
 
 COUNTED_SCORES = {"miou": "confusion", "miou_hole": "confusion_hole"}
-"""Scores that are taken from the confusion counts of all pictures together, and the counts' columns."""
+"""Scores that are taken from the confusion counts of all images together, and the counts' columns."""
 
 MEAN_SCORES = tuple(score.name for score in SCORES if score.name not in COUNTED_SCORES)
-"""Scores whose value for several pictures is the mean of theirs."""
+"""Scores whose value for several images is the mean of theirs."""
 
 Row = tuple[str, str]
 """Mask set and key: what was scored once."""
@@ -29,13 +29,13 @@ _SHOWN = 3  # names in a sentence
 
 
 @dataclass(frozen=True)
-class PictureTable:
-    """What was measured on each picture; arrays have one entry a row, in the same order.
+class ImageTable:
+    """What was measured on each image; arrays have one entry a row, in the same order.
 
     Attributes:
         rows: what was scored.
-        strata: scene complexity of each picture.
-        scores: by name, NaN where a picture has no such score.
+        strata: scene complexity of each image.
+        scores: by name, NaN where an image has no such score.
         counts: by name of the score, (N, C, C) confusion counts; absent for a method without segmentation.
     """
 
@@ -45,8 +45,8 @@ class PictureTable:
     counts: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
 
-def read_pictures(path: Path) -> PictureTable:
-    """Read the ``pictures.parquet`` of an evaluation.
+def read_images(path: Path) -> ImageTable:
+    """Read the ``images.parquet`` of an evaluation.
 
     Raises:
         DataError: it is missing, damaged, or has no mask sets, keys and strata.
@@ -62,33 +62,33 @@ def read_pictures(path: Path) -> PictureTable:
             for score, column in COUNTED_SCORES.items()
             if column in table.column_names and not table[column].null_count
         }
-        return PictureTable(tuple(rows), tuple(table["stratum"].to_pylist()), scores, counts)
+        return ImageTable(tuple(rows), tuple(table["stratum"].to_pylist()), scores, counts)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"the scores in {path} cannot be read ({reason}); evaluate the model again") from error
 
 
-def pairing_problems(champion: PictureTable, challenger: PictureTable) -> list[str]:
-    """Why the two cannot be compared picture by picture, a sentence each; empty when they can."""
+def pairing_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:
+    """Why the two cannot be compared image by image, a sentence each; empty when they can."""
     problems = []
     for name, table in (("champion", champion), ("challenger", challenger)):
         repeated = [row for row, count in Counter(table.rows).items() if count > 1]
         if repeated:
-            problems.append(f"the {name}'s scores name the same picture more than once: {_named(repeated)}")
+            problems.append(f"the {name}'s scores name the same image more than once: {_named(repeated)}")
     for name, only in (
         ("champion", set(champion.rows) - set(challenger.rows)),
         ("challenger", set(challenger.rows) - set(champion.rows)),
     ):
         if only:
-            problems.append(f"the pictures differ: only the {name} was scored on {_named(sorted(only))}")
+            problems.append(f"the images differ: only the {name} was scored on {_named(sorted(only))}")
     if not problems and dict(zip(champion.rows, champion.strata, strict=True)) != dict(
         zip(challenger.rows, challenger.strata, strict=True)
     ):
-        problems.append("the same pictures are in different strata for the two models: their labels differ")
+        problems.append("the same images are in different strata for the two models: their labels differ")
     return problems
 
 
-def score_problems(champion: PictureTable, challenger: PictureTable) -> list[str]:
+def score_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:
     """What is wrong with the numbers themselves; the two must have the same rows in the same order."""
     problems = []
     for score in MEAN_SCORES:
@@ -109,11 +109,11 @@ def score_problems(champion: PictureTable, challenger: PictureTable) -> list[str
     return problems
 
 
-def in_order_of(table: PictureTable, order: tuple[Row, ...]) -> PictureTable:
+def in_order_of(table: ImageTable, order: tuple[Row, ...]) -> ImageTable:
     """The same rows in another order."""
     position = {row: number for number, row in enumerate(table.rows)}
     index = np.array([position[row] for row in order], np.int64)
-    return PictureTable(
+    return ImageTable(
         order,
         tuple(table.strata[number] for number in index),
         {name: values[index] for name, values in table.scores.items()},

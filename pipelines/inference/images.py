@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sgenet.errors import DataError
-from sgenet.inpainter.pictures import Pixels, open_picture, to_eight_bits
+from sgenet.inpainter.images import Pixels, open_image, to_eight_bits
 from sgenet.label_space import LabelSpace
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ class Photo:
     @property
     def rgb(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8: what is seen of it."""
-        return to_eight_bits(open_picture(self.pixels).rgb)
+        return to_eight_bits(open_image(self.pixels).rgb)
 
 
-def read_picture(path: Path, name: str) -> Image.Image:
-    """Read and decode an image file; see :func:`decode_picture`.
+def read_image(path: Path, name: str) -> Image.Image:
+    """Read and decode an image file; see :func:`decode_image`.
 
     Args:
         name: what it is to the user, such as ``photo``, for the error.
@@ -87,16 +87,16 @@ def read_picture(path: Path, name: str) -> Image.Image:
         DataError: the file cannot be read, or is no whole image.
     """
     try:
-        return decode_picture(path.read_bytes(), f"the {name} {path}")
+        return decode_image(path.read_bytes(), f"the {name} {path}")
     except OSError as error:
         raise DataError(f"the {name} {path} cannot be read ({error.strerror}); check its path") from error
 
 
-class OversizedPicture(DataError):
+class OversizedImage(DataError):
     """An image that claims to be larger than memory allows."""
 
 
-def decode_picture(content: bytes, where: str, *, inspect: Callable[[Image.Image], None] | None = None) -> Image.Image:
+def decode_image(content: bytes, where: str, *, inspect: Callable[[Image.Image], None] | None = None) -> Image.Image:
     """Decode a whole image with 8 bits a channel (grey: 16); see :func:`decode_photo` for what is to be kept.
 
     Nothing cut off is accepted, nor what claims to be larger than memory allows.
@@ -111,22 +111,22 @@ def decode_picture(content: bytes, where: str, *, inspect: Callable[[Image.Image
         with warnings.catch_warnings():
             # Pillow warns at the size where it should be refused here.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
             if inspect is not None:
-                inspect(picture)
-            picture.load()
+                inspect(image)
+            image.load()
     except UnidentifiedImageError as error:
         if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
             raise DataError(f"{where} is a HEIC image, which is not read here; save it as JPEG or PNG") from error
         if content[:4] in (b"II*\0", b"MM\0*"):
             raise DataError(f"{where} is a TIFF of a kind that is not read here; save it as PNG") from error
-        raise DataError(f"{where} is not a picture in a known format; use PNG or JPEG") from error
+        raise DataError(f"{where} is not an image in a known format; use PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise OversizedPicture(f"{where} has more than {limit} million pixels; scale it down") from error
+        raise OversizedImage(f"{where} has more than {limit} million pixels; scale it down") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{where} is damaged ({error}); save it again") from error
-    return picture
+    return image
 
 
 def decode_photo(content: bytes, where: str, *, inspect: Callable[[Image.Image], None] | None = None) -> Photo:
@@ -135,24 +135,24 @@ def decode_photo(content: bytes, where: str, *, inspect: Callable[[Image.Image],
     Palettes become RGB, with alpha where something is transparent; black and white becomes grey; CMYK becomes RGB.
 
     Args:
-        inspect: as for :func:`decode_picture`.
+        inspect: as for :func:`decode_image`.
 
     Raises:
         DataError: ``where``, and what is wrong with it, also where some of its depth would be lost.
     """
     stored, orientation = "", 1
 
-    def look(picture: Image.Image) -> None:
+    def look(image: Image.Image) -> None:
         nonlocal stored, orientation
         if inspect is not None:
-            inspect(picture)
+            inspect(image)
         # Gone once Pillow has decoded the pixels, and turned those of a TIFF.
-        stored = str(getattr(picture, "tile", ""))
-        orientation = getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation, 1)
+        stored = str(getattr(image, "tile", ""))
+        orientation = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1)
 
-    picture = decode_picture(content, where, inspect=look)
-    warned = [_further_frames(picture, where)]
-    opened = open_picture(picture)
+    image = decode_image(content, where, inspect=look)
+    warned = [_further_frames(image, where)]
+    opened = open_image(image)
     upright = opened.given
     assert isinstance(upright, Image.Image)
     match upright.mode:
@@ -164,20 +164,20 @@ def decode_photo(content: bytes, where: str, *, inspect: Callable[[Image.Image],
             pixels = np.asarray(upright)
         case _:
             pixels = np.asarray(upright).astype(np.uint16)
-    if _bits(picture, content) > 8 and pixels.dtype == np.uint8:
-        readable = picture.mode in ("RGB", "RGBA") and picture.format != "AVIF"
-        turns = (orientation, picture.getexif().get(ExifTags.Base.Orientation, 1))
+    if _bits(image, content) > 8 and pixels.dtype == np.uint8:
+        readable = image.mode in ("RGB", "RGBA") and image.format != "AVIF"
+        turns = (orientation, image.getexif().get(ExifTags.Base.Orientation, 1))
         pixels = _all_bits(content, where, readable, turns, pixels)
         if "LA;16" in stored:
             pixels = np.ascontiguousarray(pixels[..., [0, 3]])
     try:
-        exif = _exif(picture)
+        exif = _exif(image)
     except Exception:  # whatever Pillow's parser makes of damaged data
         exif = b""
         warned.append(f"{where} has damaged EXIF data, which are left out")
     # A profile of CMYK says nothing about RGB.
-    profile = b"" if upright.mode == "CMYK" else picture.info.get("icc_profile") or b""
-    return Photo(pixels, profile, exif, _dpi(picture), tuple(warning for warning in warned if warning))
+    profile = b"" if upright.mode == "CMYK" else image.info.get("icc_profile") or b""
+    return Photo(pixels, profile, exif, _dpi(image), tuple(warning for warning in warned if warning))
 
 
 def encode_photo(photo: Photo) -> bytes:
@@ -202,7 +202,7 @@ def encode_photo(photo: Photo) -> bytes:
 
 def filled_photo(photo: Photo, inpainted: Inpainted) -> Photo:
     """A photograph with what was made of its pixels."""
-    filled = inpainted.picture
+    filled = inpainted.in_source_format
     assert isinstance(filled, np.ndarray), "a photograph's pixels are an array"
     return replace(photo, pixels=filled)
 
@@ -219,40 +219,40 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 def encode_label(label: npt.NDArray[np.uint8], label_space: LabelSpace) -> bytes:
     """(H, W) class ids as a palette PNG: the ids are the indices, and viewers show the classes' colours."""
-    picture = Image.fromarray(label).convert("L")
-    coloured = Image.frombytes("P", picture.size, picture.tobytes())
+    image = Image.fromarray(label).convert("L")
+    coloured = Image.frombytes("P", image.size, image.tobytes())
     palette = label_space.colourise(np.arange(256, dtype=np.uint8)[None])
     coloured.putpalette(palette.tobytes())
     return _png(coloured)
 
 
-def _png(picture: Image.Image, photo: Photo | None = None) -> bytes:
+def _png(image: Image.Image, photo: Photo | None = None) -> bytes:
     buffer = io.BytesIO()
     options: dict[str, Any] = {}
     if photo is not None:
         options = {"icc_profile": photo.icc_profile, "exif": photo.exif}
         options |= {} if photo.dpi is None else {"dpi": photo.dpi}
-    if picture.width * picture.height > _QUICK_PIXELS:
+    if image.width * image.height > _QUICK_PIXELS:
         options["compress_level"] = 1
-    picture.save(buffer, "PNG", **options)
+    image.save(buffer, "PNG", **options)
     return buffer.getvalue()
 
 
-def _further_frames(picture: Image.Image, where: str) -> str | None:
+def _further_frames(image: Image.Image, where: str) -> str | None:
     """What is said of an animation or a file of many pages. A phone's JPEG may hold a second image for 3D screens."""
-    if picture.format in ("JPEG", "MPO") or not getattr(picture, "is_animated", False):
+    if image.format in ("JPEG", "MPO") or not getattr(image, "is_animated", False):
         return None
-    kind = "has several pages" if picture.format == "TIFF" else "is an animation"
+    kind = "has several pages" if image.format == "TIFF" else "is an animation"
     return f"{where} {kind}, of which only the first image is filled"
 
 
-def _bits(picture: Image.Image, content: bytes) -> int:
+def _bits(image: Image.Image, content: bytes) -> int:
     """Bits a channel of the file. Pillow gives colours 8 whatever there were."""
-    match picture.format:
+    match image.format:
         case "PNG":
             return content[24]
         case "TIFF":
-            return int(max(getattr(picture, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (1,))))
+            return int(max(getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (1,))))
         case "AVIF":
             at = content.find(b"av1C")
             return 10 if 0 <= at < len(content) - 6 and content[at + 6] & _HIGH_BIT_DEPTH else 8
@@ -309,18 +309,18 @@ def _turned(pixels: Any, orientation: int) -> Any:
     return pixels
 
 
-def _exif(picture: Image.Image) -> bytes:
+def _exif(image: Image.Image) -> bytes:
     """EXIF data without the orientation, and without the small preview, which shows what is filled."""
-    exif = picture.getexif()
+    exif = image.getexif()
     for tag in list(exif):
-        if tag == ExifTags.Base.Orientation or (picture.format == "TIFF" and tag not in _DESCRIBING_TAGS):
+        if tag == ExifTags.Base.Orientation or (image.format == "TIFF" and tag not in _DESCRIBING_TAGS):
             del exif[tag]
     return exif.tobytes() if len(exif) else b""
 
 
-def _dpi(picture: Image.Image) -> tuple[float, float] | None:
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
     try:
-        across, down = (float(value) for value in picture.info["dpi"])
+        across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     return (across, down) if all(math.isfinite(dpi) and 0 < dpi < 1e6 for dpi in (across, down)) else None

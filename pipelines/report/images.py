@@ -1,4 +1,4 @@
-"""The pictures of the report, embedded: the same examples side by side for every method, and Figures 6 and 7."""
+"""The images of the report, embedded: the same examples side by side for every method, and Figures 6 and 7."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.evaluation.pictures import failure_path, figure_path, picture_path
+from pipelines.evaluation.images import failure_path, figure_path, image_path
 from pipelines.report.collect import DatasetResults, MethodResult
 from pipelines.settings.titles import SEGMENTER_TITLES
 
@@ -23,8 +23,8 @@ class Gallery:
 
     Attributes:
         title: above it.
-        columns: what the pictures of a column are.
-        rows: data addresses, as many as columns; None where a method has no such picture.
+        columns: what the images of a column are.
+        rows: data addresses, as many as columns; None where a method has no such image.
         keys: of the examples, one a row.
         labels: what stands before each row.
     """
@@ -54,7 +54,7 @@ def fillings(results: DatasetResults, set_name: str) -> Gallery:
 
 def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
     """After input and true labels: the segmentations of every trained method that predicts one, and those that a
-    segmenter makes of every trained method's filled pictures, where there is one (Fig. 9)."""
+    segmenter makes of every trained method's filled images, where there is one (Fig. 9)."""
     segmenter = results.summary.get("segmenter")
     kinds = {"segmentation": ""}
     if segmenter is not None:
@@ -63,7 +63,7 @@ def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
         (method, kind, f"{method.title}{tool}")
         for kind, tool in kinds.items()
         for method in results.methods
-        if method.training is not None and picture_path(method.folder, set_name, 0, kind).exists()
+        if method.training is not None and image_path(method.folder, set_name, 0, kind).exists()
     ]
     if not columns:
         return None
@@ -81,7 +81,7 @@ def failures(method: MethodResult, set_name: str) -> Gallery | None:
     if failure_path(method.folder, set_name, 0, "segmentation").exists():
         kinds |= {"segmentation": "Segmentation", "labels": "True labels"}
     rows = [
-        [embed_picture(failure_path(method.folder, set_name, number, kind)) for kind in kinds]
+        [embed_image(failure_path(method.folder, set_name, number, kind)) for kind in kinds]
         for number in range(len(listed))
     ]
     keys, labels = zip(*((failure["key"], f"{failure['psnr_hole']:.1f} dB") for failure in listed), strict=True)
@@ -95,16 +95,16 @@ def method_figures(method: MethodResult, figure: int, num_examples: int) -> list
         for number, key in list(enumerate(method.summary["examples"]))[:num_examples]:
             path = figure_path(method.folder, set_name, number, figure)
             if path.exists():
-                figures.append(FigureImage(f"{method.title}, holes: {set_name}, {key}", embed_picture(path)))
+                figures.append(FigureImage(f"{method.title}, holes: {set_name}, {key}", embed_image(path)))
     return figures
 
 
-def embed_picture(path: Path) -> str:
-    """A picture file as a data address: WebP, without loss where the picture has few colours."""
-    with Image.open(path) as picture:
-        few_colours = picture.convert("RGB").getcolors(maxcolors=256) is not None
+def embed_image(path: Path) -> str:
+    """An image file as a data address: WebP, without loss where the image has few colours."""
+    with Image.open(path) as image:
+        few_colours = image.convert("RGB").getcolors(maxcolors=256) is not None
         content = io.BytesIO()
-        picture.convert("RGB").save(content, "WEBP", quality=_WEBP_QUALITY, lossless=few_colours, method=4)
+        image.convert("RGB").save(content, "WEBP", quality=_WEBP_QUALITY, lossless=few_colours, method=4)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode("ascii")
 
 
@@ -119,8 +119,8 @@ def _gallery(
     keys = results.summary["examples"]
     rows = []
     for number in range(len(keys)):
-        paths = [picture_path(method.folder, set_name, number, kind) for method, kind, _ in columns]
-        rows.append([embed_picture(path) if path.exists() else None for path in paths])
+        paths = [image_path(method.folder, set_name, number, kind) for method, kind, _ in columns]
+        rows.append([embed_image(path) if path.exists() else None for path in paths])
     strata = results.strata()
     labels = [strata.get(key, "") for key in keys]
     return Gallery(f"{title}, holes: {set_name}", [name for _, _, name in columns], rows, keys, labels)

@@ -1,4 +1,4 @@
-"""Uploads within limits, and what the coloured pictures say."""
+"""Uploads within limits, and what the coloured images say."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_photo, example_picture, example_thumbnail
-from pipelines.inference.page.limits import Limits
-from pipelines.inference.page.pictures import (
+from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_image, example_photo, example_thumbnail
+from pipelines.inference.page.images import (
     confidence_overlay,
     data_address,
     display_size,
@@ -22,6 +21,7 @@ from pipelines.inference.page.pictures import (
     open_upload,
     shrink,
 )
+from pipelines.inference.page.limits import Limits
 from sgenet.errors import DataError
 from sgenet.label_space import OUTDOOR_SCENES
 
@@ -68,12 +68,12 @@ def test_too_many_bytes_are_refused(upload):
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", png(np.zeros((30, 30, 3), np.uint8))[:60]])
-def test_what_is_no_whole_picture_is_refused(upload, content):
+def test_what_is_no_whole_image_is_refused(upload, content):
     with pytest.raises(DataError, match="the uploaded file is"):
         open_upload(upload(content), Limits())
 
 
-def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
+def test_a_large_image_is_shown_smaller_and_a_small_one_as_it_is():
     assert display_size(2000, 1000) == (1280, 640)
     assert display_size(1, 4000) == (1, 1280)
     assert shrink(np.zeros((2000, 1000, 3), np.uint8)).shape == (1280, 640, 3)
@@ -119,6 +119,6 @@ def test_the_outline_runs_around_the_hole_and_leaves_it_alone():
 def test_examples_are_scenes_of_one_size_and_photographs():
     for number, example in enumerate(EXAMPLES):
         expected = (HEIGHT, WIDTH, 3) if example.seed is not None else (*example_photo(number).size, 3)
-        assert example_picture(number).shape == expected
+        assert example_image(number).shape == expected
         assert max(example_thumbnail(number).shape) == 160
-    assert len({example_picture(number).tobytes() for number in range(len(EXAMPLES))}) == len(EXAMPLES)
+    assert len({example_image(number).tobytes() for number in range(len(EXAMPLES))}) == len(EXAMPLES)

@@ -12,10 +12,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pipelines.inference.pictures import decode_photo, encode_filled, encode_photo
+from pipelines.inference.images import decode_photo, encode_filled, encode_photo
 from sgenet.errors import DataError
 from sgenet.inpainter import Inpainted
-from sgenet.inpainter.pictures import open_picture
+from sgenet.inpainter.images import open_image
 
 SIZE = (7, 9)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -41,9 +41,9 @@ def deep_png(pixels: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -53,7 +53,7 @@ def deep_tiff(pixels: np.ndarray) -> bytes:
 
 def filled(photo, hole) -> bytes:
     """What comes out where every pixel of the hole becomes 0."""
-    source = open_picture(photo.pixels)
+    source = open_image(photo.pixels)
     colours = np.where(hole[..., None], 0, source.rgb)
     return encode_filled(photo, Inpainted(colours.astype(np.uint8), hole, filled=colours, source=source))
 
@@ -140,6 +140,6 @@ def test_the_first_image_of_an_animation_is_taken_and_it_is_said(kind):
 
 
 def test_the_profile_of_cmyk_is_not_kept_for_rgb():
-    picture = Image.fromarray(noise(3, np.uint8)).convert("CMYK")
-    photo = decode_photo(saved(picture, "TIFF", icc_profile=PROFILE), "the photo")
+    image = Image.fromarray(noise(3, np.uint8)).convert("CMYK")
+    photo = decode_photo(saved(image, "TIFF", icc_profile=PROFILE), "the photo")
     assert (photo.icc_profile, photo.pixels.shape) == (b"", (*SIZE, 3))

@@ -1,4 +1,4 @@
-"""The example pictures and figures of an evaluation."""
+"""The example images and figures of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from pipelines.evaluation.walk import Example, Failure
 from sgenet.figures import (
+    Pixels,
     Sample,
     confidence_figure,
-    confidence_picture,
-    corrupted_picture,
+    confidence_image,
+    corrupted_image,
     grid,
     refinement_figure,
-    to_picture,
+    to_image,
 )
 from sgenet.label_space import LabelSpace
 
-PICTURES_FOLDER = "pictures"
+IMAGES_FOLDER = "images"
 FIGURES_FOLDER = "figures"
 WORST = "worst.json"
 
-Picture = npt.NDArray[np.uint8]
-
 
 def write_examples(folder: Path, set_name: str, examples: list[Example], label_space: LabelSpace) -> None:
-    """Write the pictures of some examples, their figures, and one overview of them all.
+    """Write the images of some examples, their figures, and one overview of them all.
 
     Args:
         folder: of the evaluation; must exist.
@@ -38,14 +35,14 @@ def write_examples(folder: Path, set_name: str, examples: list[Example], label_s
         examples: their position in the list is their number in the file names.
         label_space: for the colours of the classes.
     """
-    for name in (PICTURES_FOLDER, FIGURES_FOLDER):
+    for name in (IMAGES_FOLDER, FIGURES_FOLDER):
         (folder / name).mkdir(exist_ok=True)
-    overview: list[list[Picture | None]] = []
+    overview: list[list[Pixels | None]] = []
     for number, example in enumerate(examples):
-        pictures = example_pictures(example, label_space)
-        for kind, picture in pictures.items():
-            _save(picture, picture_path(folder, set_name, number, kind))
-        overview.append([pictures.get(kind) for kind in _overview_kinds(examples)])
+        images = example_images(example, label_space)
+        for kind, image in images.items():
+            _save(image, image_path(folder, set_name, number, kind))
+        overview.append([images.get(kind) for kind in _overview_kinds(examples)])
         _write_figures(folder, set_name, number, example, label_space)
     if overview:
         titles = [kind.replace("_", " ") for kind in _overview_kinds(examples)]
@@ -53,18 +50,18 @@ def write_examples(folder: Path, set_name: str, examples: list[Example], label_s
 
 
 def write_failures(folder: Path, worst: Mapping[str, Sequence[Failure]], label_space: LabelSpace) -> None:
-    """Write the pictures that were filled worst, as examples are written, and ``worst.json``: which they are.
+    """Write the images that were filled worst, as examples are written, and ``worst.json``: which they are.
 
     Args:
         folder: of the evaluation; must exist.
         worst: by mask set, the worst first.
         label_space: for the colours of the classes.
     """
-    (folder / PICTURES_FOLDER).mkdir(exist_ok=True)
+    (folder / IMAGES_FOLDER).mkdir(exist_ok=True)
     for set_name, failures in worst.items():
         for number, failure in enumerate(failures):
-            for kind, picture in example_pictures(failure.example, label_space).items():
-                _save(picture, failure_path(folder, set_name, number, kind))
+            for kind, image in example_images(failure.example, label_space).items():
+                _save(image, failure_path(folder, set_name, number, kind))
     listed = {
         set_name: [{"key": failure.key, "psnr_hole": round(failure.psnr_hole, 4)} for failure in failures]
         for set_name, failures in worst.items()
@@ -73,13 +70,13 @@ def write_failures(folder: Path, worst: Mapping[str, Sequence[Failure]], label_s
 
 
 def failure_path(folder: Path, set_name: str, number: int, kind: str) -> Path:
-    """Where a picture of the ``number``-th worst filling lies; kinds as for :func:`picture_path`."""
-    return folder / PICTURES_FOLDER / f"{set_name}-worst-{number:02d}-{kind}.png"
+    """Where an image of the ``number``-th worst filling lies; kinds as for :func:`image_path`."""
+    return folder / IMAGES_FOLDER / f"{set_name}-worst-{number:02d}-{kind}.png"
 
 
-def picture_path(folder: Path, set_name: str, number: int, kind: str) -> Path:
-    """Where a picture of an example lies: kinds are the keys of :func:`example_pictures`."""
-    return folder / PICTURES_FOLDER / f"{set_name}-{number:02d}-{kind}.png"
+def image_path(folder: Path, set_name: str, number: int, kind: str) -> Path:
+    """Where an image of an example lies: kinds are the keys of :func:`example_images`."""
+    return folder / IMAGES_FOLDER / f"{set_name}-{number:02d}-{kind}.png"
 
 
 def figure_path(folder: Path, set_name: str, number: int, figure: int) -> Path:
@@ -87,22 +84,22 @@ def figure_path(folder: Path, set_name: str, number: int, figure: int) -> Path:
     return folder / FIGURES_FOLDER / f"{set_name}-{number:02d}-figure{figure}.png"
 
 
-def example_pictures(example: Example, label_space: LabelSpace) -> dict[str, Picture]:
-    """Every picture there is of an example, (H, W, 3) uint8, by kind."""
-    original = to_picture(example.image)
-    pictures = {
+def example_images(example: Example, label_space: LabelSpace) -> dict[str, Pixels]:
+    """Every image there is of an example, (H, W, 3) uint8, by kind."""
+    original = to_image(example.image)
+    images = {
         "original": original,
-        "corrupted": corrupted_picture(original, example.hole_mask[0].numpy()),
-        "inpainted": to_picture(example.inpainted),
+        "corrupted": corrupted_image(original, example.hole_mask[0].numpy()),
+        "inpainted": to_image(example.inpainted),
         "labels": label_space.colourise(example.label.numpy()),
     }
     if example.predicted_label is not None:
-        pictures["segmentation"] = label_space.colourise(example.predicted_label.numpy())
+        images["segmentation"] = label_space.colourise(example.predicted_label.numpy())
     if example.filled_label is not None:
-        pictures["filled_segmentation"] = label_space.colourise(example.filled_label.numpy())
+        images["filled_segmentation"] = label_space.colourise(example.filled_label.numpy())
     if example.confidence is not None:
-        pictures["confidence"] = confidence_picture(example.confidence)
-    return pictures
+        images["confidence"] = confidence_image(example.confidence)
+    return images
 
 
 def _overview_kinds(examples: list[Example]) -> list[str]:
@@ -119,5 +116,5 @@ def _write_figures(folder: Path, set_name: str, number: int, example: Example, l
     _save(confidence_figure(sample, label_space), figure_path(folder, set_name, number, 7))
 
 
-def _save(picture: Picture, path: Path) -> None:
-    Image.fromarray(picture).save(path)
+def _save(image: Pixels, path: Path) -> None:
+    Image.fromarray(image).save(path)

@@ -1,4 +1,4 @@
-"""Whole stored pictures in batches of one size: what a segmenter is shown."""
+"""Whole stored images in batches of one size: what a segmenter is shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.data.shards.reader import Pixels, ShardDataset
 from pipelines.data.shards.schema import SampleTable
 
 
-class WholePictures(NamedTuple):
+class WholeImages(NamedTuple):
     """Some samples of one size.
 
     Attributes:
@@ -27,16 +27,16 @@ class WholePictures(NamedTuple):
     label: Tensor
 
 
-def whole_pictures(table: SampleTable, batch_size: int) -> Iterator[WholePictures]:
-    """Every sample once, as stored, in the table's order; a batch ends where the next picture has another size.
+def whole_images(table: SampleTable, batch_size: int) -> Iterator[WholeImages]:
+    """Every sample once, as stored, in the table's order; a batch ends where the next image has another size.
 
     Raises:
         DataError: a sample cannot be read.
     """
     dataset = ShardDataset(table, _as_it_is)
     for rows in _runs_of_one_size(table, batch_size):
-        pairs = [dataset.picture(row) for row in rows]
-        yield WholePictures(
+        pairs = [dataset.image(row) for row in rows]
+        yield WholeImages(
             rows,
             torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image, _ in pairs])),
             torch.from_numpy(np.stack([label for _, label in pairs])),
