@@ -33,7 +33,7 @@ from sgenet.evaluation.evaluator import Evaluator
 from sgenet.methods.build import build_method
 from sgenet.methods.recipe import Recipe
 from sgenet.precision import autocast, resolve_precision
-from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
 from sgenet.training.checkpoint import on_host, write_checkpoint
 from sgenet.training.determinism import choose_kernels
 from sgenet.training.loop import fit
@@ -267,7 +267,7 @@ def _machine(device: torch.device, tiny: bool) -> Machine:
     if tiny:
         recipe = Recipe(
             network=_TINY,
-            critic=CriticSettings(width=4, num_layers=1),
+            discriminator=DiscriminatorSettings(width=4, num_layers=1),
             losses=LossSettings(perceptual=0.0, hole_weight=1.0),
             training=TrainingSettings(steps=100, precision="float32"),
         )

@@ -5,8 +5,8 @@
 The limit is the rate of one convolution that suits any processor: 3×3, 128 → 128 channels, 64×64, batch 8, channels
 last; the fastest of several runs, forward alone and with its backward. Against it stand
 
-- a full training step (generator, critic, losses with VGG-16, optimizers, moving average) of an SGE-Net with about as
-  many parameters as LaMa-Fourier, and LaMa-Fourier's own, the median of the steps after a warm-up;
+- a full training step (generator, discriminator, losses with VGG-16, optimizers, moving average) of an SGE-Net with
+  about as many parameters as LaMa-Fourier, and LaMa-Fourier's own, the median of the steps after a warm-up;
 - one image through the generators, that of the default widths among them, the median of the runs after a warm-up.
 
 FLOPs are those of convolutions and matrix products, counted in a real step or run, two for a multiply-accumulate:
@@ -64,7 +64,7 @@ LIKE_LAMA = Recipe(
     losses=LossSettings(perceptual_weights="random"),
     lama=LamaSettings(perceptual_weights="random"),
 )
-"""Narrower, and the defaults otherwise: all five scales, VGG-16, the critic of three scales; and LaMa as published."""
+"""Narrower, otherwise the defaults: all five scales, VGG-16, a discriminator of three scales; and LaMa as published."""
 
 OURS_DEFAULT, OURS, LAMA = "SGE-Net, default widths", "SGE-Net", "LaMa-Fourier"
 GENERATORS: dict[str, Callable[[], nn.Module]] = {

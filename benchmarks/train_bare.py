@@ -28,7 +28,7 @@ from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.errors import SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.layers.critic import smallest_image
+from sgenet.layers.discriminator import smallest_image
 from sgenet.masks import HoleDrawer, centre_hole
 from sgenet.methods.build import build_method, count_macs, count_parameters
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
@@ -38,7 +38,7 @@ from sgenet.methods.registry import METHODS
 from sgenet.methods.sge_net.network import STRIDE
 from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.settings import (
-    CriticSettings,
+    DiscriminatorSettings,
     HoleSettings,
     LossSettings,
     NetworkSettings,
@@ -56,19 +56,23 @@ PRESETS = {
         network=NetworkSettings(
             widths=(8, 8, 8, 8, 8), context_blocks=1, modulation_width=8, modulation_at="coarse", reliability_width=4
         ),
-        critic=CriticSettings(width=4, num_layers=1),
-        gated_conv=GatedConvSettings(width=8, critic_width=4),
-        edge_connect=EdgeConnectSettings(width=8, num_blocks=1, critic_width=4),
-        spg_net=SPGNetSettings(width=8, num_blocks=1, segmenter_width=4, critic=CriticSettings(width=4, num_layers=1)),
+        discriminator=DiscriminatorSettings(width=4, num_layers=1),
+        gated_conv=GatedConvSettings(width=8, discriminator_width=4),
+        edge_connect=EdgeConnectSettings(width=8, num_blocks=1, discriminator_width=4),
+        spg_net=SPGNetSettings(
+            width=8, num_blocks=1, segmenter_width=4, discriminator=DiscriminatorSettings(width=4, num_layers=1)
+        ),
     ),
     "small": Recipe(
         network=NetworkSettings(
             widths=(32, 64, 128, 256, 256), context_blocks=5, modulation_width=64, modulation_at="coarse"
         ),
-        critic=CriticSettings(width=32),
-        gated_conv=GatedConvSettings(width=24, critic_width=32),
-        edge_connect=EdgeConnectSettings(width=32, num_blocks=4, critic_width=32),
-        spg_net=SPGNetSettings(width=32, num_blocks=4, segmenter_width=16, critic=CriticSettings(width=32)),
+        discriminator=DiscriminatorSettings(width=32),
+        gated_conv=GatedConvSettings(width=24, discriminator_width=32),
+        edge_connect=EdgeConnectSettings(width=32, num_blocks=4, discriminator_width=32),
+        spg_net=SPGNetSettings(
+            width=32, num_blocks=4, segmenter_width=16, discriminator=DiscriminatorSettings(width=32)
+        ),
     ),
     "paper": Recipe(),
 }
@@ -132,12 +136,12 @@ def make_recipe(arguments: argparse.Namespace) -> Recipe:
         SettingsError: the networks cannot work at this size.
     """
     preset = PRESETS[arguments.preset]
-    smallest = smallest_image(preset.critic)
+    smallest = smallest_image(preset.discriminator)
     problems = []
     if arguments.size % STRIDE:
         problems.append(f"--size must be a multiple of {STRIDE}, found {arguments.size}")
     if arguments.size < smallest:
-        problems.append(f"--size must be at least {smallest} for the critic of --preset {arguments.preset}")
+        problems.append(f"--size must be at least {smallest} for the discriminator of --preset {arguments.preset}")
     if arguments.resume and arguments.checkpoint is None:
         problems.append("--resume continues from --checkpoint; name the file there")
     if problems:

@@ -146,12 +146,12 @@ class GuidanceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticSettings:
-    """The three-scale PatchGAN critic of Eq. 8.
+class DiscriminatorSettings:
+    """The three-scale PatchGAN discriminator of Eq. 8.
 
     Attributes:
         width: channels of its first convolution.
-        num_layers: stride-2 convolutions of each scale's critic.
+        num_layers: stride-2 convolutions of each scale's discriminator.
         num_scales: image scales 1, 1/2, 1/4 …
         spectral_norm: normalise the weights (Miyato et al. 2018; *ours*, as in SPADE).
     """
@@ -180,7 +180,7 @@ class LossSettings:
         adversarial: λ_α.
         adversarial_kind: ``bce`` (Eq. 8), ``hinge`` or ``lsgan``.
         r1: weight of the R1 gradient penalty on real images (0: none).
-        feature_matching: weight of the critic's feature matching term (0: none).
+        feature_matching: weight of the discriminator's feature matching term (0: none).
         segmentation: λ_s.
         segmentation_hole_weight: extra weight of pixels in the hole in the cross-entropy (0 in Eq. 9).
         segmentation_class_balance: how much rare classes count in the cross-entropy: class c weighs (its share of the
@@ -207,10 +207,10 @@ class LossSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """Adam for generator and critic (Kingma & Ba 2015), with a schedule. *Ours*: SPADE's and SGINet's values.
+    """Adam for generator and discriminator (Kingma & Ba 2015), with a schedule. *Ours*: SPADE's and SGINet's values.
 
     Attributes:
-        generator_rate, critic_rate: learning rates after the warm-up.
+        generator_rate, discriminator_rate: learning rates after the warm-up.
         betas: Adam's β₁ and β₂.
         clip_norm: largest norm of a gradient, per network; 0 means no clipping.
         warmup_steps: the rate rises linearly over these steps.
@@ -223,7 +223,7 @@ class OptimizerSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     generator_rate: Positive = 2e-4
-    critic_rate: Positive = 2e-4
+    discriminator_rate: Positive = 2e-4
     betas: tuple[BelowOne, BelowOne] = (0.5, 0.99)
     clip_norm: Weight = 1.0
     warmup_steps: Count = 0
@@ -286,7 +286,7 @@ class BaseRecipe:
     :class:`sgenet.methods.recipe.Recipe` adds the sections of the methods that have one.
 
     Attributes:
-        network, critic, losses, guidance, optimizer: of Base-Net, SG-Net and SGE-Net.
+        network, discriminator, losses, guidance, optimizer: of Base-Net, SG-Net and SGE-Net.
         augmentation, training: of all methods.
         start_from: a released model whose weights the generator starts with, as far as they fit: a folder, ``shipped``,
             ``models:/NAME/VERSION``, ``runs:/ID``; ``none``: from nothing. Its classes and sizes may be others.
@@ -295,7 +295,7 @@ class BaseRecipe:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    critic: CriticSettings = field(default_factory=CriticSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)

@@ -189,5 +189,5 @@ def fabricate_training(model: Path) -> None:
     recipe = {"losses": {"perceptual": 0.1, "perceptual_weights": "random"}, "training": {"steps": 2000}}
     (model / "model.json").write_text(json.dumps({"recipe": recipe}))
     rows = [f"{step},{1 / step},{2 / step if step % 20 == 0 else ''}" for step in range(10, 200, 10)]
-    (model / "losses.csv").write_text("\n".join(["step,reconstruction,critic", *rows]) + "\n")
+    (model / "losses.csv").write_text("\n".join(["step,reconstruction,discriminator", *rows]) + "\n")
     (model / "validation.csv").write_text("step,psnr_hole,ssim_hole\n100,17.5,0.6\n200,18.5,0.65\n")

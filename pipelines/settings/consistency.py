@@ -14,7 +14,7 @@ from pipelines.settings.workers import batch_problem
 from sgenet.masks import hole_problems
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
-from sgenet.settings import NUM_SCALES, CriticSettings, TrainingSettings
+from sgenet.settings import NUM_SCALES, DiscriminatorSettings, TrainingSettings
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
 
@@ -225,25 +225,29 @@ def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[st
             f"network.image_size ({recipe.network.image_size}) must be the crop ({crop}), since the model fills images "
             "at the size that it was trained on; remove it, and it follows the crop"
         )
-    critics: dict[str, CriticSettings] = {}
+    discriminators: dict[str, DiscriminatorSettings] = {}
     for spec in (METHODS[name] for name in methods):
         prefix = f"{spec.name}." if spec.settings is not None else ""
-        critics |= {f"{prefix}{key}": critic for key, critic in spec.critics(spec.section(recipe)).items()}
+        discriminators |= {
+            f"{prefix}{key}": discriminator for key, discriminator in spec.discriminators(spec.section(recipe)).items()
+        }
     return problems + [
-        problem for where, critic in critics.items() for problem in _critic_problems(where, critic, crop)
+        problem
+        for where, discriminator in discriminators.items()
+        for problem in _discriminator_problems(where, discriminator, crop)
     ]
 
 
-def _critic_problems(where: str, critic: CriticSettings, crop: int) -> list[str]:
-    smallest = _smallest_crop(critic)
+def _discriminator_problems(where: str, discriminator: DiscriminatorSettings, crop: int) -> list[str]:
+    smallest = _smallest_crop(discriminator)
     if crop >= smallest:
         return []
     return [
-        f"{where}: {critic.num_layers} layers at {critic.num_scales} scales need images of "
+        f"{where}: {discriminator.num_layers} layers at {discriminator.num_scales} scales need images of "
         f"{smallest} px, but the crop is {crop}; use fewer of either"
     ]
 
 
-def _smallest_crop(critic: CriticSettings) -> int:
-    """See :func:`sgenet.layers.critic.smallest_image`, here without loading PyTorch: three pixels must be left."""
-    return int(3 * 2 ** (critic.num_layers + critic.num_scales - 1))
+def _smallest_crop(discriminator: DiscriminatorSettings) -> int:
+    """As :func:`sgenet.layers.discriminator.smallest_image`, without loading PyTorch: three pixels must be left."""
+    return int(3 * 2 ** (discriminator.num_layers + discriminator.num_scales - 1))

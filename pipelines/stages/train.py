@@ -241,7 +241,7 @@ def _facts(
         "best_validation": asdict(history.best) if history.best is not None else {},
         "validation": dict(history.validations[-1].scores) if history.validations else {},
         "parameters": count_parameters(state.method.generator),
-        "critic_parameters": count_parameters(state.method.critic),
+        "discriminator_parameters": count_parameters(state.method.discriminator),
         "macs": count_macs(state.ema.network, job.crop),
         "perceptual_weights": METHODS[job.method].perceptual_weights(job.recipe),
         "precision": state.precision,
@@ -287,7 +287,7 @@ def method_settings(recipe: Recipe, method: str) -> dict[str, Any]:
     """The part of a recipe that decides how this method is trained."""
     settings = asdict(recipe)
     own = {"gated_conv", "edge_connect", "spg_net"}
-    of_others = own - {method} | ({"network", "critic", "losses", "optimizer"} if method in own else set())
+    of_others = own - {method} | ({"network", "discriminator", "losses", "optimizer"} if method in own else set())
     return {name: value for name, value in settings.items() if name not in of_others}
 
 

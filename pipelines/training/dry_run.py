@@ -60,7 +60,7 @@ class NetworkSize:
     """The networks in numbers, and what one worker holds of them in memory, in bytes.
 
     Attributes:
-        generator, critic: trainable numbers.
+        generator, discriminator: trainable numbers.
         macs: multiply-accumulates of the generator for one image.
         weights: both networks with their buffers, and frozen networks of the losses.
         average: the moving average of the generator.
@@ -72,7 +72,7 @@ class NetworkSize:
     """
 
     generator: int
-    critic: int
+    discriminator: int
     macs: int
     weights: int
     average: int
@@ -143,7 +143,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
 def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: RawBatch) -> NetworkSize:
     """Count what a worker of this training holds."""
     method = state.method
-    networks = [method.generator, method.critic]
+    networks = [method.generator, method.discriminator]
     trainable = tensor_bytes(weight for network in networks for weight in network.parameters() if weight.requires_grad)
     weights = tensor_bytes(tensor for network in networks for tensor in network.state_dict().values())
     judges = tensor_bytes(weight for network in frozen_networks(method) for weight in network.parameters())
@@ -154,7 +154,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
     images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
     return NetworkSize(
         generator=count_parameters(method.generator),
-        critic=count_parameters(method.critic),
+        discriminator=count_parameters(method.discriminator),
         macs=count_macs(state.ema.network, job.crop),
         weights=weights + judges,
         average=average,
@@ -195,7 +195,7 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
     found = "measured in one step" if size.step.computed else "computed from shapes"
     lines = [
         f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC an image",
-        f"critic          {size.critic / 1e6:.2f} M parameters",
+        f"discriminator   {size.discriminator / 1e6:.2f} M parameters",
         f"memory          of one worker, {share} images a step, {size.precision}:",
         f"  weights         {_bytes(size.weights)}",
         f"  moving average  {_bytes(size.average)}",

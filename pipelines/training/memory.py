@@ -45,7 +45,7 @@ def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) ->
         batch: one worker's share of the global batch, on the CPU.
         precision: ``float32`` or ``bfloat16``.
     """
-    weights = [*method.generator.parameters(), *method.critic.parameters()]
+    weights = [*method.generator.parameters(), *method.discriminator.parameters()]
     frozen = [weight for network in frozen_networks(method) for weight in network.parameters()]
     held = {tensor.untyped_storage()._cdata for tensor in (*weights, *frozen)}
     try:
@@ -88,16 +88,16 @@ def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision
     objective = method.objective
     with autocast(torch.device("cpu"), precision):
         prediction = method.generator(*method.training_inputs(batch))
-    if objective.trains_critic:
+    if objective.trains_discriminator:
         with autocast(torch.device("cpu"), precision):
-            terms = objective.critic_terms(batch, prediction, method.critic)
+            terms = objective.discriminator_terms(batch, prediction, method.discriminator)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    trainable = [weight for weight in method.critic.parameters() if weight.requires_grad]
+    trainable = [weight for weight in method.discriminator.parameters() if weight.requires_grad]
     for weight in trainable:
         weight.requires_grad_(False)
     try:
         with autocast(torch.device("cpu"), precision):
-            terms = objective.generator_terms(batch, prediction, method.critic)
+            terms = objective.generator_terms(batch, prediction, method.discriminator)
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     finally:
         for weight in trainable:

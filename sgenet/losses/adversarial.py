@@ -12,8 +12,8 @@ from torch import Tensor
 Kind = Literal["bce", "hinge", "lsgan"]
 
 
-def critic_loss(kind: Kind, real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Tensor:
-    """What the critic minimises: Σ over its scales of the loss on real plus the loss on predicted patches.
+def discriminator_loss(kind: Kind, real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Tensor:
+    """What the discriminator minimises: Σ over its scales of the loss on real plus the loss on predicted patches.
 
     ``bce`` is Eq. 8 negated, -E[log D(x)] - E[log(1 - D(ŷ))], with D the sigmoid of the logits;
     ``hinge`` E[max(0, 1 - x)] + E[max(0, 1 + ŷ)]; ``lsgan`` E[(x - 1)²] + E[ŷ²].
@@ -32,7 +32,7 @@ def critic_loss(kind: Kind, real_logits: Sequence[Tensor], fake_logits: Sequence
 
 
 def generator_loss(kind: Kind, fake_logits: Sequence[Tensor]) -> Tensor:
-    """What the generator minimises: Σ over the critic's scales.
+    """What the generator minimises: Σ over the discriminator's scales.
 
     ``bce`` is the non-saturating -E[log D(ŷ)] (Goodfellow et al. 2014); ``hinge`` -E[ŷ];
     ``lsgan`` E[(ŷ - 1)²].
@@ -51,11 +51,11 @@ def generator_loss(kind: Kind, fake_logits: Sequence[Tensor]) -> Tensor:
 
 
 def r1_penalty(real_image: Tensor, real_logits: Sequence[Tensor]) -> Tensor:
-    """½ E‖∇ₓ Σ D(x)‖²: the critic's squared gradient on real images (Mescheder et al. 2018).
+    """½ E‖∇ₓ Σ D(x)‖²: the discriminator's squared gradient on real images (Mescheder et al. 2018).
 
     Args:
         real_image: (B, 3, H, W) that requires a gradient.
-        real_logits: what the critic said of it.
+        real_logits: what the discriminator said of it.
     """
     total = torch.stack([logits.sum() for logits in real_logits]).sum()
     (gradient,) = torch.autograd.grad(total, real_image, create_graph=True)
@@ -63,6 +63,6 @@ def r1_penalty(real_image: Tensor, real_logits: Sequence[Tensor]) -> Tensor:
 
 
 def feature_matching_loss(real_features: Sequence[Tensor], fake_features: Sequence[Tensor]) -> Tensor:
-    """Mean over layers of the mean absolute difference of the critic's activations (Wang et al., CVPR 2018)."""
+    """Mean over layers of the mean absolute difference of the discriminator's activations (Wang et al., CVPR 2018)."""
     pairs = zip(real_features, fake_features, strict=True)
     return torch.stack([(real.detach() - fake).abs().mean() for real, fake in pairs]).mean()

@@ -1,4 +1,4 @@
-"""What a trainable inpainting system is: a generator, a critic, and an objective."""
+"""What a trainable inpainting system is: a generator, a discriminator, and an objective."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.settings import OptimizerSettings
 
-Critic = Callable[[Tensor], CriticOutput]
-"""A critic's forward: images, or what else a method judges, (B, C, H, W) → :class:`CriticOutput`."""
+Discriminator = Callable[[Tensor], DiscriminatorOutput]
+"""A discriminator's forward: images, or what else a method judges, (B, C, H, W) → :class:`DiscriminatorOutput`."""
 
 Terms = dict[str, Tensor]
 """Named loss terms, each a weighted scalar; their sum is what is minimised."""
@@ -31,19 +31,21 @@ def unchanged(batch: InpaintingBatch, draws: Tensor, progress: float) -> Inpaint
 
 
 class Objective(Protocol):
-    """Turns (batch, prediction, critic) into named loss terms for each side."""
+    """Turns (batch, prediction, discriminator) into named loss terms for each side."""
 
-    trains_critic: bool
-    """False where nothing adversarial is asked for; the critic then is left alone."""
+    trains_discriminator: bool
+    """False where nothing adversarial is asked for; the discriminator then is left alone."""
 
     def to(self, device: str) -> object:
         """Move what the terms need (a VGG) to a device."""
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """The generator's side; the critic's weights are frozen meanwhile."""
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
+        """The generator's side; the discriminator's weights are frozen meanwhile."""
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """The critic's side, on detached predictions."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """The discriminator's side, on detached predictions."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Method:
         name: as in ``params.yaml`` and in the tables.
         generator: called as ``generator(image, hole_mask) -> Prediction``; multi-stage systems
             keep all their stages inside and detach between them.
-        critic: one module, however many critics it holds; an empty one where ``objective.trains_critic`` is false
-            for good.
+        discriminator: one module, however many discriminators it holds; an empty one where
+            ``objective.trains_discriminator`` is always false.
         objective: what both are trained towards.
         optimizer: how both are trained.
         training_inputs: what the generator is called with in training; more than image and hole for
@@ -67,7 +69,7 @@ class Method:
 
     name: str
     generator: nn.Module
-    critic: nn.Module
+    discriminator: nn.Module
     objective: Objective
     optimizer: OptimizerSettings
     training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = image_and_hole

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sgenet.settings import BaseRecipe, CriticSettings
+from sgenet.settings import BaseRecipe, DiscriminatorSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sgenet.methods.method import Method
 
 
-def _no_critics(section: Any) -> Mapping[str, CriticSettings]:
+def _no_discriminators(section: Any) -> Mapping[str, DiscriminatorSettings]:
     return {}
 
 
@@ -26,10 +26,11 @@ class MethodSpec:
         name: in settings, folders and files.
         title: in tables and on pages.
         settings: class of the method's section of a recipe, whose key is the name; None where the recipe's own
-            ``network``, ``critic``, ``losses`` and ``optimizer`` are the method's.
+            ``network``, ``discriminator``, ``losses`` and ``optimizer`` are the method's.
         generator: makes the generator from the section (without one, from the recipe) and the number of classes.
         method: makes the whole method from the same and the generator.
-        critics: the multi-scale critics that are trained, by their keys under the section: a crop must be large enough.
+        discriminators: settings of the multi-scale discriminators that are trained, by their keys under the section:
+            a crop must be large enough for them.
         smallest_crop: in pixels, what else the networks need.
         segmented: whether it predicts a segmentation.
         guided: whether that guides the filling, so that a given one can take its place.
@@ -41,7 +42,7 @@ class MethodSpec:
     settings: type | None = None
     generator: Callable[[Any, int], nn.Module]
     method: Callable[[Any, int, nn.Module], Method]
-    critics: Callable[[Any], Mapping[str, CriticSettings]] = _no_critics
+    discriminators: Callable[[Any], Mapping[str, DiscriminatorSettings]] = _no_discriminators
     smallest_crop: int = 1
     segmented: bool = True
     guided: bool = False

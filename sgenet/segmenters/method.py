@@ -1,4 +1,4 @@
-"""A segmenter as a method, so that the one training loop fits it: it draws no image, and no critic judges it."""
+"""A segmenter as a method, so that the one training loop fits it: it draws no image, and no discriminator judges it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.losses.reduction import mean_over_ranks
-from sgenet.methods.method import Critic, Method, Terms
+from sgenet.methods.method import Discriminator, Method, Terms
 from sgenet.segmenters.settings import SegmenterOptimizer
 
 
@@ -39,7 +39,7 @@ class SegmenterObjective:
         class_weights: (C,) how much a pixel of each class counts.
     """
 
-    trains_critic = False
+    trains_discriminator = False
 
     def __init__(self, class_weights: Sequence[float]) -> None:
         self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
@@ -49,12 +49,14 @@ class SegmenterObjective:
         self.class_weights = self.class_weights.to(device)
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """``segmentation``: see :func:`balanced_cross_entropy`."""
         return {"segmentation": balanced_cross_entropy(prediction.label_logits[0], batch.label, self.class_weights)}
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """None: there is no critic."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """None: there is no discriminator."""
         return {}
 
 
@@ -100,5 +102,5 @@ def class_weights(pixels: Sequence[int], balance: float) -> tuple[float, ...]:
 def segmenter_method(
     name: str, segmenter: nn.Module, weights: Sequence[float], optimizer: SegmenterOptimizer
 ) -> Method:
-    """A segmenter ready to be fitted. Its critic is empty."""
+    """A segmenter ready to be fitted. Its discriminator is empty."""
     return Method(name, SegmentingGenerator(segmenter), nn.Identity(), SegmenterObjective(weights), optimizer)

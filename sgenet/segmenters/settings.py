@@ -58,7 +58,7 @@ class DeepLabSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterOptimizer(OptimizerSettings):
-    """Adam with a rate that falls from the start, as is usual for segmentation. There is no critic."""
+    """Adam with a rate that falls from the start, as is usual for segmentation. There is no discriminator."""
 
     generator_rate: Positive = 3e-4
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)

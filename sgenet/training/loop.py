@@ -117,7 +117,7 @@ def fit(
     """
     report = FitReport()
     state.method.generator.train()
-    state.method.critic.train()
+    state.method.discriminator.train()
     while not state.finished and (until_step is None or state.step < until_step):
         started = time.perf_counter()
         loaded = next(batches)

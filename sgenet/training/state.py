@@ -30,7 +30,7 @@ class TrainingState:
         precision: of the networks in a training step.
         finite: what was NaN or infinite; read from it by :meth:`check_finite`.
         looks_at_every_step: whether that is read before every optimizer step; a GPU would wait for it.
-        generator, critic: as the training step calls them; wrapped after :meth:`distribute`.
+        generator, discriminator: as the training step calls them; wrapped after :meth:`distribute`.
     """
 
     def __init__(self, method: Method, recipe: Recipe, device: str = "cpu") -> None:
@@ -38,13 +38,15 @@ class TrainingState:
         self.recipe = recipe
         self.device = torch.device(device)
         self.precision = resolve_precision(recipe.training.precision, self.device)
-        for network in (method.generator, method.critic):
+        for network in (method.generator, method.discriminator):
             network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.objective.to(device)
         settings = method.optimizer
         fused = self.device.type == "cuda"
         self.generator_optimizer = adam(method.generator, settings.generator_rate, settings.betas, fused=fused)
-        self.critic_optimizer = adam(method.critic, settings.critic_rate, settings.betas, fused=fused)
+        self.discriminator_optimizer = adam(
+            method.discriminator, settings.discriminator_rate, settings.betas, fused=fused
+        )
         self.finite = FiniteWatch()
         self.looks_at_every_step = self.device.type == "cpu"
         self.ema = ExponentialMovingAverage(method.generator, settings.ema_decay)
@@ -53,7 +55,7 @@ class TrainingState:
         # The streams belong to the state: they start from the seed, and are saved and restored with it.
         torch.manual_seed(recipe.training.seed)
         self.generator: nn.Module = method.generator
-        self.critic: nn.Module = method.critic
+        self.discriminator: nn.Module = method.discriminator
         if recipe.training.compile and self.device.type == "cuda":
             self.generator = torch.compile(method.generator)  # type: ignore[assignment]
 
@@ -70,8 +72,8 @@ class TrainingState:
         # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
         # between two forwards of one step would break autograd.
         self.generator = self._shared(self.generator, devices)
-        if any(weight.requires_grad for weight in self.method.critic.parameters()):
-            self.critic = self._shared(self.method.critic, devices)
+        if any(weight.requires_grad for weight in self.method.discriminator.parameters()):
+            self.discriminator = self._shared(self.method.discriminator, devices)
 
     def _shared(self, network: nn.Module, devices: list[int] | None) -> DistributedDataParallel:
         wrapped = DistributedDataParallel(
@@ -87,7 +89,7 @@ class TrainingState:
         factor = rate_factor(self.step, *self._used_and_budget, settings)
         for optimizer, rate in (
             (self.generator_optimizer, settings.generator_rate),
-            (self.critic_optimizer, settings.critic_rate),
+            (self.discriminator_optimizer, settings.discriminator_rate),
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
@@ -154,9 +156,9 @@ class TrainingState:
             "step": self.step,
             "precision": self.precision,
             "generator": self.method.generator.state_dict(),
-            "critic": self.method.critic.state_dict(),
+            "discriminator": self.method.discriminator.state_dict(),
             "generator_optimizer": self.generator_optimizer.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "ema": self.ema.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -170,8 +172,8 @@ class TrainingState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take all of it back."""
         self.method.generator.load_state_dict(state["generator"])
-        self.method.critic.load_state_dict(state["critic"])
-        for name in ("generator_optimizer", "critic_optimizer"):
+        self.method.discriminator.load_state_dict(state["discriminator"])
+        for name in ("generator_optimizer", "discriminator_optimizer"):
             optimizer: torch.optim.Optimizer = getattr(self, name)
             optimizer.load_state_dict(_as_here(optimizer, state[name]))
         self.ema.load_state_dict(state["ema"])
@@ -190,7 +192,7 @@ def adam(network: nn.Module, rate: float, betas: tuple[float, float], *, fused: 
         fused: in one kernel, which leaves a step out where ``found_inf`` is 1 on the device, as PyTorch's gradient
             scaler has it.
     """
-    # As a group, since a critic that is empty has no parameters, and a bare empty list is refused.
+    # As a group, since a discriminator that is empty has no parameters, and a bare empty list is refused.
     groups = [{"params": list(network.parameters())}]
     optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=1e-8, fused=fused or None)
     if fused:

@@ -1,4 +1,4 @@
-"""One training step: the critic's side, then the generator's."""
+"""One training step: the discriminator's side, then the generator's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgenet.training.state import TrainingState
 
 
 def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
-    """Update critic and generator once on this worker's share of a global batch.
+    """Update discriminator and generator once on this worker's share of a global batch.
 
     One forward of the generator serves both sides. Returns the detached loss terms of both.
 
@@ -28,17 +28,17 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     terms: Terms = {}
     with autocast(state.device, state.precision):
         prediction = state.generator(*state.method.training_inputs(batch))
-        if objective.trains_critic:
-            terms = objective.critic_terms(batch, prediction, state.critic)
-    if objective.trains_critic:
-        _update(state, state.method.critic, state.critic_optimizer, terms)
+        if objective.trains_discriminator:
+            terms = objective.discriminator_terms(batch, prediction, state.discriminator)
+    if objective.trains_discriminator:
+        _update(state, state.method.discriminator, state.discriminator_optimizer, terms)
 
-    # Frozen, and past the wrapper: the generator's backward must not touch the critic's gradients.
-    state.method.critic.requires_grad_(False)
+    # Frozen, and past the wrapper: the generator's backward must not touch the discriminator's gradients.
+    state.method.discriminator.requires_grad_(False)
     with autocast(state.device, state.precision):
-        generator_terms = objective.generator_terms(batch, prediction, state.method.critic)
+        generator_terms = objective.generator_terms(batch, prediction, state.method.discriminator)
     _update(state, state.method.generator, state.generator_optimizer, generator_terms)
-    state.method.critic.requires_grad_(True)
+    state.method.discriminator.requires_grad_(True)
 
     state.step += 1
     state.ema.update(state.method.generator, state.step)

@@ -22,7 +22,7 @@ from sgenet.layers.normalisation import group_norm
 from sgenet.layers.resizing import DeterministicUpsample
 from sgenet.methods.build import build_generator, build_method
 from sgenet.methods.recipe import Recipe
-from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, LossSettings, NetworkSettings, TrainingSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.determinism import make_deterministic
 from sgenet.training.loop import StepMetrics, fit
@@ -66,7 +66,7 @@ def _recipe(context: str = "dilated", **training: Any) -> Recipe:
             modulation_width=16,
             image_size=SIDE,
         ),
-        critic=CriticSettings(width=16, num_layers=2),
+        discriminator=DiscriminatorSettings(width=16, num_layers=2),
         losses=LossSettings(perceptual=0.05, perceptual_weights="random", feature_matching=1.0),
         training=TrainingSettings(**length | training),
     )
@@ -178,7 +178,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(tmp_path: Pat
     found += _train(second, 3, 6)
 
     assert found == expected
-    for network in ("generator", "critic"):
+    for network in ("generator", "discriminator"):
         weights = (getattr(state.method, network).state_dict().values() for state in (whole, second))
         assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
     assert all(

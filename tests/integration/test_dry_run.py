@@ -66,9 +66,9 @@ def test_the_memory_of_a_step_is_what_a_real_step_allocates(
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         training_step(state, InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label))
     allocated = _peak(profiler, tmp_path / "trace.json")
-    # At the peak, in the generator's backward pass, the critic has been updated: its moments are there.
-    critic_moments = 2 * sum(4 * weight.numel() for weight in state.method.critic.parameters())
-    assert allocated == pytest.approx(size.step.peak + critic_moments, rel=tolerance)
+    # At the peak, in the generator's backward pass, the discriminator has been updated: its moments are there.
+    discriminator_moments = 2 * sum(4 * weight.numel() for weight in state.method.discriminator.parameters())
+    assert allocated == pytest.approx(size.step.peak + discriminator_moments, rel=tolerance)
 
 
 def _peak(profiler: profile, trace: Path) -> int:
@@ -104,9 +104,9 @@ def test_measuring_leaves_the_training_as_it_was(tiny_dataset: Path, tmp_path: P
     fresh = build_state(job)
     for measured, untouched in zip(_tensors(state.state_dict()), _tensors(fresh.state_dict()), strict=True):
         assert torch.equal(measured, untouched)
-    weights = [*state.method.generator.parameters(), *state.method.critic.parameters()]
+    weights = [*state.method.generator.parameters(), *state.method.discriminator.parameters()]
     assert all(weight.grad is None for weight in weights)
-    assert all(weight.requires_grad for weight in state.method.critic.parameters())
+    assert all(weight.requires_grad for weight in state.method.discriminator.parameters())
 
 
 def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_the_report_holds_what_a_comparison_needs(
     ("arguments", "sentence"),
     [
         (("--size", "40"), "--size must be a multiple of 16, found 40"),
-        (("--preset", "paper"), "--size must be at least 96 for the critic of --preset paper"),
+        (("--preset", "paper"), "--size must be at least 96 for the discriminator of --preset paper"),
         (("--resume",), "--resume continues from --checkpoint; name the file there"),
         (("--size", "64"), "smaller than the crop of 64"),
     ],

@@ -24,7 +24,7 @@ from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.method import segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
-from sgenet.settings import CriticSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -35,15 +35,15 @@ WORLD = 2
 
 def _recipe() -> Recipe:
     return Recipe(
-        gated_conv=GatedConvSettings(width=4, critic_width=4),
+        gated_conv=GatedConvSettings(width=4, discriminator_width=4),
         edge_connect=EdgeConnectSettings(
-            width=4, num_blocks=1, critic_width=4, style=10.0, perceptual_weights="random"
+            width=4, num_blocks=1, discriminator_width=4, style=10.0, perceptual_weights="random"
         ),
         spg_net=SPGNetSettings(
             width=4,
             num_blocks=1,
             segmenter_width=4,
-            critic=CriticSettings(width=4, num_layers=1, num_scales=2),
+            discriminator=DiscriminatorSettings(width=4, num_layers=1, num_scales=2),
             perceptual_weights="random",
             segmentation=1.0,
             reconstruction=1.0,
@@ -85,7 +85,7 @@ def _gradients(name: str, images: slice) -> dict[str, Tensor]:
     state = TrainingState(method, recipe)
     state.distribute()
     training_step(state, batch)
-    networks = {"generator": state.method.generator, "critic": state.method.critic}
+    networks = {"generator": state.method.generator, "discriminator": state.method.discriminator}
     found = {}
     for part, network in networks.items():
         for key, parameter in network.named_parameters():

@@ -80,7 +80,7 @@ def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
         assert row.step == expected_row.step
         assert row.terms == pytest.approx(expected_row.terms, rel=1e-3, abs=1e-5)
     # Before any update, so exact but for the order of sums: both saw the same images with the same holes.
-    for name in ("reconstruction", "segmentation", "critic"):
+    for name in ("reconstruction", "segmentation", "discriminator"):
         assert history.losses[0].terms[name] == pytest.approx(expected.losses[0].terms[name], rel=1e-6)
     # Adam turns rounding into steps where a gradient is nearly 0: measured by how far training went.
     start = build_state(job)
@@ -144,7 +144,7 @@ def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[Histo
 
 def _distance(state: TrainingState, other: TrainingState) -> float:
     squared = torch.zeros(())
-    for name in ("generator", "critic"):
+    for name in ("generator", "discriminator"):
         weights, others = (getattr(item.method, name).state_dict() for item in (state, other))
         squared += sum(((weights[key] - others[key]) ** 2).sum() for key in weights)
     return float(squared.sqrt())

@@ -70,7 +70,7 @@ def tiny_recipe(**training: Any) -> dict[str, Any]:
             "reliability_width": 2,
             "image_size": CROP,
         },
-        "critic": {"width": 4, "num_layers": 2, "num_scales": 2},
+        "discriminator": {"width": 4, "num_layers": 2, "num_scales": 2},
         "losses": {"perceptual": 0.0, "hole_weight": 1.0},
         "augmentation": {"min_scale": 0.9, "colour_jitter": 0.1},
         "training": {

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss
+from sgenet.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from sgenet.losses.perceptual import perceptual_loss
 from sgenet.losses.reduction import mean_over_ranks
 from sgenet.losses.style import style_loss
 from sgenet.losses.vgg import VGG
-from sgenet.methods.edge_connect.critic import judged
+from sgenet.methods.edge_connect.discriminator import judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
-from sgenet.methods.method import Critic, Terms
+from sgenet.methods.method import Discriminator, Terms
 
 _PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 _STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
@@ -25,7 +25,7 @@ _STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
 class EdgeConnectObjective:
     """Edges: adversarial and feature matching. Image: L1, adversarial, perceptual and style."""
 
-    trains_critic = True
+    trains_discriminator = True
 
     def __init__(self, settings: EdgeConnectSettings) -> None:
         self.settings = settings
@@ -41,13 +41,13 @@ class EdgeConnectObjective:
             self.vgg.to(device).to(memory_format=torch.channels_last)
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of both stages; those of the image stage whose weight is 0 are left out."""
         weights = self.settings
         whole = self._whole_judged(batch)
         with torch.no_grad():
-            real = critic(whole)
-        fake = critic(judged(whole[:, :1], prediction.auxiliary["edges"], prediction.image))
+            real = discriminator(whole)
+        fake = discriminator(judged(whole[:, :1], prediction.auxiliary["edges"], prediction.image))
         edge_logits, image_logits = fake.logits
         # The published sum over the layers, where ours is a mean.
         matching = len(real.features) * feature_matching_loss(real.features, fake.features)
@@ -62,18 +62,20 @@ class EdgeConnectObjective:
             terms.update(self._vgg_terms(self.vgg, batch, prediction.image))
         return terms
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``edge_critic`` and ``critic``: true edges and images against drawn ones."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """``edge_discriminator`` and ``discriminator``: true edges and images against drawn ones."""
         whole = self._whole_judged(batch)
         drawn = judged(whole[:, :1], prediction.auxiliary["edges"].detach(), prediction.image.detach())
-        real, fake = critic(torch.cat((whole, drawn))).halves()
+        real, fake = discriminator(torch.cat((whole, drawn))).halves()
         return {
-            "edge_critic": critic_loss("bce", real[:1], fake[:1]),
-            "critic": critic_loss("bce", real[1:], fake[1:]),
+            "edge_discriminator": discriminator_loss("bce", real[:1], fake[:1]),
+            "discriminator": discriminator_loss("bce", real[1:], fake[1:]),
         }
 
     def _whole_judged(self, batch: InpaintingBatch) -> Tensor:
-        """What the critics see of whole images; kept for the second side, as Canny's edges take their time."""
+        """What the discriminators see of whole images; kept for the second side, as Canny's edges take their time."""
         if self._whole is None or self._whole[0] is not batch:
             gray = to_gray(batch.image)
             edges = canny_edges(gray, self.settings.sigma) if batch.edges is None else batch.edges

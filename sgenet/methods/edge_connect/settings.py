@@ -11,10 +11,10 @@ from sgenet.settings import STRICT, OptimizerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeConnectOptimizer(OptimizerSettings):
-    """The published optimizer of EdgeConnect: the critic at a tenth of the rate. The moving average is *ours*."""
+    """The published optimizer of EdgeConnect: a tenth of the learning rate for the discriminator. The EMA is *ours*."""
 
     generator_rate: Positive = 1e-4
-    critic_rate: Positive = 1e-5
+    discriminator_rate: Positive = 1e-5
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0
@@ -27,7 +27,7 @@ class EdgeConnectSettings:
     Attributes:
         width: channels after the first convolution of both stages.
         num_blocks: residual blocks of each stage.
-        critic_width: channels of the first convolution of both critics.
+        discriminator_width: channels of the first convolution of both discriminators.
         sigma: of the Gaussian of the Canny edges, in pixels.
         true_edges_until: share of the training's budget during which the image stage paints along true edges, as
             published; then along those that the edge stage draws. The share is *ours* (published: until the losses
@@ -46,7 +46,7 @@ class EdgeConnectSettings:
 
     width: PositiveInt = 64
     num_blocks: Count = 8
-    critic_width: PositiveInt = 64
+    discriminator_width: PositiveInt = 64
     sigma: Positive = 2.0
     true_edges_until: Share = 0.5
     edge_adversarial: Positive = 1.0

@@ -21,14 +21,14 @@ def _generator(settings: EdgeConnectSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: EdgeConnectSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.edge_connect.critic import EdgeConnectCritic
+    from sgenet.methods.edge_connect.discriminator import EdgeConnectDiscriminator
     from sgenet.methods.edge_connect.objective import EdgeConnectObjective, along_true_edges, image_hole_and_edges
     from sgenet.methods.method import Method
 
     return Method(
         "edge_connect",
         generator,
-        EdgeConnectCritic(settings.critic_width),
+        EdgeConnectDiscriminator(settings.discriminator_width),
         EdgeConnectObjective(settings),
         settings.optimizer,
         training_inputs=image_hole_and_edges,
@@ -42,7 +42,7 @@ EDGE_CONNECT = MethodSpec(
     settings=EdgeConnectSettings,
     generator=_generator,
     method=_method,
-    # The critics shrink an image by 8, and then take two more pixels.
+    # The discriminators shrink an image by 8, and then take two more pixels.
     smallest_crop=24,
     segmented=False,
 )

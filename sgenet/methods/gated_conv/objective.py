@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction, composite
-from sgenet.losses.adversarial import critic_loss, generator_loss
+from sgenet.losses.adversarial import discriminator_loss, generator_loss
 from sgenet.losses.reconstruction import multi_scale_l1
 from sgenet.methods.gated_conv.settings import GatedConvSettings
-from sgenet.methods.method import Critic, Terms
+from sgenet.methods.method import Discriminator, Terms
 
 
 class GatedConvObjective:
@@ -17,27 +17,29 @@ class GatedConvObjective:
 
     def __init__(self, settings: GatedConvSettings) -> None:
         self.settings = settings
-        self.trains_critic = settings.adversarial > 0
+        self.trains_discriminator = settings.adversarial > 0
 
     def to(self, device: str) -> GatedConvObjective:
         """Nothing has to move."""
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """``reconstruction`` and, where its weight is not 0, ``adversarial``."""
         images = (prediction.auxiliary["coarse"], prediction.image)
         l1 = multi_scale_l1(batch.image, images, batch.hole_mask)
         terms = {"reconstruction": self.settings.reconstruction * l1}
-        if self.trains_critic:
-            fake = critic(_judged(_filled(batch, prediction), batch.hole_mask))
+        if self.trains_discriminator:
+            fake = discriminator(_judged(_filled(batch, prediction), batch.hole_mask))
             terms["adversarial"] = self.settings.adversarial * generator_loss("hinge", fake.logits)
         return terms
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``critic``: whole images against filled ones, each with the same holes."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """``discriminator``: whole images against filled ones, each with the same holes."""
         images = torch.cat((batch.image, _filled(batch, prediction).detach()))
-        real, fake = critic(_judged(images, batch.hole_mask.repeat(2, 1, 1, 1))).halves()
-        return {"critic": critic_loss("hinge", real, fake)}
+        real, fake = discriminator(_judged(images, batch.hole_mask.repeat(2, 1, 1, 1))).halves()
+        return {"discriminator": discriminator_loss("hinge", real, fake)}
 
 
 def _filled(batch: InpaintingBatch, prediction: Prediction) -> Tensor:

@@ -16,7 +16,7 @@ class GatedConvOptimizer(OptimizerSettings):
     """The published optimizer of DeepFill v2: a constant rate, nothing clipped. The moving average is *ours*."""
 
     generator_rate: Positive = 1e-4
-    critic_rate: Positive = 1e-4
+    discriminator_rate: Positive = 1e-4
     betas: tuple[BelowOne, BelowOne] = (0.5, 0.999)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0
@@ -28,7 +28,7 @@ class GatedConvSettings:
 
     Attributes:
         width: c of the layer table, a multiple of 4.
-        critic_width: channels of the critic's first convolution.
+        discriminator_width: channels of the discriminator's first convolution.
         reconstruction: weight of the L1 terms of the coarse and of the refined image.
         adversarial: weight of the hinge term.
         optimizer: of this method, in place of the recipe's.
@@ -37,7 +37,7 @@ class GatedConvSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: Annotated[int, Gt(0), MultipleOf(4)] = 48
-    critic_width: PositiveInt = 64
+    discriminator_width: PositiveInt = 64
     reconstruction: Weight = 1.0
     adversarial: Weight = 1.0
     optimizer: GatedConvOptimizer = field(default_factory=GatedConvOptimizer)

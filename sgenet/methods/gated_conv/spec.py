@@ -20,12 +20,16 @@ def _generator(settings: GatedConvSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: GatedConvSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.gated_conv.critic import SNPatchCritic
+    from sgenet.methods.gated_conv.discriminator import SNPatchDiscriminator
     from sgenet.methods.gated_conv.objective import GatedConvObjective
     from sgenet.methods.method import Method
 
     return Method(
-        "gated_conv", generator, SNPatchCritic(settings.critic_width), GatedConvObjective(settings), settings.optimizer
+        "gated_conv",
+        generator,
+        SNPatchDiscriminator(settings.discriminator_width),
+        GatedConvObjective(settings),
+        settings.optimizer,
     )
 
 
@@ -35,7 +39,7 @@ GATED_CONV = MethodSpec(
     settings=GatedConvSettings,
     generator=_generator,
     method=_method,
-    # The critic's sixth convolution needs more than one pixel, see ``SNPatchCritic``.
+    # The discriminator's sixth convolution needs more than one pixel, see ``SNPatchDiscriminator``.
     smallest_crop=33,
     segmented=False,
 )

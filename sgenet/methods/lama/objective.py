@@ -10,7 +10,7 @@ from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.losses.adversarial import generator_loss, r1_penalty
 from sgenet.losses.perceptual import VGG16Features
 from sgenet.methods.lama.settings import LamaSettings
-from sgenet.methods.method import Critic, Terms
+from sgenet.methods.method import Discriminator, Terms
 
 
 class LamaObjective:
@@ -18,7 +18,7 @@ class LamaObjective:
 
     def __init__(self, settings: LamaSettings) -> None:
         self.settings = settings
-        self.trains_critic = settings.adversarial > 0 or settings.feature_matching > 0
+        self.trains_discriminator = settings.adversarial > 0 or settings.feature_matching > 0
         self.vgg = (
             VGG16Features(settings.perceptual_weights, "lama.perceptual_weights") if settings.perceptual > 0 else None
         )
@@ -29,18 +29,18 @@ class LamaObjective:
             self.vgg.to(device).to(memory_format=torch.channels_last)
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms whose weight is not 0."""
         weights = self.settings
         target, drawn = _unit(batch.image), _unit(prediction.image)
         known_error = (target - drawn).abs() * (1 - batch.hole_mask)
         terms = {"reconstruction": weights.reconstruction * known_error.mean()}
-        if self.trains_critic:
-            fake = critic(drawn)
+        if self.trains_discriminator:
+            fake = discriminator(drawn)
             terms["adversarial"] = weights.adversarial * generator_loss("bce", fake.logits)
             if weights.feature_matching > 0:
                 with torch.no_grad():
-                    real = critic(target)
+                    real = discriminator(target)
                 pairs = zip(real.features, fake.features, strict=True)
                 distance = torch.stack([F.mse_loss(found, wanted) for wanted, found in pairs]).mean()
                 terms["feature_matching"] = weights.feature_matching * distance
@@ -48,21 +48,26 @@ class LamaObjective:
             terms["perceptual"] = weights.perceptual * normalised_distance(self.vgg, batch.image, prediction.image)
         return terms
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``critic`` and, where set, ``critic_r1``. Patches of the prediction outside the hole count as real.
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """``discriminator`` and, where set, ``discriminator_r1``; predicted patches outside the hole count as real.
 
         Real and predicted images are judged one after the other, so that each has its own batch statistics.
         """
         weights = self.settings
         target = _unit(batch.image).detach().requires_grad_(weights.r1 > 0)
         # Seen as no leaf: PyTorch's FLOP counter cannot follow a gradient that ends at what a module was given.
-        (real,), (fake,) = critic(target.view_as(target)).logits, critic(_unit(prediction.image.detach())).logits
+        (real,), (fake,) = (
+            discriminator(target.view_as(target)).logits,
+            discriminator(_unit(prediction.image.detach())).logits,
+        )
         missing = F.interpolate(batch.hole_mask, size=fake.shape[2:])
         of_fake = missing * F.softplus(fake) + (1 - missing) * F.softplus(-fake)
-        terms = {"critic": F.softplus(-real).mean() + of_fake.mean()}
+        terms = {"discriminator": F.softplus(-real).mean() + of_fake.mean()}
         if weights.r1 > 0:
             # Published without the half.
-            terms["critic_r1"] = 2 * weights.r1 * r1_penalty(target, [real])
+            terms["discriminator_r1"] = 2 * weights.r1 * r1_penalty(target, [real])
         return terms
 
 

@@ -17,7 +17,7 @@ class LamaOptimizer(OptimizerSettings):
     averaged weights."""
 
     generator_rate: Positive = 1e-3
-    critic_rate: Positive = 1e-4
+    discriminator_rate: Positive = 1e-4
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0
@@ -32,11 +32,11 @@ class LamaSettings:
         width: channels after the first convolution; 8 times as many in the blocks.
         num_blocks: Fourier residual blocks (published: 9, in the large model 18).
         global_share: share of the blocks' channels that the spectrum is taken of.
-        critic_width: channels of the critic's first convolution.
+        discriminator_width: channels of the discriminator's first convolution.
         reconstruction: weight of the L1 term, on known pixels alone.
         adversarial: weight of the non-saturating term.
         r1: weight of the gradient penalty on real images.
-        feature_matching: weight of the critic's feature matching.
+        feature_matching: weight of the discriminator's feature matching.
         perceptual: weight of the distance of VGG-16's activations (*ours*; published: a dilated ResNet-50 trained for
             segmentation, whose weights are not torchvision's). 0 leaves VGG-16 out.
         perceptual_weights: of VGG-16, as :attr:`sgenet.settings.LossSettings.perceptual_weights`.
@@ -48,7 +48,7 @@ class LamaSettings:
     width: PositiveInt = 64
     num_blocks: PositiveInt = 9
     global_share: Annotated[float, Interval(gt=0, lt=1)] = 0.75
-    critic_width: PositiveInt = 64
+    discriminator_width: PositiveInt = 64
     reconstruction: Weight = 10.0
     adversarial: Weight = 10.0
     r1: Weight = 0.001

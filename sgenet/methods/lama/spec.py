@@ -20,11 +20,13 @@ def _generator(settings: LamaSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: LamaSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.lama.critic import LamaCritic
+    from sgenet.methods.lama.discriminator import LamaDiscriminator
     from sgenet.methods.lama.objective import LamaObjective
     from sgenet.methods.method import Method
 
-    return Method("lama", generator, LamaCritic(settings.critic_width), LamaObjective(settings), settings.optimizer)
+    return Method(
+        "lama", generator, LamaDiscriminator(settings.discriminator_width), LamaObjective(settings), settings.optimizer
+    )
 
 
 LAMA = MethodSpec(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss, r1_penalty
+from sgenet.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss, r1_penalty
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
 from sgenet.losses.reconstruction import multi_scale_l1, psnr_loss
 from sgenet.losses.segmentation import multi_scale_segmentation
 from sgenet.losses.structural import structural_loss
-from sgenet.methods.method import Critic, Terms
+from sgenet.methods.method import Discriminator, Terms
 from sgenet.settings import LossSettings
 
 
@@ -19,7 +19,7 @@ class SGEObjective:
 
     def __init__(self, settings: LossSettings) -> None:
         self.settings = settings
-        self.trains_critic = settings.adversarial > 0
+        self.trains_discriminator = settings.adversarial > 0
         self.vgg = VGG16Features(settings.perceptual_weights) if settings.perceptual > 0 else None
 
     def to(self, device: str) -> SGEObjective:
@@ -28,7 +28,7 @@ class SGEObjective:
             self.vgg.to(device).to(memory_format=torch.channels_last)
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of Eq. 10 under their names, and those of ours whose weight is not 0."""
         weights = self.settings
         l1 = multi_scale_l1(batch.image, prediction.images, batch.hole_mask, weights.hole_weight)
@@ -51,27 +51,29 @@ class SGEObjective:
             weights.segmentation_class_balance,
         )
         terms["segmentation"] = weights.segmentation * entropy
-        if self.trains_critic:
-            terms.update(self._adversarial_terms(batch, prediction, critic))
+        if self.trains_discriminator:
+            terms.update(self._adversarial_terms(batch, prediction, discriminator))
         return terms
 
-    def _adversarial_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def _adversarial_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         weights = self.settings
-        fake = critic(prediction.image)
+        fake = discriminator(prediction.image)
         terms = {"adversarial": weights.adversarial * generator_loss(weights.adversarial_kind, fake.logits)}
         if weights.feature_matching > 0:
             with torch.no_grad():
-                real = critic(batch.image)
+                real = discriminator(batch.image)
             matching = feature_matching_loss(real.features, fake.features)
             terms["feature_matching"] = weights.feature_matching * matching
         return terms
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``critic`` and, where set, ``critic_r1``."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """``discriminator`` and, where set, ``discriminator_r1``."""
         weights = self.settings
         real_image = batch.image.detach().requires_grad_(weights.r1 > 0)
-        real, fake = critic(torch.cat((real_image, prediction.image.detach()))).halves()
-        terms = {"critic": critic_loss(weights.adversarial_kind, real, fake)}
+        real, fake = discriminator(torch.cat((real_image, prediction.image.detach()))).halves()
+        terms = {"discriminator": discriminator_loss(weights.adversarial_kind, real, fake)}
         if weights.r1 > 0:
-            terms["critic_r1"] = weights.r1 * r1_penalty(real_image, real)
+            terms["discriminator_r1"] = weights.r1 * r1_penalty(real_image, real)
         return terms

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sgenet.methods.spec import MethodSpec
-from sgenet.settings import BaseRecipe, CriticSettings
+from sgenet.settings import BaseRecipe, DiscriminatorSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,20 +23,20 @@ def _generator(recipe: BaseRecipe, num_classes: int, *, guided: bool, evaluated:
 
 
 def _method(recipe: BaseRecipe, num_classes: int, generator: nn.Module, *, name: str) -> Method:
-    from sgenet.layers.critic import MultiScaleCritic
+    from sgenet.layers.discriminator import MultiScaleDiscriminator
     from sgenet.methods.method import Method
     from sgenet.methods.sge_net.given_labels import NUM_DRAWS, give_labels
     from sgenet.methods.sge_net.objective import SGEObjective
 
-    critic, objective = MultiScaleCritic(3, recipe.critic), SGEObjective(recipe.losses)
-    method, guidance = Method(name, generator, critic, objective, recipe.optimizer), recipe.guidance
+    discriminator, objective = MultiScaleDiscriminator(3, recipe.discriminator), SGEObjective(recipe.losses)
+    method, guidance = Method(name, generator, discriminator, objective, recipe.optimizer), recipe.guidance
     if name == BASE_NET.name or guidance.given + guidance.transplanted == 0:
         return method
     return replace(method, prepare=lambda batch, draws, _: give_labels(batch, draws, guidance), num_draws=NUM_DRAWS)
 
 
-def _critics(recipe: BaseRecipe) -> Mapping[str, CriticSettings]:
-    return {"critic": recipe.critic} if recipe.losses.adversarial > 0 else {}
+def _discriminators(recipe: BaseRecipe) -> Mapping[str, DiscriminatorSettings]:
+    return {"discriminator": recipe.discriminator} if recipe.losses.adversarial > 0 else {}
 
 
 BASE_NET = MethodSpec(
@@ -44,14 +44,14 @@ BASE_NET = MethodSpec(
     title="Base-Net",
     generator=partial(_generator, guided=False, evaluated=False),
     method=partial(_method, name="base_net"),
-    critics=_critics,
+    discriminators=_discriminators,
 )
 SG_NET = MethodSpec(
     name="sg_net",
     title="SG-Net",
     generator=partial(_generator, guided=True, evaluated=False),
     method=partial(_method, name="sg_net"),
-    critics=_critics,
+    discriminators=_discriminators,
     guided=True,
 )
 SGE_NET = MethodSpec(
@@ -59,6 +59,6 @@ SGE_NET = MethodSpec(
     title="SGE-Net",
     generator=partial(_generator, guided=True, evaluated=True),
     method=partial(_method, name="sge_net"),
-    critics=_critics,
+    discriminators=_discriminators,
     guided=True,
 )

@@ -1,4 +1,4 @@
-"""Label maps as the channels that SPG-Net's networks and critics see."""
+"""Label maps as the channels that SPG-Net's networks and discriminators see."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.label_space import IGNORE_ID
-from sgenet.losses.adversarial import critic_loss, feature_matching_loss, generator_loss
+from sgenet.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from sgenet.losses.reconstruction import l1_loss
 from sgenet.losses.segmentation import segmentation_loss
 from sgenet.losses.vgg import VGG
-from sgenet.methods.method import Critic, Terms
-from sgenet.methods.spg_net.critic import judged
+from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.spg_net.discriminator import judged
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.settings import SPGNetSettings
 
@@ -33,10 +33,10 @@ class SPGNetObjective:
     trains that network, so that its weight would change nothing); and two terms whose weight is 0 as
     published, ``segmentation``, the cross-entropy of the completed label map, and ``reconstruction``, L1.
 
-    Where a label is to be ignored, neither true nor predicted label map shows the critic anything.
+    Where a label is to be ignored, neither true nor predicted label map shows the discriminator anything.
     """
 
-    trains_critic = True
+    trains_discriminator = True
 
     def __init__(self, settings: SPGNetSettings) -> None:
         self.settings = settings
@@ -52,12 +52,12 @@ class SPGNetObjective:
             self.vgg.to(device).to(memory_format=torch.channels_last)
         return self
 
-    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
+    def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of all three networks; those whose weight is 0 are left out, but for ``reconstruction``."""
         weights = self.settings
         with torch.no_grad():
-            real = critic(_true(batch, prediction))
-        fake = critic(_predicted(batch, prediction))
+            real = discriminator(_true(batch, prediction))
+        fake = discriminator(_predicted(batch, prediction))
         label_logits, image_logits = _halves(fake.logits)
         real_label, real_image = _halves(real.features)
         fake_label, fake_image = _halves(fake.features)
@@ -77,14 +77,16 @@ class SPGNetObjective:
             terms["perceptual"] = weights.perceptual * weighted_perceptual(self.vgg, batch.image, prediction.image)
         return terms
 
-    def critic_terms(self, batch: InpaintingBatch, prediction: Prediction, critic: Critic) -> Terms:
-        """``label_critic`` and ``critic``: true label maps and images against predicted ones."""
+    def discriminator_terms(
+        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
+    ) -> Terms:
+        """``label_discriminator`` and ``discriminator``: true label maps and images against predicted ones."""
         both = torch.cat((_true(batch, prediction), _predicted(batch, prediction).detach()))
-        real, fake = critic(both).halves()
+        real, fake = discriminator(both).halves()
         (real_label, real_image), (fake_label, fake_image) = _halves(real), _halves(fake)
         return {
-            "label_critic": critic_loss("hinge", real_label, fake_label),
-            "critic": critic_loss("hinge", real_image, fake_image),
+            "label_discriminator": discriminator_loss("hinge", real_label, fake_label),
+            "discriminator": discriminator_loss("hinge", real_image, fake_image),
         }
 
 
@@ -108,10 +110,10 @@ def _predicted(batch: InpaintingBatch, prediction: Prediction) -> Tensor:
     return judged(batch.corrupted, probabilities, prediction.image)
 
 
-def _halves(of_both_critics: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
-    """What the label critic says, and as much that the image critic says."""
-    middle = len(of_both_critics) // 2
-    return of_both_critics[:middle], of_both_critics[middle:]
+def _halves(of_both_discriminators: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+    """What the label discriminator says, and as much that the image discriminator says."""
+    middle = len(of_both_discriminators) // 2
+    return of_both_discriminators[:middle], of_both_discriminators[middle:]
 
 
 def _matching(real_features: Sequence[Tensor], fake_features: Sequence[Tensor]) -> Tensor:

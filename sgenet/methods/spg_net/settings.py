@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
-from sgenet.settings import STRICT, CriticSettings, OptimizerSettings
+from sgenet.settings import STRICT, DiscriminatorSettings, OptimizerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class SPGNetOptimizer(OptimizerSettings):
-    """The published optimizer of SPG-Net: the critic at four times the rate. The moving average is *ours*."""
+    """The published optimizer of SPG-Net: the discriminator at four times the rate. The moving average is *ours*."""
 
     generator_rate: Positive = 1e-4
-    critic_rate: Positive = 4e-4
+    discriminator_rate: Positive = 4e-4
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0
@@ -29,7 +29,7 @@ class SPGNetSettings:
         num_blocks: residual blocks of each.
         segmenter_width: channels at full size of the network that labels the known part where no label map
             is given (*ours*; theirs is DeepLab).
-        critic: of label maps and of images.
+        discriminator: of label maps and of images.
         label_adversarial: weight of SP-Net's hinge term; positive, as it is what draws label maps.
         label_feature_matching: weight of SP-Net's feature matching.
         segmentation: weight of the cross-entropy of SP-Net's label map (*ours*; published: none).
@@ -46,7 +46,7 @@ class SPGNetSettings:
     width: PositiveInt = 64
     num_blocks: Count = 9
     segmenter_width: PositiveInt = 32
-    critic: CriticSettings = field(default_factory=CriticSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
     label_adversarial: Positive = 1.0
     label_feature_matching: Weight = 1.0
     segmentation: Weight = 0.0

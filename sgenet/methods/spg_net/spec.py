@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sgenet.methods.spec import MethodSpec
 from sgenet.methods.spg_net.settings import SPGNetSettings
-from sgenet.settings import CriticSettings
+from sgenet.settings import DiscriminatorSettings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,22 +23,22 @@ def _generator(settings: SPGNetSettings, num_classes: int) -> nn.Module:
 
 def _method(settings: SPGNetSettings, num_classes: int, generator: nn.Module) -> Method:
     from sgenet.methods.method import Method
-    from sgenet.methods.spg_net.critic import SPGNetCritic
+    from sgenet.methods.spg_net.discriminator import SPGNetDiscriminator
     from sgenet.methods.spg_net.network import training_inputs
     from sgenet.methods.spg_net.objective import SPGNetObjective
 
     return Method(
         "spg_net",
         generator,
-        SPGNetCritic(num_classes, settings.critic),
+        SPGNetDiscriminator(num_classes, settings.discriminator),
         SPGNetObjective(settings),
         settings.optimizer,
         training_inputs,
     )
 
 
-def _critics(settings: SPGNetSettings) -> Mapping[str, CriticSettings]:
-    return {"critic": settings.critic}
+def _discriminators(settings: SPGNetSettings) -> Mapping[str, DiscriminatorSettings]:
+    return {"discriminator": settings.discriminator}
 
 
 SPG_NET = MethodSpec(
@@ -47,6 +47,6 @@ SPG_NET = MethodSpec(
     settings=SPGNetSettings,
     generator=_generator,
     method=_method,
-    critics=_critics,
+    discriminators=_discriminators,
     starts_from_labels=True,
 )

@@ -43,7 +43,7 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
     raw["recipes"]["mixed_scenes"]["edge_connect"] = {"optimizer": {"generator_rate": 1e-3}, "style": 1.0}
     settings = parse(raw).recipes["mixed_scenes"].edge_connect
     assert (settings.optimizer.generator_rate, settings.style) == (1e-3, 1.0)
-    assert (settings.optimizer.critic_rate, settings.optimizer.betas, settings.width) == (1e-5, (0.0, 0.9), 64)
+    assert (settings.optimizer.discriminator_rate, settings.optimizer.betas, settings.width) == (1e-5, (0.0, 0.9), 64)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,12 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
     [
         ("gated_conv", "width", 10, "gated_conv.width: input should be a multiple of 4, found 10"),
         ("gated_conv", "adversarial", -1, "gated_conv.adversarial: input should be greater than or equal to 0"),
-        ("gated_conv", "optimizer", {"critic_rate": 0}, "optimizer.critic_rate: input should be greater than 0"),
+        (
+            "gated_conv",
+            "optimizer",
+            {"discriminator_rate": 0},
+            "optimizer.discriminator_rate: input should be greater than 0",
+        ),
         ("edge_connect", "edge_adversarial", 0, "edge_connect.edge_adversarial: input should be greater than 0"),
         ("edge_connect", "style", -2, "edge_connect.style: input should be greater than or equal to 0"),
         ("edge_connect", "sigma", 0, "edge_connect.sigma: input should be greater than 0"),
@@ -60,8 +65,18 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
         ("spg_net", "label_adversarial", 0, "spg_net.label_adversarial: input should be greater than 0"),
         ("spg_net", "segmentation", -1, "spg_net.segmentation: input should be greater than or equal to 0"),
         ("spg_net", "segmenter_width", 0, "spg_net.segmenter_width: input should be greater than 0"),
-        ("spg_net", "critic", {"num_scales": 0}, "spg_net.critic.num_scales: input should be greater than 0"),
-        ("spg_net", "critic", {"num_layers": 5}, "spg_net.critic: 5 layers at 3 scales need images of 384 px"),
+        (
+            "spg_net",
+            "discriminator",
+            {"num_scales": 0},
+            "spg_net.discriminator.num_scales: input should be greater than 0",
+        ),
+        (
+            "spg_net",
+            "discriminator",
+            {"num_layers": 5},
+            "spg_net.discriminator: 5 layers at 3 scales need images of 384 px",
+        ),
         ("spg_net", "optimizer", {"ema_decay": 1}, "spg_net.optimizer.ema_decay: input should be less than 1"),
     ],
 )
@@ -71,16 +86,16 @@ def test_each_kind_of_mistake_is_named(raw: dict[str, Any], method: str, key: st
     assert sentence in _problems(raw)
 
 
-def test_a_crop_too_small_for_a_critic_is_named_where_the_method_is_used(raw: dict[str, Any]) -> None:
+def test_a_crop_too_small_for_a_discriminator_is_named_where_the_method_is_used(raw: dict[str, Any]) -> None:
     raw["data"]["mixed_scenes"]["crop"] = 16
     problems = _problems(raw)
     assert "data.mixed_scenes: crop (16) must be at least 33 for gated_conv" in problems
     assert "data.mixed_scenes: crop (16) must be at least 24 for edge_connect" in problems
-    assert "spg_net.critic: 2 layers at 3 scales need images of 48 px, but the crop is 16" in problems
+    assert "spg_net.discriminator: 2 layers at 3 scales need images of 48 px, but the crop is 16" in problems
     raw["methods"] = ["sge_net"]
     problems = _problems(raw)
     assert "for gated_conv" not in problems
-    assert "spg_net.critic" not in problems
+    assert "spg_net.discriminator" not in problems
 
 
 def test_the_report_is_told_which_vgg_was_used() -> None:

@@ -9,7 +9,7 @@ from sgenet.errors import CheckpointError
 def _history() -> History:
     history = History()
     for step in (10, 20, 30):
-        history.add_losses(LossRow(step, {"reconstruction": 1 / step, "critic": 0.1}, 10, 2.0, 0.5))
+        history.add_losses(LossRow(step, {"reconstruction": 1 / step, "discriminator": 0.1}, 10, 2.0, 0.5))
     history.add_validation(ValidationRow(20, {"psnr_hole": 21.5}))
     return history
 
@@ -33,7 +33,7 @@ def test_a_step_cannot_be_recorded_twice() -> None:
 
 def test_losses_table_has_a_column_a_term_and_exact_numbers() -> None:
     assert _history().losses_csv().splitlines() == [
-        "step,reconstruction,critic",
+        "step,reconstruction,discriminator",
         "10,0.1,0.1",
         "20,0.05,0.1",
         "30,0.03333333333333333,0.1",

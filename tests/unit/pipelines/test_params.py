@@ -17,8 +17,8 @@ from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
 from pipelines.settings.presets import with_presets
 from sgenet.errors import SettingsError
-from sgenet.layers.critic import smallest_image
-from sgenet.settings import CriticSettings
+from sgenet.layers.discriminator import smallest_image
+from sgenet.settings import DiscriminatorSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -110,7 +110,7 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
             lambda raw: raw["recipes"]["camvid"]["network"].update(image_size=64),
             "network.image_size (64) must be the crop (128)",
         ),
-        (lambda raw: raw["recipes"]["mixed_scenes"]["critic"].update(num_layers=6), "need images of"),
+        (lambda raw: raw["recipes"]["mixed_scenes"]["discriminator"].update(num_layers=6), "need images of"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(seed=-1), "mixed_scenes has seed: -1"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(size=[48, 80]), "smaller than the crop (64)"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(train=0, val=0), "draws no images"),
@@ -168,10 +168,10 @@ def test_a_wrong_item_is_reported_once_and_not_as_a_missing_list(raw: dict[str, 
 
 
 @pytest.mark.parametrize(("num_layers", "num_scales"), [(1, 1), (2, 3), (3, 3), (4, 2)])
-def test_the_smallest_crop_is_the_critic_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
-    """The check counts without PyTorch; it must agree with the critic itself."""
-    smallest = smallest_image(CriticSettings(num_layers=num_layers, num_scales=num_scales))
-    raw["recipes"]["mixed_scenes"]["critic"] = {"num_layers": num_layers, "num_scales": num_scales}
+def test_the_smallest_crop_is_the_discriminator_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
+    """The check counts without PyTorch; it must agree with the discriminator itself."""
+    smallest = smallest_image(DiscriminatorSettings(num_layers=num_layers, num_scales=num_scales))
+    raw["recipes"]["mixed_scenes"]["discriminator"] = {"num_layers": num_layers, "num_scales": num_scales}
     raw["datasets"] = ["mixed_scenes"]
     # Something else is always wrong, so that there are problems to look through.
     raw["storage"] = "gs://mars"

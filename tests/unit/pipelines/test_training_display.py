@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipelines.training.display import LoggedStep, TrainingDisplay
 
-LOGGED = LoggedStep(20, {"reconstruction": 0.123456, "critic": 1.0}, images_per_second=8.25, seconds_left=75.2)
+LOGGED = LoggedStep(20, {"reconstruction": 0.123456, "discriminator": 1.0}, images_per_second=8.25, seconds_left=75.2)
 
 
 def test_a_log_file_gets_one_plain_line_a_logged_step() -> None:
@@ -15,7 +15,7 @@ def test_a_log_file_gets_one_plain_line_a_logged_step() -> None:
         display.show(LOGGED)
         display.say("validation [at] step 20")
     assert text.getvalue().splitlines() == [
-        "camvid/sge_net: step 20/100  reconstruction 0.1235  critic 1  8.2 images/s  0:01:15 left",
+        "camvid/sge_net: step 20/100  reconstruction 0.1235  discriminator 1  8.2 images/s  0:01:15 left",
         "camvid/sge_net: validation [at] step 20",
     ]
 

@@ -15,7 +15,7 @@ from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.method import Method
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.settings import SPGNetSettings
-from sgenet.settings import CriticSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
 
@@ -55,18 +55,18 @@ def small_recipe(
     terms: dict[str, Any] = {"perceptual": 0.0}
     return Recipe(
         network=small_network(**network or {}),
-        critic=CriticSettings(width=4, num_layers=1),
+        discriminator=DiscriminatorSettings(width=4, num_layers=1),
         losses=LossSettings(**terms | (losses or {})),
         optimizer=OptimizerSettings(**optimizer or {}),
         spg_net=SPGNetSettings(
             width=4,
             num_blocks=1,
             segmenter_width=4,
-            critic=CriticSettings(width=4, num_layers=1, num_scales=2),
+            discriminator=DiscriminatorSettings(width=4, num_layers=1, num_scales=2),
             perceptual=0.0,
             reconstruction=1.0,
         ),
-        lama=LamaSettings(width=4, num_blocks=1, critic_width=4, perceptual=0.0),
+        lama=LamaSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0),
         training=TrainingSettings(**length | training),
     )
 

@@ -220,14 +220,14 @@ def _ahead(poisoned_from: int | None = None) -> TrainingState:
     state.looks_at_every_step = False
     settings = method.optimizer
     state.generator_optimizer = adam(method.generator, settings.generator_rate, settings.betas, fused=True)
-    state.critic_optimizer = adam(method.critic, settings.critic_rate, settings.betas, fused=True)
+    state.discriminator_optimizer = adam(method.discriminator, settings.discriminator_rate, settings.betas, fused=True)
     return state
 
 
 class _Poisoned:
     """An objective with a reconstruction of NaN from some call on."""
 
-    trains_critic = True
+    trains_discriminator = True
 
     def __init__(self, objective: Any, poisoned_from: int) -> None:
         self._objective, self._left = objective, poisoned_from
@@ -235,8 +235,8 @@ class _Poisoned:
     def to(self, device: str) -> object:
         return self._objective.to(device)
 
-    def critic_terms(self, *arguments: Any) -> Terms:
-        terms: Terms = self._objective.critic_terms(*arguments)
+    def discriminator_terms(self, *arguments: Any) -> Terms:
+        terms: Terms = self._objective.discriminator_terms(*arguments)
         return terms
 
     def generator_terms(self, *arguments: Any) -> Terms:

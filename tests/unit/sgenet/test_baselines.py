@@ -30,9 +30,9 @@ LABELS = LabelSpace(("one", "two", "three"))
 
 def _recipe(**training: Any) -> Recipe:
     return dataclasses.replace(
-        small_recipe(optimizer={"generator_rate": 9.0, "critic_rate": 9.0}, **training),
-        gated_conv=GatedConvSettings(width=4, critic_width=4),
-        edge_connect=EdgeConnectSettings(width=4, num_blocks=1, critic_width=4, perceptual=0.0, style=0.0),
+        small_recipe(optimizer={"generator_rate": 9.0, "discriminator_rate": 9.0}, **training),
+        gated_conv=GatedConvSettings(width=4, discriminator_width=4),
+        edge_connect=EdgeConnectSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0, style=0.0),
     )
 
 
@@ -46,7 +46,11 @@ def _state(name: str, **training: Any) -> TrainingState:
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:
-    networks = {"generator": state.method.generator, "critic": state.method.critic, "ema": state.ema.network}
+    networks = {
+        "generator": state.method.generator,
+        "discriminator": state.method.discriminator,
+        "ema": state.ema.network,
+    }
     return {f"{part}.{key}": v for part, network in networks.items() for key, v in network.state_dict().items()}
 
 
@@ -113,7 +117,7 @@ def test_an_image_without_hole_or_without_anything_known_trains_too(name: str, f
     hole_mask = torch.full_like(batch.hole_mask, filled)
     batch = dataclasses.replace(batch, hole_mask=hole_mask)
     prediction = state.generator(*state.method.training_inputs(batch))
-    terms = state.method.objective.generator_terms(batch, prediction, state.method.critic)
+    terms = state.method.objective.generator_terms(batch, prediction, state.method.discriminator)
     assert all(bool(term.isfinite()) for term in terms.values())
 
 
@@ -126,7 +130,7 @@ def test_a_training_changes_both_networks_and_repeats_itself_to_the_bit(name: st
         before = _copy(_tensors(state))
         fit(state, (loaded(number, side=48) for number in range(2)), [diary], until_step=2)
         after = _tensors(state)
-        # Not the biases: the critic's last one has no say in a mean of hinges that are all open.
+        # Not the biases: the discriminator's last one has no say in a mean of hinges that are all open.
         weights = [key for key in after if key.endswith(("weight", "original"))]
         assert len(weights) > 40
         assert [key for key in weights if torch.equal(after[key], before[key])] == []
@@ -166,7 +170,7 @@ def test_each_method_has_its_published_optimizer_and_not_the_recipe_s(
     for step in (0, 3):
         state.step = step
         state.set_learning_rates()
-        optimizers = (state.generator_optimizer, state.critic_optimizer)
+        optimizers = (state.generator_optimizer, state.discriminator_optimizer)
         assert tuple(optimizer.param_groups[0]["lr"] for optimizer in optimizers) == rates
     assert {optimizer.param_groups[0]["betas"] for optimizer in optimizers} == {betas}
 

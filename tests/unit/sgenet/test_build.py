@@ -22,7 +22,7 @@ def test_all_weights_follow_from_the_seed_alone(name: str) -> None:
     torch.manual_seed(6)
     again = build_method(name, small_recipe(seed=1), NUM_CLASSES)
     other = build_method(name, small_recipe(seed=2), NUM_CLASSES)
-    for part in ("generator", "critic"):
+    for part in ("generator", "discriminator"):
         assert torch.equal(_weights(getattr(first, part)), _weights(getattr(again, part)))
         assert not torch.equal(_weights(getattr(first, part)), _weights(getattr(other, part)))
 

@@ -16,11 +16,11 @@ from torchvision.models import vgg19
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import CheckpointError
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.losses.style import gram_matrix, style_loss
 from sgenet.losses.vgg import VGG
 from sgenet.methods.build import build_method, count_parameters
-from sgenet.methods.edge_connect.critic import EdgeConnectCritic, judged
+from sgenet.methods.edge_connect.discriminator import EdgeConnectDiscriminator, judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.network import EdgeConnectGenerator
 from sgenet.methods.edge_connect.objective import EdgeConnectObjective, hole_relative_l1
@@ -32,7 +32,7 @@ from sgenet.training.step import training_step
 
 
 def _settings(**changes: object) -> EdgeConnectSettings:
-    small = {"width": 4, "num_blocks": 1, "critic_width": 4, "perceptual": 0.0, "style": 0.0}
+    small = {"width": 4, "num_blocks": 1, "discriminator_width": 4, "perceptual": 0.0, "style": 0.0}
     return EdgeConnectSettings(**{**small, **changes})  # type: ignore[arg-type]
 
 
@@ -158,10 +158,10 @@ def _moves(weight: nn.Parameter) -> bool:
 
 def test_each_term_trains_its_own_stage_and_no_other() -> None:
     settings = _settings(perceptual=0.1, style=10.0, perceptual_weights="random")
-    generator, critic, batch = EdgeConnectGenerator(settings), EdgeConnectCritic(4), small_batch()
+    generator, discriminator, batch = EdgeConnectGenerator(settings), EdgeConnectDiscriminator(4), small_batch()
     objective = EdgeConnectObjective(settings)
     stages = {"edge": generator.edge_stage, "image": generator.image_stage}
-    terms = objective.generator_terms(batch, generator(*_inputs(batch)), critic)
+    terms = objective.generator_terms(batch, generator(*_inputs(batch)), discriminator)
     assert len(terms) == 6
     for name, term in terms.items():
         generator.zero_grad(set_to_none=True)
@@ -180,16 +180,16 @@ def _constant() -> tuple[InpaintingBatch, Prediction]:
 
 
 class _Means:
-    """Critics whose verdicts are the means of the edges and of the image; features: the edges at two scales."""
+    """Discriminators whose verdicts are the means of the edges and of the image; features: the edges at two scales."""
 
     def __init__(self) -> None:
         self.num_calls = 0
 
-    def __call__(self, judged: Tensor) -> CriticOutput:
+    def __call__(self, judged: Tensor) -> DiscriminatorOutput:
         self.num_calls += 1
         edges = judged[:, 1:2].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
         image = judged[:, 2:].mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
-        return CriticOutput((edges, image), (judged[:, 1:2], 3 * edges))
+        return DiscriminatorOutput((edges, image), (judged[:, 1:2], 3 * edges))
 
 
 def _softplus(x: float) -> float:
@@ -212,18 +212,18 @@ def test_the_generator_s_terms_by_hand() -> None:
     )
 
 
-def test_the_critics_terms_by_hand_in_one_forward() -> None:
+def test_the_discriminators_terms_by_hand_in_one_forward() -> None:
     batch, prediction = _constant()
-    critic = _Means()
-    terms = EdgeConnectObjective(_settings()).critic_terms(batch, prediction, critic)
+    discriminator = _Means()
+    terms = EdgeConnectObjective(_settings()).discriminator_terms(batch, prediction, discriminator)
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
         {
-            "edge_critic": _softplus(-0.0) + _softplus(0.25),
-            "critic": _softplus(-0.5) + _softplus(-0.5),
+            "edge_discriminator": _softplus(-0.0) + _softplus(0.25),
+            "discriminator": _softplus(-0.5) + _softplus(-0.5),
         },
         rel=1e-5,
     )
-    assert critic.num_calls == 1
+    assert discriminator.num_calls == 1
     assert not any(term.requires_grad for term in terms.values())
 
 
@@ -235,20 +235,20 @@ def test_the_l1_term_is_relative_to_what_is_missing() -> None:
 
 
 def test_each_batch_has_its_own_true_edges() -> None:
-    objective, critic = EdgeConnectObjective(_settings(sigma=1.0)), _Means()
+    objective, discriminator = EdgeConnectObjective(_settings(sigma=1.0)), _Means()
     for number in range(2):
         batch = small_batch(number)
         prediction = Prediction((batch.image,), auxiliary={"edges": canny_edges(to_gray(batch.image), 1.0)})
-        objective.critic_terms(batch, prediction, critic)
-        assert float(objective.generator_terms(batch, prediction, critic)["edge_feature_matching"]) == 0
+        objective.discriminator_terms(batch, prediction, discriminator)
+        assert float(objective.generator_terms(batch, prediction, discriminator)["edge_feature_matching"]) == 0
 
 
-def test_the_edge_critic_sees_edges_beside_gray_and_the_other_the_image_alone() -> None:
-    critic = EdgeConnectCritic(4).eval()
+def test_the_edge_discriminator_sees_edges_beside_gray_and_the_other_the_image_alone() -> None:
+    discriminator = EdgeConnectDiscriminator(4).eval()
     parts = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32), torch.rand(1, 3, 32, 32)
-    expected = critic(judged(*parts))
+    expected = discriminator(judged(*parts))
     for index, changed in enumerate([{0}, {0}, {1}]):
-        other = critic(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
+        other = discriminator(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
         pairs = zip(other.logits, expected.logits, strict=True)
         assert {number for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)} == changed
     assert torch.equal(expected.features[-1], expected.logits[0])

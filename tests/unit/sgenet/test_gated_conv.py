@@ -9,10 +9,10 @@ from small import small_batch
 from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.layers.gated import GatedConv, GatedLayer, gated_stack
 from sgenet.methods.build import count_parameters
-from sgenet.methods.gated_conv.critic import SNPatchCritic
+from sgenet.methods.gated_conv.discriminator import SNPatchDiscriminator
 from sgenet.methods.gated_conv.network import GatedConvGenerator
 from sgenet.methods.gated_conv.objective import GatedConvObjective
 from sgenet.methods.gated_conv.settings import GatedConvSettings
@@ -21,7 +21,7 @@ from sgenet.methods.gated_conv.settings import GatedConvSettings
 def test_the_networks_have_the_published_sizes() -> None:
     published = GatedConvSettings()
     assert count_parameters(GatedConvGenerator(published.width)) == pytest.approx(4.05e6, rel=0.01)
-    assert count_parameters(SNPatchCritic(published.critic_width)) == pytest.approx(5.95e6, rel=0.01)
+    assert count_parameters(SNPatchDiscriminator(published.discriminator_width)) == pytest.approx(5.95e6, rel=0.01)
 
 
 def test_one_half_of_a_convolution_gates_the_other() -> None:
@@ -100,21 +100,21 @@ def test_the_refined_image_trains_the_first_stage_too() -> None:
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in generator.coarse.parameters())
 
 
-def test_the_critic_halves_an_image_six_times_and_judges_every_feature() -> None:
-    output = SNPatchCritic(2)(torch.randn(3, 4, 96, 64))
+def test_the_discriminator_halves_an_image_six_times_and_judges_every_feature() -> None:
+    output = SNPatchDiscriminator(2)(torch.randn(3, 4, 96, 64))
     assert output.logits[0].shape == (3, 8, 2, 1)
     assert [feature.shape[1] for feature in output.features] == [2, 4, 8, 8, 8]
 
 
 class _Mean:
-    """A critic whose only verdict is the mean of what it is given; it remembers it."""
+    """A discriminator whose only verdict is the mean of what it is given; it remembers it."""
 
     def __init__(self) -> None:
         self.judged: list[Tensor] = []
 
-    def __call__(self, judged: Tensor) -> CriticOutput:
+    def __call__(self, judged: Tensor) -> DiscriminatorOutput:
         self.judged.append(judged)
-        return CriticOutput((judged.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1),), ())
+        return DiscriminatorOutput((judged.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1),), ())
 
 
 def _constant() -> tuple[InpaintingBatch, Prediction]:
@@ -128,9 +128,9 @@ def _constant() -> tuple[InpaintingBatch, Prediction]:
 
 def test_the_generator_s_terms_by_hand() -> None:
     batch, prediction = _constant()
-    critic = _Mean()
+    discriminator = _Mean()
     objective = GatedConvObjective(GatedConvSettings(reconstruction=2.0, adversarial=3.0))
-    terms = objective.generator_terms(batch, prediction, critic)
+    terms = objective.generator_terms(batch, prediction, discriminator)
     # Filled: 1 on the left, 0.5 on the right, three times; the mask: 1 and 0.
     mean = (3 * 0.75 + 0.5) / 4
     assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(
@@ -138,19 +138,19 @@ def test_the_generator_s_terms_by_hand() -> None:
     )
 
 
-def test_the_critic_s_term_by_hand_in_one_forward() -> None:
+def test_the_discriminator_s_term_by_hand_in_one_forward() -> None:
     batch, prediction = _constant()
-    critic = _Mean()
-    terms = GatedConvObjective(GatedConvSettings()).critic_terms(batch, prediction, critic)
+    discriminator = _Mean()
+    terms = GatedConvObjective(GatedConvSettings()).discriminator_terms(batch, prediction, discriminator)
     real, fake = (3 * 0.5 + 0.5) / 4, (3 * 0.75 + 0.5) / 4
-    assert float(terms["critic"]) == pytest.approx((1 - real) + (1 + fake))
-    assert len(critic.judged) == 1
-    assert not critic.judged[0].requires_grad
-    assert torch.equal(critic.judged[0][:, 3:], batch.hole_mask.repeat(2, 1, 1, 1))
+    assert float(terms["discriminator"]) == pytest.approx((1 - real) + (1 + fake))
+    assert len(discriminator.judged) == 1
+    assert not discriminator.judged[0].requires_grad
+    assert torch.equal(discriminator.judged[0][:, 3:], batch.hole_mask.repeat(2, 1, 1, 1))
 
 
 def test_without_adversarial_term_there_is_none() -> None:
     batch, prediction = _constant()
     objective = GatedConvObjective(GatedConvSettings(adversarial=0.0))
-    assert not objective.trains_critic
+    assert not objective.trains_discriminator
     assert objective.generator_terms(batch, prediction, _Mean()).keys() == {"reconstruction"}

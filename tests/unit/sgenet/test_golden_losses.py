@@ -22,18 +22,18 @@ from sgenet.methods.lama.settings import LamaOptimizer, LamaSettings
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS as REGISTERED
 from sgenet.methods.spg_net.settings import SPGNetOptimizer, SPGNetSettings
-from sgenet.settings import CriticSettings, LossSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, LossSettings, OptimizerSettings, TrainingSettings
 from sgenet.training.determinism import one_thread
 from sgenet.training.loop import fit
 from sgenet.training.state import TrainingState
 
 STEPS = 20
 GOLDEN = Path(__file__).with_name("golden_losses.json")
-FAST = {"generator_rate": 3e-4, "critic_rate": 3e-4}
+FAST = {"generator_rate": 3e-4, "discriminator_rate": 3e-4}
 
 RECIPE = Recipe(
     network=small_network(context_blocks=4, context_dilations=(1, 2, 4, 8)),
-    critic=CriticSettings(width=4, num_layers=1),
+    discriminator=DiscriminatorSettings(width=4, num_layers=1),
     losses=LossSettings(
         hole_weight=1.0,
         psnr=0.01,
@@ -46,11 +46,11 @@ RECIPE = Recipe(
         segmentation_hole_weight=1.0,
     ),
     optimizer=OptimizerSettings(**FAST, warmup_steps=2),
-    gated_conv=GatedConvSettings(width=8, critic_width=4, optimizer=GatedConvOptimizer(**FAST)),
+    gated_conv=GatedConvSettings(width=8, discriminator_width=4, optimizer=GatedConvOptimizer(**FAST)),
     edge_connect=EdgeConnectSettings(
         width=8,
         num_blocks=2,
-        critic_width=4,
+        discriminator_width=4,
         style=1.0,
         perceptual_weights="random",
     ),
@@ -58,14 +58,14 @@ RECIPE = Recipe(
         width=4,
         num_blocks=2,
         segmenter_width=4,
-        critic=CriticSettings(width=4, num_layers=1, num_scales=2),
+        discriminator=DiscriminatorSettings(width=4, num_layers=1, num_scales=2),
         perceptual_weights="random",
         segmentation=1.0,
         reconstruction=1.0,
         optimizer=SPGNetOptimizer(**FAST),
     ),
     lama=LamaSettings(
-        width=4, num_blocks=2, critic_width=4, perceptual_weights="random", optimizer=LamaOptimizer(**FAST)
+        width=4, num_blocks=2, discriminator_width=4, perceptual_weights="random", optimizer=LamaOptimizer(**FAST)
     ),
     training=TrainingSettings(steps=STEPS, batch_size=2, precision="float32"),
 )

@@ -14,7 +14,7 @@ from torchvision.models import vgg16
 from sgenet.errors import CheckpointError
 from sgenet.losses.adversarial import (
     Kind,
-    critic_loss,
+    discriminator_loss,
     feature_matching_loss,
     generator_loss,
     r1_penalty,
@@ -124,7 +124,7 @@ def _log_sigmoid(logit: float) -> float:
     return math.log(1 / (1 + math.exp(-logit)))
 
 
-CRITIC_BY_HAND = {
+DISCRIMINATOR_BY_HAND = {
     "bce": -(_log_sigmoid(2) + _log_sigmoid(-1)) / 2
     - (_log_sigmoid(3) + _log_sigmoid(-0.5)) / 2
     - _log_sigmoid(0)
@@ -163,27 +163,27 @@ def test_rare_classes_count_more_and_an_average_pixel_1() -> None:
 
 @pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
 def test_the_adversarial_terms_by_hand(kind: Kind) -> None:
-    assert float(critic_loss(kind, REAL, FAKE)) == pytest.approx(CRITIC_BY_HAND[kind], rel=1e-6)
+    assert float(discriminator_loss(kind, REAL, FAKE)) == pytest.approx(DISCRIMINATOR_BY_HAND[kind], rel=1e-6)
     assert float(generator_loss(kind, FAKE)) == pytest.approx(GENERATOR_BY_HAND[kind], rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["bce", "hinge", "lsgan"])
 def test_both_sides_pull_the_verdict_on_predictions_in_opposite_directions(kind: Kind) -> None:
     real, fake = torch.zeros(1, 1), torch.full((1, 1), 0.5, requires_grad=True)
-    (for_critic,) = torch.autograd.grad(critic_loss(kind, [real], [fake]), fake)
+    (for_discriminator,) = torch.autograd.grad(discriminator_loss(kind, [real], [fake]), fake)
     (for_generator,) = torch.autograd.grad(generator_loss(kind, [fake]), fake)
-    assert float(for_critic) > 0 > float(for_generator)
+    assert float(for_discriminator) > 0 > float(for_generator)
 
 
-def test_binary_cross_entropy_stays_finite_for_an_overconfident_critic() -> None:
-    assert float(critic_loss("bce", [torch.tensor([-500.0])], [torch.tensor([500.0])])) == pytest.approx(1000)
+def test_binary_cross_entropy_stays_finite_for_an_overconfident_discriminator() -> None:
+    assert float(discriminator_loss("bce", [torch.tensor([-500.0])], [torch.tensor([500.0])])) == pytest.approx(1000)
 
 
-def test_r1_of_a_linear_critic_is_half_the_squared_length_of_its_weights() -> None:
+def test_r1_of_a_linear_discriminator_is_half_the_squared_length_of_its_weights() -> None:
     image = _random(3, 3, 4, 4).requires_grad_()
     weight = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(6), requires_grad=True)
     verdict = (image * weight).sum(dim=(1, 2, 3))
-    penalty = r1_penalty(image, [0.75 * verdict, 0.25 * verdict])  # two scales whose sum is the critic
+    penalty = r1_penalty(image, [0.75 * verdict, 0.25 * verdict])  # two scales whose sum is the discriminator
     assert float(penalty.detach()) == pytest.approx(0.5 * float(weight.detach().square().sum()), rel=1e-5)
     penalty.backward()
     assert weight.grad is not None

@@ -10,8 +10,8 @@ from small import small_batch, small_method
 from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.layers.critic import CriticOutput
-from sgenet.losses.adversarial import critic_loss, generator_loss
+from sgenet.layers.discriminator import DiscriminatorOutput
+from sgenet.losses.adversarial import discriminator_loss, generator_loss
 from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
 from sgenet.losses.reconstruction import multi_scale_l1
 from sgenet.losses.segmentation import multi_scale_segmentation
@@ -20,9 +20,9 @@ from sgenet.settings import LossSettings
 
 
 def _drawn() -> tuple[InpaintingBatch, Prediction, nn.Module]:
-    """A batch, what SGE-Net draws for it with gradients, and its critic with fixed spectral vectors."""
+    """A batch, what SGE-Net draws for it with gradients, and its discriminator with fixed spectral vectors."""
     method, batch = small_method(), small_batch()
-    return batch, method.generator(batch.image, batch.hole_mask), method.critic.eval()
+    return batch, method.generator(batch.image, batch.hole_mask), method.discriminator.eval()
 
 
 def _objective(**losses: Any) -> SGEObjective:
@@ -34,7 +34,7 @@ def _values(terms: dict[str, Tensor]) -> dict[str, float]:
 
 
 def test_the_generator_s_terms_are_those_of_equation_10_with_their_weights() -> None:
-    batch, prediction, critic = _drawn()
+    batch, prediction, discriminator = _drawn()
     objective = _objective(
         reconstruction=2.0,
         hole_weight=3.0,
@@ -52,18 +52,20 @@ def test_the_generator_s_terms_are_those_of_equation_10_with_their_weights() -> 
         "perceptual": 0.25 * multi_scale_perceptual(vgg, batch.image, prediction.images, (0, 2)),
         "segmentation": 0.75
         * multi_scale_segmentation(batch.label, prediction.label_logits, batch.hole_mask, hole_weight=1.0),
-        "adversarial": 0.5 * generator_loss("bce", critic(prediction.image).logits),
+        "adversarial": 0.5 * generator_loss("bce", discriminator(prediction.image).logits),
     }
-    assert _values(objective.generator_terms(batch, prediction, critic)) == pytest.approx(_values(expected), rel=1e-5)
+    assert _values(objective.generator_terms(batch, prediction, discriminator)) == pytest.approx(
+        _values(expected), rel=1e-5
+    )
 
 
 def test_all_five_scales_count() -> None:
-    batch, prediction, critic = _drawn()
+    batch, prediction, discriminator = _drawn()
     objective = _objective(adversarial=0.0)
     for scale in range(5):
         images = [image.detach().requires_grad_() for image in prediction.images]
         logits = [scores.detach().requires_grad_() for scores in prediction.label_logits]
-        terms = objective.generator_terms(batch, Prediction(tuple(images), tuple(logits)), critic)
+        terms = objective.generator_terms(batch, Prediction(tuple(images), tuple(logits)), discriminator)
         torch.stack(list(terms.values())).sum().backward()
         assert images[scale].grad is not None
         assert logits[scale].grad is not None
@@ -72,41 +74,41 @@ def test_all_five_scales_count() -> None:
 
 
 def test_terms_of_weight_0_are_left_out_or_zero() -> None:
-    batch, prediction, critic = _drawn()
-    terms = _objective(adversarial=0.0, segmentation=0.0).generator_terms(batch, prediction, critic)
+    batch, prediction, discriminator = _drawn()
+    terms = _objective(adversarial=0.0, segmentation=0.0).generator_terms(batch, prediction, discriminator)
     assert terms.keys() == {"reconstruction", "segmentation"}
     assert float(terms["segmentation"].detach()) == 0
-    assert not _objective(adversarial=0.0).trains_critic
+    assert not _objective(adversarial=0.0).trains_discriminator
 
 
 def test_without_perceptual_loss_there_is_no_vgg() -> None:
     assert _objective().vgg is None
 
 
-def test_the_critic_s_term_compares_the_whole_image_with_the_prediction() -> None:
-    batch, prediction, critic = _drawn()
+def test_the_discriminator_s_term_compares_the_whole_image_with_the_prediction() -> None:
+    batch, prediction, discriminator = _drawn()
     for kind in ("bce", "hinge", "lsgan"):
-        terms = _objective(adversarial_kind=kind).critic_terms(batch, prediction, critic)
-        expected = critic_loss(kind, critic(batch.image).logits, critic(prediction.image).logits)
-        assert _values(terms) == pytest.approx({"critic": float(expected.detach())}, rel=1e-5)
+        terms = _objective(adversarial_kind=kind).discriminator_terms(batch, prediction, discriminator)
+        expected = discriminator_loss(kind, discriminator(batch.image).logits, discriminator(prediction.image).logits)
+        assert _values(terms) == pytest.approx({"discriminator": float(expected.detach())}, rel=1e-5)
 
 
-def test_the_critic_s_side_gives_the_generator_no_gradient() -> None:
+def test_the_discriminator_s_side_gives_the_generator_no_gradient() -> None:
     method, batch = small_method(), small_batch()
     prediction = method.generator(batch.image, batch.hole_mask)
-    terms = _objective(r1=1.0).critic_terms(batch, prediction, method.critic)
-    assert terms.keys() == {"critic", "critic_r1"}
+    terms = _objective(r1=1.0).discriminator_terms(batch, prediction, method.discriminator)
+    assert terms.keys() == {"discriminator", "discriminator_r1"}
     torch.stack(list(terms.values())).sum().backward()
     assert all(parameter.grad is None for parameter in method.generator.parameters())
-    assert all(parameter.grad is not None for parameter in method.critic.parameters())
+    assert all(parameter.grad is not None for parameter in method.discriminator.parameters())
 
 
-def test_the_generator_s_side_reaches_the_generator_through_a_frozen_critic() -> None:
+def test_the_generator_s_side_reaches_the_generator_through_a_frozen_discriminator() -> None:
     method, batch = small_method(), small_batch()
     prediction = method.generator(batch.image, batch.hole_mask)
-    method.critic.requires_grad_(False)
-    _objective().generator_terms(batch, prediction, method.critic)["adversarial"].backward()
-    assert all(parameter.grad is None for parameter in method.critic.parameters())
+    method.discriminator.requires_grad_(False)
+    _objective().generator_terms(batch, prediction, method.discriminator)["adversarial"].backward()
+    assert all(parameter.grad is None for parameter in method.discriminator.parameters())
     gradients = [parameter.grad for key, parameter in method.generator.named_parameters() if "image_heads.0" in key]
     assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
@@ -115,28 +117,30 @@ def test_r1_is_taken_on_real_images_alone() -> None:
     batch, prediction, _ = _drawn()
     weight = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(1))
 
-    def linear(image: Tensor) -> CriticOutput:
-        return CriticOutput(((image * weight).sum(dim=(1, 2, 3)),), ())
+    def linear(image: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(((image * weight).sum(dim=(1, 2, 3)),), ())
 
-    terms = _objective(r1=4.0).critic_terms(batch, prediction, linear)
-    assert float(terms["critic_r1"].detach()) == pytest.approx(4.0 * 0.5 * float(weight.square().sum()), rel=1e-5)
+    terms = _objective(r1=4.0).discriminator_terms(batch, prediction, linear)
+    assert float(terms["discriminator_r1"].detach()) == pytest.approx(
+        4.0 * 0.5 * float(weight.square().sum()), rel=1e-5
+    )
     assert not batch.image.requires_grad
 
 
 def test_feature_matching_is_zero_for_a_perfect_prediction_and_positive_else() -> None:
-    batch, prediction, critic = _drawn()
+    batch, prediction, discriminator = _drawn()
     objective = _objective(feature_matching=10.0)
     perfect = Prediction((batch.image, *prediction.images[1:]), prediction.label_logits)
     drawn, exact = (
-        objective.generator_terms(batch, each, critic)["feature_matching"] for each in (prediction, perfect)
+        objective.generator_terms(batch, each, discriminator)["feature_matching"] for each in (prediction, perfect)
     )
     assert float(exact.detach()) == 0
     assert float(drawn.detach()) > 0.01
 
 
 def test_unlabelled_images_train_the_filling_alone() -> None:
-    batch, prediction, critic = _drawn()
+    batch, prediction, discriminator = _drawn()
     unlabelled = InpaintingBatch(batch.image, batch.hole_mask, torch.full_like(batch.label, 255))
-    terms = _objective().generator_terms(unlabelled, prediction, critic)
+    terms = _objective().generator_terms(unlabelled, prediction, discriminator)
     assert float(terms["segmentation"].detach()) == 0
     assert float(terms["reconstruction"].detach()) > 0

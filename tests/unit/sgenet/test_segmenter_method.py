@@ -1,4 +1,4 @@
-"""A segmenter in the training loop: its loss, its state without a critic, its calibration."""
+"""A segmenter in the training loop: its loss, its state without a discriminator, its calibration."""
 
 from __future__ import annotations
 

@@ -14,23 +14,23 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import CheckpointError
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.losses.vgg import VGG
 from sgenet.methods.build import build_method, count_parameters
 from sgenet.methods.recipe import Recipe
-from sgenet.methods.spg_net.critic import SPGNetCritic, judged
+from sgenet.methods.spg_net.discriminator import SPGNetDiscriminator, judged
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.network import SPGNetGenerator, Stage, training_inputs
 from sgenet.methods.spg_net.objective import SPGNetObjective, weighted_perceptual
 from sgenet.methods.spg_net.segmenter import InputSegmenter
 from sgenet.methods.spg_net.settings import SPGNetSettings
-from sgenet.settings import CriticSettings
+from sgenet.settings import DiscriminatorSettings
 
-CRITIC = CriticSettings(width=4, num_layers=1, num_scales=2)
+DISCRIMINATOR = DiscriminatorSettings(width=4, num_layers=1, num_scales=2)
 
 
 def _settings(**changes: Any) -> SPGNetSettings:
-    small = {"width": 4, "num_blocks": 1, "segmenter_width": 4, "critic": CRITIC, "perceptual": 0.0}
+    small = {"width": 4, "num_blocks": 1, "segmenter_width": 4, "discriminator": DISCRIMINATOR, "perceptual": 0.0}
     return SPGNetSettings(**{**small, **changes})
 
 
@@ -181,7 +181,11 @@ def _moves(weight: nn.Parameter) -> bool:
 def test_each_term_trains_its_own_network_wholly_and_no_other() -> None:
     settings = _settings(perceptual=10.0, perceptual_weights="random", segmentation=1.0, reconstruction=1.0)
     torch.manual_seed(3)
-    generator, critic, batch = SPGNetGenerator(NUM_CLASSES, settings), SPGNetCritic(NUM_CLASSES, CRITIC), small_batch()
+    generator, discriminator, batch = (
+        SPGNetGenerator(NUM_CLASSES, settings),
+        SPGNetDiscriminator(NUM_CLASSES, DISCRIMINATOR),
+        small_batch(),
+    )
     networks = {
         "segmenter": generator.segmenter,
         "label": generator.label_stage,
@@ -197,7 +201,7 @@ def test_each_term_trains_its_own_network_wholly_and_no_other() -> None:
         "perceptual": "image",
         "reconstruction": "image",
     }
-    terms = SPGNetObjective(settings).generator_terms(batch, generator(*training_inputs(batch)), critic)
+    terms = SPGNetObjective(settings).generator_terms(batch, generator(*training_inputs(batch)), discriminator)
     assert terms.keys() == teaches.keys()
     for name, term in terms.items():
         generator.zero_grad(set_to_none=True)
@@ -214,15 +218,15 @@ def test_in_training_the_method_is_taught_with_labels() -> None:
     assert len(build_method("gated_conv", recipe, NUM_CLASSES).training_inputs(batch)) == 2
 
 
-def test_each_critic_sees_its_own_part() -> None:
+def test_each_discriminator_sees_its_own_part() -> None:
     torch.manual_seed(0)
-    critic = SPGNetCritic(NUM_CLASSES, CRITIC).eval()
+    discriminator = SPGNetDiscriminator(NUM_CLASSES, DISCRIMINATOR).eval()
     parts = torch.rand(1, 3, 32, 32), torch.rand(1, NUM_CLASSES, 32, 32), torch.rand(1, 3, 32, 32)
-    expected = critic(judged(*parts))
+    expected = discriminator(judged(*parts))
     assert len(expected.logits) == 4  # two scales each
     assert len(expected.features) == 8  # of two layers each
     for index, changed in enumerate([{0, 1}, {0, 1}, {2, 3}]):
-        other = critic(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
+        other = discriminator(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
         pairs = zip(other.logits, expected.logits, strict=True)
         assert {number for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)} == changed
         pairs = zip(other.features, expected.features, strict=True)
@@ -231,16 +235,16 @@ def test_each_critic_sees_its_own_part() -> None:
 
 
 class _Means:
-    """Critics of one scale whose verdicts are means; features: two multiples of what is judged."""
+    """Discriminators of one scale whose verdicts are means; features: two multiples of what is judged."""
 
     def __init__(self) -> None:
         self.judged: list[Tensor] = []
 
-    def __call__(self, judged: Tensor) -> CriticOutput:
+    def __call__(self, judged: Tensor) -> DiscriminatorOutput:
         self.judged.append(judged)
         label, image = judged[:, 3:-3], judged[:, -3:]
         verdicts = tuple(part.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1) for part in (label, image))
-        return CriticOutput(verdicts, (label, 2 * label, image, 3 * image))
+        return DiscriminatorOutput(verdicts, (label, 2 * label, image, 3 * image))
 
 
 def _constant() -> tuple[InpaintingBatch, Prediction]:
@@ -296,20 +300,20 @@ def test_the_generator_s_terms_by_hand() -> None:
     )
 
 
-def test_the_critics_terms_by_hand_in_one_forward() -> None:
+def test_the_discriminators_terms_by_hand_in_one_forward() -> None:
     batch, prediction = _constant()
-    critic = _Means()
-    terms = SPGNetObjective(_settings()).critic_terms(batch, prediction, critic)
+    discriminator = _Means()
+    terms = SPGNetObjective(_settings()).discriminator_terms(batch, prediction, discriminator)
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
         {
-            "label_critic": (1 - LABELLED / 3) + (1 + LABELLED / 3),
-            "critic": (1 - 0.5) + (1 - 0.25),
+            "label_discriminator": (1 - LABELLED / 3) + (1 + LABELLED / 3),
+            "discriminator": (1 - 0.5) + (1 - 0.25),
         },
         rel=1e-5,
     )
-    assert len(critic.judged) == 1
-    assert torch.equal(critic.judged[0][:, :3], batch.corrupted.repeat(2, 1, 1, 1))
-    assert not critic.judged[0].requires_grad
+    assert len(discriminator.judged) == 1
+    assert torch.equal(discriminator.judged[0][:, :3], batch.corrupted.repeat(2, 1, 1, 1))
+    assert not discriminator.judged[0].requires_grad
 
 
 def test_the_published_terms_alone_by_default() -> None:
@@ -360,7 +364,7 @@ def test_without_its_term_vgg_is_never_made(tmp_path: Path) -> None:
 def test_the_cross_entropy_term_is_pytorch_s() -> None:
     batch, generator = small_batch(), _generator()
     prediction = generator(*training_inputs(batch))
-    critic = SPGNetCritic(NUM_CLASSES, CRITIC)
-    terms = SPGNetObjective(_settings(segmentation=1.0)).generator_terms(batch, prediction, critic)
+    discriminator = SPGNetDiscriminator(NUM_CLASSES, DISCRIMINATOR)
+    terms = SPGNetObjective(_settings(segmentation=1.0)).generator_terms(batch, prediction, discriminator)
     expected = F.cross_entropy(prediction.label_logits[0], batch.label, ignore_index=255)
     assert float(terms["segmentation"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)

@@ -50,7 +50,10 @@ def test_each_step_uses_the_rate_of_the_schedule() -> None:
     for number in range(3):
         training_step(state, small_batch(number))
         used.append(
-            [optimizer.param_groups[0]["lr"] for optimizer in (state.generator_optimizer, state.critic_optimizer)]
+            [
+                optimizer.param_groups[0]["lr"]
+                for optimizer in (state.generator_optimizer, state.discriminator_optimizer)
+            ]
         )
     assert used == [[1e-4, 1e-4], [2e-4, 2e-4], [2e-4, 2e-4]]
 
@@ -85,33 +88,35 @@ def test_training_lowers_the_reconstruction_error_of_a_batch(name: str) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_step_changes_both_networks_and_leaves_the_critic_trainable() -> None:
+def test_a_step_changes_both_networks_and_leaves_the_discriminator_trainable() -> None:
     state = small_state()
-    networks = state.method.generator, state.method.critic
+    networks = state.method.generator, state.method.discriminator
     before = [weights(network) for network in networks]
     training_step(state, small_batch())
     assert not any(same_tensors(old, weights(network)) for old, network in zip(before, networks, strict=True))
-    assert all(parameter.requires_grad for parameter in state.method.critic.parameters())
+    assert all(parameter.requires_grad for parameter in state.method.discriminator.parameters())
 
 
-def test_the_critic_learns_from_its_own_side_alone() -> None:
+def test_the_discriminator_learns_from_its_own_side_alone() -> None:
     """After a step its gradients are those of its own terms: the generator's backward added nothing."""
     recipe = small_recipe(losses={"adversarial": 100.0}, optimizer={"clip_norm": 0.0})
     state, reference = (TrainingState(small_method(recipe=recipe), recipe) for _ in range(2))
     batch = small_batch()
     training_step(state, batch)
     prediction = reference.method.generator(batch.image, batch.hole_mask)
-    reference.method.objective.critic_terms(batch, prediction, reference.method.critic)["critic"].backward()
-    pairs = zip(state.method.critic.parameters(), reference.method.critic.parameters(), strict=True)
+    reference.method.objective.discriminator_terms(batch, prediction, reference.method.discriminator)[
+        "discriminator"
+    ].backward()
+    pairs = zip(state.method.discriminator.parameters(), reference.method.discriminator.parameters(), strict=True)
     assert all(torch.equal(one.grad, other.grad) for one, other in pairs)  # type: ignore[arg-type]
 
 
-def test_without_adversarial_term_the_critic_is_left_alone() -> None:
+def test_without_adversarial_term_the_discriminator_is_left_alone() -> None:
     recipe = small_recipe(losses={"adversarial": 0.0})
     state = TrainingState(small_method(recipe=recipe), recipe)
-    before = all_tensors(state.method.critic.state_dict())
+    before = all_tensors(state.method.discriminator.state_dict())
     assert training_step(state, small_batch()).keys() == {"reconstruction", "segmentation"}
-    assert same_tensors(before, all_tensors(state.method.critic.state_dict()))
+    assert same_tensors(before, all_tensors(state.method.discriminator.state_dict()))
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
@@ -130,7 +135,7 @@ class _Poisoned:
     poisoned: str
     factor: float
     offset: float
-    trains_critic: bool = True
+    trains_discriminator: bool = True
 
     def to(self, device: str) -> object:
         return self.objective.to(device)
@@ -138,8 +143,8 @@ class _Poisoned:
     def generator_terms(self, *arguments: Any) -> Terms:
         return self._spoil(self.objective.generator_terms(*arguments))
 
-    def critic_terms(self, *arguments: Any) -> Terms:
-        return self._spoil(self.objective.critic_terms(*arguments))
+    def discriminator_terms(self, *arguments: Any) -> Terms:
+        return self._spoil(self.objective.discriminator_terms(*arguments))
 
     def _spoil(self, terms: Terms) -> Terms:
         return {
@@ -166,11 +171,11 @@ def test_a_non_finite_loss_of_the_generator_stops_before_its_step_and_is_named(t
     assert state.step == 0
 
 
-def test_a_non_finite_loss_of_the_critic_stops_before_any_step() -> None:
-    state = _poisoned_state("critic", float("nan"))
-    networks = state.method.generator, state.method.critic
+def test_a_non_finite_loss_of_the_discriminator_stops_before_any_step() -> None:
+    state = _poisoned_state("discriminator", float("nan"))
+    networks = state.method.generator, state.method.discriminator
     before = [weights(network) for network in networks]
-    with pytest.raises(NonFiniteError, match="the terms critic became"):
+    with pytest.raises(NonFiniteError, match="the terms discriminator became"):
         training_step(state, small_batch())
     assert all(same_tensors(old, weights(network)) for old, network in zip(before, networks, strict=True))
 
@@ -231,6 +236,6 @@ def test_the_logged_terms_are_what_was_minimised() -> None:
     fit(state, loader(), [diary], until_step=1)
     reference, batch = small_method(recipe=state.recipe), small_batch(0)
     prediction = reference.generator(batch.image, batch.hole_mask)
-    expected = reference.objective.critic_terms(batch, prediction, reference.critic)
-    assert diary.terms[0]["critic"] == pytest.approx(float(expected["critic"].detach()), rel=1e-5)
-    assert diary.terms[0].keys() == {"reconstruction", "segmentation", "adversarial", "critic"}
+    expected = reference.objective.discriminator_terms(batch, prediction, reference.discriminator)
+    assert diary.terms[0]["discriminator"] == pytest.approx(float(expected["discriminator"].detach()), rel=1e-5)
+    assert diary.terms[0].keys() == {"reconstruction", "segmentation", "adversarial", "discriminator"}

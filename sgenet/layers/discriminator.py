@@ -1,4 +1,4 @@
-"""The multi-scale PatchGAN critic of Eq. 8."""
+"""The multi-scale PatchGAN discriminator of Eq. 8."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sgenet.layers.convolution import activate_
-from sgenet.settings import CriticSettings
+from sgenet.settings import DiscriminatorSettings
 
 
 @dataclass(frozen=True)
-class CriticOutput:
-    """What a critic says of a batch, at each of its image scales 1, 1/2, 1/4 …, or each of its parts.
+class DiscriminatorOutput:
+    """What a discriminator says of a batch, at each of its image scales 1, 1/2, 1/4 …, or each of its parts.
 
     Attributes:
         logits: one map of verdicts a scale, (B, V, h, w), before any sigmoid; high means real.
-            V is 1 for a patch critic.
+            V is 1 for a patch discriminator.
         features: the activations of every layer but the last, for feature matching.
     """
 
@@ -28,17 +28,17 @@ class CriticOutput:
     def halves(self) -> tuple[list[Tensor], list[Tensor]]:
         """The logits of the first and of the second half of the batch.
 
-        For a critic's side that judges real and predicted images in one forward, since
+        For a discriminator's side that judges real and predicted images in one forward, since
         data-parallel wrappers allow one forward a backward.
         """
         num_real = self.logits[0].shape[0] // 2
         return [logits[:num_real] for logits in self.logits], [logits[num_real:] for logits in self.logits]
 
 
-class PatchCritic(nn.Module):
+class PatchDiscriminator(nn.Module):
     """Strided 4×4 convolutions that judge overlapping patches (Isola et al., CVPR 2017)."""
 
-    def __init__(self, in_channels: int, settings: CriticSettings) -> None:
+    def __init__(self, in_channels: int, settings: DiscriminatorSettings) -> None:
         super().__init__()
         wrap = spectral_norm if settings.spectral_norm else nn.Identity()
         widths = [settings.width * min(2**i, 8) for i in range(settings.num_layers + 1)]
@@ -59,27 +59,29 @@ class PatchCritic(nn.Module):
         return self.verdict(image).float(), features
 
 
-class MultiScaleCritic(nn.Module):
-    """One patch critic for each of the image's scales 1, 1/2, 1/4 … (Wang et al., CVPR 2018)."""
+class MultiScaleDiscriminator(nn.Module):
+    """One patch discriminator for each of the image's scales 1, 1/2, 1/4 … (Wang et al., CVPR 2018)."""
 
-    def __init__(self, in_channels: int, settings: CriticSettings) -> None:
+    def __init__(self, in_channels: int, settings: DiscriminatorSettings) -> None:
         super().__init__()
-        self.critics = nn.ModuleList(PatchCritic(in_channels, settings) for _ in range(settings.num_scales))
+        self.discriminators = nn.ModuleList(
+            PatchDiscriminator(in_channels, settings) for _ in range(settings.num_scales)
+        )
 
-    def forward(self, image: Tensor) -> CriticOutput:
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
         """Judge images (B, C, H, W) in [-1, 1]."""
         logits: list[Tensor] = []
         features: list[Tensor] = []
-        for critic in self.critics:
-            verdict, activations = critic(image)
+        for discriminator in self.discriminators:
+            verdict, activations = discriminator(image)
             logits.append(verdict)
             features.extend(activations)
             image = F.avg_pool2d(image, 2)
-        return CriticOutput(tuple(logits), tuple(features))
+        return DiscriminatorOutput(tuple(logits), tuple(features))
 
 
-def smallest_image(settings: CriticSettings) -> int:
-    """The smallest height and width, in pixels, that every scale of the critic can judge."""
+def smallest_image(settings: DiscriminatorSettings) -> int:
+    """The smallest height and width, in pixels, that every scale of the discriminator can judge."""
 
     def fits(side: int) -> bool:
         for _ in range(settings.num_layers):

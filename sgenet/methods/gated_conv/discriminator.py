@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sgenet.layers.convolution import activate
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 
 _MULTIPLES = (1, 2, 4, 4, 4, 4)
 
 
-class SNPatchCritic(nn.Module):
+class SNPatchDiscriminator(nn.Module):
     """Six spectrally normalised 5×5 convolutions with stride 2; judges images together with their holes.
 
     Args:
@@ -27,7 +27,7 @@ class SNPatchCritic(nn.Module):
             in_channels = multiple * width
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, judged: Tensor) -> CriticOutput:
+    def forward(self, judged: Tensor) -> DiscriminatorOutput:
         """Judge images and holes.
 
         Args:
@@ -45,4 +45,4 @@ class SNPatchCritic(nn.Module):
             if number < len(_MULTIPLES) - 1:
                 x = activate(x)
                 features.append(x)
-        return CriticOutput((x.float(),), tuple(features))
+        return DiscriminatorOutput((x.float(),), tuple(features))

@@ -1,15 +1,15 @@
-"""The critic of LaMa: a patch critic at one scale, with batch normalisation (Wang et al., CVPR 2018)."""
+"""The discriminator of LaMa: a patch discriminator at one scale, with batch normalisation (Wang et al., CVPR 2018)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sgenet.layers.critic import CriticOutput
+from sgenet.layers.discriminator import DiscriminatorOutput
 
 _MULTIPLES_AND_STRIDES = ((2, 2), (4, 2), (8, 2), (8, 1))
 
 
-class LamaCritic(nn.Module):
+class LamaDiscriminator(nn.Module):
     """Five 4×4 convolutions, of which all but the first are normalised, and the verdict.
 
     Args:
@@ -27,10 +27,10 @@ class LamaCritic(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.verdict = nn.Conv2d(in_channels, 1, 4, 1, 2)
 
-    def forward(self, image: Tensor) -> CriticOutput:
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
         """Judge patches of images (B, 3, H, W) in [0, 1]."""
         features: list[Tensor] = []
         for layer in self.layers:
             image = layer(image)
             features.append(image)
-        return CriticOutput((self.verdict(image).float(),), tuple(features))
+        return DiscriminatorOutput((self.verdict(image).float(),), tuple(features))
