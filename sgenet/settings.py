@@ -210,11 +210,11 @@ class OptimizerSettings:
     """Adam for generator and discriminator (Kingma & Ba 2015), with a schedule. *Ours*: SPADE's and SGINet's values.
 
     Attributes:
-        generator_rate, discriminator_rate: learning rates after the warm-up.
+        generator_lr, discriminator_lr: learning rates after the warm-up.
         betas: Adam's β₁ and β₂.
         clip_norm: largest norm of a gradient, per network; 0 means no clipping.
-        warmup_steps: the rate rises linearly over these steps.
-        decay_from: share of the training's budget after which the rate falls linearly to 0; 1 means never.
+        warmup_steps: the learning rate rises linearly over these steps.
+        decay_from: share of the training's budget after which the learning rate falls linearly to 0; 1 means never.
         ema_decay: decay of the generator's moving average, which is what is evaluated and released. In step n it is at
             most (1 + n) / (10 + n), which makes the average n / 10 steps old: with 0.999 up to step 8,990, with 0.998
             up to step 4,490.
@@ -222,8 +222,8 @@ class OptimizerSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
-    generator_rate: Positive = 2e-4
-    discriminator_rate: Positive = 2e-4
+    generator_lr: Positive = 2e-4
+    discriminator_lr: Positive = 2e-4
     betas: tuple[BelowOne, BelowOne] = (0.5, 0.99)
     clip_norm: Weight = 1.0
     warmup_steps: Count = 0

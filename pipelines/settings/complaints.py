@@ -7,6 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+RENAMED = {
+    "critic": "discriminator",
+    "critic_rate": "discriminator_lr",
+    "critic_width": "discriminator_width",
+    "generator_rate": "generator_lr",
+    "min_pictures": "min_images",
+    "num_figure_pictures": "num_figure_images",
+    "num_sample_pictures": "num_sample_images",
+    "num_worst_pictures": "num_worst_images",
+}
+"""Settings under the names they used to have: refused, with a hint."""
+
 
 def innermost(error: ValidationError) -> list[Any]:
     """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
@@ -26,6 +38,8 @@ def sentence(problem: Any, where: str) -> str:
     """
     key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if new := RENAMED.get(str(problem["loc"][-1])):
+            return f"{where}: {key} is now called {new}; rename it"
         return f"{where}: {key} is not a setting; remove it or correct its spelling"
     found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
     return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"

@@ -19,9 +19,8 @@ from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
-from sgenet.methods.sge_net.context import DILATIONS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _T = TypeVar("_T")
 
@@ -67,7 +66,7 @@ def load_released(folder: Path) -> Released:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in METHODS:
             raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
-        recipe = from_dict(Recipe, _with_dilations(content["recipe"]))
+        recipe = from_dict(Recipe, content["recipe"])
         label_space = described_labels(content)
         generator = build_generator(content["method"], recipe, label_space.num_classes)
         generator.load_state_dict(load_file(weights))
@@ -79,11 +78,6 @@ def load_released(folder: Path) -> Released:
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the model in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
     return Released(content["method"], generator.eval(), recipe, label_space)
-
-
-def _with_dilations(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A description from before dilations were chosen by the map means all of them."""
-    return recipe | {"network": {"context_dilations": list(DILATIONS)} | recipe["network"]}
 
 
 def write_network(folder: Path, network: nn.Module, content: Mapping[str, Any]) -> None:

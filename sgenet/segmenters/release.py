@@ -18,7 +18,7 @@ from sgenet.methods.release import DESCRIPTION, WEIGHTS, described_labels, from_
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.settings import SegmenterRecipe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ class DeepLabSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterOptimizer(OptimizerSettings):
-    """Adam with a rate that falls from the start, as is usual for segmentation. There is no discriminator."""
+    """Adam with a learning rate that falls from the start, as is usual for segmentation. There is no discriminator."""
 
-    generator_rate: Positive = 3e-4
+    generator_lr: Positive = 3e-4
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     warmup_steps: Count = 100
     decay_from: Share = 0.0

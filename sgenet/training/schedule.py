@@ -5,7 +5,7 @@ from __future__ import annotations
 from sgenet.settings import OptimizerSettings
 
 
-def rate_factor(step: int, used: float, budget: float, settings: OptimizerSettings) -> float:
+def lr_factor(step: int, used: float, budget: float, settings: OptimizerSettings) -> float:
     """What the learning rates are multiplied by in the step after ``step`` finished ones, in [0, 1].
 
     Rises linearly over ``warmup_steps``, stays 1 up to ``decay_from`` of the budget, then falls

@@ -15,7 +15,7 @@ from sgenet.methods.recipe import Recipe
 from sgenet.precision import resolve_precision
 from sgenet.training.ema import ExponentialMovingAverage
 from sgenet.training.finite import FiniteWatch
-from sgenet.training.schedule import rate_factor
+from sgenet.training.schedule import lr_factor
 
 
 class TrainingState:
@@ -43,9 +43,9 @@ class TrainingState:
         method.objective.to(device)
         settings = method.optimizer
         fused = self.device.type == "cuda"
-        self.generator_optimizer = adam(method.generator, settings.generator_rate, settings.betas, fused=fused)
+        self.generator_optimizer = adam(method.generator, settings.generator_lr, settings.betas, fused=fused)
         self.discriminator_optimizer = adam(
-            method.discriminator, settings.discriminator_rate, settings.betas, fused=fused
+            method.discriminator, settings.discriminator_lr, settings.betas, fused=fused
         )
         self.finite = FiniteWatch()
         self.looks_at_every_step = self.device.type == "cpu"
@@ -84,15 +84,15 @@ class TrainingState:
         return wrapped
 
     def set_learning_rates(self) -> None:
-        """Set both rates for the next step."""
+        """Set both learning rates for the next step."""
         settings = self.method.optimizer
-        factor = rate_factor(self.step, *self._used_and_budget, settings)
-        for optimizer, rate in (
-            (self.generator_optimizer, settings.generator_rate),
-            (self.discriminator_optimizer, settings.discriminator_rate),
+        factor = lr_factor(self.step, *self._used_and_budget, settings)
+        for optimizer, lr in (
+            (self.generator_optimizer, settings.generator_lr),
+            (self.discriminator_optimizer, settings.discriminator_lr),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+                group["lr"] = lr * factor
 
     def draw(self, num_samples: int) -> Tensor:
         """The random numbers that the method's ``prepare`` takes for this worker's samples, (B, N) in [0, 1).
@@ -185,7 +185,7 @@ class TrainingState:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)
 
 
-def adam(network: nn.Module, rate: float, betas: tuple[float, float], *, fused: bool) -> torch.optim.Adam:
+def adam(network: nn.Module, lr: float, betas: tuple[float, float], *, fused: bool) -> torch.optim.Adam:
     """Adam of a network.
 
     Args:
@@ -194,7 +194,7 @@ def adam(network: nn.Module, rate: float, betas: tuple[float, float], *, fused: 
     """
     # As a group, since a discriminator that is empty has no parameters, and a bare empty list is refused.
     groups = [{"params": list(network.parameters())}]
-    optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=1e-8, fused=fused or None)
+    optimizer = torch.optim.Adam(groups, lr=lr, betas=betas, eps=1e-8, fused=fused or None)
     if fused:
         optimizer.found_inf = None  # type: ignore[attr-defined]
     return optimizer

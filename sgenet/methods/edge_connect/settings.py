@@ -13,8 +13,8 @@ from sgenet.settings import STRICT, OptimizerSettings
 class EdgeConnectOptimizer(OptimizerSettings):
     """The published optimizer of EdgeConnect: a tenth of the learning rate for the discriminator. The EMA is *ours*."""
 
-    generator_rate: Positive = 1e-4
-    discriminator_rate: Positive = 1e-5
+    generator_lr: Positive = 1e-4
+    discriminator_lr: Positive = 1e-5
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0

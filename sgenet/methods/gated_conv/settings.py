@@ -13,10 +13,10 @@ from sgenet.settings import STRICT, OptimizerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class GatedConvOptimizer(OptimizerSettings):
-    """The published optimizer of DeepFill v2: a constant rate, nothing clipped. The moving average is *ours*."""
+    """The published optimizer of DeepFill v2: a constant learning rate, nothing clipped. The EMA is *ours*."""
 
-    generator_rate: Positive = 1e-4
-    discriminator_rate: Positive = 1e-4
+    generator_lr: Positive = 1e-4
+    discriminator_lr: Positive = 1e-4
     betas: tuple[BelowOne, BelowOne] = (0.5, 0.999)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0

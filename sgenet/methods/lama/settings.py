@@ -13,11 +13,11 @@ from sgenet.settings import STRICT, OptimizerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class LamaOptimizer(OptimizerSettings):
-    """The published optimizer of LaMa: Adam at constant rates; no moving average, since batch statistics would not fit
+    """The published optimizer of LaMa: Adam at constant learning rates; no EMA, since batch statistics would not fit
     averaged weights."""
 
-    generator_rate: Positive = 1e-3
-    discriminator_rate: Positive = 1e-4
+    generator_lr: Positive = 1e-3
+    discriminator_lr: Positive = 1e-4
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0

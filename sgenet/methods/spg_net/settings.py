@@ -11,10 +11,10 @@ from sgenet.settings import STRICT, DiscriminatorSettings, OptimizerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class SPGNetOptimizer(OptimizerSettings):
-    """The published optimizer of SPG-Net: the discriminator at four times the rate. The moving average is *ours*."""
+    """The published optimizer of SPG-Net: four times the learning rate for the discriminator. The EMA is *ours*."""
 
-    generator_rate: Positive = 1e-4
-    discriminator_rate: Positive = 4e-4
+    generator_lr: Positive = 1e-4
+    discriminator_lr: Positive = 4e-4
     betas: tuple[BelowOne, BelowOne] = (0.0, 0.9)
     clip_norm: Weight = 0.0
     decay_from: Share = 1.0

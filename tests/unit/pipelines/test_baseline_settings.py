@@ -40,10 +40,10 @@ def test_every_method_can_be_named_has_a_title_and_fits_the_repository_s_recipes
 
 
 def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
-    raw["recipes"]["mixed_scenes"]["edge_connect"] = {"optimizer": {"generator_rate": 1e-3}, "style": 1.0}
+    raw["recipes"]["mixed_scenes"]["edge_connect"] = {"optimizer": {"generator_lr": 1e-3}, "style": 1.0}
     settings = parse(raw).recipes["mixed_scenes"].edge_connect
-    assert (settings.optimizer.generator_rate, settings.style) == (1e-3, 1.0)
-    assert (settings.optimizer.discriminator_rate, settings.optimizer.betas, settings.width) == (1e-5, (0.0, 0.9), 64)
+    assert (settings.optimizer.generator_lr, settings.style) == (1e-3, 1.0)
+    assert (settings.optimizer.discriminator_lr, settings.optimizer.betas, settings.width) == (1e-5, (0.0, 0.9), 64)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
         (
             "gated_conv",
             "optimizer",
-            {"discriminator_rate": 0},
-            "optimizer.discriminator_rate: input should be greater than 0",
+            {"discriminator_lr": 0},
+            "optimizer.discriminator_lr: input should be greater than 0",
         ),
         ("edge_connect", "edge_adversarial", 0, "edge_connect.edge_adversarial: input should be greater than 0"),
         ("edge_connect", "style", -2, "edge_connect.style: input should be greater than or equal to 0"),

@@ -70,6 +70,19 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
     ("spoil", "sentence"),
     [
         (lambda raw: raw.update(typo=1), "typo is not a setting"),
+        (lambda raw: raw["promotion"].update(min_pictures=8), "promotion.min_pictures is now called min_images"),
+        (
+            lambda raw: raw["recipes"]["camvid"].update(critic={"width": 16}),
+            "recipes.camvid.critic is now called discriminator",
+        ),
+        (
+            lambda raw: raw["recipes"]["camvid"]["optimizer"].update(generator_rate=1e-4),
+            "recipes.camvid.optimizer.generator_rate is now called generator_lr",
+        ),
+        (
+            lambda raw: raw["recipes"]["camvid"].update(gated_conv={"critic_width": 16}),
+            "recipes.camvid.gated_conv.critic_width is now called discriminator_width",
+        ),
         (lambda raw: raw["recipes"]["camvid"]["losses"].update(lambda_p=1), "recipes.camvid.losses.lambda_p is not"),
         (lambda raw: raw["data"]["camvid"].update(crop="big"), "data.camvid.crop: input should be a valid integer"),
         (lambda raw: raw["data"]["camvid"].update(crop=144), "crop (144) is larger than shorter_side (128)"),

@@ -219,8 +219,8 @@ def _ahead(poisoned_from: int | None = None) -> TrainingState:
     state = TrainingState(method, recipe)
     state.looks_at_every_step = False
     settings = method.optimizer
-    state.generator_optimizer = adam(method.generator, settings.generator_rate, settings.betas, fused=True)
-    state.discriminator_optimizer = adam(method.discriminator, settings.discriminator_rate, settings.betas, fused=True)
+    state.generator_optimizer = adam(method.generator, settings.generator_lr, settings.betas, fused=True)
+    state.discriminator_optimizer = adam(method.discriminator, settings.discriminator_lr, settings.betas, fused=True)
     return state
 
 

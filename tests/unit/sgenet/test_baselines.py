@@ -30,7 +30,7 @@ LABELS = LabelSpace(("one", "two", "three"))
 
 def _recipe(**training: Any) -> Recipe:
     return dataclasses.replace(
-        small_recipe(optimizer={"generator_rate": 9.0, "discriminator_rate": 9.0}, **training),
+        small_recipe(optimizer={"generator_lr": 9.0, "discriminator_lr": 9.0}, **training),
         gated_conv=GatedConvSettings(width=4, discriminator_width=4),
         edge_connect=EdgeConnectSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0, style=0.0),
     )
@@ -179,7 +179,7 @@ def test_each_method_has_its_published_optimizer_and_not_the_recipe_s(
 def test_training_lowers_the_reconstruction_error_of_a_batch(name: str) -> None:
     recipe = _recipe(steps=25)
     settings = getattr(recipe, name)
-    faster = dataclasses.replace(settings, optimizer=dataclasses.replace(settings.optimizer, generator_rate=5e-3))
+    faster = dataclasses.replace(settings, optimizer=dataclasses.replace(settings.optimizer, generator_lr=5e-3))
     recipe = dataclasses.replace(recipe, **{name: faster})
     state, diary, repeated = TrainingState(build_method(name, recipe, NUM_CLASSES), recipe), _Diary(), loaded(0)
     repeated.image[:, :, :16], repeated.image[:, :, 16:] = 40, 200

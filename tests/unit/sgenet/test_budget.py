@@ -13,7 +13,7 @@ from ticking import TickingClock, set_clock
 from sgenet.settings import OptimizerSettings
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import FitReport, Hook, StepMetrics, fit
-from sgenet.training.schedule import rate_factor
+from sgenet.training.schedule import lr_factor
 from sgenet.training.state import TrainingState
 
 
@@ -70,7 +70,7 @@ def test_a_resumed_training_counts_what_was_used_before(clock: TickingClock, tmp
 
 
 def test_the_rate_falls_with_the_seconds_that_are_left(clock: TickingClock) -> None:
-    recipe = small_recipe(budget="wall_clock", seconds=4.0, steps=1, optimizer={"generator_rate": 1.0})
+    recipe = small_recipe(budget="wall_clock", seconds=4.0, steps=1, optimizer={"generator_lr": 1.0})
     state, rates = TrainingState(small_method(recipe=recipe), recipe), []
     for seconds in (0.0, 2.0, 3.0, 3.5):
         state.seconds = seconds
@@ -81,8 +81,8 @@ def test_the_rate_falls_with_the_seconds_that_are_left(clock: TickingClock) -> N
 
 def test_the_rate_rises_in_steps_whatever_the_budget() -> None:
     settings = OptimizerSettings(warmup_steps=4, decay_from=0.5)
-    assert rate_factor(0, 0.0, 60.0, settings) == 0.25
-    assert rate_factor(3, 45.0, 60.0, settings) == 0.5
+    assert lr_factor(0, 0.0, 60.0, settings) == 0.25
+    assert lr_factor(3, 45.0, 60.0, settings) == 0.5
 
 
 def test_steps_end_a_training_however_long_they_take(clock: TickingClock) -> None:

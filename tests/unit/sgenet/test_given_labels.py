@@ -25,7 +25,7 @@ NETWORK = NetworkSettings(
 RECIPE = Recipe(
     network=NETWORK,
     losses=LossSettings(perceptual=0, adversarial=0, hole_weight=4, segmentation=0.1),
-    optimizer=OptimizerSettings(generator_rate=1e-2),
+    optimizer=OptimizerSettings(generator_lr=1e-2),
     training=TrainingSettings(steps=10**6),
 )
 

@@ -29,7 +29,7 @@ from sgenet.training.state import TrainingState
 
 STEPS = 20
 GOLDEN = Path(__file__).with_name("golden_losses.json")
-FAST = {"generator_rate": 3e-4, "discriminator_rate": 3e-4}
+FAST = {"generator_lr": 3e-4, "discriminator_lr": 3e-4}
 
 RECIPE = Recipe(
     network=small_network(context_blocks=4, context_dilations=(1, 2, 4, 8)),

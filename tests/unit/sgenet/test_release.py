@@ -44,13 +44,6 @@ def test_weights_recipe_and_labels_come_back_to_the_bit(folder: Path) -> None:
     assert torch.equal(one, other)
 
 
-def test_a_model_from_before_dilations_were_chosen_by_the_map_keeps_its_own(folder: Path) -> None:
-    content = json.loads((folder / "model.json").read_text())
-    del content["recipe"]["network"]["context_dilations"]
-    (folder / "model.json").write_text(json.dumps(content))
-    assert load_released(folder).recipe.network.context_dilations == (1, 2, 4, 8)
-
-
 def test_a_network_in_channels_last_is_written_as_any_other(folder: Path, tmp_path: Path) -> None:
     generator = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES).to(memory_format=torch.channels_last)
     save_released(tmp_path / "again", "sge_net", generator, RECIPE, LABELS)

@@ -30,7 +30,7 @@ def segmenter_state(name: str = "deep_parsing", steps: int = 8, seed: int = 1, r
     training = TrainingSettings(steps=steps, batch_size=2, precision="float32", seed=seed)
     recipe = SegmenterRecipe(deep_parsing=SMALL, deeplab=DeepLabSettings(encoder="resnet18"), training=training)
     network = build_segmenter(name, recipe, NUM_CLASSES)
-    method = segmenter_method(name, network, (1.0, 1.0, 1.0), SegmenterOptimizer(generator_rate=rate, warmup_steps=0))
+    method = segmenter_method(name, network, (1.0, 1.0, 1.0), SegmenterOptimizer(generator_lr=rate, warmup_steps=0))
     return TrainingState(method, Recipe(training=training))
 
 

@@ -27,7 +27,7 @@ from sgenet.methods.method import Objective, Terms
 from sgenet.settings import OptimizerSettings
 from sgenet.training.ema import ExponentialMovingAverage
 from sgenet.training.loop import fit
-from sgenet.training.schedule import rate_factor
+from sgenet.training.schedule import lr_factor
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -37,12 +37,12 @@ from sgenet.training.step import training_step
 )
 def test_the_rate_rises_stays_and_falls(step: int, expected: float) -> None:
     settings = OptimizerSettings(warmup_steps=4, decay_from=0.5)
-    assert rate_factor(step, step, 20, settings) == pytest.approx(expected)
+    assert lr_factor(step, step, 20, settings) == pytest.approx(expected)
 
 
 def test_the_rate_never_falls_where_decay_is_off() -> None:
     settings = OptimizerSettings(warmup_steps=0, decay_from=1.0)
-    assert {rate_factor(step, step, 7, settings) for step in range(10)} == {1.0}
+    assert {lr_factor(step, step, 7, settings) for step in range(10)} == {1.0}
 
 
 def test_each_step_uses_the_rate_of_the_schedule() -> None:
@@ -82,7 +82,7 @@ def test_the_moving_average_copies_buffers_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_training_lowers_the_reconstruction_error_of_a_batch(name: str) -> None:
-    recipe = small_recipe(optimizer={"generator_rate": 3e-3, "decay_from": 1.0}, losses={"adversarial": 0.0}, steps=30)
+    recipe = small_recipe(optimizer={"generator_lr": 3e-3, "decay_from": 1.0}, losses={"adversarial": 0.0}, steps=30)
     state = TrainingState(small_method(name, recipe), recipe)
     losses = [float(training_step(state, small_batch())["reconstruction"]) for _ in range(30)]
     assert losses[-1] < 0.9 * losses[0]
