@@ -70,10 +70,10 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 SHIPPED := --params pipelines/registry/shipped/params.yaml
 
 shipped-model: install  ## train the model that ships with the package, on ../shared/data (two hours on one core)
-	for stage in index shards fit_segmenter label masks floors "train --method sge_net" "evaluate --method sge_net"; do \
+	for stage in index shards fit_segmenter label masks baselines "train --method sge_net" "evaluate --method sge_net"; do \
 		python -m pipelines $$stage $(SHIPPED) --dataset small_photos || exit $$?; \
 	done
-	for stage in index shards masks floors "evaluate --method sge_net"; do \
+	for stage in index shards masks baselines "evaluate --method sge_net"; do \
 		python -m pipelines $$stage $(SHIPPED) --dataset kept_photos || exit $$?; \
 	done
 	python -m pipelines ship $(SHIPPED) --dataset small_photos --method sge_net

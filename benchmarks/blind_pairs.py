@@ -22,7 +22,7 @@ import numpy as np
 from photographs import Fill, cut, kept_photographs
 from PIL import Image, ImageDraw
 
-from pipelines.evaluation.baselines import FLOORS
+from pipelines.evaluation.baselines import BASELINES
 from pipelines.report.study.preferences import wilson_interval
 from sgenet.inpainter import Inpainter
 
@@ -106,12 +106,14 @@ def read(folder: Path) -> str:
 
 def _fill(name: str) -> Fill:
     """A baseline by its name, or a model's folder (or ``shipped``) with ``:network`` or ``:exemplar``."""
-    if name in FLOORS:
-        function = FLOORS[name]
+    if name in BASELINES:
+        function = BASELINES[name]
         return lambda image, hole: function(image, hole.astype(np.uint8))
     model, _, texture = name.rpartition(":")
     if not model or texture not in ("network", "exemplar"):
-        sys.exit(f"{name} is no baseline ({', '.join(FLOORS)}) and no model: write FOLDER:exemplar or FOLDER:network")
+        sys.exit(
+            f"{name} is no baseline ({', '.join(BASELINES)}) and no model: write FOLDER:exemplar or FOLDER:network"
+        )
     return partial(_by_model, Inpainter.load(model), texture=texture)
 
 

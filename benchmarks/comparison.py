@@ -41,9 +41,9 @@ BUDGET = {"budget": "wall_clock", "seconds": 2100.0, "validate_every": 250, "pre
 """What a training has: 35 minutes of a core. In float32 everywhere, so that processors with and without bfloat16 do the
 same arithmetic."""
 
-FLOORS = ("mean_colour", "telea", "membrane", "patchmatch")
+BASELINES = ("mean_colour", "telea", "membrane", "patchmatch")
 EVALUATION = {
-    "floors": list(FLOORS),
+    "baselines": list(BASELINES),
     "texture": ["network", "exemplar"],
     "vgg_weights": "../shared/data/weights/vgg16_photographs.pth",
 }
@@ -106,17 +106,17 @@ def main() -> None:
 
 
 def prepare(folder: Path, dataset: str) -> None:
-    """Shards, holes and floors of a dataset, once for all its trainings."""
+    """Shards, holes and baselines of a dataset, once for all its trainings."""
     place = _place(folder, dataset, Training("sge_net"))
     for stage, output in (("index", "sources.parquet"), ("shards", "shards"), ("masks", "masks")):
         if not (folder / "data" / dataset / output).exists():
             _stage(place, stage, dataset)
-    missing = [floor for floor in FLOORS if not (KEPT / dataset / floor).exists()]
+    missing = [baseline for baseline in BASELINES if not (KEPT / dataset / baseline).exists()]
     if missing:
-        _stage(place, "floors", dataset)
-    for floor in missing:
-        with publish_folder(KEPT / dataset / floor) as folder:
-            _copy(place / "runs" / dataset / "floors" / floor, folder, _SCORES)
+        _stage(place, "baselines", dataset)
+    for baseline in missing:
+        with publish_folder(KEPT / dataset / baseline) as folder:
+            _copy(place / "runs" / dataset / "baselines" / baseline, folder, _SCORES)
 
 
 def run(folder: Path, dataset: str, training: Training) -> str:
@@ -143,7 +143,9 @@ def keep(place: Path, dataset: str, training: Training) -> None:
 def tables(dataset: str) -> Iterator[str]:
     """Scores, differences between the methods, the response to true labels and costs, as Markdown."""
     methods = [
-        read_method(floor, KEPT / dataset / floor, None) for floor in FLOORS if (KEPT / dataset / floor).exists()
+        read_method(baseline, KEPT / dataset / baseline, None)
+        for baseline in BASELINES
+        if (KEPT / dataset / baseline).exists()
     ]
     bounds: list[MethodResult] = []
     for training in TRAININGS[dataset]:

@@ -78,12 +78,12 @@ def label(settings: Settings, dataset: str) -> None:
     stage.run(settings, dataset, paths.shards, paths.segmenter, paths.labels)
 
 
-def floors(settings: Settings, dataset: str) -> None:
+def baselines(settings: Settings, dataset: str) -> None:
     """Score the methods that need no training."""
-    from pipelines.stages import floors as stage
+    from pipelines.stages import baselines as stage
 
     paths = DatasetPaths(dataset)
-    stage.run(settings, dataset, paths.shards, paths.masks, paths.segmenter, paths.floors)
+    stage.run(settings, dataset, paths.shards, paths.masks, paths.segmenter, paths.baselines)
 
 
 def train(settings: Settings, dataset: str, method: str) -> None:
@@ -142,9 +142,9 @@ DATASET_STAGES: dict[str, Callable[[Settings, str], None]] = {
     "masks": masks,
     "fit_segmenter": fit_segmenter,
     "label": label,
-    "floors": floors,
+    "baselines": baselines,
 }
-TRANSFER_STAGES = {"index", "shards", "masks", "floors", "evaluate"}
+TRANSFER_STAGES = {"index", "shards", "masks", "baselines", "evaluate"}
 """Also for a dataset that is filled by the models of another one."""
 
 METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
@@ -152,6 +152,9 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
     "evaluate": evaluate,
     "register": register,
 }
+
+RENAMED = {"floors": "baselines"}
+"""Commands under the names they used to have: refused, with a hint."""
 
 
 TOOLS: dict[str, Command] = {
@@ -176,14 +179,16 @@ TOOLS: dict[str, Command] = {
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    parser, given = _parser(), sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in RENAMED:
+        parser.error(f"the command {given[0]} is now called {RENAMED[given[0]]}")
+    options = parser.parse_args(given)
     try:
         return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupted:
-        given = sys.argv[1:] if arguments is None else arguments
         reason = str(interrupted) or "interrupted; the same command resumes"
         print(f"{reason}: python -m pipelines {shlex.join(given)}", file=sys.stderr)
         return 130
@@ -212,7 +217,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 GROUPS: dict[str, tuple[str, ...]] = {
     "Use a model": ("inpaint", "app", "serve", "export", "example"),
     "Train your own": ("init", "check", "train", "tune", "publish"),
-    "Stages of `dvc repro`": ("index", "shards", "fit_segmenter", "label", "masks", "floors", "evaluate", "report"),
+    "Stages of `dvc repro`": ("index", "shards", "fit_segmenter", "label", "masks", "baselines", "evaluate", "report"),
     "Compare and release": ("ui", "study", "register", "promote", "rollback", "history", "ship"),
 }
 """The commands by what a person is doing."""

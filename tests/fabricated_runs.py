@@ -37,16 +37,16 @@ def fabricate_runs(
     labelled: bool = True,
     exemplar: bool = False,
 ) -> None:
-    """The runs of two floors and two methods below a working folder, with the images of the first examples.
+    """The runs of two baselines and two methods below a working folder, with the images of the first examples.
 
     Args:
-        segmenter: of the filled images; the originals then are one more floor.
+        segmenter: of the filled images; the originals then are one more baseline.
         worse_by: how much more wrong the methods are, in grey levels, than :data:`ERRORS` says.
         labelled: False leaves every pixel of the labels to be ignored.
         exemplar: whether SGE-Net also has a row of copied texture, which is wrong by more, and nearest in VGG distance.
     """
     for name in ("mean_colour", "telea", *(["undamaged"] if segmenter else [])):
-        folder = root / DatasetPaths(dataset).floors / name
+        folder = root / DatasetPaths(dataset).baselines / name
         fabricate_evaluation(
             folder,
             name,

@@ -131,11 +131,11 @@ labels:
   {name}: {{source: human}}
 
 transfer: []
-evaluation: {{split: val, floors: [mean_colour, telea, membrane]}}
+evaluation: {{split: val, baselines: [mean_colour, telea, membrane]}}
 run: {{workers: 1, use_gpu: false}}
 search: {{run: []}}
 registry: {{method: sge_net, name: sge-net}}
-promotion: {{primary: psnr_hole, floor: mean_colour}}
+promotion: {{primary: psnr_hole, baseline: mean_colour}}
 """
 
 

@@ -1,4 +1,4 @@
-"""Methods that need no training: the floor that every trained method has to rise above."""
+"""The baselines: methods without learning, which every trained method should beat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sgenet.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]
 
-FloorFunction = Callable[[Pixels, Pixels], Pixels]
+BaselineFunction = Callable[[Pixels, Pixels], Pixels]
 """From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
 
 _RADIUS = 3.0  # pixels
@@ -84,7 +84,7 @@ def undamaged(image: Pixels, hole_mask: Pixels) -> Pixels:
 UNDAMAGED = "undamaged"
 """No method, but what the segmentation of filled images is compared with."""
 
-FLOORS: dict[str, FloorFunction] = {
+BASELINES: dict[str, BaselineFunction] = {
     "mean_colour": mean_colour,
     "telea": telea,
     "navier_stokes": navier_stokes,
@@ -92,7 +92,7 @@ FLOORS: dict[str, FloorFunction] = {
     "membrane": membrane,
     "patchmatch": patchmatch,
 }
-"""From a floor's name in the settings to its function."""
+"""From a baseline's name in the settings to its function."""
 
 
 def _as_file(hole_mask: Pixels) -> Pixels:

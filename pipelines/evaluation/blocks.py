@@ -16,9 +16,9 @@ from pipelines.data.shards.index import reopen_index
 from pipelines.data.shards.loader import evaluation_batches
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.schema import SampleTable
-from pipelines.evaluation.baselines import FLOORS, UNDAMAGED, undamaged
+from pipelines.evaluation.baselines import BASELINES, UNDAMAGED, undamaged
 from pipelines.evaluation.networks import WeightFiles, load_networks
-from pipelines.evaluation.walk import Fill, Segment, SetScores, floor_fill, model_fill, score_split
+from pipelines.evaluation.walk import Fill, Segment, SetScores, baseline_fill, model_fill, score_split
 from pipelines.parallel.device import check_device
 from sgenet.errors import DataError
 from sgenet.methods.release import Released, load_released
@@ -125,13 +125,13 @@ def load_model_fill(
     return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment)
 
 
-def load_floor_fill(name: str, segment: Segment | None) -> Fill:
+def load_baseline_fill(name: str, segment: Segment | None) -> Fill:
     """A method without learning, which has no use for a segmenter.
 
     Args:
-        name: a key of :data:`~pipelines.evaluation.baselines.FLOORS`, or :data:`UNDAMAGED`.
+        name: a key of :data:`~pipelines.evaluation.baselines.BASELINES`, or :data:`UNDAMAGED`.
     """
-    return floor_fill(undamaged if name == UNDAMAGED else FLOORS[name])
+    return baseline_fill(undamaged if name == UNDAMAGED else BASELINES[name])
 
 
 @lru_cache(maxsize=1)

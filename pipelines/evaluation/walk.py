@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.baselines import FloorFunction, mean_colour
+from pipelines.evaluation.baselines import BaselineFunction, mean_colour
 from pipelines.evaluation.networks import ScoringNetworks
 from pipelines.evaluation.texture import with_texture
 from sgenet.batch import Prediction, composite, to_uint8
@@ -243,7 +243,7 @@ def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
     return _by_image(mean_colour, image, hole_mask)
 
 
-def floor_fill(function: FloorFunction) -> Fill:
+def baseline_fill(function: BaselineFunction) -> Fill:
     """Fill holes with a function of one image from :mod:`pipelines.evaluation.baselines`."""
 
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
@@ -252,7 +252,7 @@ def floor_fill(function: FloorFunction) -> Fill:
     return fill
 
 
-def _by_image(function: FloorFunction, images: Tensor, hole_mask: Tensor) -> Tensor:
+def _by_image(function: BaselineFunction, images: Tensor, hole_mask: Tensor) -> Tensor:
     """A function of one image on each of (B, 3, H, W) uint8."""
     arrays = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
     filled = [function(image, hole[0].numpy()) for image, hole in zip(arrays, hole_mask, strict=True)]

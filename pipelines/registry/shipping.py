@@ -122,7 +122,10 @@ def _started(settings: Settings, result: MethodResult) -> dict[str, Any] | None:
 def _scored(settings: Settings, results: DatasetResults) -> list[DatasetResults]:
     """The dataset's own results, and those of the datasets that its models fill and that were evaluated."""
     transferred = [pair.dataset for pair in settings.transfer if pair.models_of == results.name]
-    return [results, *(collect_dataset(settings, name) for name in transferred if DatasetPaths(name).floors.exists())]
+    return [
+        results,
+        *(collect_dataset(settings, name) for name in transferred if DatasetPaths(name).baselines.exists()),
+    ]
 
 
 def _held_out(results: DatasetResults, method: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class MethodResult:
         groups: its scores per stratum and per hole-ratio bin.
         summary: ``evaluation.json``.
         images: ``images.parquet`` without the confusion counts, which are most of it.
-        training: None for a floor.
+        training: None for a baseline.
         worst: ``worst.json``.
         copies_texture: whether the texture is copied from known pixels: a trained method's second row.
     """
@@ -113,7 +113,7 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The methods evaluated on one dataset, floors first, all on the same images and holes.
+    """The methods evaluated on one dataset, baselines first, all on the same images and holes.
 
     Attributes:
         missing: methods of the settings that have not been evaluated.
@@ -178,9 +178,11 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
     Raises:
         DataError: methods were evaluated on different data.
     """
-    floors, models_of = DatasetPaths(dataset).floors, settings.models_of(dataset)
+    baselines, models_of = DatasetPaths(dataset).baselines, settings.models_of(dataset)
     methods = [
-        read_method(name, floors / name, None) for name in settings.evaluation.floors if _is_complete(floors / name)
+        read_method(name, baselines / name, None)
+        for name in settings.evaluation.baselines
+        if _is_complete(baselines / name)
     ]
     missing, upper_bounds = [], []
     for name in settings.methods:
@@ -194,7 +196,7 @@ def collect_dataset(settings: Settings, dataset: str) -> DatasetResults:
                 upper_bounds.append(read_method(name, paths.evaluation / UPPER_BOUND, model))
         else:
             missing.append(name)
-    undamaged = read_method(UNDAMAGED, floors / UNDAMAGED, None) if _is_complete(floors / UNDAMAGED) else None
+    undamaged = read_method(UNDAMAGED, baselines / UNDAMAGED, None) if _is_complete(baselines / UNDAMAGED) else None
     results = DatasetResults(dataset, methods, missing, upper_bounds, models_of, undamaged)
     if methods:
         check_comparable(results)
@@ -284,5 +286,5 @@ def check_comparable(results: DatasetResults) -> None:
             if method.summary.get(key) != results.summary.get(key):
                 raise DataError(
                     f"{method.folder} and {results.methods[0].folder} were evaluated with different {what}, so their "
-                    "scores cannot be compared; run the evaluate and floors stages again"
+                    "scores cannot be compared; run the evaluate and baselines stages again"
                 )

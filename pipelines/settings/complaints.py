@@ -11,6 +11,8 @@ RENAMED = {
     "critic": "discriminator",
     "critic_rate": "discriminator_lr",
     "critic_width": "discriminator_width",
+    "floor": "baseline",
+    "floors": "baselines",
     "generator_rate": "generator_lr",
     "min_pictures": "min_images",
     "num_figure_pictures": "num_figure_images",

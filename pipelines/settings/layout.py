@@ -51,9 +51,9 @@ class DatasetPaths:
         return Path("published") / f"{self.dataset}.json"
 
     @property
-    def floors(self) -> Path:
-        """Evaluation of the floor methods, which need no training (stage ``floors``)."""
-        return Path("runs") / self.dataset / "floors"
+    def baselines(self) -> Path:
+        """Evaluation of the baselines, which need no training (stage ``baselines``)."""
+        return Path("runs") / self.dataset / "baselines"
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class EvaluationSettings(Strict):
             were trained with them (``guidance.given: 1``), else how far they obey.
         texture: how a trained method fills: as its ``network`` draws, as in the paper, and also with texture copied
             from the known pixels of the image (``exemplar``), which is a row of its own in the tables.
-        floors: methods without learning that go through the same evaluator.
+        baselines: methods without learning that go through the same evaluator.
         inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
             from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
             nothing is downloaded.
@@ -178,7 +178,7 @@ class EvaluationSettings(Strict):
     num_worst_images: int = Field(default=4, ge=0)
     upper_bound: bool = True
     texture: tuple[Literal["network"]] | tuple[Literal["network"], Literal["exemplar"]] = ("network",)
-    floors: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
+    baselines: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
         "mean_colour",
         "telea",
     )

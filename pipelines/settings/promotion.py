@@ -34,13 +34,13 @@ class PromotionSettings(Strict):
         primary: the score that must be better, its paired bootstrap interval above zero.
         tolerances: how much worse any score may be, over all images and in every stratum.
         min_images: strata with fewer images are shown and not judged; the whole needs as many.
-        floor: method without learning that a first champion must beat.
+        baseline: method without learning that a first champion must beat.
         latency_factor, latency_slack: a fill may take this many times the champion's time, plus these seconds.
     """
 
     primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
     tolerances: ToleranceSettings = ToleranceSettings()
     min_images: int = Field(default=8, ge=2)
-    floor: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"] = "mean_colour"
+    baseline: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"] = "mean_colour"
     latency_factor: float = Field(default=1.5, gt=0)
     latency_slack: float = Field(default=0.05, ge=0)

@@ -30,7 +30,7 @@ from sgenet.methods.release import save_released
 DATASET, METHOD, NAME = "squares", "sge_net", "sge-net-squares"
 NUM_IMAGES = 48
 LEVELS = (120, 180, 90)
-"""The grey values that versions 1, 2, … paint: the first beats the floor, the second the first, the third neither."""
+"""Grey values that versions 1, 2, … paint: the first beats the baseline, the second the first, the third neither."""
 
 
 @dataclass(frozen=True)

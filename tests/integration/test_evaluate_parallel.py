@@ -17,7 +17,7 @@ from pipelines.parallel import parallel
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
-from pipelines.stages import evaluate, fit_segmenter, floors, report
+from pipelines.stages import baselines, evaluate, fit_segmenter, report
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
 from sgenet.segmenters.build import build_segmenter
@@ -98,7 +98,9 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     assert own["psnr_hole"] != bound["psnr_hole"]
 
     monkeypatch.chdir(workspace)
-    floors.run(settings, DATASET, data / "shards", data / "masks", data / "segmenter", DatasetPaths(DATASET).floors)
+    baselines.run(
+        settings, DATASET, data / "shards", data / "masks", data / "segmenter", DatasetPaths(DATASET).baselines
+    )
     report.run(settings, Path("report"))
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert "(Table 4)" in page

@@ -18,7 +18,7 @@ from pipelines.__main__ import main
 from pipelines.registry.champions import Champions
 from pipelines.registry.gate import act, gate
 from pipelines.settings.layout import DatasetPaths
-from pipelines.stages import floors
+from pipelines.stages import baselines
 from pipelines.tracking.released import ReleasedModels
 
 pytestmark = pytest.mark.slow
@@ -56,16 +56,16 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
-def test_a_first_champion_must_beat_the_floor(world: World, ask: Any) -> None:
+def test_a_first_champion_must_beat_the_baseline(world: World, ask: Any) -> None:
     name = world.model("first", 120)
     status, answer, said = ask("promote", "--model", name)
     assert status == 0
-    assert (answer["opponent"], world.champion(name)) == ("the floor mean_colour", "1")
-    assert "the floor mean_colour has no scores" in said
+    assert (answer["opponent"], world.champion(name)) == ("the baseline mean_colour", "1")
+    assert "the baseline mean_colour has no scores" in said
     assert "there is no champion yet" in answer["decision"]["reasons"][0]
 
 
-def test_a_first_challenger_below_the_floor_is_refused(world: World, ask: Any) -> None:
+def test_a_first_challenger_below_the_baseline_is_refused(world: World, ask: Any) -> None:
     # The known pixels' mean is about 85: 70 is further from the square's 200.
     add_version(world, 70)
     world.client.copy_model_version(f"models:/{NAME}@candidate", "below")
@@ -76,13 +76,13 @@ def test_a_first_challenger_below_the_floor_is_refused(world: World, ask: Any) -
     assert "PSNR hole is not shown to be better" in answer["decision"]["reasons"][0]
 
 
-def test_the_stage_floors_spares_the_gate_its_work(
+def test_the_stage_baselines_spares_the_gate_its_work(
     world: World, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = DatasetPaths(DATASET)
-    floors.run(world.settings, DATASET, paths.shards, paths.masks, paths.segmenter, paths.floors)
+    baselines.run(world.settings, DATASET, paths.shards, paths.masks, paths.segmenter, paths.baselines)
     monkeypatch.setattr(gate, "evaluate_model", None)
-    status, answer, said = ask("promote", "--model", world.model("floors", 120))
+    status, answer, said = ask("promote", "--model", world.model("baselines", 120))
     assert (status, answer["anew"]) == (0, "")
     assert "evaluating" not in said
 

@@ -41,7 +41,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_images_without_labels_are_filled_by_the_models_of_others(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for stage in ("index", "shards", "masks", "floors"):
+    for stage in ("index", "shards", "masks", "baselines"):
         assert main([stage, "--dataset", OTHER]) == 0, capsys.readouterr().err
     assert main(["evaluate", "--dataset", OTHER, "--method", METHOD]) == 0
     evaluation = RunPaths(OTHER, METHOD).evaluation

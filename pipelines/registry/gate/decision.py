@@ -6,7 +6,7 @@
 4. No score is worse beyond its tolerance, for any mask set: over all of a set's images the mean
    decides; within a stratum, which is small and one of many, the interval must lie below zero as well.
 
-Without a champion, a floor (a method without learning) takes its place, and rule 4 does not apply.
+Without a champion, a baseline (a method without learning) takes its place, and rule 4 does not apply.
 """
 
 from __future__ import annotations
@@ -92,16 +92,16 @@ def decide(
     rules: PromotionSettings,
     checks: Sequence[Check] = (),
     *,
-    against_floor: bool = False,
+    against_baseline: bool = False,
 ) -> Decision:
     """Judge a challenger.
 
     Args:
-        champion: what it is compared with: the champion, or a floor.
+        champion: what it is compared with: the champion, or a baseline.
         challenger: its scores on the same images.
         rules: the primary score, the tolerances, the fewest images.
         checks: the invariants, already tried.
-        against_floor: there is no champion yet: only the primary score decides.
+        against_baseline: there is no champion yet: only the primary score decides.
     """
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.holds]
     problems = pairing_problems(champion, challenger)
@@ -113,12 +113,12 @@ def decide(
         return Decision(False, (*failed, *problems), None, (), tuple(checks))
     primary = _judge_primary(pooled(rules.primary, champion, challenger), rules)
     comparisons = tuple(
-        _judge(comparison, rules, against_floor) for comparison in by_set_and_stratum(champion, challenger)
+        _judge(comparison, rules, against_baseline) for comparison in by_set_and_stratum(champion, challenger)
     )
     against = [*failed, *_objections((primary, *comparisons))]
     return Decision(
         promote=not against,
-        reasons=tuple(against) or (_merits(primary, comparisons, against_floor),),
+        reasons=tuple(against) or (_merits(primary, comparisons, against_baseline),),
         primary=primary,
         comparisons=comparisons,
         checks=tuple(checks),
@@ -158,10 +158,10 @@ def _judge_primary(comparison: Comparison, rules: PromotionSettings) -> Judged:
     return Judged(comparison, 0.0, Verdict.BETTER if shown else Verdict.UNPROVEN)
 
 
-def _judge(comparison: Comparison, rules: PromotionSettings, against_floor: bool) -> Judged:
+def _judge(comparison: Comparison, rules: PromotionSettings, against_baseline: bool) -> Judged:
     tolerance: float = getattr(rules.tolerances, comparison.score)
     improvement = comparison.improvement
-    if against_floor:
+    if against_baseline:
         verdict = Verdict.NOT_JUDGED
     elif comparison.stratum != EVERYTHING and improvement.num_images < rules.min_images:
         verdict = Verdict.TOO_FEW
@@ -195,13 +195,13 @@ def _objections(judged: Iterable[Judged]) -> list[str]:
     return sentences
 
 
-def _merits(primary: Judged, comparisons: Sequence[Judged], against_floor: bool) -> str:
+def _merits(primary: Judged, comparisons: Sequence[Judged], against_baseline: bool) -> str:
     comparison = primary.comparison
     won = (
         f"{title(comparison.score)} is better: {signed(comparison.score, comparison.improvement.value)} "
         f"[{interval(comparison)}] over {comparison.improvement.num_images} images"
     )
-    if against_floor:
+    if against_baseline:
         return f"{won}; there is no champion yet"
     doubtful = sum(item.verdict is Verdict.WITHIN_CHANCE for item in comparisons)
     doubt = f" ({doubtful} within strata are, but no more than chance explains)" if doubtful else ""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.data.labels.settled import segmenter_of_filled
-from pipelines.evaluation.blocks import load_floor_fill
+from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence
@@ -49,7 +49,7 @@ class Judgement:
 
     Attributes:
         challenger: version.
-        opponent: ``version N``, or ``the floor NAME`` where there is no champion.
+        opponent: ``version N``, or ``the baseline NAME`` where there is no champion.
         anew: why scores were taken anew instead of those stored; empty where the stored ones were used.
         identity: dataset, split and the digests of images, holes and metric code that both were scored with.
     """
@@ -96,12 +96,12 @@ def judge(
         opponent = "no champion" if incumbent is None else incumbent.name
         return Judgement(challenger.version, opponent, "", {}, decision)
     if incumbent is None:
-        ours, theirs, anew = _against_floor(contender, settings, dataset, workspace, say)
-        opponent = f"the floor {settings.promotion.floor}"
+        ours, theirs, anew = _against_baseline(contender, settings, dataset, workspace, say)
+        opponent = f"the baseline {settings.promotion.baseline}"
     else:
         ours, theirs, anew = _against_champion(contender, incumbent, settings, dataset, workspace, say)
         opponent = incumbent.name
-    decision = decide(theirs.images, ours.images, settings.promotion, checks, against_floor=incumbent is None)
+    decision = decide(theirs.images, ours.images, settings.promotion, checks, against_baseline=incumbent is None)
     return Judgement(challenger.version, opponent, anew, dict(ours.identity), decision)
 
 
@@ -181,28 +181,28 @@ def _incomparable(challenger: Contender, champion: Contender) -> str:
     return f"{challenger.name} and {champion.name} were scored with different {_listed(different)}"
 
 
-def _against_floor(
+def _against_baseline(
     challenger: Contender, settings: Settings, dataset: str, workspace: Path, say: Say
 ) -> tuple[Evidence, Evidence, str]:
-    """The challenger's scores and the floor's: those of the stage ``floors`` where they fit, else both anew."""
-    floor, paths = settings.promotion.floor, DatasetPaths(dataset)
+    """The challenger's scores and the baseline's: those of the stage ``baselines`` where they fit, else both anew."""
+    baseline, paths = settings.promotion.baseline, DatasetPaths(dataset)
     stored: Evidence | None = None
     anew = challenger.fault
     if challenger.evidence is not None:
         try:
-            stored = read_evidence(paths.floors / floor)
+            stored = read_evidence(paths.baselines / baseline)
         except DataError:
-            anew = f"the floor {floor} has no scores in {paths.floors}"
+            anew = f"the baseline {baseline} has no scores in {paths.baselines}"
         else:
             different = differences(challenger.evidence, stored)
             if not different:
                 return challenger.evidence, stored, ""
-            anew = f"{challenger.name} and the floor {floor} were scored with different {_listed(different)}"
+            anew = f"{challenger.name} and the baseline {baseline} were scored with different {_listed(different)}"
     say(f"{anew}: evaluating both on the shards and masks of {dataset} here")
     ours = _evaluate(challenger, settings, dataset, workspace / "challenger-scores")
-    folder = workspace / "floor-scores"
+    folder = workspace / "baseline-scores"
     folder.mkdir()
-    evaluate(partial(load_floor_fill, floor), settings, dataset, floor, paths.shards, paths.masks, folder)
+    evaluate(partial(load_baseline_fill, baseline), settings, dataset, baseline, paths.shards, paths.masks, folder)
     return ours, read_evidence(folder), anew
 
 

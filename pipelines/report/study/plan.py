@@ -74,7 +74,7 @@ def make_plan(results: DatasetResults, mask_set: str, methods: Iterable[str] = (
         if method.summary["examples"] != examples:
             raise DataError(
                 f"{method.folder} and {chosen[0].folder} kept different example images; "
-                "run the evaluate and floors stages again"
+                "run the evaluate and baselines stages again"
             )
     strata = results.strata()
     images: dict[str, bytes] = {}

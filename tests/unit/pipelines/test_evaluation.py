@@ -25,8 +25,8 @@ from pipelines.evaluation.networks import ScoringNetworks, WeightFiles, weight_f
 from pipelines.evaluation.walk import (
     Fill,
     SetScores,
+    baseline_fill,
     choose_examples,
-    floor_fill,
     model_fill,
     score_split,
     without_holes,
@@ -168,11 +168,11 @@ def test_confidence_and_doubt_are_reported_by_hand() -> None:
     assert scores.unreliable_hole[0] == pytest.approx([(14 - number) / 16 for number in range(COUNT)])
 
 
-def test_a_floor_has_no_segmentation_scores(tmp_path: Path) -> None:
-    metrics = _write(tmp_path / "floor", _scores(fill=floor_fill(mean_colour)))
+def test_a_baseline_has_no_segmentation_scores(tmp_path: Path) -> None:
+    metrics = _write(tmp_path / "baseline", _scores(fill=baseline_fill(mean_colour)))
     assert not {"miou", "pixel_accuracy", "confidence_hole"} & metrics["wide"].keys()
-    assert "miou" not in json.loads((tmp_path / "floor" / "intervals.json").read_text())["wide"]
-    table = pq.read_table(tmp_path / "floor" / "images.parquet")
+    assert "miou" not in json.loads((tmp_path / "baseline" / "intervals.json").read_text())["wide"]
+    table = pq.read_table(tmp_path / "baseline" / "images.parquet")
     assert table["confusion"].null_count == 2 * COUNT
 
 
@@ -185,11 +185,11 @@ def _darker_is_1(image: Tensor) -> Tensor:
 
 def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     parts = [
-        score_split(floor_fill(mean_colour), [batch], Holes(), ("wide", "small"), 8, segment=_darker_is_1)
+        score_split(baseline_fill(mean_colour), [batch], Holes(), ("wide", "small"), 8, segment=_darker_is_1)
         for batch in _batches(batch_size=3)
     ]
     metrics = _write(tmp_path / "segmented", joined(parts))
-    plain = _write(tmp_path / "plain", _scores(fill=floor_fill(mean_colour)))
+    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill(mean_colour)))
     assert metrics["wide"].keys() - plain["wide"].keys() == {"miou_filled", "miou_filled_hole", "pixel_accuracy_filled"}
     intervals = json.loads((tmp_path / "segmented" / "intervals.json").read_text())["wide"]
     assert intervals["miou_filled"][0] <= metrics["wide"]["miou_filled"] <= intervals["miou_filled"][1]
@@ -197,7 +197,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     # By hand, from all images at once.
     batch = _batches(COUNT)[0]
     hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
-    predicted = _darker_is_1(floor_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
+    predicted = _darker_is_1(baseline_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
     for name, region in (("miou_filled", torch.ones_like(hole_mask)), ("miou_filled_hole", hole_mask)):
         ious = []
         counted = region[:, 0] > 0  # where none of the classes is predicted, that is wrong
@@ -294,7 +294,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
             for tensors in [(whole.image, whole.hole_mask, whole.label)]
             for names in [keys[start : start + batch_size]]
         ]
-        part = score_split(floor_fill(mean_colour), batches, Holes(), ("wide", "small"), 8, networks=networks)
+        part = score_split(baseline_fill(mean_colour), batches, Holes(), ("wide", "small"), 8, networks=networks)
         parts.append(pickle.loads(pickle.dumps(part)))
     return joined(parts)
 
@@ -306,7 +306,7 @@ def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
     _write(tmp_path / "three", _in_blocks(networks, batch_size=3))
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "three" / path.name).read_bytes(), path.name
-    plain = _write(tmp_path / "plain", _scores(fill=floor_fill(mean_colour)))
+    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill(mean_colour)))
     for name in ("wide", "small"):
         assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips", "vgg_distance"}
         assert plain[name].items() <= metrics[name].items()

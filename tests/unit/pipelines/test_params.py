@@ -51,7 +51,7 @@ def test_dvc_prepares_and_fills_what_transfer_lists_and_trains_nothing_on_it(
     with Repo.init(str(tmp_path), no_scm=True) as repository:
         stages = {stage.name for stage in repository.index.stages if "transfer" in stage.name}
     assert stages == {
-        *(f"transfer_{part}@pair0" for part in ("shards", "masks", "floors")),
+        *(f"transfer_{part}@pair0" for part in ("shards", "masks", "baselines")),
         *(f"transfer@pair0-{method}" for method in raw["methods"]),
     }
 
@@ -70,6 +70,8 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
     ("spoil", "sentence"),
     [
         (lambda raw: raw.update(typo=1), "typo is not a setting"),
+        (lambda raw: raw["evaluation"].update(floors=["telea"]), "evaluation.floors is now called baselines"),
+        (lambda raw: raw["promotion"].update(floor="telea"), "promotion.floor is now called baseline"),
         (lambda raw: raw["promotion"].update(min_pictures=8), "promotion.min_pictures is now called min_images"),
         (
             lambda raw: raw["recipes"]["camvid"].update(critic={"width": 16}),
@@ -198,6 +200,13 @@ def test_a_method_that_is_not_in_the_settings_is_refused(command: str, capsys: p
     arguments = [command, "--dataset", "mixed_scenes", "--method", "mars", "--params", str(ROOT / "params.yaml")]
     assert main(arguments) == 2
     assert "'mars' is not in methods" in capsys.readouterr().err
+
+
+def test_a_command_under_its_old_name_is_refused_with_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["floors", "--dataset", "mixed_scenes"])
+    assert ended.value.code == 2
+    assert "the command floors is now called baselines" in capsys.readouterr().err
 
 
 def test_the_command_line_exits_with_2_and_one_line_a_problem(

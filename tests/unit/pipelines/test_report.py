@@ -59,7 +59,7 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def fabricated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder with the runs of two floors and two methods."""
+    """A working folder with the runs of two baselines and two methods."""
     root = tmp_path_factory.mktemp("fabricated")
     fabricate_runs(root)
     return root
@@ -87,10 +87,10 @@ def test_the_page_loads_nothing_from_anywhere(reported: Path, page: _Page) -> No
 
 
 def test_the_headline_numbers_are_those_of_the_metrics_files(fabricated: Path, page: _Page) -> None:
-    floors = fabricated / DatasetPaths(DATASET).floors
+    baselines = fabricated / DatasetPaths(DATASET).baselines
     folders = {
-        "Mean colour": floors / "mean_colour",
-        "Telea": floors / "telea",
+        "Mean colour": baselines / "mean_colour",
+        "Telea": baselines / "telea",
         "Base-Net": fabricated / RunPaths(DATASET, "base_net").evaluation,
         "SGE-Net": fabricated / RunPaths(DATASET, "sge_net").evaluation,
     }
@@ -188,7 +188,7 @@ def test_the_ablation_pairs_images(reported: Path) -> None:
 def test_what_was_not_made_is_absent_and_named(reported: Path, page: _Page) -> None:
     assert "not shown: SG-Net" in (reported / "index.html").read_text(encoding="utf-8")
     assert not any(row and row[0] == "SG-Net" for row in page.rows)
-    assert page.row("Mean colour")[-4] == "–"  # a floor has no mIoU
+    assert page.row("Mean colour")[-4] == "–"  # a baseline has no mIoU
 
 
 def test_costs_and_the_perceptual_network_are_said(page: _Page) -> None:
@@ -263,7 +263,7 @@ def test_every_two_methods_are_tested_against_each_other(reported: Path, fabrica
     with (reported / "tables" / f"{DATASET}-pairs-centre.csv").open(encoding="utf-8") as file:
         rows = {row["methods"]: row for row in csv.DictReader(file)}
     assert len(rows) == 6  # of four methods
-    folders = (DatasetPaths(DATASET).floors / "telea", RunPaths(DATASET, "sge_net").evaluation)
+    folders = (DatasetPaths(DATASET).baselines / "telea", RunPaths(DATASET, "sge_net").evaluation)
     first, second = (pq.read_table(fabricated / folder / "images.parquet") for folder in folders)
     differences = np.subtract(first["psnr"].to_pylist(), second["psnr"].to_pylist())
     row = rows["Telea − SGE-Net"]

@@ -147,7 +147,7 @@ def test_fillings_segmented_by_different_segmenters_are_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fabricate_runs(tmp_path, segmenter="deep_parsing")
-    path = tmp_path / DatasetPaths(DATASET).floors / "undamaged" / "evaluation.json"
+    path = tmp_path / DatasetPaths(DATASET).baselines / "undamaged" / "evaluation.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"segmenter_sha256": "others"}))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="evaluated with different segmenters"):

@@ -56,11 +56,11 @@ def say_weights(sha256: str) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": sha256}))
 
 
-def test_the_card_has_the_scores_of_the_run_and_of_the_floors(runs: Path) -> None:
+def test_the_card_has_the_scores_of_the_run_and_of_the_baselines(runs: Path) -> None:
     ship(load(PARAMS), DATASET, "sge_net", PARAMS, runs / "out")
     card = (runs / "out" / "README.md").read_text()
     metrics = json.loads((RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())["centre"]
-    telea = json.loads((runs / "runs" / DATASET / "floors" / "telea" / "metrics.json").read_text())["centre"]
+    telea = json.loads((runs / "runs" / DATASET / "baselines" / "telea" / "metrics.json").read_text())["centre"]
     rows = {line.split("|")[1].strip(): line for line in card.splitlines() if line.startswith("|")}
     assert f"{metrics['psnr_hole']:.2f}" in rows["SGE-Net"]
     assert f"{telea['psnr_hole']:.2f}" in rows["Telea"]

@@ -125,7 +125,7 @@ def test_fillings_of_other_holes_are_never_paired(folder: Path) -> None:
 def test_other_example_images_are_refused(folder: Path) -> None:
     summary = json.loads((SGE_NET / "evaluation.json").read_text())
     (SGE_NET / "evaluation.json").write_text(json.dumps(summary | {"examples": KEYS[1:]}))
-    with pytest.raises(DataError, match="different example images; run the evaluate and floors stages again"):
+    with pytest.raises(DataError, match="different example images; run the evaluate and baselines stages again"):
         make_plan(collect_dataset(SETTINGS, DATASET), "centre")
 
 

@@ -211,14 +211,14 @@ def test_everything_that_stands_against_it_is_said_at_once() -> None:
     assert [reason.split()[0] for reason in decision.reasons] == ["known", "PSNR", "SSIM", "SSIM"] + ["SSIM"] * 6
 
 
-def test_against_a_floor_the_primary_score_decides_alone() -> None:
+def test_against_a_baseline_the_primary_score_decides_alone() -> None:
     challenger = table(seed=1, psnr_hole=0.5, ssim=-0.1)
     assert not judge(challenger).promote
-    decision = judge(challenger, against_floor=True)
+    decision = judge(challenger, against_baseline=True)
     assert decision.promote
     assert "there is no champion yet" in decision.reasons[0]
     assert verdict(decision, "ssim", "centre", "low") is Verdict.NOT_JUDGED
-    assert not judge(table(seed=1), against_floor=True).promote
+    assert not judge(table(seed=1), against_baseline=True).promote
 
 
 def test_tolerances_are_settings() -> None:

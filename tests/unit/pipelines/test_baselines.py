@@ -1,11 +1,11 @@
-"""What every floor keeps, and what each of them is able to continue."""
+"""What every baseline keeps, and what each of them is able to continue."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipelines.evaluation.baselines import FLOORS, mean_colour
+from pipelines.evaluation.baselines import BASELINES, mean_colour
 
 
 def _ramp(height: int = 40, width: int = 48) -> np.ndarray:
@@ -23,26 +23,26 @@ def _hole(height: int = 40, width: int = 48) -> np.ndarray:
     return hole_mask
 
 
-@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_known_pixels_are_untouched(name: str) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype(np.uint8)
-    filled = FLOORS[name](image.copy(), _hole())
+    filled = BASELINES[name](image.copy(), _hole())
     assert filled.dtype == np.uint8
     assert (filled[_hole() == 0] == image[_hole() == 0]).all()
 
 
-@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_what_lies_in_the_hole_is_not_seen(name: str) -> None:
     image, spoilt = _ramp(), _ramp()
     spoilt[_hole() > 0] = (255, 0, 255)
-    assert (FLOORS[name](image, _hole()) == FLOORS[name](spoilt, _hole())).all()
+    assert (BASELINES[name](image, _hole()) == BASELINES[name](spoilt, _hole())).all()
 
 
 @pytest.mark.parametrize(
     ("name", "tolerance"), [("telea", 20), ("navier_stokes", 20), ("biharmonic", 2), ("membrane", 5)]
 )
 def test_a_ramp_is_continued(name: str, tolerance: int) -> None:
-    filled = FLOORS[name](_ramp(), _hole()).astype(int)
+    filled = BASELINES[name](_ramp(), _hole()).astype(int)
     assert np.abs(filled - _ramp())[_hole() > 0].mean() < tolerance
 
 

@@ -1,4 +1,4 @@
-"""The baselines in the settings file: published unless said otherwise, and checked like the rest."""
+"""The compared methods in the settings file: published unless said otherwise, and checked like the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage ``floors``: score the methods that need no training, through the same evaluator."""
+"""Stage ``baselines``: score the methods without learning, through the same evaluator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.data.labels.settled import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
-from pipelines.evaluation.blocks import load_floor_fill
+from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.files import METRICS
 from pipelines.evaluation.run import evaluate
 from pipelines.settings.params import Settings
@@ -16,7 +16,7 @@ from pipelines.storage.files import publish_folder
 
 
 def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: Path, output: Path) -> None:
-    """Evaluate every floor of the settings.
+    """Evaluate every baseline of the settings.
 
     Args:
         settings: the whole of ``params.yaml``.
@@ -24,7 +24,7 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
         shards, masks: folders that the stages of these names wrote.
         segmenter: folder of the stage ``fit_segmenter``.
         output: folder to write: a folder as :mod:`pipelines.evaluation.files` describes for each
-            floor, and ``metrics.json`` with those of all, ``{floor: {set: {score: mean}}}``. Where filled images
+            baseline, and ``metrics.json`` with those of all, ``{baseline: {set: {score: mean}}}``. Where filled images
             are segmented, the images themselves are too, as ``undamaged``.
 
     Raises:
@@ -33,8 +33,8 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
     place = segmenter_of_filled(settings, dataset, segmenter)
     with publish_folder(output) as folder:
         metrics = {}
-        for name in (*settings.evaluation.floors, *([UNDAMAGED] if place else [])):
+        for name in (*settings.evaluation.baselines, *([UNDAMAGED] if place else [])):
             (folder / name).mkdir()
-            make_fill = partial(load_floor_fill, name)
+            make_fill = partial(load_baseline_fill, name)
             metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name, segmenter=place)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
