@@ -86,7 +86,7 @@ class Soak:
             "validate_every": 2 * self.checkpoint_every,
         }
         run = {"workers": 2, "max_failures": 2}
-        # A storage of its own each, so that none goes on from another's state.
+        # A storage of its own each, so that none resumes another's state.
         return make_workspace(self.folder / name, self.folder / "dataset", f"s3://{BUCKET}/{name}", run, **training)
 
     def start(self, workspace: Path) -> Training:
@@ -183,7 +183,7 @@ def soak(soak: Soak, faults: list[str]) -> int:
 
 
 def _repeated(soak: Soak, trainings: list[Training]) -> int:
-    """Steps that had been shown before a training went on from a checkpoint of fewer."""
+    """Steps that had been shown before a training resumed from a checkpoint of fewer."""
     shown = repeated = 0
     for line in "".join(training.output for training in trainings).splitlines():
         if step := re.search(rf"step (\d+)/{soak.steps}", line):

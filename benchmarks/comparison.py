@@ -3,8 +3,8 @@
 `python benchmarks/comparison.py tables [--dataset outdoor_mix]`.
 
 A training is a method, a seed and a dataset of params.yaml, whose recipe it has but for its budget, which is time on
-one core (`BUDGET`). Two at a time, with a core each, use two cores best. Everything is resumable: a training that was
-interrupted goes on when `run` is called with the same folder again, one that is kept is not done again.
+one core (`BUDGET`). Two at a time, with a core each, use two cores best. Everything is resumable: an
+interrupted training resumes when `run` is called again with the same folder, and a kept one is not repeated.
 
 What is kept, below `benchmarks/results/comparison`, are scores, never images or weights: the tables can be drawn
 from them anywhere, with intervals over images and tests between methods.
@@ -120,7 +120,7 @@ def prepare(folder: Path, dataset: str) -> None:
 
 
 def run(folder: Path, dataset: str, training: Training) -> str:
-    """Train, evaluate and keep the scores; what was interrupted goes on."""
+    """Train, evaluate and keep the scores; what was interrupted resumes."""
     place = _place(folder, dataset, training)
     for stage in ("train", "evaluate"):
         _stage(place, stage, dataset, training.method)

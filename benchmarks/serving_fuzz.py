@@ -29,8 +29,8 @@ from servers import running, targets, tiny_model
 
 LIMITS = {"body_bytes": 1 << 20, "body_seconds": 2.0, "pixels": 1 << 20}
 CLIENTS = 6
-PATIENCE_SECONDS = 60.0
-PATIENCE_WITH_SLOW_CLIENTS = 6.0
+TIMEOUT_SECONDS = 60.0
+TIMEOUT_OF_SLOW_CLIENTS = 6.0
 REQUESTS_BETWEEN_CHECKS = 200
 
 _STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})", re.MULTILINE)
@@ -98,15 +98,15 @@ def fuzz(port: int, paths: list[Target], count: int, seed: int) -> tuple[list[Ta
 
 def send(port: int, request: HostileRequest) -> Taken:
     """Send a request's bytes over a connection of its own, and read what comes back."""
-    patience = PATIENCE_WITH_SLOW_CLIENTS if request.slow else PATIENCE_SECONDS
+    timeout = TIMEOUT_OF_SLOW_CLIENTS if request.slow else TIMEOUT_SECONDS
     started = time.monotonic()
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         # A server that has refused it closes its side, while more is still sent.
         with contextlib.suppress(OSError):
             connection.sendall(request.content)
         with contextlib.suppress(OSError):
-            while time.monotonic() - started < patience and (part := connection.recv(1 << 16)):
+            while time.monotonic() - started < timeout and (part := connection.recv(1 << 16)):
                 received += part
     statuses = tuple(int(status) for status in _STATUS.findall(received) if status >= b"200")
     return Taken(request, statuses, time.monotonic() - started, received)

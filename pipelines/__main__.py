@@ -10,7 +10,7 @@ from sgenet.console import run_command
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; see :mod:`pipelines.command_line`."""
     try:
-        # Needs packages that `pip install sgenet` alone does not bring, as commands do where they import theirs.
+        # Needs packages that `pip install sgenet` alone does not install, as commands do where they import theirs.
         from pipelines.command_line import run
 
         return run(arguments)
@@ -19,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         if package in ("", "sgenet", "pipelines"):
             raise
         print(
-            f"error: the package {package} is not installed; `pip install 'sgenet[platform]'` brings what this command "
-            "needs, and `python -m sgenet` fills a photograph without",
+            f"error: the package {package} is not installed; `pip install 'sgenet[platform]'` installs what this "
+            "command needs, and `python -m sgenet` fills a photograph without",
             file=sys.stderr,
         )
         return 2

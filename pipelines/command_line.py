@@ -87,12 +87,12 @@ def baselines(settings: Settings, dataset: str) -> None:
 
 
 def train(settings: Settings, dataset: str, method: str) -> None:
-    """Train a method on a dataset; goes on where an earlier, interrupted call stopped."""
+    """Train a method on a dataset; resumes an interrupted one."""
     from pipelines.stages import train as stage
-    from pipelines.training.inputs import bring
+    from pipelines.training.inputs import fetch_inputs
 
     paths = DatasetPaths(dataset)
-    labels = bring(settings, paths)
+    labels = fetch_inputs(settings, paths)
     stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model, labels)
 
 
@@ -100,13 +100,13 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     """Do everything a training does before its first step, print what it would take, and stop."""
     from pipelines.stages import train as stage
     from pipelines.training.dry_run import dry_run as lines
-    from pipelines.training.inputs import bring, read_published
+    from pipelines.training.inputs import fetch_inputs, read_published
     from pipelines.training.segmenter_cost import fitting_ahead
 
     paths = DatasetPaths(dataset)
     if not paths.segmenter.exists() and (ahead := fitting_ahead(settings, dataset)):
         print(ahead)
-    labels = bring(settings, paths)
+    labels = fetch_inputs(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
     print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))

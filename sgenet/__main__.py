@@ -1,6 +1,6 @@
 """``python -m sgenet``: fill the hole of one photograph, with the method's packages alone.
 
-``pip install sgenet[platform]`` brings the command ``sgenet``, which also fills folders, serves and trains.
+``pip install sgenet[platform]`` installs the command ``sgenet``, which also fills folders, serves and trains.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def trace(graph: InpaintingGraph) -> torch.export.ExportedProgram:
             example,
             dynamic_shapes=[{0: batch, 1: height, 2: width} for _ in graph.input_names],
             strict=False,
-            # Size questions that PyTorch cannot settle for all sizes are asked when the program runs.
+            # Size questions that PyTorch cannot decide for all sizes are asked when the program runs.
             prefer_deferred_runtime_asserts_over_guards=True,
         )
 

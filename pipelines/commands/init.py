@@ -114,7 +114,7 @@ data:
     crop: {crop}
 {"".join(optional)}\
 
-# Holes, in training drawn anew for every sample, in evaluation fixed.
+# Holes, in training drawn again for every sample, in evaluation fixed.
 masks:
   {name}:
     training: [{{kind: centre, size: {crop // 2}, weight: 2}}, {{kind: rectangles}}, {{kind: strokes}}]

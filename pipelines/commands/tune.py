@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.training.search.plan import SearchPlan
     from pipelines.training.search.trials import Trial
 
-HELP = "Search for the loss weights and thresholds of a method; goes on where an earlier, interrupted call stopped."
+HELP = "Search for the loss weights and thresholds of a method; resumes an interrupted one."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     """What is searched; and which λ are not, each with why."""
     from pipelines.stages import train as stage
     from pipelines.storage.store import join
-    from pipelines.training.inputs import bring, publish_inputs
+    from pipelines.training.inputs import fetch_inputs, publish_inputs
     from pipelines.training.search.plan import plan_search, search_recipe
     from pipelines.training.search.space import dimensions, not_searched
 
@@ -106,7 +106,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     if "lambda_p" in left_out:
         recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
     trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
-    labels = bring(settings, paths)
+    labels = fetch_inputs(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests, labels)
     remote = "://" in settings.storage

@@ -40,7 +40,7 @@ def publish_files(folder: Path, names: Iterable[str], storage: Storage, path: st
 def fetch_files(storage: Storage, path: str, folder: Path) -> None:
     """Make ``folder`` a copy of what was published below a path; a whole copy stays as it is.
 
-    The processes of a node may call this at once. A copy that was damaged is made anew.
+    The processes of a node may call this at once. A copy that was damaged is made again.
 
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
@@ -67,7 +67,7 @@ def _published(storage: Storage, path: str) -> dict[str, str]:
     except MissingFileError:
         raise DataError(
             f"nothing was published at {join(storage.address, path)}, or it was removed; run train again, "
-            "which publishes it anew"
+            "which publishes it again"
         ) from None
     return digests
 

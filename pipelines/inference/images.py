@@ -120,7 +120,7 @@ def decode_image(content: bytes, where: str, *, inspect: Callable[[Image.Image],
             raise DataError(f"{where} is a HEIC image, which is not read here; save it as JPEG or PNG") from error
         if content[:4] in (b"II*\0", b"MM\0*"):
             raise DataError(f"{where} is a TIFF of a kind that is not read here; save it as PNG") from error
-        raise DataError(f"{where} is not an image in a known format; use PNG or JPEG") from error
+        raise DataError(f"{where} is not in a known image format; use PNG or JPEG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise OversizedImage(f"{where} has more than {limit} million pixels; scale it down") from error

@@ -102,7 +102,7 @@ class MethodResult:
         (N, C, C), or (N, C, C + 1) where a segmenter may say *none of them*.
 
         Args:
-            column: of ``images.parquet``, read anew each time: the counts of a large evaluation are most of it.
+            column: of ``images.parquet``, read again each time: the counts of a large evaluation are most of it.
         """
         table = pq.read_table(self.folder / IMAGES, columns=[column], filters=[("set", "=", set_name)])
         cells = table[column].combine_chunks().flatten().to_numpy()

@@ -98,7 +98,7 @@ class DataSettings(Strict):
             than what is stored, which is faster and less exact (docs/performance.md).
         jpeg_quality: of the training split; evaluation splits are stored losslessly.
         max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
-        allow_ignored_labels: go on though every pixel of the labels is ignored. It decides no byte of a shard.
+        allow_ignored_labels: continue though every pixel of the labels is ignored. It decides no byte of a shard.
     """
 
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
@@ -252,7 +252,7 @@ class RunSettings(Strict):
 
     @property
     def seconds_before_growing(self) -> float:
-        """So long a training goes on before it takes more workers; for ever where their number is fixed."""
+        """How long a training runs before it takes more workers; infinite where their number is fixed."""
         return self.workers.look_every if isinstance(self.workers, ElasticWorkers) else math.inf
 
 
@@ -288,7 +288,7 @@ class SearchSettings(Strict):
         steps: of a trial that is not stopped; schedules of the recipe are stretched over them.
         report_every: steps between two judgements of a trial, each on the validation images.
         grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
-        reduction_factor: one in so many trials goes on past each rung.
+        reduction_factor: one in so many trials continues past each rung.
         metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and
             adversarial losses cost PSNR.
         seed: of the search.

@@ -66,7 +66,7 @@ def run(
         labels: folder of the stage ``label``; None where the settings say that people labelled.
 
     Raises:
-        UserError: something the user can fix keeps the training from starting or going on.
+        UserError: something the user can fix keeps the training from starting or resuming.
         pipelines.training.interruption.TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
     """
     digests = read_digests(shards, masks, labels)
@@ -200,7 +200,7 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
             "model of the same method, or give network the widths of that model"
         )
     count = len(taken.taken)
-    anew = f"; of other shapes there, and started anew: {', '.join(taken.anew)}" if taken.anew else ""
+    anew = f"; of other shapes there, and initialised from scratch: {', '.join(taken.anew)}" if taken.anew else ""
     say(f"starting from {job.start.name}: {count} of {count + len(taken.anew)} tensors taken{anew}")
     store.save(state)
 

@@ -71,7 +71,7 @@ class ModelSource:
         except FileNotFoundError:
             raise _no_model(self.folder) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}); copy the model anew") from error
+            raise CheckpointError(f"{path} is damaged ({error}); copy the model again") from error
 
 
 def find_model(spec: str | None = None, method: str | None = None) -> ModelSource:

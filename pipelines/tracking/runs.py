@@ -176,7 +176,7 @@ def open_run(
 def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
     """The run of a model that came with its files: the run itself, or a stand-in where this store never saw it.
 
-    DVC's cache and remotes bring a trained model to machines whose tracking store has no trace of its
+    DVC's cache and remotes copy a trained model to machines whose tracking store has no trace of its
     training. The stand-in has the same run key, so that training it here would continue it, and the tag
     ``trained_elsewhere`` with the original's id.
 

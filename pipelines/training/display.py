@@ -61,7 +61,7 @@ class ValidationSentence(str):
 
 
 class Supervisor(Protocol):
-    """Whoever launched the training: told what happens, and asked whether to go on."""
+    """Whoever launched the training: told what happens, and asked whether to continue."""
 
     def show(self, logged: LoggedStep) -> None:
         """Show a logged step."""

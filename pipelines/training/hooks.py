@@ -37,7 +37,7 @@ class Recorder:
     Attributes:
         logger: of the tracked run; None tracks nothing.
 
-    States on a GPU are stored by a thread of its own, one at a time, while the training goes on with the next steps.
+    States on a GPU are stored by a thread of its own, one at a time, while the next steps run.
     """
 
     history: History

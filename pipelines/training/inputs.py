@@ -95,8 +95,8 @@ def publish_data(storage: Storage, shards: Path, masks: Path, labels: Path | Non
     )
 
 
-def bring_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | None = None) -> None:
-    """Where the data were published and are not on this machine, bring what a training's driver needs of them.
+def fetch_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | None = None) -> None:
+    """Where the data were published and are not on this machine, download what a training's driver needs.
 
     That is the index, the manifests and the masks; workers read the shards themselves.
 
@@ -120,10 +120,10 @@ def bring_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | 
     fetch_files(storage, data.shards, shards)
 
 
-def bring(settings: Settings, paths: DatasetPaths) -> Path | None:
-    """:func:`bring_data` of a dataset; gives the folder of automatic labels, where they are trained with."""
+def fetch_inputs(settings: Settings, paths: DatasetPaths) -> Path | None:
+    """:func:`fetch_data` of a dataset; gives the folder of automatic labels, where they are trained with."""
     labels = settings.labels_of(paths.dataset).automatic(paths.labels)
-    bring_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
+    fetch_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
     return labels
 
 
@@ -159,7 +159,7 @@ class Inputs:
     shards: PublishedShards | None = None
 
     def keep_shards(self, say: Callable[[str], None]) -> None:
-        """Bring published shards to this node in the background; see :meth:`PublishedShards.keep`."""
+        """Download published shards to this node in the background; see :meth:`PublishedShards.keep`."""
         if self.shards is not None:
             self.shards.keep(say)
 

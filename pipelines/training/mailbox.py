@@ -53,7 +53,7 @@ class Mailbox:
         self._messages.append(message)
 
     def finish(self, outcome: Reached | UserError) -> None:
-        """Leave the outcome; an error is not replaced by what its end brings about."""
+        """Leave the outcome; an error is not replaced by its consequences."""
         if not isinstance(self._outcome, UserError):
             self._outcome = outcome
 

@@ -80,7 +80,7 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
                 failures += not _never_began(error)
                 if failures > run.max_failures:
                     raise
-                display.say("a worker was lost; going on from the newest checkpoint")
+                display.say("a worker was lost; resuming from the newest checkpoint")
                 continue
             if reached.finished or stop.is_set():
                 return reached
@@ -89,7 +89,7 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
 def _wait_for_room(
     job: TrainingJob, run: RunSettings, cluster: Cluster, display: Display, stop: threading.Event
 ) -> int | None:
-    """The number of workers to go on with, once the cluster has room for them; None when asked to stop before."""
+    """The number of workers to resume with, once the cluster has room for them; None when asked to stop before."""
     batch_size = job.recipe.training.batch_size
     before, said = -1, False
     while not stop.is_set():
@@ -136,14 +136,14 @@ def is_fault_of_program(error: TrainingFailedError) -> bool:
 def _is_of_exchange(cause: BaseException) -> bool:
     if isinstance(cause, dist.DistError | ConnectionError | TimeoutError):
         return True
-    # Gloo has no class of its own for what a lost peer brings about.
+    # Gloo has no class of its own for the errors of a lost peer.
     said = str(cause).lower()
     return isinstance(cause, RuntimeError) and any(word in said for word in _WORDS_OF_EXCHANGE)
 
 
 @dataclass
 class _Attempt:
-    """Training with a fixed number of workers, until it ends, one is lost, or it pays to go on elsewhere."""
+    """Training with a fixed number of workers, until it ends, one is lost, or it pays to resume elsewhere."""
 
     job: TrainingJob
     settings: RunSettings
@@ -211,11 +211,11 @@ class _Attempt:
                 if may_grow:
                     grow_at = time.monotonic() + self.settings.seconds_before_growing
                 if reason is not None:
-                    self.display.say(f"{reason}; storing the state to go on from there")
+                    self.display.say(f"{reason}; storing a checkpoint to resume from")
                     mailbox.request_stop.remote()
 
     def _reason_to_move(self, nodes: frozenset[str], may_grow: bool) -> str | None:
-        """Why it pays to store the state and go on with other workers now, if it does."""
+        """Why it pays to store a checkpoint and resume with other workers now, if it does."""
         if leaving_nodes() & nodes:
             return "a node of this training is about to be taken away"
         run = self.settings

@@ -8,10 +8,10 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from pipelines.data.labels.chosen import segmenter_folder, segmenter_place
 from pipelines.data.labels.manifest import SegmenterManifest
 from pipelines.data.labels.opened import open_segmenter, weights_digest
 from pipelines.data.labels.report import REPORT, score_segmenter, told, write_report
-from pipelines.data.labels.settled import segmenter_folder, segmenter_place
 from pipelines.data.shards.index import class_pixels, open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.labels import training_recipe
@@ -36,7 +36,7 @@ from sgenet.segmenters.release import save_segmenter
 
 
 def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
-    """Fit a segmenter, or go on where an earlier, interrupted call stopped; ``output`` appears whole.
+    """Fit a segmenter, or resume an interrupted fit; ``output`` appears whole.
 
     Raises:
         DataError: nothing is labelled in the training or the evaluation split.
@@ -65,7 +65,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
             save_segmenter(folder, job.method, network.segmenter, job.segmenter.recipe, job.label_space)
             (folder / "losses.csv").write_text(history.losses_csv(), encoding="utf-8")
             (folder / "validation.csv").write_text(history.validation_csv(), encoding="utf-8")
-            scores = _settle(settings, dataset, shards, folder, run_id=logger.run_id)
+            scores = _check_and_record(settings, dataset, shards, folder, run_id=logger.run_id)
         logger.log_missing(tracked_rows(history, job.recipe.training.batch_size))
         logger.results({f"segmenter/{name}": value for name, value in scores.items()}, state.step)
         logger.artifact(output)
@@ -86,7 +86,7 @@ def take_segmenter(settings: Settings, dataset: str, shards: Path, output: Path)
             source = find_model(labels.checkpoint)
             for name in (WEIGHTS, DESCRIPTION):
                 shutil.copyfile(source.folder / name, folder / name)
-        _settle(settings, dataset, shards, folder)
+        _check_and_record(settings, dataset, shards, folder)
 
 
 def plan_fit(settings: Settings, dataset: str, shards: Path) -> TrainingJob:
@@ -143,7 +143,7 @@ def _register(settings: Settings, dataset: str, manifest: SegmenterManifest, pat
         print(f"the segmenter is registered as {address}")
 
 
-def _settle(
+def _check_and_record(
     settings: Settings, dataset: str, shards: Path, folder: Path, run_id: str | None = None
 ) -> dict[str, float]:
     """Open the segmenter as labelling will, score it on held-out images, and write its manifest last."""

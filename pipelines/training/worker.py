@@ -54,7 +54,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
     where there are several.
 
     Raises:
-        UserError: the data, the settings or the losses do not allow training to go on.
+        UserError: the data, the settings or the losses do not allow training to continue.
     """
     _prepare_process(place, job.recipe.training)
     job = fetch_weights(job)
@@ -120,7 +120,7 @@ def _prepare_process(place: Place, training: TrainingSettings) -> None:
 
 
 def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, ranks: Ranks) -> None:
-    """Bring every rank to the newest checkpoint that rank 0 could read and verify."""
+    """Load the newest checkpoint that rank 0 could read and verify on every rank."""
     step, found = 0, False
     if ranks.rank == 0:
         # Of step 0 as well, where a training starts from another model.

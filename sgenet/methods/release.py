@@ -65,7 +65,9 @@ def load_released(folder: Path) -> Released:
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in METHODS:
-            raise CheckpointError(f"{description} was written by another version of this project; train the model anew")
+            raise CheckpointError(
+                f"{description} was written by another version of this project; train the model again"
+            )
         recipe = from_dict(Recipe, content["recipe"])
         label_space = described_labels(content)
         generator = build_generator(content["method"], recipe, label_space.num_classes)

@@ -63,7 +63,7 @@ def load_segmenter(folder: Path) -> ReleasedSegmenter:
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
         if content.get("format_version") != FORMAT_VERSION or content.get("segmenter") not in SEGMENTERS:
-            raise CheckpointError(f"{description} does not describe a segmenter of this version; fit it anew")
+            raise CheckpointError(f"{description} does not describe a segmenter of this version; fit it again")
         recipe = from_dict(SegmenterRecipe, content["recipe"])
         label_space = described_labels(content)
         network = build_segmenter(content["segmenter"], recipe, label_space.num_classes, load=False)

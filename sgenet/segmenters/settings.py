@@ -23,7 +23,7 @@ class DeepParsingSettings:
     Attributes:
         width: channels of VGG-16's first block; the ImageNet weights have 64.
         context_width: channels of the two layers that were fully connected in VGG-16. With another number than
-            4,096 these two start anew, and only the convolutions have ImageNet's weights.
+            4,096 these two start from random weights, and only the convolutions have ImageNet's weights.
         local_window: side of the local convolution (published: 50; odd here, so that it has a middle).
         context_window: side of the convolution of label contexts.
         num_contexts: components of the mixture of label contexts.

@@ -248,7 +248,7 @@ def test_uploads_over_the_limits_are_refused_in_a_sentence(open_page):
     sentence = "The image has 1000×600 = 0.6 million pixels, and at most 0.5 million are accepted; scale it down"
     page.locator(".sge-problem", has_text=sentence).wait_for()
     put(page, {"name": "text.png", "mimeType": "image/png", "buffer": b"no image at all"})
-    page.locator(".sge-problem", has_text="not an image in a known format").wait_for()
+    page.locator(".sge-problem", has_text="not in a known image format").wait_for()
     put(page, png(700, 600))
     page.get_by_text("exceed the maximum allowed size of 1.0 Mb").wait_for()
     assert canvas(page, "hole").get_attribute("data-shown") == before

@@ -1,4 +1,4 @@
-"""Two nodes, data and state on S3: whatever is killed, the same command goes on and learns the same, to the bit."""
+"""Two nodes, data and state on S3: whatever is killed, the same command resumes to the same bits."""
 
 from __future__ import annotations
 

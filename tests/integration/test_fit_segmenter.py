@@ -1,4 +1,4 @@
-"""The stage ``fit_segmenter``: what it writes, what it refuses, that it goes on where it was."""
+"""The stage ``fit_segmenter``: what it writes, what it refuses, that it resumes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 from tiny import DATASET, tiny_settings
 
+from pipelines.data.labels.chosen import segmenter_of_filled
 from pipelines.data.labels.manifest import SegmenterManifest
 from pipelines.data.labels.report import held_out
-from pipelines.data.labels.settled import segmenter_of_filled
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import Settings

@@ -1,4 +1,4 @@
-"""The stage ``label``: what it writes, that it goes on where it was, and that no wrong label enters a training."""
+"""The stage ``label``: what it writes, that it resumes, and that no wrong label enters a training."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_a_segmenter_that_was_exchanged_does_not_label(prepared: Path, tmp_path:
     settings = auto(prepared, tmp_path / "storage")
     write_segmenter(tmp_path / "segmenter", settings.data[DATASET].labels, seed=2)
     (tmp_path / "segmenter" / "manifest.json").write_bytes(manifest)
-    with pytest.raises(CheckpointError, match="changed since it was settled on"):
+    with pytest.raises(CheckpointError, match="changed since it was chosen"):
         label.run(settings, DATASET, prepared / "shards", tmp_path / "segmenter", tmp_path / "labels")
     assert not (tmp_path / "labels").exists()
 

@@ -19,7 +19,7 @@ from pipelines.data.shards.sampler import SampleRequest
 from pipelines.settings.params import Settings
 from pipelines.stages import label, train
 from pipelines.storage.store import open_storage
-from pipelines.training.inputs import Inputs, PublishedData, bring_data, open_inputs, publish_data, publish_inputs
+from pipelines.training.inputs import Inputs, PublishedData, fetch_data, open_inputs, publish_data, publish_inputs
 from pipelines.training.job import Place, TrainingJob
 from pipelines.training.worker import open_batches
 from sgenet.batch import InpaintingBatch
@@ -168,8 +168,8 @@ def test_a_job_brings_the_labels_that_it_is_to_train_with(prepared: Path, tmp_pa
     storage = open_storage(root)
     publish_data(storage, prepared / "shards", prepared / "masks").write(note)
     with pytest.raises(DataError, match="names no automatic labels"):
-        bring_data(root, note, *folders)
+        fetch_data(root, note, *folders)
     publish_data(storage, prepared / "shards", prepared / "masks", prepared / "fill").write(note)
-    bring_data(root, note, *folders)
+    fetch_data(root, note, *folders)
     assert read_label_manifest(folders[2]) == read_label_manifest(prepared / "fill")
     assert PublishedData.read(note).labels is not None

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.data.labels.chosen import chosen_segmenter
 from pipelines.data.labels.images import whole_images
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
 from pipelines.data.labels.report import finite, told
-from pipelines.data.labels.settled import settled_segmenter
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
@@ -70,7 +70,7 @@ class LabelledShard:
 
 
 def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Path, output: Path) -> None:
-    """Label every sample; a labelling that was interrupted goes on with the shards that are not done.
+    """Label every sample; an interrupted labelling resumes with the shards that are not done.
 
     Args:
         segmenter: folder of the stage ``fit_segmenter``.
@@ -132,10 +132,10 @@ def plan_labelling(settings: Settings, dataset: str, shards: Path, segmenter: Pa
     """What workers are told; nothing is written.
 
     Raises:
-        DataError: the segmenter was settled on by other settings.
+        DataError: the segmenter was chosen under other settings.
         CheckpointError: it cannot be used.
     """
-    place = settled_segmenter(settings, dataset, segmenter)
+    place = chosen_segmenter(settings, dataset, segmenter)
     digest = open_index(shards).digest
     kept = join(settings.storage, "labels", _key(place, digest))
     if "://" not in kept:

@@ -1,4 +1,4 @@
-"""What the stage ``fit_segmenter`` settled on. Needs neither PyTorch nor a segmenter."""
+"""The manifest of the stage ``fit_segmenter``: which segmenter it chose. Needs neither PyTorch nor a segmenter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The segmenter that the stage ``fit_segmenter`` settled on, as whoever labels or scores with it opens it."""
+"""Opening the segmenter that the stage ``fit_segmenter`` chose, for labelling and scoring."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def open_segmenter(place: SegmenterPlace) -> OpenSegmenter:
     """Load a segmenter; its network is kept for the next call.
 
     Raises:
-        CheckpointError: it is missing, damaged, of other classes, or not the one that was settled on.
+        CheckpointError: it is missing, damaged, of other classes, or not the one that was chosen.
         SettingsError: it is a checkpoint of ``transformers`` that cannot be used; a GPU is asked for and there is none.
     """
     settings = place.settings
@@ -113,7 +113,7 @@ def _loaded(
     segmenter: str, folder: Path, sha256: str, label_space: LabelSpace, class_map: tuple[tuple[int, int], ...] | None
 ) -> nn.Module:
     if weights_digest(segmenter, folder) != sha256:
-        raise CheckpointError(f"the segmenter in {folder} changed since it was settled on; run fit_segmenter again")
+        raise CheckpointError(f"the segmenter in {folder} changed since it was chosen; run fit_segmenter again")
     if segmenter == "transformers":
         return load_transformers(folder, None if class_map is None else dict(class_map), label_space)
     released = load_segmenter(folder)

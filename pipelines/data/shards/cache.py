@@ -97,7 +97,7 @@ class ShardCache:
         return self._path(digest).exists()
 
     def fetch(self, digest: str, size: int, read_range: ReadRange) -> Fetched:
-        """Bring a shard here, unless it is here, on its way, or there is no room for it.
+        """Download a shard, unless it is here, on its way, or there is no room for it.
 
         Raises:
             DataError: it cannot be read, or is not what was published under this hash.
@@ -256,7 +256,7 @@ def _fill(descriptor: int, digest: str, size: int, read_range: ReadRange) -> Non
     if whole.hexdigest() != digest:
         raise DataError(
             f"the shard published as {digest} is damaged: its SHA-256 is {whole.hexdigest()}; "
-            "remove it there and run train again, which publishes it anew"
+            "remove it there and run train again, which publishes it again"
         )
     os.pwrite(descriptor, np.array(checksums, np.uint32).tobytes() + _SIZE.pack(size), size)
     os.fsync(descriptor)

@@ -96,7 +96,7 @@ def open_published(
         capacity: most bytes of shards there.
 
     Returns:
-        The samples of all splits, and what reads their shards; :meth:`PublishedShards.keep` brings them here.
+        The samples of all splits, and what reads their shards; :meth:`PublishedShards.keep` downloads them.
 
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
@@ -114,7 +114,7 @@ def open_published(
 class PublishedShards:
     """Reads members of published shards, from this node's disk where the shard is there, else from the storage.
 
-    Training need not wait for whole shards: while :meth:`keep` brings them here, and where there
+    Training need not wait for whole shards: while :meth:`keep` downloads them, and where there
     is no room for them, each member is one ranged request. Only the speed depends on it.
     """
 

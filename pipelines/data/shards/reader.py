@@ -94,7 +94,7 @@ class ShardDataset(Dataset[RawSample]):
         table: the samples of one split.
         transform: crops and varies an image and its label alike, from the generator it is given.
         draw_hole: draws a hole mask (H, W) of 0 and 1; None leaves every image whole
-            (evaluation brings its own fixed masks).
+            (evaluation has its own fixed masks).
         shards: reads them; None where they lie in the table's folder.
     """
 
@@ -218,7 +218,7 @@ def _tensor(pixels: Pixels) -> Tensor:
 
 
 class _Streams:
-    """The random stream of each seed: ``Philox(key=seed)``, set anew, since making one takes as long as a crop."""
+    """The random stream of each seed: ``Philox(key=seed)``, set again, since making one takes as long as a crop."""
 
     def __init__(self) -> None:
         self._bits = np.random.Philox(key=0)

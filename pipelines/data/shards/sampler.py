@@ -1,7 +1,7 @@
 """Which samples form global batch n: a function of (seed, n) alone, in O(1) memory.
 
 Position p of the endless training stream is element ``p mod N`` of a permutation of the N
-samples that is drawn anew for each epoch ``p div N``. The permutation is never stored: it is
+samples that is drawn again for each epoch ``p div N``. The permutation is never stored: it is
 a Feistel network over the smallest even number of bits that holds N, walked along its
 cycles until it lands below N (Black & Rogaway 2002). So a stream can be entered anywhere,
 and the number of workers only divides a batch.

@@ -1,4 +1,4 @@
-"""Filling every image of a folder: over many processes, going on where an earlier call stopped."""
+"""Filling every image of a folder: over many processes, resuming an earlier call."""
 
 from __future__ import annotations
 

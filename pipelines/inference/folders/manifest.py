@@ -1,4 +1,4 @@
-"""What became of every image: JSON lines in parts, written while the work goes on, read again by the next call.
+"""What became of every image: JSON lines in parts, written during the work, read again by the next call.
 
 The manifest lies in ``manifest/`` below the outputs. Each call writes parts of its own, named by the time it
 started, so that parts sort by age and two calls never write the same one. An image's newest row counts; when a

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sgenet.inpainter import Inpainted, Inpainter, Texture
 
 FORMAT = 4
-"""Raised when what is written for the same inputs changes, so that results of an older version are made anew."""
+"""Raised when what is written for the same inputs changes, so that results of an older version are made again."""
 
 BESIDE = ""
 """In place of a folder: beside the filled image."""

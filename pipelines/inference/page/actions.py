@@ -50,7 +50,7 @@ class Shown:
         results: the views before and after, segmentation, confidence, scales.
         classes: value of the classes' canvas.
         downloads: (file name, title, PNG) of the filled images, then of the segmentation.
-        keep: what the buttons say that go on from a result, one for each.
+        keep: what the buttons say that continue from a result, one for each.
         can_take_back: whether there is a fill to take back.
         tab: of the results, to be shown.
         notice: what happened, as HTML.
@@ -104,7 +104,7 @@ class Actions:
         return _guarded(lambda: self._filled(lambda: refill(session, class_layer, self._shelf)), "try again")
 
     def keep(self, session: Session, number: int) -> Shown:
-        """Go on from a result; it stays where it can be downloaded."""
+        """Continue from a result; it stays where it can be downloaded."""
 
         def kept() -> Shown:
             after = keep(session, number)
@@ -208,8 +208,8 @@ def _kind(filling: Filling) -> str:
 
 def _keep_titles(session: Session) -> tuple[str, ...]:
     if len(session.fillings) == 1:
-        return ("Go on from this result",)
-    return tuple(f"Go on from this result ({_kind(filling)})" for filling in session.fillings)
+        return ("Continue from this result",)
+    return tuple(f"Continue from this result ({_kind(filling)})" for filling in session.fillings)
 
 
 def _downloads(session: Session) -> tuple[tuple[str, str, bytes], ...]:

@@ -20,7 +20,7 @@ def shown_image(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any]:
     """
     size = display_size(pixels.shape[0], pixels.shape[1])
     return {
-        # An image that is opened twice is shown anew, too.
+        # An image that is opened twice is shown again, too.
         "id": uuid.uuid4().hex,
         "image": data_address(shrink(pixels)),
         "width": size[1],

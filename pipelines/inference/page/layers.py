@@ -38,7 +38,7 @@ def decode_layer(sent: object, size: tuple[int, int]) -> Layer:
     Raises:
         DataError: it is not a layer of that size.
     """
-    damaged = DataError("what was painted does not fit the image; load the image again and paint anew")
+    damaged = DataError("what was painted does not fit the image; load the image again and paint again")
     if not isinstance(sent, dict) or (sent.get("height"), sent.get("width")) != size:
         raise damaged
     runs = sent.get("runs")

@@ -45,7 +45,7 @@ class ModelShelf:
         self._lock = threading.Lock()
 
     def refresh(self) -> list[str]:
-        """Look for models anew, and return all titles; the list stays as it was where that fails.
+        """Look for models again, and return all titles; the list stays as it was where that fails.
 
         Raises:
             UserError: there is no model, and never was.
@@ -88,7 +88,7 @@ class ModelShelf:
 
 
 def _stamp(folder: Path) -> _Stamp:
-    """What changes when a model is trained anew into the same folder."""
+    """What changes when a model is retrained into the same folder."""
     try:
         found = (folder / WEIGHTS).stat()
     except OSError:

@@ -99,13 +99,13 @@ def open_image(photo: Photo, name: str) -> Session:
 
 
 def keep(session: Session, number: int) -> Session:
-    """Go on from a result: it is the photo now, and nothing is filled.
+    """Continue from a result: it is the photo now, and nothing is filled.
 
     Raises:
         UserError: there is no such result.
     """
     if session.photo is None or not 0 <= number < len(session.fillings):
-        raise UserError("There is no result to go on from: mark a hole and fill it first.")
+        raise UserError("There is no result to continue from: mark a hole and fill it first.")
     kept = session.fillings[number]
     history = (*session.history, Step(session.photo, kept.inpainted.hole.astype(np.uint8) * MARKED))
     while len(history) > 1 and sum(step.photo.pixels.nbytes for step in history) > _KEPT_BYTES:

@@ -72,7 +72,7 @@ def _forget_origins(model: onnx.ModelProto) -> None:
         value.ClearField("metadata_props")
     for tensor in model.graph.initializer:
         tensor.ClearField("metadata_props")
-    # Shapes in between, in symbols of the exporter; runtimes infer them anew.
+    # Shapes in between, in symbols of the exporter; runtimes infer them again.
     model.graph.ClearField("value_info")
     model.graph.ClearField("metadata_props")
     model.ClearField("metadata_props")

@@ -1,4 +1,4 @@
-"""From two versions of a registered model to a decision: fetch, check, compare, and evaluate anew where needed."""
+"""From two versions of a registered model to a decision: fetch, check, compare, and evaluate again where needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.labels.settled import segmenter_of_filled
+from pipelines.data.labels.chosen import segmenter_of_filled
 from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
@@ -22,7 +22,7 @@ from sgenet.inpainter import Inpainter
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 Say = Callable[[str], None]
-"""Tells a person what goes on."""
+"""Reports progress to the user."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Judgement:
     Attributes:
         challenger: version.
         opponent: ``version N``, or ``the baseline NAME`` where there is no champion.
-        anew: why scores were taken anew instead of those stored; empty where the stored ones were used.
+        anew: why scores were taken again instead of those stored; empty where the stored ones were used.
         identity: dataset, split and the digests of images, holes and metric code that both were scored with.
     """
 
@@ -80,7 +80,7 @@ def judge(
 
     Raises:
         TrackingError: a version cannot be fetched.
-        DataError, CheckpointError, SettingsError: both must be evaluated anew, and cannot be here.
+        DataError, CheckpointError, SettingsError: both must be evaluated again, and cannot be here.
     """
     dataset = _dataset(challenger, settings)
     crop = settings.data[dataset].crop
@@ -157,7 +157,7 @@ def _invariants(contender: Contender, incumbent: Contender | None, crop: int, se
 def _against_champion(
     challenger: Contender, champion: Contender, settings: Settings, dataset: str, workspace: Path, say: Say
 ) -> tuple[Evidence, Evidence, str]:
-    """The challenger's and the champion's scores on the same ground, and why they were taken anew."""
+    """The challenger's and the champion's scores on the same ground, and why they were taken again."""
     anew = _incomparable(challenger, champion)
     if not anew:
         assert challenger.evidence is not None
@@ -184,7 +184,7 @@ def _incomparable(challenger: Contender, champion: Contender) -> str:
 def _against_baseline(
     challenger: Contender, settings: Settings, dataset: str, workspace: Path, say: Say
 ) -> tuple[Evidence, Evidence, str]:
-    """The challenger's scores and the baseline's: those of the stage ``baselines`` where they fit, else both anew."""
+    """The challenger's scores and the baseline's: stored ones where they fit, else both are evaluated again."""
     baseline, paths = settings.promotion.baseline, DatasetPaths(dataset)
     stored: Evidence | None = None
     anew = challenger.fault

@@ -18,7 +18,7 @@ class Pair:
     """Two fillings of one hole.
 
     Attributes:
-        key: hash of the names and of the images themselves. A method that is trained anew makes other pairs, so
+        key: hash of the names and of the images themselves. A method that is retrained makes other pairs, so
             that votes never pass from one filling to another.
         mask_set: of the hole.
         image: the image's key in the shards.
@@ -45,7 +45,7 @@ class Plan:
     Attributes:
         pairs: each once.
         images: PNG files by their SHA-256, held in memory: what is shown is what the keys were taken from, even
-            where an evaluation is made anew meanwhile.
+            where an evaluation is made again meanwhile.
     """
 
     pairs: Sequence[Pair]

@@ -34,7 +34,7 @@ class StudyResults:
         people: how many.
         votes: how many answers count.
         ties: answers among them that cannot tell.
-        outdated: answers on fillings that have since been made anew; they do not count.
+        outdated: answers on fillings that have since been made again; they do not count.
         left: answers among the decided that chose the left side: about half, where people look at the images.
         evaluated: from a method to what identifies its fillings.
         preferences: both directions of every two methods.
@@ -69,7 +69,7 @@ def count_results(results: DatasetResults, votes: Path) -> StudyResults:
     pairs = {pair.key: pair for mask_set in results.sets for pair in make_plan(results, mask_set).pairs}
     counted = [vote for vote in every if vote.pair in pairs]
     if not counted:
-        old = f": its {len(every)} votes are on fillings that have since been made anew" if every else ""
+        old = f": its {len(every)} votes are on fillings that have since been made again" if every else ""
         raise DataError(f"{votes} holds no vote on the fillings of {results.name} as they are now{old}; {again}")
     voted = {name for vote in counted for name in (pairs[vote.pair].first, pairs[vote.pair].second)}
     return StudyResults(
@@ -131,7 +131,7 @@ def report_tables(results: DatasetResults, folder: Path) -> tuple[list[Table], s
         return [], ""
     if any(_identity(results, name) != identity for name, identity in found.evaluated.items()):
         return [], (
-            "The votes are on fillings that have since been made anew, and are not shown; "
+            "The votes are on fillings that have since been made again, and are not shown; "
             f"`python -m pipelines study --dataset {results.name}` asks again."
         )
     return matrices(found, titles_of(results)), describe(found)
@@ -169,7 +169,7 @@ def describe(found: StudyResults) -> str:
         "N decided + ties. The intervals take answers as independent, though each person gave several.",
     ]
     if found.outdated:
-        lines.append(f"Not counted: {_count(found.outdated, 'answer')} on fillings that have since been made anew.")
+        lines.append(f"Not counted: {_count(found.outdated, 'answer')} on fillings that have since been made again.")
     return " ".join(lines)
 
 

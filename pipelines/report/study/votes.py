@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.report.study.plan import Pair
 
 _VERSION = 1
-_PATIENCE = 30
+_TIMEOUT = 30
 """Seconds to wait for another process that writes."""
 
 _SCHEMA = """
@@ -82,7 +82,7 @@ class VoteBox:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise DataError(f"votes cannot be kept in {path} ({error}); choose another file with --votes") from None
@@ -153,7 +153,7 @@ class VoteBox:
 
     def _write_ahead(self) -> None:
         """Turn WAL on. SQLite does not wait here for another process that does the same, so this does."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while True:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")

@@ -23,7 +23,8 @@ class SearchPlan:
 
     Attributes:
         key: its name: a hash of what is searched, how, and of the settings, data and code of its trainings.
-            Searching the same resumes, and adds trials where more are asked for; changing anything else starts anew.
+            Searching the same resumes, and adds trials where more are asked for; any other change starts from
+            scratch.
         job: what a trial trains, but for the values that it tries.
         searched: the numbers that are searched.
         settings: how.
@@ -44,7 +45,7 @@ class SearchPlan:
         return not self.settings.metric.startswith("l1")
 
     def trial(self, trial_id: str, values: Mapping[str, float]) -> TrainingJob:
-        """The training of one trial. Its state is its own: a trial that was killed goes on from there."""
+        """The training of one trial. It has checkpoints of its own, from which a killed trial resumes."""
         return replace(
             self.job,
             run_key=trial_key(self.key, trial_id),

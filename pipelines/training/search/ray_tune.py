@@ -104,7 +104,7 @@ def _run_round(
     Args:
         number: of the round, from 0.
         size: how many trials it has.
-        earlier: trials of the rounds before, from which the search goes on.
+        earlier: trials of the rounds before, from which the search resumes.
 
     Raises:
         SearchInterrupted: asked to stop by Ctrl-C.

@@ -175,7 +175,7 @@ def test_an_image_cut_off_is_refused_and_so_is_text(files):
     whole = Path(files[0]).read_bytes()
     with pytest.raises(DataError, match="x is damaged"):
         decode_image(whole[: len(whole) // 2], "x")
-    with pytest.raises(DataError, match="x is not an image"):
+    with pytest.raises(DataError, match="x is not in a known image format"):
         decode_image(b"hello", "x")
 
 

@@ -137,8 +137,8 @@ def test_bad_images_are_listed_with_their_reasons_and_stop_nobody(tree, model, c
     assert inpaint(model) == 2
     reasons = {name: str(row["reason"]) for name, row in rows().items() if row["status"] == "failed"}
     expected = {
-        "text.jpg": "is not an image in a known format",
-        "empty.png": "is not an image in a known format",
+        "text.jpg": "is not in a known image format",
+        "empty.png": "is not in a known image format",
         "cut.png": "is damaged",
         "phone.HEIC": "is a HEIC image, which is not read here; save it as JPEG or PNG",
         "wide.png": "the image is 41×30 pixels but its hole mask is 60×30",

@@ -110,7 +110,8 @@ def test_the_signature_refuses_a_missing_column_and_says_which(served):
 
 
 @pytest.mark.parametrize(
-    ("image", "reason"), [("not base64!", "'image' is not base64"), ("aGVsbG8=", "the image is not an image")]
+    ("image", "reason"),
+    [("not base64!", "'image' is not base64"), ("aGVsbG8=", "the image is not in a known image format")],
 )
 def test_a_bad_image_is_refused_with_its_row_and_reason(served, image, reason):
     good = example_input(16).iloc[0].to_dict()

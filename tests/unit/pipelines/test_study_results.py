@@ -119,7 +119,7 @@ def test_votes_on_fillings_that_were_made_anew_are_not_counted(voted: Path, caps
     assert results() == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "10 people, 50 answers" in printed
-    assert "Not counted: 10 answers on fillings that have since been made anew." in printed
+    assert "Not counted: 10 answers on fillings that have since been made again." in printed
 
 
 def test_the_report_shows_what_people_prefer(voted: Path) -> None:
@@ -137,10 +137,10 @@ def test_the_report_shows_what_people_prefer(voted: Path) -> None:
 def test_the_report_does_not_put_votes_beside_the_scores_of_another_model(voted: Path) -> None:
     results()
     summary = SGE_NET / "evaluation.json"
-    summary.write_text(summary.read_text().replace('"weights_sha256": null', '"weights_sha256": "trained anew"'))
+    summary.write_text(summary.read_text().replace('"weights_sha256": null', '"weights_sha256": "retrained"'))
     report.run(load(PARAMS), Path("report"))
     page = Path("report/index.html").read_text(encoding="utf-8")
-    assert "The votes are on fillings that have since been made anew, and are not shown" in page
+    assert "The votes are on fillings that have since been made again, and are not shown" in page
     assert "N 58 + 2" not in page
 
 

@@ -261,7 +261,7 @@ def test_a_step_with_a_gradient_that_is_not_finite_changes_no_weight_and_stops_a
 
 
 def test_finite_steps_train_as_those_that_are_looked_at(tmp_path: Path) -> None:
-    """And a checkpoint of the one goes on as the other, on whichever device it was saved."""
+    """And a checkpoint of the one resumes as the other, on whichever device it was saved."""
     ahead, looking, recipe = _ahead(), Diary(), small_recipe(steps=20)
     found = Diary()
     fit(ahead, loader(), [found], until_step=3)

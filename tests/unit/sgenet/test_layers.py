@@ -83,7 +83,7 @@ def test_equation_3_with_weights_set_by_hand() -> None:
                 assert float(modulated[0, channel, row, column]) == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_probabilities_of_a_coarser_scale_are_brought_to_the_features_size() -> None:
+def test_probabilities_of_a_coarser_scale_are_resized_to_the_features_size() -> None:
     layer = _constant_modulation(1, torch.zeros(1, 3), torch.tensor([[0.0, 4.0, 8.0]]))
     halves = torch.zeros(1, NUM_CLASSES, 2, 4)
     halves[:, 1, :, :2] = 1

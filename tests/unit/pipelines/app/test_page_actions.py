@@ -131,7 +131,7 @@ def test_a_session_that_was_forgotten_is_a_sentence(actions):
 
 def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):
     first = actions.fill(actions.open_example(0).session, marked(), [SGE, GATED])
-    assert first.keep == ("Go on from this result (SGE-Net)", "Go on from this result (GatedConv)")
+    assert first.keep == ("Continue from this result (SGE-Net)", "Continue from this result (GatedConv)")
     assert (first.can_take_back, first.tab) == (True, "result")
     kept = actions.keep(first.session, 1)
     np.testing.assert_array_equal(kept.session.photo.pixels, first.session.fillings[1].photo.pixels)
@@ -144,7 +144,7 @@ def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):
     assert again.session.photo is first.session.photo
     assert (again.hole["painted"], again.can_take_back) == (marked(), False)
     assert "There is no fill to take back" in actions.take_back(again.session).notice
-    assert "There is no result to go on from" in actions.keep(again.session, 0).notice
+    assert "There is no result to continue from" in actions.keep(again.session, 0).notice
 
 
 def test_a_deep_photo_comes_back_with_all_its_bits_alpha_and_resolution(actions, upload):

@@ -249,7 +249,7 @@ def test_memory_that_is_used_again_holds_the_same_batches_until_the_next_but_one
     before: RawBatch | None = None
     for number in range(30):
         batch = next(batches)
-        time.sleep(0.002)  # the processes go on as far as they may
+        time.sleep(0.002)  # the processes read on as far as they may
         assert _equal([batch], [expected[number]])
         if before is not None:
             assert _equal([before], [expected[number - 1]])

@@ -1,4 +1,4 @@
-"""The segmenter of a dataset, settled on by the stage ``fit_segmenter``: where it is, for whoever uses it."""
+"""The segmenter that the stage ``fit_segmenter`` chose for a dataset, and where it lies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.settings.params import Settings
 from sgenet.errors import DataError
 
 
-def settled_segmenter(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace:
+def chosen_segmenter(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace:
     """The segmenter that the settings ask for.
 
     Args:
@@ -34,9 +34,9 @@ def segmenter_of_filled(settings: Settings, dataset: str, folder: Path) -> Segme
     """The segmenter of the dataset, for its filled images; None where the settings ask for none.
 
     Raises:
-        DataError, SettingsError: see :func:`settled_segmenter`.
+        DataError, SettingsError: see :func:`chosen_segmenter`.
     """
-    return settled_segmenter(settings, dataset, folder) if settings.labels_of(dataset).needs_segmenter else None
+    return chosen_segmenter(settings, dataset, folder) if settings.labels_of(dataset).needs_segmenter else None
 
 
 def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str) -> SegmenterPlace:
