@@ -1,4 +1,4 @@
-"""Ranges of settings, as types: whoever parses a settings file holds its values to them."""
+"""Ranges of settings, as types, which the parser of a settings file checks."""
 
 from __future__ import annotations
 

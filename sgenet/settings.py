@@ -1,5 +1,5 @@
-"""Typed settings of the method: what a recipe may say. Plain dataclasses; whoever parses them holds
-values to the ranges of their types.
+"""Typed settings of the method: what a recipe may say. Plain dataclasses; the parser checks
+values against the ranges of their types.
 
 Values the paper leaves open are marked *ours*; ``docs/paper-map.md`` lists them.
 """

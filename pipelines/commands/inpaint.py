@@ -49,7 +49,7 @@ models:
   otherwise. --model takes: champion, candidate, NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, s3://…, shipped.
 
 exit status:
-  0 all done, 1 a failure of ours, 2 something you can fix: among many, that some images failed, 130 interrupted.
+  0 all done, 1 an internal error, 2 something you can fix: among many, that some images failed, 130 interrupted.
 """
 
 

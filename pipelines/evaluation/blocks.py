@@ -26,7 +26,7 @@ from sgenet.training.determinism import make_deterministic, one_thread
 from sgenet.transforms import CentreCrop
 
 MakeFill = Callable[[Segment | None], Fill]
-"""Gives a method, which may look at images with a segmenter where there is one; called by whoever scores."""
+"""Gives a method, which may look at images with a segmenter where there is one; called in the process that scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def load_model_fill(
 
     Raises:
         CheckpointError: the folder holds no released model.
-        SettingsError: a GPU is asked for and whoever scores has none.
+        SettingsError: a GPU is asked for and the scoring process has none.
     """
     check_device(device)
     place = torch.device(device)

@@ -1,7 +1,7 @@
 """Evaluate one way of filling holes on the evaluation split of one dataset, from shards to tables and images.
 
 The split is scored in blocks, by :func:`~pipelines.parallel.parallel.parallel_map`: on the cores of this machine or
-on a Ray cluster. A block is the same images and one thread whoever scores it, so the scores are the same.
+on a Ray cluster. A block is the same images and one thread wherever it is scored, so the scores are the same.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def evaluate(
     """Score a method with every set of evaluation masks and write what :mod:`pipelines.evaluation.files` lists.
 
     Args:
-        make_fill: gives the method to whoever scores; importable, as :func:`parallel_map` asks.
+        make_fill: makes the method in the scoring process; importable, as :func:`parallel_map` asks.
         method: its name in the tables.
         shards, masks: folders of the stages of these names.
         folder: where to; must exist.

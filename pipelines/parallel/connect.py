@@ -25,7 +25,7 @@ _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[\da-fA-F:]+\]):(\d{1,5})")
 def connect_to_cluster() -> None:
     """Connect this process to the cluster that ``RAY_ADDRESS`` names.
 
-    Ray itself waits for minutes, or for ever, where nobody or somebody else answers.
+    Ray itself waits for minutes, or indefinitely, where nothing or another service answers.
 
     Raises:
         UserError: it is no address of a cluster, no cluster answers there, or it asks for a token.

@@ -38,7 +38,7 @@ def parallel_map(
     total: int | None = None,
     num_gpus: int = 0,
 ) -> Iterator[Result]:
-    """Give ``function(item)`` for each item, in the order of the items whoever does the work.
+    """Give ``function(item)`` for each item, in the order of the items, wherever they are computed.
 
     The work is done on the Ray cluster that ``RAY_ADDRESS`` names, where it is set, and by processes of
     this machine otherwise; the results are the same. They are handed over as they come due and only a

@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # By default a task that the memory monitor kills is tried again for ever.
+    # By default a task that the memory monitor kills is retried indefinitely.
     "RAY_task_oom_retries": "2",
 }
 _LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)

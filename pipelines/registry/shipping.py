@@ -72,7 +72,7 @@ class _WithoutAliases(yaml.SafeDumper):
 
 
 def _in_half_precision(weights: Path) -> bytes:
-    """A file of weights with its float32 rounded to float16; whoever loads it has float32 again."""
+    """A file of weights with its float32 rounded to float16; loading gives float32 again."""
     tensors = load_file(weights)
     return save({name: value.half() if value.dtype == torch.float32 else value for name, value in tensors.items()})
 

@@ -79,7 +79,7 @@ class CheckpointStore:
         """Restore the newest checkpoint that verifies.
 
         Args:
-            say: told about each damaged checkpoint that is passed over.
+            say: receives a message for each damaged checkpoint that is skipped.
 
         Returns:
             Its step; 0 and an untouched state where there is none.

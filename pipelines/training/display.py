@@ -39,7 +39,7 @@ class LoggedStep:
 
 
 class ValidationSentence(str):
-    """What the user is told of a validation, and the scores themselves for whoever compares trainings by them.
+    """What the user is told of a validation, and the scores themselves for comparing trainings.
 
     Attributes:
         row: the scores.
@@ -61,7 +61,7 @@ class ValidationSentence(str):
 
 
 class Supervisor(Protocol):
-    """Whoever launched the training: told what happens, and asked whether to continue."""
+    """The launcher's side of a training: receives progress, and says whether to continue."""
 
     def show(self, logged: LoggedStep) -> None:
         """Show a logged step."""

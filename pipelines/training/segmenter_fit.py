@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.data.labels.chosen import segmenter_folder, segmenter_place
 from pipelines.data.labels.manifest import SegmenterManifest
 from pipelines.data.labels.opened import open_segmenter, weights_digest
-from pipelines.data.labels.report import REPORT, score_segmenter, told, write_report
+from pipelines.data.labels.report import REPORT, score_segmenter, summary_sentence, write_report
 from pipelines.data.shards.index import class_pixels, open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.labels import training_recipe
@@ -155,7 +155,7 @@ def _check_and_record(
     if bool((open_index(shards).of_split(split).label_spans[:, 1] > 0).any()):
         scored = score_segmenter(place, shards, split)
         write_report(folder, scored, place, shards, split)
-        print(f"on {scored.num_images} held-out images: {told(scored)}")
+        print(f"on {scored.num_images} held-out images: {summary_sentence(scored)}")
         scores = {name: value for name, value in scored.summary().items() if not math.isnan(value)}
     else:
         nothing = {"split": split, "images": 0, "reason": f"no image of the split {split} is labelled"}

@@ -1,4 +1,4 @@
-"""What one worker of a training does, whoever launched it: the same in this process and in a Ray worker."""
+"""What one worker of a training does: the same in this process and in a Ray worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Typed settings of segmenters and of their fitting: plain dataclasses, checked by whoever reads them."""
+"""Typed settings of segmenters and of their fitting: plain dataclasses, checked where they are parsed."""
 
 from __future__ import annotations
 

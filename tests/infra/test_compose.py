@@ -117,7 +117,7 @@ def test_services_name_services_volumes_and_targets_that_exist(compose: dict[str
 
 
 def test_whoever_is_waited_for_can_answer(compose: dict[str, Any]) -> None:
-    """``service_healthy`` of a service without a check waits for ever."""
+    """``service_healthy`` of a service without a check waits indefinitely."""
     services = compose["services"]
     own_check = {"mlflow", "ray"}  # targets of the Dockerfile that have one
     for service in services.values():

@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.data.labels.chosen import chosen_segmenter
 from pipelines.data.labels.images import whole_images
 from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
-from pipelines.data.labels.report import finite, told
+from pipelines.data.labels.report import finite, summary_sentence
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
@@ -119,7 +119,7 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
     print(f"labelled {len(rows)} images")
     for split, scores in agreement.items():
         if scores.num_labelled:
-            print(f"{split}, against people's labels of {scores.num_images} images: {told(scores)}")
+            print(f"{split}, against people's labels of {scores.num_images} images: {summary_sentence(scores)}")
             if not scores.summary()["trusted_share"] > 0:
                 print(
                     f"warning: the segmenter is sure of no pixel of {split}, so that no automatic label is kept; fit "

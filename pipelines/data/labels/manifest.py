@@ -19,7 +19,7 @@ class SegmenterManifest:
 
     Attributes:
         segmenter: its name; None: nothing asks for a segmenter, and the rest is empty.
-        used: how it is used on filled images, as in the settings: whoever scores reads the settings, and runs again
+        used: how it is used on filled images, as in the settings: scoring reads the settings, and runs again
             where this file changes.
         sha256: of its weights, which is what labels are made by.
         checkpoint: what it was loaded from; None where it was fitted here.

@@ -128,5 +128,5 @@ def _loaded(
 
 
 def threads_for(device: str) -> AbstractContextManager[None]:
-    """What whoever labels computes with: one thread where it is the CPU that labels."""
+    """The threads of labelling: one where it runs on the CPU."""
     return one_thread() if device == "cpu" else nullcontext()

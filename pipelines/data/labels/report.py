@@ -112,8 +112,8 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
     Image.fromarray(_sheet(place, spread(held_out(shards, split), NUM_SHOWN))).save(folder / SHEET)
 
 
-def told(scores: SegmenterScores) -> str:
-    """What a person is told of scores: how good labels are, and how many pixels are sure enough to have one."""
+def summary_sentence(scores: SegmenterScores) -> str:
+    """The scores as a sentence: how good labels are, and how many pixels are confident enough to get one."""
     summary = scores.summary()
     kept = (
         f"of which {summary['trusted_pixel_accuracy']:.1%} are right"

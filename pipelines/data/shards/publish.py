@@ -162,7 +162,7 @@ class PublishedShards:
         """Fetch all shards into the cache and keep them there, in the background, until :meth:`stop`.
 
         Args:
-            say: told what keeps a shard from being cached, and when a cached one was damaged.
+            say: receives why a shard is not cached, and when a cached one was damaged.
         """
         try:
             self.cache.lease(entry.sha256 for entry in self.entries.values())
@@ -202,7 +202,7 @@ class PublishedShards:
                 say(text)
 
         while not self._stopped.is_set():
-            # A copy that turns out damaged is removed by whoever reads it.
+            # A copy that turns out damaged is removed when it is read.
             for name in sorted(self._were_here - self._names_here()):
                 say(f"the copy of {name} in {self.cache.folder} was damaged or removed; fetching it again")
             try:

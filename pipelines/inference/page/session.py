@@ -141,7 +141,7 @@ def fill(
         texture: where the fillings' texture comes from.
 
     Raises:
-        UserError: one sentence for whoever sits before the page: no image, no model, nothing or everything marked.
+        UserError: one sentence for the visitor: no image, no model, nothing or everything marked.
     """
     if session.photo is None:
         raise UserError("There is no image yet: choose an example or upload one.")
@@ -201,7 +201,7 @@ def _fill(
 ) -> Filling:
     inpainter = shelf.inpainter(title)
     with warnings.catch_warnings():
-        # A large hole is a choice here: whoever painted it sees which part is the hole.
+        # A large hole is a choice here: the visitor sees which part is the hole.
         warnings.simplefilter("ignore", UserWarning)
         inpainted = in_torch_thread(inpainter, photo.pixels, hole, texture=texture, details=True, guide=guide)
     return Filling(

@@ -166,6 +166,6 @@ async def _refuse_route(request: Request, error: Exception) -> Response:
 
 
 async def _confess(request: Request, error: Exception) -> Response:
-    """A failure of ours. Starlette raises the error again afterwards, so that the server logs it."""
+    """An internal error. Starlette raises the error again afterwards, so that the server logs it."""
     sentence = f"the server failed on this request ({type(error).__name__}); its log says more"
     return Response(error_body(500, sentence), 500, media_type=JSON)

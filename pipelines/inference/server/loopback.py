@@ -22,6 +22,6 @@ def guarded_names(host: str) -> list[Middleware]:
 
 
 def warn_if_open(host: str) -> None:
-    """Tell whoever starts a page that others can reach it, where they can."""
+    """Warn that others can reach the page, where they can."""
     if host not in _LOOPBACK:
         print("warning: others on this network can open the page; it asks for no password", flush=True)

@@ -90,7 +90,7 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
         challenger: a version's number, or an alias.
         settings: the whole of ``params.yaml``.
         dry_run: change nothing, neither in the registry nor in its files.
-        say: told what takes time and why.
+        say: receives progress messages.
 
     Raises:
         TrackingError: the registry does not hold what is asked for, or cannot be used.
@@ -133,7 +133,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
         name: of the registered model.
         reason: kept in the history.
         dry_run: change nothing.
-        say: told what else was found.
+        say: receives further findings.
 
     Raises:
         TrackingError: there is no earlier champion, or the registry cannot be used.

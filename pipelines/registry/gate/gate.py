@@ -76,7 +76,7 @@ def judge(
         challenger, champion: None for a model that has no champion yet.
         settings: the whole of ``params.yaml``.
         workspace: empty folder for what is downloaded and evaluated.
-        say: told what takes time and why.
+        say: receives progress messages.
 
     Raises:
         TrackingError: a version cannot be fetched.
