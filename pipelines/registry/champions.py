@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from pipelines.tracking.address import TrackingError, check_reachable, open_client, tracking_uri
+from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, open_client, tracking_uri
 from pipelines.tracking.released import all_versions
 from pipelines.tracking.runs import user_name
 from pipelines.tracking.store import store_errors
@@ -127,7 +127,8 @@ class Champions:
             OvertakenError: another command set the alias at the same time; the last one stands.
         """
         before = self.look().champion
-        with store_errors(self.address, f"the champion of {self.name} cannot be moved"):
+        # Two processes that give a model its first alias at once would both insert it.
+        with store_errors(self.address, f"the champion of {self.name} cannot be moved"), one_at_a_time(self.address):
             self._client.set_registered_model_alias(self.name, CHAMPION, after)
         entry = self._note(kind, before, after, reason, evidence)
         state = self.look()
