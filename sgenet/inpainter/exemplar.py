@@ -2,9 +2,9 @@
 
 A network knows what belongs into a hole, its colours and its classes, better than how that looks from close by; the
 rest of the image shows just that. So patches over the hole are matched with known patches (PatchMatch, Barnes et al.
-2009) that look the same, have the colours that the network drew and the class that it sees; each pixel becomes the
-mean of what the patches over it copy, and both are repeated from coarse to fine (Wexler et al. 2007; Darabi et al.
-2012). Last, part of the low frequencies is taken from the network.
+2009) that look the same, have the colours that the network drew, the class that it sees and the contrast of what
+surrounds the hole; each pixel becomes the mean of what the patches over it copy, and both are repeated from coarse to
+fine (Wexler et al. 2007; Darabi et al. 2012). Last, part of the low frequencies is taken from the network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,15 @@ _DEEP = 32
 """Pixels from the edge where this ends."""
 
 _FEWEST_SOURCES = 64
-_GUIDE_WEIGHT = 1.0
+_ENOUGH_KNOWN = 0.3
+_COLOUR_WEIGHT = 1.0
+_CONTRAST_WEIGHT = 9.0
+"""A network that is not sure draws the mean of what may be there. Patches of that colour are flat: without the
+contrast as a guide, the hole becomes so too."""
+
+_CONTRAST_SCALE = 0.5
+"""How wide contrast is measured, beside the width of the colours' blur."""
+
 _CLASS_WEIGHT = 0.1
 _SHARE, _MOST = 0.7, 0.08
 """How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
@@ -154,13 +162,34 @@ def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, gene
             patches.match_as(coarser, generator)
             current = patches.vote(current, trust)
         if scene.hole.numel() <= _LARGEST:
-            guide = _blur(scene.image, sigma / 2**number)
-            search = Search(patches, scene, guide, _GUIDE_WEIGHT, _CLASS_WEIGHT)
+            search = Search(patches, scene, _guide(scene, sigma / 2**number), _CLASS_WEIGHT)
             for iteration in range(_ITERATIONS + _MORE_ITERATIONS * number):
                 search.run(current, generator, by_texture=coarser is not None or iteration > 0)
                 current = patches.vote(current, search.weights() * trust)
         coarser = patches
     return current.reshape(patches.height, patches.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+
+def _guide(scene: Scene, sigma: float) -> Tensor:
+    """(h, w, 4): what is drawn and known, blurred, and the contrast, both weighted."""
+    colours = _blur(scene.image, sigma) * (_COLOUR_WEIGHT / 3) ** 0.5
+    contrast = _contrast(scene, sigma * _CONTRAST_SCALE) * _CONTRAST_WEIGHT**0.5
+    return torch.cat((colours, contrast), dim=2)
+
+
+def _contrast(scene: Scene, sigma: float) -> Tensor:
+    """(h, w, 1): the standard deviation of known colours around each pixel, and where few are known the nearest one."""
+    known = (~scene.unknown[..., None]).float()
+    share = _blur(known, sigma).clamp(min=1e-6)
+    mean = _blur(scene.image * known, sigma) / share
+    variance = (scene.image - mean).square().mean(dim=2, keepdim=True)
+    contrast = (_blur(variance * known, sigma) / share).sqrt()
+    measured = ~scene.unknown & (share[..., 0] > _ENOUGH_KNOWN)
+    if not measured.any():
+        measured = ~scene.unknown
+    nearest = distance_transform_edt(~measured.cpu().numpy(), return_distances=False, return_indices=True)
+    rows, columns = (torch.from_numpy(places).long().to(contrast.device) for places in nearest)
+    return torch.where(measured[..., None], contrast, _blur(contrast[rows, columns], 2 * sigma))
 
 
 def _depths(hole: Tensor) -> Tensor:

@@ -30,6 +30,10 @@ _COHERENCE = 1.5
 _SHARPNESS = 36.0
 """How much more the patches that fit best count in a pixel's colour; 1 blurs."""
 
+_KNOWN_REACH = 2
+"""So far around its middle a source is known. What is unknown at its edge is compared as it is drawn, and not copied:
+where an image is small, few patches are known to the last pixel."""
+
 _ENOUGH = 0.25
 """A class whose known patches are fewer than this share of those to be filled is asked for less strictly."""
 
@@ -71,7 +75,7 @@ def within_reach(mask: Tensor, reach: int = RADIUS) -> Tensor:
 
 
 class Patches:
-    """The patches of one size: sources, of which every pixel is known, and targets, which overlap the hole.
+    """The patches of one size: sources, known around their middle, and targets, which overlap the hole.
 
     Attributes:
         matches: (N,) the source that each target resembles, once there are some.
@@ -84,7 +88,8 @@ class Patches:
         self.pixels = image.reshape(-1, 3)
         inside = torch.zeros_like(hole)
         inside[RADIUS : self.height - RADIUS, RADIUS : self.width - RADIUS] = True
-        self.is_source = (inside & ~within_reach(unknown)).flatten()
+        self._is_known = ~unknown.flatten()
+        self.is_source = (inside & ~within_reach(unknown, _KNOWN_REACH)).flatten()
         self.sources = self.is_source.nonzero()[:, 0]
         self.targets = (inside & within_reach(hole)).flatten().nonzero()[:, 0]
         self.hole = hole.flatten().nonzero()[:, 0]
@@ -122,8 +127,8 @@ class Patches:
         for row in range(-RADIUS, RADIUS + 1):
             for column in range(-RADIUS, RADIUS + 1):
                 target, is_there = self._targets_at(rows - row, columns - column)
-                weight = torch.where(is_there, weights[target], 0.0)[:, None]
                 copied = torch.where(is_there, self.matches[target] + row * self.width + column, self.hole)
+                weight = torch.where(is_there & self._is_known[copied], weights[target], 0.0)[:, None]
                 colours += weight * self.pixels[copied]
                 total += weight
         voted = current.clone()
@@ -149,24 +154,23 @@ class Patches:
 
 
 class Search:
-    """Finds the sources that targets resemble in texture, in the guide's colours, and in class.
+    """Finds the sources that targets resemble in texture, in what the guide says, and in class.
 
     Args:
         patches: whose matches are improved.
         scene: what they are patches of.
-        guide: (h, w, 3), the colours to follow, blurred.
-        guide_weight: of the guide's colours beside the texture's.
+        guide: (h, w, G), what to follow beside the texture, such as blurred colours; squared differences in it count
+            as much as the mean ones of a patch's values.
         class_weight: what another class costs, where both classes are certain.
     """
 
-    def __init__(self, patches: Patches, scene: Scene, guide: Tensor, guide_weight: float, class_weight: float) -> None:
+    def __init__(self, patches: Patches, scene: Scene, guide: Tensor, class_weight: float) -> None:
         self._patches = patches
         self._basis = self._principal_components()
         components = self._basis.shape[1]
         kernels = self._basis.T.reshape(components, SIDE, SIDE, 3).permute(0, 3, 1, 2)
         texture = F.conv2d(scene.image.permute(2, 0, 1)[None], kernels, padding=RADIUS)[0].flatten(1).T
-        colours = guide.reshape(-1, 3) * (guide_weight / 3) ** 0.5
-        self._features = torch.cat((texture, colours), dim=1).contiguous()
+        self._features = torch.cat((texture, guide.flatten(0, 1)), dim=1).contiguous()
         self._label = None if scene.label is None else scene.label.flatten().long()
         if self._label is not None and scene.confidence is not None:
             certain = scene.confidence.flatten() * class_weight**0.5
