@@ -38,7 +38,8 @@ from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.reader import ShardDataset, decode_stored_image, decode_stored_label
 from pipelines.data.shards.sampler import GlobalBatchSampler
 from pipelines.data.shards.schema import SampleTable
-from pipelines.settings.params import DataSettings, SourceSettings
+from pipelines.settings.params import DataSettings
+from pipelines.settings.sources import MixedScenesSource
 from pipelines.stages import index, shards
 from sgenet.masks import HoleDrawer
 from sgenet.settings import AugmentationSettings, HoleSettings
@@ -92,7 +93,7 @@ def main() -> None:
 def store(data: Path, images: int, side: int, crop: int) -> tuple[int, int]:
     """Draw the images and store them for every reader; give their width and height."""
     size = 2 * round(side * 2 / 3), side
-    source = SourceSettings(adapter="mixed_scenes", train=images, size=size)
+    source = MixedScenesSource(adapter="mixed_scenes", train=images, size=size)
     settings = DataSettings(
         sources=(source,),
         label_space="outdoor_scenes",

@@ -7,6 +7,7 @@ import argparse
 from pipelines.commands.common import add_params
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
+from pipelines.settings.sources import FileSource
 from sgenet.errors import SettingsError, UserError
 
 HELP = "Check params.yaml: every problem, how the images are split, how long labelling them takes."
@@ -46,7 +47,7 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
     lines: list[str] = []
     for dataset in settings.evaluated:
         data = settings.data[dataset]
-        if any("://" in (source.root or "") for source in data.sources):
+        if any(isinstance(source, FileSource) and "://" in source.root for source in data.sources):
             continue
         try:
             counts = count_splits(data)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
-from pipelines.settings.sources import source_problems
+from pipelines.settings.sources import MixedScenesSource
 from pipelines.settings.workers import batch_problem
 from sgenet.masks import hole_problems
 from sgenet.methods.recipe import Recipe
@@ -99,11 +99,11 @@ def _data_problems(data: DataSettings) -> list[str]:
         except ValueError as error:
             problems.append(f"label_space: {error}")
         else:
-            problems += [problem for source in data.sources for problem in source_problems(source, num_classes)]
+            problems += [problem for source in data.sources for problem in source.problems(num_classes)]
     problems += [
         f"the source mixed_scenes draws images of {list(source.size)}, smaller than the crop ({data.crop})"
         for source in data.sources
-        if source.adapter == "mixed_scenes" and min(source.size) < data.crop
+        if isinstance(source, MixedScenesSource) and min(source.size) < data.crop
     ]
     if data.crop % _STRIDE:
         problems.append(f"crop ({data.crop}) must be divisible by {_STRIDE}")

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from pipelines.settings.params import Settings
+from pipelines.settings.sources import Source
 
 _HEAD = """# Settings
 
@@ -83,15 +84,15 @@ def _fields(model: Any) -> Iterator[_Field]:
 def _default(value: Any) -> str:
     if value is PydanticUndefined:
         return _REQUIRED
-    if isinstance(value, BaseModel) or dataclasses.is_dataclass(value) or value in ((), {}):
-        return "none" if value in ((), {}) else ""
+    if isinstance(value, BaseModel) or dataclasses.is_dataclass(value) or value in ((), {}, ""):
+        return "none" if value in ((), {}, "") else ""
     return f"`{list(value) if isinstance(value, tuple) else value}`".replace("'", "")
 
 
 def _models(kind: Any) -> list[tuple[str, type]]:
     """The settings types within a type, each with what stands between this key and theirs."""
     if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
-        return [("", kind)]
+        return [(_kind_of_source(kind), kind)]
     arguments = typing.get_args(kind)
     match typing.get_origin(kind):
         case origin if origin is dict:
@@ -103,6 +104,11 @@ def _models(kind: Any) -> list[tuple[str, type]]:
         case origin if origin in (typing.Union, types.UnionType):
             return [found for argument in arguments for found in _models(argument)]
     return []
+
+
+def _kind_of_source(model: type) -> str:
+    """`` (folder)`` for one of several types that stand in the same place, told apart by ``adapter``; else nothing."""
+    return f" ({typing.get_args(model.model_fields['adapter'].annotation)[0]})" if issubclass(model, Source) else ""
 
 
 def _type_name(kind: Any) -> str:

@@ -13,6 +13,7 @@ from pipelines.settings.complaints import innermost, sentence, without
 from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
+from pipelines.settings.sources import SOURCES, Source, SplitSource
 from pipelines.settings.yaml_file import read_yaml
 from sgenet.errors import SettingsError
 
@@ -85,9 +86,13 @@ def _with_whole_transfers(raw: Any) -> Any:
     for name in [pair.get("dataset") for pair in transfer if isinstance(pair, dict)]:
         sources = data[name].get("sources") if isinstance(data.get(name), dict) else None
         if isinstance(sources, list | tuple):
-            named = [{"val_ratio": 1.0, **source} if isinstance(source, dict) else source for source in sources]
+            named = [{"val_ratio": 1.0, **source} if _is_split_by_us(source) else source for source in sources]
             whole[name] = {**data[name], "sources": named}
     return {**raw, "data": whole}
+
+
+def _is_split_by_us(source: Any) -> bool:
+    return isinstance(source, dict) and issubclass(SOURCES.get(str(source.get("adapter")), Source), SplitSource)
 
 
 def _parse_rest(raw: Any) -> Settings | None:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag
 
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.sources import AnySource
 from pipelines.settings.strict import Strict
 from sgenet import label_space
 from sgenet.label_space import LabelSpace
@@ -27,49 +28,6 @@ LABEL_SPACES: dict[str, LabelSpace] = {
     "camvid": label_space.CAMVID,
     "stanford_background": label_space.STANFORD_BACKGROUND,
 }
-
-
-class SourceSettings(Strict):
-    """One place that raw samples come from.
-
-    Attributes:
-        adapter: which layout is read there.
-        root: folder or ``s3://bucket/prefix`` (none for ``mixed_scenes``, which is procedural).
-        class_map: raw class id → id in the dataset's label space; ids not named become *ignore*.
-            None keeps the adapter's own ids.
-        train, val: number of images to draw, for ``mixed_scenes`` only.
-        size: their width and height in pixels, for ``mixed_scenes`` only.
-        seed: for ``mixed_scenes`` only.
-        label_root: folder of label PNGs, for ``folder`` only (None: no labels).
-        val_ratio: share of images held out for evaluation, by hash of the key, for ``folder`` and ``places2``: a tenth,
-            and all of a dataset of ``transfer``, unless it is named.
-        held_out: for ``folder``: so many images are held out instead, those whose file name has the smallest SHA-256.
-        part: for ``folder``: which images there are: ``all``, or only one of the two sides of ``held_out``, so that one
-            dataset trains on the one and another evaluates on the other.
-        unlabelled: for ``cityscapes``: also train on the 1,525 test images, without labels.
-    """
-
-    adapter: Literal[
-        "mixed_scenes",
-        "outdoor_scenes",
-        "cityscapes",
-        "places2",
-        "camvid",
-        "stanford_background",
-        "msrc_v2",
-        "folder",
-    ]
-    root: str | None = None
-    class_map: dict[int, int] | None = None
-    train: int = Field(default=0, ge=0)
-    val: int = Field(default=0, ge=0)
-    size: tuple[int, int] = (256, 256)
-    seed: int = 1
-    label_root: str | None = None
-    val_ratio: float = Field(default=0.1, ge=0, le=1)
-    held_out: int | None = Field(default=None, gt=0)
-    part: Literal["all", "train", "held_out"] = "all"
-    unlabelled: bool = True
 
 
 class LabelSpaceSettings(Strict):
@@ -101,7 +59,7 @@ class DataSettings(Strict):
         allow_ignored_labels: continue though every pixel of the labels is ignored. It decides no byte of a shard.
     """
 
-    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    sources: tuple[AnySource, ...] = Field(min_length=1)
     label_space: str | LabelSpaceSettings
     shorter_side: int = Field(gt=0)
     train_shorter_side: int | None = Field(default=None, gt=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +18,21 @@ from pipelines.data.adapters.outdoor_scenes import outdoor_scenes
 from pipelines.data.adapters.places2 import places2
 from pipelines.data.adapters.samples import Adapter, RawLabel, RawSample
 from pipelines.data.adapters.stanford_background import stanford_background
-from pipelines.settings.params import DataSettings, SourceSettings
-from pipelines.settings.sources import source_problems
+from pipelines.settings.params import DataSettings
+from pipelines.settings.sources import Source
 from sgenet.errors import SettingsError
+
+ADAPTERS: Mapping[str, Callable[[Any, int], Adapter]] = {
+    "mixed_scenes": lambda source, num_classes: MixedScenes(source),
+    "outdoor_scenes": outdoor_scenes,
+    "cityscapes": cityscapes,
+    "places2": places2,
+    "camvid": camvid,
+    "stanford_background": stanford_background,
+    "msrc_v2": msrc_v2,
+    "folder": folder,
+}
+"""What reads a source, from its settings and the number of classes of the dataset's label space."""
 
 
 def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
@@ -31,7 +45,7 @@ def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
     Raises:
         SettingsError: with every problem of every source.
     """
-    problems = [problem for source in data.sources for problem in source_problems(source, data.labels.num_classes)]
+    problems = [problem for source in data.sources for problem in source.problems(data.labels.num_classes)]
     if problems:
         raise SettingsError(problems)
     adapters = [build_adapter(source, data.labels.num_classes) for source in data.sources]
@@ -41,32 +55,16 @@ def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
     return [(name, _Joined(adapter, name)) for name, adapter in zip(names, adapters, strict=True)]
 
 
-def build_adapter(source: SourceSettings, num_classes: int) -> Adapter:
+def build_adapter(source: Source, num_classes: int) -> Adapter:
     """The adapter of one source, whose labels are ids below ``num_classes`` or 255.
 
     Raises:
         SettingsError: with every problem of the source.
     """
-    problems = source_problems(source, num_classes)
+    problems = source.problems(num_classes)
     if problems:
         raise SettingsError(problems)
-    match source.adapter:
-        case "mixed_scenes":
-            return MixedScenes(source)
-        case "outdoor_scenes":
-            return outdoor_scenes(source, num_classes)
-        case "cityscapes":
-            return cityscapes(source, num_classes)
-        case "places2":
-            return places2(source, num_classes)
-        case "camvid":
-            return camvid(source, num_classes)
-        case "stanford_background":
-            return stanford_background(source, num_classes)
-        case "msrc_v2":
-            return msrc_v2(source, num_classes)
-        case "folder":
-            return folder(source, num_classes)
+    return ADAPTERS[source.adapter](source, num_classes)
 
 
 def _unique_names(adapters: list[str]) -> list[str]:

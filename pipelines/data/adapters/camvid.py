@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pipelines.data.adapters.paired import paired_adapter
 from pipelines.data.adapters.samples import Adapter
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import CamvidSource
 from sgenet.label_space import IGNORE_ID
 
 UNLABELLED_ID = 11
 """The id of pixels that SegNet's label maps leave unlabelled."""
 
 
-def camvid(settings: SourceSettings, num_classes: int) -> Adapter:
+def camvid(settings: CamvidSource, num_classes: int) -> Adapter:
     """The adapter of CamVid; its own ids are 0 … 10 as in ``label_space.CAMVID``."""
     return paired_adapter(settings, num_classes, own_ids={UNLABELLED_ID: IGNORE_ID})

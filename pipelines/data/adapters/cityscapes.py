@@ -19,7 +19,7 @@ from pipelines.data.adapters.files import (
 )
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import Adapter, RawSample, sample_key
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import CityscapesSource
 from pipelines.storage.store import Storage, open_storage
 from sgenet.label_space import IGNORE_ID
 
@@ -35,9 +35,9 @@ TRAIN_IDS = dict.fromkeys(range(34), IGNORE_ID) | {raw: train_id for train_id, r
 """The id in a ``labelIds`` file → the train id, as the benchmark defines it."""
 
 
-def cityscapes(settings: SourceSettings, num_classes: int) -> Adapter:
+def cityscapes(settings: CityscapesSource, num_classes: int) -> Adapter:
     """The adapter of Cityscapes; its own ids are the train ids, as in ``label_space.CITYSCAPES``."""
-    storage = open_storage(settings.root or "")
+    storage = open_storage(settings.root)
     label_map = LabelMap(settings.adapter, num_classes, TRAIN_IDS, settings.class_map)
     return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter, settings.unlabelled))
 

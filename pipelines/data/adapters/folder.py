@@ -12,21 +12,21 @@ from functools import partial
 from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import FolderSource
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.errors import DataError
 
 
-def folder(settings: SourceSettings, num_classes: int) -> Adapter:
+def folder(settings: FolderSource, num_classes: int) -> Adapter:
     """The adapter of a folder; with ``label_root`` every image must have its label map."""
-    image_storage = open_storage(settings.root or "")
+    image_storage = open_storage(settings.root)
     label_storage = open_storage(settings.label_root) if settings.label_root else None
     label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
     find = partial(_find, image_storage, label_storage, settings)
     return FileAdapter(image_storage, label_storage or image_storage, label_map, find)
 
 
-def _find(image_storage: Storage, label_storage: Storage | None, settings: SourceSettings) -> list[RawSample]:
+def _find(image_storage: Storage, label_storage: Storage | None, settings: FolderSource) -> list[RawSample]:
     source = settings.adapter
     images = find_images(image_storage)
     labels: dict[str, str] = {}
@@ -52,7 +52,7 @@ _SPLITS = ("train", "val")
 _PARTS = {"train": "train", "val": "held_out"}
 
 
-def _held_out(storage: Storage, paths: list[str], settings: SourceSettings) -> set[str] | None:
+def _held_out(storage: Storage, paths: list[str], settings: FolderSource) -> set[str] | None:
     """The ``held_out`` paths whose file name has the smallest SHA-256; None where a share is held out."""
     if settings.held_out is None:
         return None

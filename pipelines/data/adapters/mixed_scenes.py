@@ -16,8 +16,7 @@ from PIL import Image
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import RawLabel, RawSample
 from pipelines.landscapes import Scene, render_scene
-from pipelines.settings.params import SourceSettings
-from pipelines.settings.sources import MOST_SCENES, scene_problems
+from pipelines.settings.sources import MOST_SCENES, MixedScenesSource
 from sgenet.errors import DataError, SettingsError
 from sgenet.label_space import OUTDOOR_SCENES
 
@@ -35,8 +34,8 @@ class MixedScenes:
         SettingsError: naming every one of them that cannot be used.
     """
 
-    def __init__(self, source: SourceSettings) -> None:
-        problems = scene_problems(source)
+    def __init__(self, source: MixedScenesSource) -> None:
+        problems = source.drawing_problems()
         if problems:
             raise SettingsError(problems)
         self._source = source

@@ -13,7 +13,7 @@ from pipelines.data.adapters.files import FileAdapter, find_images
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.paired import PairedFolders, find_pairs
 from pipelines.data.adapters.samples import Adapter, RawSample
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import OutdoorScenesSource
 from pipelines.storage.store import Storage, open_storage
 from sgenet.label_space import IGNORE_ID
 
@@ -25,9 +25,9 @@ _VAL = PairedFolders("val", "val/images", "val/labels")
 _TEST = PairedFolders("val", "test/images", "test/labels")
 
 
-def outdoor_scenes(settings: SourceSettings, num_classes: int) -> Adapter:
+def outdoor_scenes(settings: OutdoorScenesSource, num_classes: int) -> Adapter:
     """The adapter of Outdoor Scenes; its own ids are as in ``label_space.OUTDOOR_SCENES``."""
-    storage = open_storage(settings.root or "")
+    storage = open_storage(settings.root)
     label_map = LabelMap(settings.adapter, num_classes, {OUTSIDE_ID: IGNORE_ID}, settings.class_map)
     return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter))
 

@@ -9,7 +9,7 @@ from functools import partial
 from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import RawSample, sample_key
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import FileSource
 from pipelines.storage.store import Storage, open_storage
 
 
@@ -28,9 +28,9 @@ _IMAGES_AND_LABELS = (
 )
 
 
-def paired_adapter(settings: SourceSettings, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
+def paired_adapter(settings: FileSource, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
     """An adapter over ``{images,labels}/{train,val}``; for ``own_ids`` see LabelMap."""
-    storage = open_storage(settings.root or "")
+    storage = open_storage(settings.root)
     label_map = LabelMap(settings.adapter, num_classes, own_ids, settings.class_map)
     return FileAdapter(storage, storage, label_map, partial(find_pairs, storage, _IMAGES_AND_LABELS, settings.adapter))
 

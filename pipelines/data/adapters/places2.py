@@ -11,13 +11,13 @@ from functools import partial
 from pipelines.data.adapters.files import FileAdapter, find_images, refuse_missing
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import Places2Source
 from pipelines.storage.store import Storage, open_storage
 
 
-def places2(settings: SourceSettings, num_classes: int) -> Adapter:
+def places2(settings: Places2Source, num_classes: int) -> Adapter:
     """The adapter of Places2; its samples have no labels."""
-    storage = open_storage(settings.root or "")
+    storage = open_storage(settings.root)
     label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
     return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter, settings.val_ratio))
 

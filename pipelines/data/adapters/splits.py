@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.data.adapters.build import build_adapters
 from pipelines.settings.params import DataSettings
-
-_BY_RATIO = ("folder", "places2")
+from pipelines.settings.sources import SplitSource
 
 
 def count_splits(data: DataSettings) -> Counter[str]:
@@ -31,7 +30,7 @@ def empty_splits(counts: Mapping[str, int], needed: Iterable[str], data: DataSet
 
 
 def _remedy(split: str, data: DataSettings) -> str:
-    ratios: Sequence[float] = [source.val_ratio for source in data.sources if source.adapter in _BY_RATIO]
+    ratios: Sequence[float] = [source.val_ratio for source in data.sources if isinstance(source, SplitSource)]
     if not ratios:
         return "add some to its sources"
     change = "raise" if split == "val" else "lower"

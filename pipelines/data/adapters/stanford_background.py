@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pipelines.data.adapters.paired import paired_adapter
 from pipelines.data.adapters.samples import Adapter
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import StanfordBackgroundSource
 
 
-def stanford_background(settings: SourceSettings, num_classes: int) -> Adapter:
+def stanford_background(settings: StanfordBackgroundSource, num_classes: int) -> Adapter:
     """The adapter of Stanford Background; its own ids are as in ``label_space.STANFORD_BACKGROUND``."""
     return paired_adapter(settings, num_classes)

@@ -33,7 +33,8 @@ from pipelines.evaluation.walk import (
 )
 from pipelines.parallel.device import device_of_workers
 from pipelines.settings.labels import LabelSettings
-from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings, SourceSettings
+from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings
+from pipelines.settings.sources import MixedScenesSource
 from sgenet.batch import Prediction
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.metrics import mean_iou
@@ -43,12 +44,10 @@ from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import Released
 
 SIZE, COUNT, WORST = 32, 7, 2
-
 EDGES = (0.01, 0.1, 0.2, 0.3)
 KEYS = tuple(f"image-{number}" for number in range(COUNT))
-DATA = DataSettings(
-    sources=(SourceSettings(adapter="mixed_scenes"),), label_space="outdoor_scenes", shorter_side=SIZE, crop=SIZE
-)
+SCENES = MixedScenesSource(adapter="mixed_scenes")
+DATA = DataSettings(sources=(SCENES,), label_space="outdoor_scenes", shorter_side=SIZE, crop=SIZE)
 
 
 class ConstantGenerator(nn.Module):

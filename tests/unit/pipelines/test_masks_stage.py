@@ -17,8 +17,8 @@ from pipelines.settings.params import (
     EvaluationMaskSettings,
     EvaluationSettings,
     MaskSettings,
-    SourceSettings,
 )
+from pipelines.settings.sources import MixedScenesSource
 from pipelines.stages import masks as stage
 from sgenet.errors import DataError, SettingsError, UserError
 from sgenet.masks import centre_hole
@@ -52,7 +52,7 @@ def run(
         MaskSettings(training=(HoleSettings(kind="strokes"),), evaluation=sets, ratio_bins=EDGES),
         EvaluationSettings(),
         DataSettings(
-            sources=(SourceSettings(adapter="mixed_scenes"),),
+            sources=(MixedScenesSource(adapter="mixed_scenes"),),
             label_space="outdoor_scenes",
             shorter_side=CROP,
             crop=CROP,

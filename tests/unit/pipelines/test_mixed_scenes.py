@@ -20,7 +20,7 @@ from pipelines.data.adapters.mixed_scenes import MixedScenes
 from pipelines.data.adapters.samples import RawSample
 from pipelines.landscapes import render_scene
 from pipelines.landscapes.ground import GRASS, PLANT, SKY, WATER
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import MixedScenesSource
 from sgenet.errors import DataError, SettingsError
 
 SHARE_THAT_COUNTS = 0.005
@@ -32,8 +32,8 @@ def hundred_scenes() -> list[mixed_scenes.Scene]:
     return [render_scene(seed, 64, 64) for seed in range(100)]
 
 
-def source(train: int = 3, val: int = 2, size: tuple[int, int] = (48, 40), **others: object) -> SourceSettings:
-    return SourceSettings.model_validate(
+def source(train: int = 3, val: int = 2, size: tuple[int, int] = (48, 40), **others: object) -> MixedScenesSource:
+    return MixedScenesSource.model_validate(
         {"adapter": "mixed_scenes", "train": train, "val": val, "size": size, "seed": 7, **others}
     )
 

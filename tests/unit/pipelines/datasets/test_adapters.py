@@ -14,7 +14,7 @@ from PIL import Image
 from pipelines.data.adapters.build import build_adapter
 from pipelines.data.adapters.cityscapes import TRAIN_IDS
 from pipelines.data.adapters.samples import Adapter, RawSample
-from pipelines.settings.params import SourceSettings
+from pipelines.settings.sources import SOURCES
 from pipelines.storage.store import open_storage
 from sgenet.errors import DataError
 
@@ -51,7 +51,7 @@ def make_tree(root: str | Path, *paths: str) -> str:
 
 
 def adapter(name: str, root: str, num_classes: int | None = None, **settings: object) -> Adapter:
-    source = SourceSettings.model_validate({"adapter": name, "root": root, **settings})
+    source = SOURCES[name].model_validate({"adapter": name, "root": root, **settings})
     return build_adapter(source, num_classes or NUM_CLASSES.get(name, 8))
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from pipelines.data.adapters.build import build_adapters
-from pipelines.settings.params import DataSettings, SourceSettings
-from pipelines.settings.sources import source_problems
+from pipelines.data.adapters.build import ADAPTERS, build_adapters
+from pipelines.settings.params import DataSettings
+from pipelines.settings.sources import SOURCES, MSRCv2Source
 from pipelines.storage.store import open_storage
 from sgenet.errors import SettingsError
 
@@ -78,7 +79,16 @@ def test_the_problems_of_all_sources_are_reported_together() -> None:
 
 
 def test_a_class_count_that_does_not_match_needs_a_class_map() -> None:
-    source = SourceSettings(adapter="msrc_v2", root="raw")
-    assert source_problems(source, 8) == []
-    assert len(source_problems(source, 19)) == 1
-    assert source_problems(source.model_copy(update={"class_map": {1: 10}}), 19) == []
+    source = MSRCv2Source(adapter="msrc_v2", root="raw")
+    assert source.problems(8) == []
+    assert len(source.problems(19)) == 1
+    assert source.model_copy(update={"class_map": {1: 10}}).problems(19) == []
+
+
+def test_every_source_that_settings_may_name_is_read() -> None:
+    assert ADAPTERS.keys() == SOURCES.keys()
+
+
+def test_a_source_has_no_settings_of_another(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"places2\.label_root"):
+        data_settings({"adapter": "places2", "root": str(tmp_path), "label_root": "labels"})
