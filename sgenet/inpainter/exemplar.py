@@ -28,14 +28,19 @@ _MARGIN = 256
 _ITERATIONS, _MORE_ITERATIONS = 4, 3
 """At full size, and how many more at each half of it: layout is found where an image is small, and cheap."""
 
-_TRUST = 1.3
-"""Patches over the hole's edge, which see what is known, count so many times more than those a pixel further in."""
+_TRUST = 3.0
+"""Patches over the hole's edge, which see what is known, count so many times more than those a pixel further in. Else
+what lies deep in the hole, which agrees with itself, outvotes them, and the edge becomes a seam."""
 
 _DEEP = 32
 """Pixels from the edge where this ends."""
 
 _FEWEST_SOURCES = 64
 _ENOUGH_KNOWN = 0.3
+_SOFT, _SHARP = 2.0, 30.0
+"""How much more the patches that fit best count in a pixel's colour: while the layout is found, and in the last vote,
+which else would blur."""
+
 _COLOUR_WEIGHT = 1.0
 _CONTRAST_WEIGHT = 9.0
 """A network that is not sure draws the mean of what may be there. Patches of that colour are flat: without the
@@ -163,9 +168,11 @@ def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, gene
             current = patches.vote(current, trust)
         if scene.hole.numel() <= _LARGEST:
             search = Search(patches, scene, _guide(scene, sigma / 2**number), _CLASS_WEIGHT)
-            for iteration in range(_ITERATIONS + _MORE_ITERATIONS * number):
+            last = _ITERATIONS + _MORE_ITERATIONS * number - 1
+            for iteration in range(last + 1):
                 search.run(current, generator, by_texture=coarser is not None or iteration > 0)
-                current = patches.vote(current, search.weights() * trust)
+                sharpness = _SHARP if number == 0 and iteration == last else _SOFT
+                current = patches.vote(current, search.weights(sharpness) * trust)
         coarser = patches
     return current.reshape(patches.height, patches.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
 

@@ -27,9 +27,6 @@ _JUMPS = (4, 2, 1)
 _COHERENCE = 1.5
 """A neighbour's find is taken although it fits this much worse: what continues the neighbour's copy has no seam."""
 
-_SHARPNESS = 36.0
-"""How much more the patches that fit best count in a pixel's colour; 1 blurs."""
-
 _KNOWN_REACH = 2
 """So far around its middle a source is known. What is unknown at its edge is compared as it is drawn, and not copied:
 where an image is small, few patches are known to the last pixel."""
@@ -207,11 +204,11 @@ class Search:
                 self._take_better(wanted, features, tried, usable, 1.0)
                 reach //= 2
 
-    def weights(self) -> Tensor:
-        """How much each target counts in the vote, (N,): the more, the better it fits."""
+    def weights(self, sharpness: float) -> Tensor:
+        """How much each target counts in the vote, (N,): the more, the better it fits, and the sharper the vote."""
         typical = self._cost[:: max(1, len(self._cost) // 10_000)].quantile(0.75)
         # The best fit counts 1, so that no pixel is left without a vote.
-        return torch.exp(-(self._cost - self._cost.min()) * (_SHARPNESS / 2) / (typical + 1e-8)).clamp(min=1e-20)
+        return torch.exp(-(self._cost - self._cost.min()) * (sharpness / 2) / (typical + 1e-8)).clamp(min=1e-20)
 
     def _take_better(self, wanted: Tensor, features: Tensor, tried: Tensor, usable: Tensor, patience: float) -> None:
         tried = torch.where(usable, tried, self._patches.matches)
