@@ -28,6 +28,7 @@ from pipelines.data.shards.schema import INDEX_NAME
 
 SHARD_SAMPLES = 1000
 SAMPLE_BYTES = 100_000
+WINDOW_SAMPLES = 400_000
 BATCH = 64
 BATCHES = 200
 FAR = 10**12  # samples into the stream
@@ -108,7 +109,7 @@ def measure_sampler(size: int) -> tuple[float, float, float]:
     The samples of many batches within an epoch are checked to be different ones.
     """
     started = time.perf_counter()
-    batches = GlobalBatchSampler(size, BATCH, seed=1).rank_batches(0, 1)
+    batches = _order(size).rank_batches(0, 1)
     rows = [request.row for request in next(batches)]
     first = time.perf_counter() - started
     following = []
@@ -120,8 +121,13 @@ def measure_sampler(size: int) -> tuple[float, float, float]:
     assert len(set(rows)) == len(rows)
     assert 0 <= min(rows) <= max(rows) < size
     started = time.perf_counter()
-    next(GlobalBatchSampler(size, BATCH, seed=1).rank_batches(0, 1, start=FAR // BATCH))
+    next(_order(size).rank_batches(0, 1, start=FAR // BATCH))
     return first, statistics.median(following), time.perf_counter() - started
+
+
+def _order(size: int) -> GlobalBatchSampler:
+    shards = [SHARD_SAMPLES] * (size // SHARD_SAMPLES)
+    return GlobalBatchSampler(shards, BATCH, seed=1, num_windows=-(-size // WINDOW_SAMPLES))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset
-from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.sampler import training_order
 from pipelines.parallel.device import check_device
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
@@ -144,7 +144,7 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> 
         table = table.labelled()
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
     dataset = ShardDataset(table, transform, draw_hole, inputs.shards)
-    sampler = GlobalBatchSampler(len(table), training.batch_size, training.seed)
+    sampler = training_order(table, training.batch_size, training.seed, training.window_gigabytes)
     return training_batches(
         dataset,
         sampler,

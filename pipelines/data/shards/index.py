@@ -156,6 +156,7 @@ def read_index(folder: Path, manifest: Manifest) -> SampleTable:
         folder=folder,
         digest=manifest.digest,
         shard_names=shard_names,
+        shard_bytes=tuple(entry.size for entry in manifest.shards),
         keys=keys,
         splits=splits,
         sources=sources,

@@ -45,6 +45,7 @@ def scan_tars(folder: Path, split: str) -> SampleTable:
         folder=folder,
         digest=_digest(folder, samples),
         shard_names=tuple(path.name for path in paths),
+        shard_bytes=tuple(path.stat().st_size for path in paths),
         keys=np.array([sample.key for sample in samples], text),
         splits=np.array([split] * len(samples), text),
         sources=np.array([sample.source for sample in samples], text),

@@ -58,7 +58,8 @@ class SampleTable:
     Attributes:
         folder: where the shards lie.
         digest: identifies the content of the whole folder, whichever rows this table holds.
-        shard_names: file names of the shards.
+        shard_names: file names of the shards, in the order of their samples.
+        shard_bytes: their sizes.
         keys, splits, sources: (N,) text.
         shard_ids: (N,) positions in ``shard_names``.
         image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
@@ -73,6 +74,7 @@ class SampleTable:
     folder: Path
     digest: str
     shard_names: tuple[str, ...]
+    shard_bytes: tuple[int, ...]
     keys: Strings
     splits: Strings
     sources: Strings
@@ -131,6 +133,12 @@ class SampleTable:
             num_classes=self.num_classes[rows],
             label_shard_ids=None if self.label_shard_ids is None else self.label_shard_ids[rows],
         )
+
+    def shard_sizes(self) -> npt.NDArray[np.int64]:
+        """How many of these samples each shard holds, (S,)."""
+        # Rows are in the order of their shards, of which this looks at a few rows each.
+        ends = np.searchsorted(self.shard_ids, np.arange(len(self.shard_names)), side="right")
+        return np.diff(ends, prepend=0)
 
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
