@@ -51,6 +51,7 @@ __all__ = [
 _BODY_ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _CONNECT_SECONDS = 10
+_MOST_CONNECTIONS = 32
 # A connection over which nothing comes for so long is given up, and its request made again.
 _SILENCE_SECONDS = 30
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
@@ -216,6 +217,7 @@ def _new_client() -> BaseClient:
     config = Config(
         retries={"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))},
         connect_timeout=_CONNECT_SECONDS,
+        max_pool_connections=_MOST_CONNECTIONS,
         read_timeout=_SILENCE_SECONDS,
         # Not every compatible store knows the newer checksum headers; ours travels as metadata.
         request_checksum_calculation="when_required",

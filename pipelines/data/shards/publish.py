@@ -9,28 +9,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import Fetched, ShardCache
+from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
 from pipelines.data.shards.index import read_index
-from pipelines.data.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest
+from pipelines.data.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest, sidecar_name
 from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
 from pipelines.storage.files import sha256_of_file
 from pipelines.storage.store import Storage
 from sgenet.errors import DataError
 
-Say = Callable[[str], None]
-
 _SHARDS = "shards"
 _DATASETS = "datasets"
 _LABELS = "labels"
-_SECONDS_BETWEEN_LOOKS = 30.0
 
 
 def publish_shards(folder: Path, storage: Storage) -> str:
@@ -85,18 +80,15 @@ def published_labels(manifest: LabelManifest) -> str:
     return f"{_LABELS}/{manifest.digest}"
 
 
-def open_published(
-    storage: Storage, path: str, cache_folder: Path, capacity: int
-) -> tuple[SampleTable, PublishedShards]:
+def open_published(storage: Storage, path: str, cache_folder: Path) -> tuple[SampleTable, PublishedShards]:
     """Open a published dataset on a node.
 
     Args:
         path: from :func:`publish_shards`.
         cache_folder: of this node; index and shards are copied there.
-        capacity: most bytes of shards there.
 
     Returns:
-        The samples of all splits, and what reads their shards; :meth:`PublishedShards.keep` downloads them.
+        The samples of all splits, and what reads their shards.
 
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
@@ -106,29 +98,20 @@ def open_published(
     manifest = read_manifest(folder)
     check_index(folder, manifest)
     entries = {entry.name: entry for entry in manifest.shards}
-    shards = PublishedShards(storage, entries, ShardCache(cache_folder, capacity))
-    return read_index(folder, manifest), shards
+    return read_index(folder, manifest), PublishedShards(storage, entries, ShardCache(cache_folder))
 
 
 @dataclass
 class PublishedShards:
     """Reads members of published shards, from this node's disk where the shard is there, else from the storage.
 
-    Training need not wait for whole shards: while :meth:`keep` downloads them, and where there
-    is no room for them, each member is one ranged request. Only the speed depends on it.
+    Training need not wait for whole shards: one that is not here yet, or for which there is no
+    room, is read by a ranged request a sample. Only the speed depends on it.
     """
 
     storage: Storage
     entries: dict[str, ShardEntry]
     cache: ShardCache
-    _stopped: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
-    _were_here: set[str] = field(default_factory=set, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._were_here = self._names_here()
-
-    def __reduce__(self) -> tuple[type[PublishedShards], tuple[Storage, dict[str, ShardEntry], ShardCache]]:
-        return type(self), (self.storage, self.entries, self.cache)
 
     def add_labels(self, path: str) -> Path:
         """Read the sidecar shards of published labels as well; before the first read.
@@ -145,7 +128,6 @@ class PublishedShards:
         folder = self.cache.folder / path
         fetch_files(self.storage, path, folder)
         self.entries |= {entry.name: entry for entry in read_label_manifest(folder).shards}
-        self._were_here = self._names_here()
         return folder
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
@@ -158,62 +140,21 @@ class PublishedShards:
         content = self.cache.read(entry.sha256, offset, size)
         return content if content is not None else self.storage.read_range(_object(entry), offset, size)
 
-    def keep(self, say: Say) -> None:
-        """Fetch all shards into the cache and keep them there, in the background, until :meth:`stop`.
+    def lease(self, now: Iterable[str], following: Iterable[str] = ()) -> None:
+        """Have shards of these names, and the labels beside them, brought here and kept.
 
         Args:
-            say: receives why a shard is not cached, and when a cached one was damaged.
-        """
-        try:
-            self.cache.lease(entry.sha256 for entry in self.entries.values())
-        except OSError as error:
-            say(f"no shards are cached in {self.cache.folder} ({error.strerror}); each sample is read from the storage")
-            return
-        threading.Thread(target=self._keep, args=(say,), name="shard-cache", daemon=True).start()
-
-    def stop(self) -> None:
-        """End the work in the background after the shard it is at."""
-        self._stopped.set()
-
-    def fetch_missing(self, say: Say) -> None:
-        """Fetch each shard that is not in the cache, as long as there is room.
+            now: those that are read from now on, in place of what was leased before.
+            following: those that come next.
 
         Raises:
-            DataError: the storage cannot be used, or a published shard is damaged.
             OSError: the cache cannot be written to.
         """
-        for entry in self.entries.values():
-            if self._stopped.is_set():
-                return
-            came = self.cache.fetch(entry.sha256, entry.size, partial(self.storage.read_range, _object(entry)))
-            if came in (Fetched.NO_ROOM, Fetched.DISK_FULL):
-                say(
-                    f"not all shards are cached in {self.cache.folder}: {came.value}; the samples of the others are "
-                    "read from the storage one by one"
-                )
-                return
+        self.cache.lease(Lease(self.storage.address, self._published(now), self._published(following)))
 
-    def _keep(self, say: Say) -> None:
-        said: set[str] = set()
-
-        def say_once(text: str) -> None:
-            if text not in said:
-                said.add(text)
-                say(text)
-
-        while not self._stopped.is_set():
-            # A copy that turns out damaged is removed when it is read.
-            for name in sorted(self._were_here - self._names_here()):
-                say(f"the copy of {name} in {self.cache.folder} was damaged or removed; fetching it again")
-            try:
-                self.fetch_missing(say_once)
-            except (DataError, OSError) as error:
-                say_once(f"a shard could not be cached, its samples are read from the storage one by one: {error}")
-            self._were_here = self._names_here()
-            self._stopped.wait(_SECONDS_BETWEEN_LOOKS)
-
-    def _names_here(self) -> set[str]:
-        return {entry.name for entry in self.entries.values() if self.cache.has(entry.sha256)}
+    def _published(self, names: Iterable[str]) -> tuple[PublishedShard, ...]:
+        entries = (self.entries.get(each) for name in names for each in (name, sidecar_name(name)))
+        return tuple(PublishedShard(_object(entry), entry.sha256, entry.size) for entry in entries if entry)
 
 
 def _object(entry: ShardEntry) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import ShardCache
+from pipelines.data.shards.fetcher import Fetcher
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
@@ -29,17 +30,21 @@ def storage(s3_bucket: str) -> Storage:
     return open_storage(f"s3://{s3_bucket}/store")
 
 
-def assert_same_images(
-    folder: Path, storage: Storage, dataset: str, cache: Path, capacity: int = ROOM
-) -> PublishedShards:
+def assert_same_pictures(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:
     """Every sample, read here and there."""
-    table, shards = open_published(storage, dataset, cache, capacity)
+    table, shards = open_published(storage, dataset, cache)
     here, there = ShardDataset(open_index(folder), whole), ShardDataset(table, whole, shards=shards)
     assert len(there) == len(here) > 0
     for row in range(len(here)):
         for expected, found in zip(here.image(row), there.image(row), strict=True):
             np.testing.assert_array_equal(expected, found)
     return shards
+
+
+def fetch_all(shards: PublishedShards, capacity: int = ROOM, say: Callable[[str], None] = pytest.fail) -> None:
+    shards.lease(shards.entries)
+    Fetcher(shards.cache.folder, capacity, say).fetch_wanted()
+    shards.cache.release()
 
 
 def count_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -92,10 +97,11 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
     requests = count_requests(monkeypatch)
-    shards = assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
-    assert len(requests) == 2 * len(open_index(shard_folder))
+    shards = assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    # Image and label at once.
+    assert len(requests) == len(open_index(shard_folder))
 
-    shards.fetch_missing(pytest.fail)
+    fetch_all(shards)
     requests.clear()
     assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests == []
@@ -105,8 +111,8 @@ def test_a_damaged_copy_is_read_from_the_storage(
     shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
-    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
-    shards.fetch_missing(pytest.fail)
+    _, shards = open_published(storage, dataset, tmp_path / "cache")
+    fetch_all(shards)
     for path in (tmp_path / "cache" / "shards").iterdir():
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
@@ -119,51 +125,17 @@ def test_a_damaged_copy_is_read_from_the_storage(
 def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
     dataset = publish_shards(shard_folder, storage)
     sizes = [entry.size for entry in read_manifest(shard_folder).shards]
-    _, shards = open_published(storage, dataset, tmp_path / "cache", sum(sizes) - 1)
+    _, shards = open_published(storage, dataset, tmp_path / "cache")
     said: list[str] = []
-    shards.cache.lease(entry.sha256 for entry in shards.entries.values())
-    shards.fetch_missing(said.append)
+    fetch_all(shards, sum(sizes) - 1, said.append)
     assert len(said) == 1
-    assert "shards of running trainings fill the cache" in said[0]
+    assert "those that running trainings read now and next fill" in said[0]
     assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
-    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache", sum(sizes) - 1)
-
-
-def test_the_cache_is_filled_and_repaired_in_the_background(
-    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.data.shards.publish._SECONDS_BETWEEN_LOOKS", 0.05)
-    _, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
-    said: list[str] = []
-    shards.keep(said.append)
-    digests = [entry.sha256 for entry in shards.entries.values()]
-    wait_until(lambda: all(map(shards.cache.has, digests)))
-    (tmp_path / "cache" / "shards" / digests[0]).unlink()
-    wait_until(lambda: said != [] and shards.cache.has(digests[0]))
-    shards.stop()
-    assert "was damaged or removed; fetching it again" in said[0]
-
-
-def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
-    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = publish_shards(shard_folder, storage)
-    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(ShardCache, "lease", full)
-    said: list[str] = []
-    shards.keep(said.append)
-    assert said == [
-        f"no shards are cached in {tmp_path / 'cache'} (No space left on device); each sample is read from the storage"
-    ]
-    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
-    table, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
+    table, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache")
     sent = pickle.loads(pickle.dumps(shards))
     offset, size = table.image_spans[0].tolist()
     assert sent.read(table.shard_path(0), offset, size) == shards.read(table.shard_path(0), offset, size)
@@ -191,12 +163,3 @@ def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) 
     (tmp_path / "copy" / "deep" / "a").write_bytes(b"2")
     fetch_files(storage, "x", tmp_path / "copy")
     assert (tmp_path / "copy" / "deep" / "a").read_bytes() == b"1"
-
-
-def wait_until(condition: object, seconds: float = 20) -> None:
-    import time
-
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
