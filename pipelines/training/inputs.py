@@ -188,7 +188,7 @@ def open_inputs(job: TrainingJob) -> Inputs:
     holes = tuple(hole if hole.path is None else replace(hole, path=str(local(hole.path))) for hole in job.holes)
     table, shards = open_published(storage, job.shards, cache)
     if job.labels is not None:
-        table = with_automatic_labels(table, shards.add_labels(job.labels), job.label_source, check_shards=False)
+        table = shards.add_labels(table, job.labels, job.label_source)
     return Inputs(table, masks, holes, shards)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import multiprocessing
 import os
 import random
 import signal
@@ -19,9 +18,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
 
 from pipelines.data.shards.cache import (
     Lease,
@@ -59,8 +58,7 @@ class FetcherProcess:
     """
 
     def __init__(self, folder: Path, capacity: int) -> None:
-        start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-        context = multiprocessing.get_context(start)
+        context = get_context("fork") if sys.platform == "linux" else get_context("spawn")
         self._connection, there = context.Pipe()
         self._process = context.Process(
             target=_work, args=(folder, capacity, there, os.getpid()), name="shard-fetcher", daemon=True

@@ -12,17 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.data.shards.columns import Pieces, Text, in_memory, mapped
 from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
-from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span, Strings
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span
 from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
 
 _SPAN = ("offset", "size")
-_STRING = np.dtypes.StringDType()
 _ROWS_A_PIECE = 1 << 14
 
 # What a SampleTable holds, and of it the columns with few different values.
-_REPEATED = ["split", "shard", "source"]
+_REPEATED = ["split", "shard"]
 _TABLE_COLUMNS = [
     "key", *_REPEATED, "image_offset", "image_size", "label_offset", "label_size", "width", "height", "num_classes",
 ]  # fmt: skip
@@ -127,45 +127,70 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
     return table
 
 
-def read_index(folder: Path, manifest: Manifest) -> SampleTable:
-    """Read the index of a folder, which was checked already and whose shards may lie elsewhere."""
-    shard_names = tuple(entry.name for entry in manifest.shards)
-    place = {name: number for number, name in enumerate(shard_names)}
-    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
-        count = file.metadata.num_rows
-        keys, splits, sources = (np.empty(count, _STRING) for _ in range(3))
-        shard_ids, num_classes = np.empty(count, np.int32), np.empty(count, np.int32)
-        image_spans, label_spans = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
-        sizes = np.empty((count, 2), np.int32)
-        end = 0
-        # A piece at a time, which bounds the memory. pq.read_table and to_numpy, which would do for a column, import
-        # pandas, and that takes as long as all of this. Arrow's threads would each keep memory, and save no time.
-        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
-            rows = slice(end, end := end + piece.num_rows)
-            keys[rows] = piece["key"].to_pylist()
-            splits[rows] = _repeated(piece["split"])
-            sources[rows] = _repeated(piece["source"])
-            shard_ids[rows] = _positions(piece["shard"], place)
-            for number, part in enumerate(_SPAN):
-                image_spans[rows, number] = np.from_dlpack(piece[f"image_{part}"])
-                label_spans[rows, number] = np.from_dlpack(piece[f"label_{part}"])
-            for number, side in enumerate(("width", "height")):
-                sizes[rows, number] = np.from_dlpack(piece[side])
-            num_classes[rows] = np.from_dlpack(piece["num_classes"])
+def read_index(folder: Path, manifest: Manifest, mapped_at: Path | None = None) -> SampleTable:
+    """Read the index of a folder, whose shards may lie elsewhere.
+
+    Args:
+        folder: its index was checked, unless the columns are mapped already.
+        mapped_at: where the columns are written, unless they are there, and mapped into memory, once for all processes
+            of a node; None: each reads them into its own memory.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+
+    def pieces() -> Pieces:
+        return _pieces(folder, manifest)
+
+    columns = in_memory(pieces()) if mapped_at is None else mapped(mapped_at, pieces)
     return SampleTable(
         folder=folder,
         digest=manifest.digest,
-        shard_names=shard_names,
+        shard_names=tuple(entry.name for entry in manifest.shards),
         shard_bytes=tuple(entry.size for entry in manifest.shards),
-        keys=keys,
-        splits=splits,
-        sources=sources,
-        shard_ids=shard_ids,
-        image_spans=image_spans,
-        label_spans=label_spans,
-        sizes=sizes,
-        num_classes=num_classes,
+        keys=Text(columns["key_content"], columns["key_starts"]),
+        split_names=tuple(sorted(manifest.splits)),
+        split_ids=columns["split_ids"],
+        shard_ids=columns["shard_ids"],
+        image_spans=columns["image_spans"].reshape(-1, 2),
+        label_spans=columns["label_spans"].reshape(-1, 2),
+        sizes=columns["sizes"].reshape(-1, 2),
+        num_classes=columns["num_classes"],
     )
+
+
+def _pieces(folder: Path, manifest: Manifest) -> Pieces:
+    """What a table holds of the index, some rows at a time, which bounds the memory."""
+    shards = {entry.name: number for number, entry in enumerate(manifest.shards)}
+    splits = {name: number for number, name in enumerate(sorted(manifest.splits))}
+    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
+        end = 0
+        yield {"key_starts": np.zeros(1, np.int64)}
+        # pq.read_table and to_numpy, which would do for a column, import pandas, and that takes as long as all of
+        # this. Arrow's threads would each keep memory, and save no time.
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
+            keys = text_of(piece["key"])
+            spans = {
+                member: [np.from_dlpack(piece[f"{member}_{part}"]) for part in _SPAN] for member in ("image", "label")
+            }
+            yield {
+                "key_content": keys.content,
+                "key_starts": keys.starts[1:] + end,
+                "split_ids": _positions(piece["split"], splits).astype(np.uint8),
+                "shard_ids": _positions(piece["shard"], shards),
+                "image_spans": np.stack(spans["image"], axis=1).ravel(),
+                "label_spans": np.stack(spans["label"], axis=1).ravel(),
+                "sizes": np.stack([np.from_dlpack(piece[side]) for side in ("width", "height")], axis=1).ravel(),
+                "num_classes": np.from_dlpack(piece["num_classes"]),
+            }
+            end += len(keys.content)
+
+
+def text_of(column: pa.StringArray) -> Text:
+    """A column of Arrow without a Python object a row."""
+    _, starts, content = column.buffers()
+    rows = np.frombuffer(starts, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    return Text(np.frombuffer(content, np.uint8)[rows[0] : rows[-1]], rows - rows[0])
 
 
 def class_pixels(folder: Path, split: str) -> tuple[int, ...]:
@@ -184,13 +209,6 @@ def write_table(path: Path, table: pa.Table) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(table.combine_chunks(), content, compression="zstd", row_group_size=1 << 16)
     write_atomically(path, content.getvalue().to_pybytes())
-
-
-def _repeated(column: pa.DictionaryArray) -> Strings:
-    """The text of a column of few different values."""
-    values = np.array(column.dictionary.to_pylist(), _STRING)
-    text: Strings = values[np.from_dlpack(column.indices)]
-    return text
 
 
 def _positions(column: pa.DictionaryArray, place: Mapping[str, int]) -> npt.NDArray[np.int32]:

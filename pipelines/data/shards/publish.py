@@ -15,10 +15,18 @@ from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
 from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.columns import COLUMNS_VERSION
 from pipelines.data.shards.index import read_index
-from pipelines.data.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest, sidecar_name
+from pipelines.data.shards.labels import (
+    LABELS_INDEX_NAME,
+    LabelManifest,
+    read_label_manifest,
+    sidecar_name,
+    with_automatic_labels,
+)
 from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
+from pipelines.settings.labels import LabelSource
 from pipelines.storage.files import sha256_of_file
 from pipelines.storage.store import Storage
 from sgenet.errors import DataError
@@ -93,12 +101,12 @@ def open_published(storage: Storage, path: str, cache_folder: Path) -> tuple[Sam
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
     """
-    folder = cache_folder / path
-    fetch_files(storage, path, folder)
+    folder, columns = _fetch_index(storage, path, cache_folder)
     manifest = read_manifest(folder)
-    check_index(folder, manifest)
+    if not columns.is_dir():
+        check_index(folder, manifest)
     entries = {entry.name: entry for entry in manifest.shards}
-    return read_index(folder, manifest), PublishedShards(storage, entries, ShardCache(cache_folder))
+    return read_index(folder, manifest, columns), PublishedShards(storage, entries, ShardCache(cache_folder))
 
 
 @dataclass
@@ -113,22 +121,21 @@ class PublishedShards:
     entries: dict[str, ShardEntry]
     cache: ShardCache
 
-    def add_labels(self, path: str) -> Path:
-        """Read the sidecar shards of published labels as well; before the first read.
+    def add_labels(self, table: SampleTable, path: str, source: LabelSource) -> SampleTable:
+        """The table with published labels, whose sidecar shards are read as well; before the first read.
 
         Args:
+            table: the samples of all splits.
             path: from :func:`publish_labels`.
-
-        Returns:
-            A local folder with their index and manifest.
+            source: which of the samples have them.
 
         Raises:
-            DataError: nothing was published there, or the storage or the disk cannot be used.
+            DataError: nothing was published there, they are not for these samples, or the storage or the disk cannot
+                be used.
         """
-        folder = self.cache.folder / path
-        fetch_files(self.storage, path, folder)
+        folder, columns = _fetch_index(self.storage, path, self.cache.folder)
         self.entries |= {entry.name: entry for entry in read_label_manifest(folder).shards}
-        return folder
+        return with_automatic_labels(table, folder, source, mapped_at=columns)
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
         """Bytes of the shard of this name, as they were published.
@@ -155,6 +162,15 @@ class PublishedShards:
     def _published(self, names: Iterable[str]) -> tuple[PublishedShard, ...]:
         entries = (self.entries.get(each) for name in names for each in (name, sidecar_name(name)))
         return tuple(PublishedShard(_object(entry), entry.sha256, entry.size) for entry in entries if entry)
+
+
+def _fetch_index(storage: Storage, path: str, cache_folder: Path) -> tuple[Path, Path]:
+    """The folder of a published index and its manifest, and where its columns are mapped from on this node."""
+    folder, columns = cache_folder / path, cache_folder / "columns" / f"{Path(path).name}-{COLUMNS_VERSION}"
+    # The index is large, and was verified before its columns were written.
+    if not (columns.is_dir() and (folder / MANIFEST_NAME).is_file()):
+        fetch_files(storage, path, folder)
+    return folder, columns
 
 
 def _object(entry: ShardEntry) -> str:

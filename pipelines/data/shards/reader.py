@@ -184,7 +184,7 @@ class ShardDataset(Dataset[RawSample]):
         return Place(image.transpose(2, 0, 1), hole_mask[None], label)
 
     def _key(self, row: int) -> str:
-        return str(self.table.keys[row])
+        return self.table.keys[row]
 
     def _where(self, row: int) -> str:
         return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"

@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.data.shards.columns import Text
 from sgenet.errors import DataError
 
 SCHEMA_VERSION = 1
@@ -31,9 +32,6 @@ MANIFEST_NAME = "manifest.json"
 
 LABEL_SUFFIX = "label.png"
 META_SUFFIX = "json"
-
-Strings = np.ndarray[tuple[Any, ...], np.dtype[Any]]
-"""A column of text of ``numpy.dtypes.StringDType``: one compact buffer, not a Python object a row."""
 
 
 class Span(NamedTuple):
@@ -60,7 +58,9 @@ class SampleTable:
         digest: identifies the content of the whole folder, whichever rows this table holds.
         shard_names: file names of the shards, in the order of their samples.
         shard_bytes: their sizes.
-        keys, splits, sources: (N,) text.
+        keys: (N,) text.
+        split_names: names of the splits, sorted.
+        split_ids: (N,) uint8 positions in ``split_names``.
         shard_ids: (N,) positions in ``shard_names``.
         image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
         sizes: (N, 2) int32 width and height in pixels.
@@ -75,9 +75,9 @@ class SampleTable:
     digest: str
     shard_names: tuple[str, ...]
     shard_bytes: tuple[int, ...]
-    keys: Strings
-    splits: Strings
-    sources: Strings
+    keys: Text
+    split_names: tuple[str, ...]
+    split_ids: npt.NDArray[np.uint8]
     shard_ids: npt.NDArray[np.int32]
     image_spans: npt.NDArray[np.int64]
     label_spans: npt.NDArray[np.int64]
@@ -91,18 +91,20 @@ class SampleTable:
         return len(self.keys)
 
     def of_split(self, split: str) -> SampleTable:
-        """The samples of one split, in the same order.
+        """The samples of one split, which lie one after the other; they share the memory of these.
 
         Raises:
             DataError: there are none.
         """
-        rows = np.flatnonzero(self.splits == split)
-        if len(rows) == 0:
-            found = ", ".join(sorted({str(name) for name in np.unique(self.splits)})) or "none"
-            raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
-        first, last = int(rows[0]), int(rows[-1])
-        # One piece of a table in index order.
-        return self.rows(slice(first, last + 1) if last - first + 1 == len(rows) else rows)
+        ends = np.searchsorted(self.split_ids, np.arange(len(self.split_names)), side="right").tolist()
+        pieces = dict(zip(self.split_names, map(slice, [0, *ends], ends), strict=False))
+        found = [name for name, piece in pieces.items() if piece.stop > piece.start]
+        if split not in found:
+            raise DataError(
+                f"{self.folder} has no samples of the split '{split}'; the splits there are: "
+                f"{', '.join(found) or 'none'}"
+            )
+        return self.rows(pieces[split])
 
     def labelled(self) -> SampleTable:
         """The samples that have a label, in the same order.
@@ -110,22 +112,23 @@ class SampleTable:
         Raises:
             DataError: there are none.
         """
-        rows = np.flatnonzero(self.label_spans[:, 1] > 0)
-        if len(rows) == 0:
-            splits = ", ".join(sorted({str(split) for split in self.splits}))
+        labelled = self.label_spans[:, 1] > 0
+        if labelled.all() and len(self):
+            return self
+        if not labelled.any():
+            splits = ", ".join(self.split_names[number] for number in np.unique(self.split_ids))
             raise DataError(
                 f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
                 "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
             )
-        return self.rows(rows)
+        return self.rows(np.flatnonzero(labelled))
 
     def rows(self, rows: npt.NDArray[np.integer] | slice) -> SampleTable:
         """The samples at the given positions; those of a slice share the memory of these."""
         return replace(
             self,
             keys=self.keys[rows],
-            splits=self.splits[rows],
-            sources=self.sources[rows],
+            split_ids=self.split_ids[rows],
             shard_ids=self.shard_ids[rows],
             image_spans=self.image_spans[rows],
             label_spans=self.label_spans[rows],

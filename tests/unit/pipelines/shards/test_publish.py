@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.data.published import fetch_files, publish_files
+from pipelines.data.shards.columns import Text
 from pipelines.data.shards.fetcher import Fetcher
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.schema import SampleTable
 from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
 
@@ -163,3 +167,54 @@ def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) 
     (tmp_path / "copy" / "deep" / "a").write_bytes(b"2")
     fetch_files(storage, "x", tmp_path / "copy")
     assert (tmp_path / "copy" / "deep" / "a").read_bytes() == b"1"
+
+
+def arrays_of(table: SampleTable) -> dict[str, np.ndarray]:
+    found = {field.name: getattr(table, field.name) for field in fields(table)}
+    text = found.pop("keys")
+    found |= {"key_content": text.content, "key_starts": text.starts}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return isinstance(array.base, mmap.mmap)
+
+
+def test_the_columns_of_an_index_are_mapped_and_made_once_for_all_processes_of_a_node(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    open_published(storage, dataset, tmp_path / "cache")
+    # Neither the index nor its copy is read again.
+    monkeypatch.setattr("pipelines.data.shards.index._pieces", lambda *_: pytest.fail("they are there"))
+    monkeypatch.setattr("pipelines.data.shards.publish.fetch_files", lambda *_: pytest.fail("they are there"))
+    table, _ = open_published(storage, dataset, tmp_path / "cache")
+    monkeypatch.undo()
+    here = open_index(shard_folder)
+    for split in ("train", "val"):
+        found = arrays_of(table.of_split(split))
+        assert len(found) == 8
+        for name, expected in arrays_of(here.of_split(split)).items():
+            np.testing.assert_array_equal(found[name], expected)
+            # Nothing of it is in the memory of this process alone.
+            assert is_mapped(found[name]), name
+    assert table.of_split("val").keys.tolist() == ["val0", "val1", "val2"]
+    assert all(is_mapped(array) for array in arrays_of(table.of_split("train").labelled()).values())
+    assert table.split_names == here.split_names
+
+
+def test_text_gives_any_rows() -> None:
+    words = ["", "a", "größer", "", "x" * 300, "end"]
+    text = Text.of(words)
+    assert text.tolist() == list(text) == words
+    assert (len(text), text[-1], text[2]) == (6, "end", "größer")
+    assert text[2:5].tolist() == words[2:5]
+    assert text[1:1].tolist() == text[4:2].tolist() == []
+    assert text[::-2].tolist() == words[::-2]
+    assert text[2:][np.array([3, 0, 2, 2])].tolist() == ["end", "größer", "x" * 300, "x" * 300]
+    assert text[1:3].equals(Text.of(["a", "größer"]))
+    assert not text[1:3].equals(Text.of(["agröße", "r"]))
+    with pytest.raises(IndexError):
+        text[6]
