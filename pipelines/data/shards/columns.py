@@ -92,12 +92,14 @@ class Text:
 
 def in_memory(pieces: Pieces) -> dict[str, Column]:
     """The columns whose pieces come one after the other."""
-    found: dict[str, list[Column]] = defaultdict(list)
+    # Pieces in a list would be as large again, and their memory is not given back once they are put together.
+    contents: dict[str, bytearray] = defaultdict(bytearray)
+    types: dict[str, np.dtype[Any]] = {}
     for piece in pieces:
         for name, part in piece.items():
-            found[name].append(part)
-    # Each column's pieces are freed as soon as it is whole.
-    return {name: np.concatenate(found.pop(name)) for name in tuple(found)}
+            contents[name] += part.tobytes()
+            types[name] = part.dtype
+    return {name: np.frombuffer(content, types[name]) for name, content in contents.items()}
 
 
 def mapped(folder: Path, pieces: Callable[[], Pieces]) -> dict[str, Column]:

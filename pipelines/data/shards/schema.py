@@ -13,7 +13,7 @@ A sample is up to three members of a tar file that share a key:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,23 +145,19 @@ class SampleTable:
 
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
-        return self._shard_paths[int(self.shard_ids[row])]
+        return _joined(self.folder, self.shard_names[self.shard_ids[row]])
 
     def label_path(self, row: int) -> Path:
         """The shard that holds a sample's label: the sample's own, or a sidecar."""
         if self.label_folder is None or self.label_shard_ids is None or self.label_shard_ids[row] < 0:
             return self.shard_path(row)
-        return self._label_shard_paths[int(self.label_shard_ids[row])]
+        return _joined(self.label_folder, self.label_shard_names[self.label_shard_ids[row]])
 
-    # Joined once: for every sample anew, it takes as long as inflating a label.
-    @cached_property
-    def _shard_paths(self) -> tuple[Path, ...]:
-        return tuple(self.folder / name for name in self.shard_names)
 
-    @cached_property
-    def _label_shard_paths(self) -> tuple[Path, ...]:
-        assert self.label_folder is not None
-        return tuple(self.label_folder / name for name in self.label_shard_names)
+# Joined for every sample anew, it takes as long as inflating a label; all of them would take memory in every process.
+@lru_cache(maxsize=1 << 14)
+def _joined(folder: Path, name: str) -> Path:
+    return folder / name
 
 
 def shard_name(split: str, number: int) -> str:
