@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from faulty_store import faulty_store
-from tiny import tiny_job
+from tiny import DATASET, tiny_job, tiny_settings
 from training_process import make_workspace, result_of, start_training
 
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import CacheSettings, RunSettings
+from pipelines.stages import shards
 from pipelines.storage.store import open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import publish_inputs
@@ -66,6 +67,23 @@ def test_it_equals_training_from_local_folders(
     assert _train(job) == expected
     cached = {path.name for path in (tmp_path / "cache" / "shards").iterdir()}
     assert cached == {entry.sha256 for entry in read_manifest(tiny_dataset / "shards").shards}
+
+
+def test_data_of_many_windows_and_a_cache_for_some_of_them_equal_training_from_local_folders(
+    tiny_dataset: Path, tmp_path: Path, s3_bucket: str
+) -> None:
+    data = tiny_settings(tiny_dataset, tmp_path).data[DATASET].model_copy(update={"samples_per_shard": 2})
+    shards.run(data, tiny_dataset / "sources.parquet", tmp_path / "shards", workers=1)
+    sizes = [entry.size for entry in read_manifest(tmp_path / "shards").shards]
+    local = replace(
+        tiny_job(tiny_dataset, tmp_path / "local", steps=STEPS, window_gigabytes=1.5 * max(sizes) / 1e9),
+        shards=str(tmp_path / "shards"),
+    )
+    root = f"s3://{s3_bucket}/store"
+    cache = CacheSettings(folder=str(tmp_path / "cache"), gigabytes=0.7 * sum(sizes) / 1e9)
+    published = publish_inputs(replace(local, checkpoints=f"{root}/checkpoints/tiny", cache=cache), root)
+    assert _train(published) == _train(local)
+    assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
 
 
 def test_a_damaged_shard_in_the_cache_is_said_and_changes_nothing(

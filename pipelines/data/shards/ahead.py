@@ -64,9 +64,10 @@ class WindowsAhead:
 
     def close(self) -> None:
         """Let everything go."""
-        self._shards.cache.release()
         if self._process is not None:
+            # First: it looks a last time for copies that vanished of what is leased.
             self._process.stop(self._say)
+        self._shards.cache.release()
 
     def _names_of(self, window: Window) -> tuple[str, ...]:
         return tuple(self._names[number] for number in window.shards.tolist())
