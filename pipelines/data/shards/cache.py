@@ -117,10 +117,6 @@ class ShardCache:
             unlock(descriptor)
             self._lease = None
 
-    def has(self, digest: str) -> bool:
-        """Whether the whole shard is here."""
-        return self._path(digest).exists()
-
     def read(self, digest: str, offset: int, size: int) -> bytes | None:
         """Verified bytes of a shard; None where it is not here or its copy was damaged, and is gone now."""
         shard = self._opened(digest)

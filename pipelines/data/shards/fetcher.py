@@ -65,6 +65,7 @@ class FetcherProcess:
         )
         self._process.start()
         there.close()
+        self._status: int | None = None
         # From here on it knows what was in the cache, and says what vanishes from it.
         self._connection.poll(_SECONDS_TO_START)
 
@@ -75,16 +76,19 @@ class FetcherProcess:
                 text = self._connection.recv()
                 if text:
                     say(text)
+        status = self._process.exitcode
+        if status and status != self._status and status != -signal.SIGTERM:
+            say(f"the process that brings shards here ended with status {status}; samples are read one by one")
+        self._status = status
 
     def stop(self, say: Say) -> None:
         """End it; what it was bringing is brought anew by the next one."""
         with suppress(OSError):
             self._connection.send("stop")
         self._process.join(_SECONDS_TO_END)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
         self.pass_on(say)
+        self._process.kill()
+        self._process.join()
         self._connection.close()
 
 
@@ -108,7 +112,10 @@ def _work(folder: Path, capacity: int, connection: Connection, parent: int) -> N
             if not waiting:
                 connection.send("")
             if fetcher is not None:
-                fetcher.work(stopped)
+                try:
+                    fetcher.work(stopped)
+                except OSError as error:
+                    say_once(f"no more shards are cached in {folder}: {error}")
                 # Downloads under way end with the process, and only then the lock is another's.
                 os._exit(0)
         waiting = True
@@ -205,11 +212,13 @@ class Fetcher:
         self._leases = found
         self._wanted = {}
         for name in ("now", "next"):
-            shards = [(lease.storage, shard) for lease in found.values() for shard in getattr(lease, name)]
+            shards = {
+                shard.sha256: (lease.storage, shard) for lease in found.values() for shard in getattr(lease, name)
+            }
+            digests = [digest for digest in shards if digest not in self._wanted]
             # Each node in an order of its own, so that not all of them ask for the same shard at once.
-            random.SystemRandom().shuffle(shards)
-            for storage, shard in shards:
-                self._wanted.setdefault(shard.sha256, (storage, shard))
+            random.Random().shuffle(digests)
+            self._wanted |= {digest: shards[digest] for digest in digests}
         self._idle = deque(digest for digest in self._here if digest not in self._wanted)
         return True
 
