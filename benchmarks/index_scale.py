@@ -28,10 +28,11 @@ import pyarrow.parquet as pq
 from memory import memory, proportional_memory
 from mixed_scenes import processor
 
-from pipelines.data.shards.index import INDEX_SCHEMA, open_index, read_index
+from pipelines.data.shards.columns import mapped
+from pipelines.data.shards.index import INDEX_SCHEMA, index_pieces, open_index, table_of
 from pipelines.data.shards.manifest import ShardEntry, SplitCount, read_manifest, write_manifest
 from pipelines.data.shards.sampler import GlobalBatchSampler
-from pipelines.data.shards.schema import INDEX_NAME
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable
 
 SHARD_SAMPLES = 256
 SAMPLE_BYTES = 100_000
@@ -143,8 +144,12 @@ def _open(folder: Path) -> tuple[float, int]:
 
 def _open_mapped(folder: Path) -> float:
     started = time.perf_counter()
-    assert len(read_index(folder, read_manifest(folder), folder / "columns"))
+    assert len(_mapped(folder))
     return time.perf_counter() - started
+
+
+def _mapped(folder: Path) -> SampleTable:
+    return table_of(folder, "", mapped(folder / "columns", lambda: index_pieces(folder, read_manifest(folder))))
 
 
 def _keep(barrier: object) -> None:
@@ -156,7 +161,7 @@ def _read_window(folder: Path) -> int:
     """By how much the memory of this process grows while all of them read the rows of one window."""
     before = proportional_memory()
     _all_here.wait()
-    table = read_index(folder, read_manifest(folder), folder / "columns")
+    table = _mapped(folder)
     sampler = GlobalBatchSampler(table.shard_sizes(), BATCH, seed=1, num_windows=round(1 / WINDOW_SHARE))
     window = sampler.window_of(0)
     read = 0

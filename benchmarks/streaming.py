@@ -309,7 +309,7 @@ def _read(reading: Reading, rank: int, barrier: Barrier, results: Queue[tuple[fl
     barrier.wait()
     times = [time.perf_counter()]
     if shards is not None:
-        ahead = WindowsAhead(shards, table.shard_names, copy(order), (), reading.cache[1], print if rank == 0 else len)
+        ahead = WindowsAhead(shards, table, copy(order), {}, reading.cache[1], print if rank == 0 else len)
     for number in range(reading.steps):
         if ahead is not None:
             ahead.move_to(number)

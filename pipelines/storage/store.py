@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,6 +128,7 @@ class S3Storage:
     bucket: str
     prefix: str
     _clients: dict[int, BaseClient] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Storage], tuple[str]]:
         # Clients hold sockets and locks: each process makes its own.
@@ -205,8 +207,10 @@ class S3Storage:
     @property
     def _client(self) -> BaseClient:
         # One a process: a client inherited through a fork would share its sockets with the parent.
-        if os.getpid() not in self._clients:
-            self._clients[os.getpid()] = _new_client()
+        # Making one takes half a second of a core, which threads that start together would each spend.
+        with self._making:
+            if os.getpid() not in self._clients:
+                self._clients[os.getpid()] = _new_client()
         return self._clients[os.getpid()]
 
 

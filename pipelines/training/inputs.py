@@ -19,6 +19,7 @@ from pipelines.data.shards.publish import (
     publish_shards,
     published_labels,
     published_shards,
+    with_published_labels,
 )
 from pipelines.data.shards.schema import SampleTable
 from pipelines.settings.layout import DatasetPaths
@@ -188,7 +189,7 @@ def open_inputs(job: TrainingJob) -> Inputs:
     holes = tuple(hole if hole.path is None else replace(hole, path=str(local(hole.path))) for hole in job.holes)
     table, shards = open_published(storage, job.shards, cache)
     if job.labels is not None:
-        table = shards.add_labels(table, job.labels, job.label_source)
+        table = with_published_labels(table, storage, job.labels, job.label_source, cache)
     return Inputs(table, masks, holes, shards)
 
 

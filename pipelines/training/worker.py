@@ -168,10 +168,9 @@ def _order(job: TrainingJob, table: SampleTable) -> GlobalBatchSampler:
 def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervisor: Supervisor) -> Iterator[RawBatch]:
     if inputs.shards is not None:
         table, validation = _training_table(job, inputs), inputs.table.of_split(job.validation_split)
-        names = table.shard_names
-        always = (names[number] for number in np.flatnonzero(validation.shard_sizes()))
+        always = validation.files_of(np.flatnonzero(validation.shard_sizes()).tolist())
         capacity = int(job.cache.gigabytes * 1e9)
-        inputs.ahead = WindowsAhead(inputs.shards, names, _order(job, table), always, capacity, supervisor.say)
+        inputs.ahead = WindowsAhead(inputs.shards, table, _order(job, table), always, capacity, supervisor.say)
         # Processes are forked here and for the first batch: no thread may be at work before.
         inputs.ahead.move_to(start)
     for number, batch in enumerate(open_batches(job, inputs, place, start), start):

@@ -155,7 +155,7 @@ def label_shard(labelling: Labelling, name: str) -> LabelledShard:
     if kept.exists(record):
         return _recorded(json.loads(kept.read(record)), labelling)
     table = reopen_index(labelling.shards, labelling.digest)
-    table = table.rows(np.flatnonzero(table.shard_ids == table.shard_names.index(name)))
+    table = table.rows(np.flatnonzero(table.shard_ids == table.shard_names.tolist().index(name)))
     scores = _no_scores(labelling)
     with tempfile.TemporaryDirectory() as folder, threads_for(labelling.place.device):
         path = Path(folder) / sidecar_name(name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from copy import copy
 
 from pipelines.data.shards.fetcher import FetcherProcess
 from pipelines.data.shards.publish import PublishedShards
-from pipelines.data.shards.sampler import GlobalBatchSampler, Window
+from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.schema import SampleTable
 
 
 class WindowsAhead:
@@ -17,9 +18,9 @@ class WindowsAhead:
 
     Args:
         shards: what the training reads.
-        names: of all shards, by the numbers that the order gives them.
-        order: in which it reads.
-        always: names of shards that it reads all the time, such as those it is validated on.
+        table: the samples that it reads.
+        order: in which it reads them.
+        always: names and sizes of shards that it reads all the time, such as those it is validated on.
         capacity: of the cache in bytes.
         say: told what keeps a shard from being cached, and when a cached one was damaged.
     """
@@ -27,17 +28,17 @@ class WindowsAhead:
     def __init__(
         self,
         shards: PublishedShards,
-        names: tuple[str, ...],
+        table: SampleTable,
         order: GlobalBatchSampler,
-        always: Iterable[str],
+        always: Mapping[str, int],
         capacity: int,
         say: Callable[[str], None],
     ) -> None:
         self._shards = shards
-        self._names = names
+        self._table = table
         # A copy, as the loader is some batches ahead, and each remembers the window it is in.
         self._order = copy(order)
-        self._always = tuple(always)
+        self._always = always
         self._capacity = capacity
         self._say = say
         self._end = -1
@@ -52,8 +53,10 @@ class WindowsAhead:
         window = self._order.window_of(number)
         self._end = window.first + window.size
         try:
-            following = self._names_of(self._order.window_after(window))
-            self._shards.lease((*self._always, *self._names_of(window)), following)
+            now, following = (
+                self._table.files_of(each.shards.tolist()) for each in (window, self._order.window_after(window))
+            )
+            self._shards.lease({**self._always, **now}, following)
             if self._process is None:
                 self._process = FetcherProcess(self._shards.cache.folder, self._capacity)
         except OSError as error:
@@ -68,6 +71,3 @@ class WindowsAhead:
             # First: it looks a last time for copies that vanished of what is leased.
             self._process.stop(self._say)
         self._shards.cache.release()
-
-    def _names_of(self, window: Window) -> tuple[str, ...]:
-        return tuple(self._names[number] for number in window.shards.tolist())

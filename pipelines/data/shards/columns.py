@@ -44,6 +44,15 @@ class Text:
         starts = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), np.uint8), starts)
 
+    @classmethod
+    def column(cls, columns: dict[str, Column], name: str) -> Text:
+        """The text of a column of this name."""
+        return cls(columns[f"{name}_content"], columns[f"{name}_starts"])
+
+    def as_columns(self, name: str) -> dict[str, Column]:
+        """What :meth:`column` makes it of."""
+        return {f"{name}_content": self.content, f"{name}_starts": self.starts}
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.data.shards.columns import Pieces, Text, in_memory, mapped
+from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
 from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span
 from pipelines.storage.files import write_atomically
@@ -127,29 +127,20 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
     return table
 
 
-def read_index(folder: Path, manifest: Manifest, mapped_at: Path | None = None) -> SampleTable:
-    """Read the index of a folder, whose shards may lie elsewhere.
+def read_index(folder: Path, manifest: Manifest) -> SampleTable:
+    """Read the index of a folder, which was checked already, into this process's memory."""
+    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
 
-    Args:
-        folder: its index was checked, unless the columns are mapped already.
-        mapped_at: where the columns are written, unless they are there, and mapped into memory, once for all processes
-            of a node; None: each reads them into its own memory.
 
-    Raises:
-        DataError: the disk is full or the folder cannot be written to.
-    """
-
-    def pieces() -> Pieces:
-        return _pieces(folder, manifest)
-
-    columns = in_memory(pieces()) if mapped_at is None else mapped(mapped_at, pieces)
+def table_of(folder: Path, digest: str, columns: dict[str, Column]) -> SampleTable:
+    """The table whose columns :func:`index_pieces` gave."""
     return SampleTable(
         folder=folder,
-        digest=manifest.digest,
-        shard_names=tuple(entry.name for entry in manifest.shards),
-        shard_bytes=tuple(entry.size for entry in manifest.shards),
-        keys=Text(columns["key_content"], columns["key_starts"]),
-        split_names=tuple(sorted(manifest.splits)),
+        digest=digest,
+        shard_names=Text.column(columns, "shard_names"),
+        shard_bytes=columns["shard_bytes"],
+        keys=Text.column(columns, "keys"),
+        split_names=tuple(Text.column(columns, "split_names")),
         split_ids=columns["split_ids"],
         shard_ids=columns["shard_ids"],
         image_spans=columns["image_spans"].reshape(-1, 2),
@@ -159,13 +150,22 @@ def read_index(folder: Path, manifest: Manifest, mapped_at: Path | None = None) 
     )
 
 
-def _pieces(folder: Path, manifest: Manifest) -> Pieces:
-    """What a table holds of the index, some rows at a time, which bounds the memory."""
-    shards = {entry.name: number for number, entry in enumerate(manifest.shards)}
-    splits = {name: number for number, name in enumerate(sorted(manifest.splits))}
+def index_pieces(folder: Path, manifest: Manifest, *, published: bool = False) -> Pieces:
+    """What a table holds of the index, some rows at a time, which bounds the memory.
+
+    Args:
+        published: name the shards as they are in a storage.
+    """
+    entries, split_names = manifest.shards, sorted(manifest.splits)
+    names = (entry.published_name if published else entry.name for entry in entries)
+    yield Text.of(names).as_columns("shard_names")
+    yield {"shard_bytes": np.array([entry.size for entry in entries], np.int64)}
+    yield Text.of(split_names).as_columns("split_names")
+    shards = {entry.name: number for number, entry in enumerate(entries)}
+    splits = {name: number for number, name in enumerate(split_names)}
     with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
         end = 0
-        yield {"key_starts": np.zeros(1, np.int64)}
+        yield {"keys_starts": np.zeros(1, np.int64)}
         # pq.read_table and to_numpy, which would do for a column, import pandas, and that takes as long as all of
         # this. Arrow's threads would each keep memory, and save no time.
         for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
@@ -174,8 +174,8 @@ def _pieces(folder: Path, manifest: Manifest) -> Pieces:
                 member: [np.from_dlpack(piece[f"{member}_{part}"]) for part in _SPAN] for member in ("image", "label")
             }
             yield {
-                "key_content": keys.content,
-                "key_starts": keys.starts[1:] + end,
+                "keys_content": keys.content,
+                "keys_starts": keys.starts[1:] + end,
                 "split_ids": _positions(piece["split"], splits).astype(np.uint8),
                 "shard_ids": _positions(piece["shard"], shards),
                 "image_spans": np.stack(spans["image"], axis=1).ravel(),

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.data.shards.columns import Pieces, in_memory, mapped
+from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
 from pipelines.data.shards.index import text_of, write_table
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.schema import MANIFEST_NAME, SampleTable
@@ -134,9 +134,7 @@ def write_labels(
     return manifest
 
 
-def with_automatic_labels(
-    table: SampleTable, folder: Path, source: LabelSource, mapped_at: Path | None = None
-) -> SampleTable:
+def with_automatic_labels(table: SampleTable, folder: Path, source: LabelSource) -> SampleTable:
     """The samples of all splits with automatic labels for those of the training split that are to have them.
 
     ``auto``: all of them; ``fill``: those that people did not label. The other splits keep people's labels.
@@ -144,10 +142,36 @@ def with_automatic_labels(
     Args:
         table: of all splits, as opened.
         folder: of the stage ``label``.
-        mapped_at: as for :func:`.index.read_index`; the sidecar shards may lie elsewhere then.
 
     Raises:
         DataError: the labels are missing, damaged, of other images, or not of this source.
+    """
+    check_labels(folder, read_label_manifest(folder))
+    return with_labels(table, folder, in_memory(label_pieces(table, folder, source)))
+
+
+def with_labels(table: SampleTable, folder: Path, columns: dict[str, Column]) -> SampleTable:
+    """The samples with the labels whose columns :func:`label_pieces` gave, and whose sidecar shards lie in a folder."""
+    return replace(
+        table,
+        label_spans=columns["label_spans"].reshape(-1, 2),
+        num_classes=columns["num_classes"],
+        label_folder=folder,
+        label_shard_names=Text.column(columns, "label_shard_names"),
+        label_shard_bytes=columns["label_shard_bytes"],
+        label_shard_ids=columns["label_shard_ids"],
+    )
+
+
+def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, published: bool = False) -> Pieces:
+    """What a table has of its labels instead, some rows at a time; the index of the labels was checked already.
+
+    Args:
+        table, folder, source: as for :func:`with_automatic_labels`.
+        published: name the sidecar shards as they are in a storage.
+
+    Raises:
+        DataError: the labels are of other images, or not of this source.
     """
     manifest = read_label_manifest(folder)
     if manifest.source != source or source == "human":
@@ -157,25 +181,9 @@ def with_automatic_labels(
         )
     if manifest.shards_digest != table.digest:
         raise DataError(f"the labels in {folder} are of other shards than {table.folder}; run the label stage again")
-    if mapped_at is None or not mapped_at.is_dir():
-        check_labels(folder, manifest, shards=mapped_at is None)
-
-    def pieces() -> Pieces:
-        return _pieces(table, folder, manifest)
-
-    columns = in_memory(pieces()) if mapped_at is None else mapped(mapped_at, pieces)
-    return replace(
-        table,
-        label_spans=columns["label_spans"].reshape(-1, 2),
-        num_classes=columns["num_classes"],
-        label_folder=folder,
-        label_shard_names=tuple(entry.name for entry in manifest.shards),
-        label_shard_ids=columns["label_shard_ids"],
-    )
-
-
-def _pieces(table: SampleTable, folder: Path, manifest: LabelManifest) -> Pieces:
-    """What a table has of its labels instead, some rows at a time."""
+    names = (entry.published_name if published else entry.name for entry in manifest.shards)
+    yield Text.of(names).as_columns("label_shard_names")
+    yield {"label_shard_bytes": np.array([entry.size for entry in manifest.shards], np.int64)}
     positions = {entry.name: position for position, entry in enumerate(manifest.shards)}
     columns = ["key", "shard", "label_offset", "label_size", "class_histogram"]
     end = 0

@@ -23,6 +23,11 @@ class ShardEntry:
     size: int
     num_samples: int
 
+    @property
+    def published_name(self) -> str:
+        """Its file name in a storage."""
+        return f"{self.sha256}.tar"
+
 
 @dataclass(frozen=True)
 class SplitCount:

@@ -9,20 +9,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
 from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
-from pipelines.data.shards.columns import COLUMNS_VERSION
-from pipelines.data.shards.index import read_index
+from pipelines.data.shards.columns import COLUMNS_VERSION, Pieces, mapped
+from pipelines.data.shards.index import index_pieces, table_of
 from pipelines.data.shards.labels import (
     LABELS_INDEX_NAME,
     LabelManifest,
+    check_labels,
+    label_pieces,
     read_label_manifest,
-    sidecar_name,
-    with_automatic_labels,
+    with_labels,
 )
 from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
@@ -101,12 +103,42 @@ def open_published(storage: Storage, path: str, cache_folder: Path) -> tuple[Sam
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
     """
-    folder, columns = _fetch_index(storage, path, cache_folder)
-    manifest = read_manifest(folder)
-    if not columns.is_dir():
+    folder = cache_folder / path
+
+    def pieces() -> Pieces:
+        fetch_files(storage, path, folder)
+        manifest = read_manifest(folder)
         check_index(folder, manifest)
-    entries = {entry.name: entry for entry in manifest.shards}
-    return read_index(folder, manifest, columns), PublishedShards(storage, entries, ShardCache(cache_folder))
+        yield from index_pieces(folder, manifest, published=True)
+        # Large, and needed no more.
+        shutil.rmtree(folder)
+
+    digest = Path(path).name
+    columns = mapped(cache_folder / "columns" / f"{digest}-{COLUMNS_VERSION}", pieces)
+    return table_of(Path(_SHARDS), digest, columns), PublishedShards(storage, ShardCache(cache_folder))
+
+
+def with_published_labels(
+    table: SampleTable, storage: Storage, path: str, source: LabelSource, cache_folder: Path
+) -> SampleTable:
+    """The samples of a published dataset with published labels; see :func:`.labels.with_automatic_labels`.
+
+    Args:
+        path: from :func:`publish_labels`.
+
+    Raises:
+        DataError: nothing was published there, it is not for these samples, or the storage or the disk cannot be used.
+    """
+    folder = cache_folder / path
+
+    def pieces() -> Pieces:
+        fetch_files(storage, path, folder)
+        check_labels(folder, read_label_manifest(folder), shards=False)
+        yield from label_pieces(table, folder, source, published=True)
+        shutil.rmtree(folder)
+
+    name = f"{Path(path).name}-{source}-{table.digest}-{COLUMNS_VERSION}"
+    return with_labels(table, Path(_SHARDS), mapped(cache_folder / "columns" / name, pieces))
 
 
 @dataclass
@@ -118,37 +150,19 @@ class PublishedShards:
     """
 
     storage: Storage
-    entries: dict[str, ShardEntry]
     cache: ShardCache
 
-    def add_labels(self, table: SampleTable, path: str, source: LabelSource) -> SampleTable:
-        """The table with published labels, whose sidecar shards are read as well; before the first read.
-
-        Args:
-            table: the samples of all splits.
-            path: from :func:`publish_labels`.
-            source: which of the samples have them.
-
-        Raises:
-            DataError: nothing was published there, they are not for these samples, or the storage or the disk cannot
-                be used.
-        """
-        folder, columns = _fetch_index(self.storage, path, self.cache.folder)
-        self.entries |= {entry.name: entry for entry in read_label_manifest(folder).shards}
-        return with_automatic_labels(table, folder, source, mapped_at=columns)
-
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        """Bytes of the shard of this name, as they were published.
+        """Bytes of a shard at its path in the storage, as they were published.
 
         Raises:
             DataError: the storage cannot be used.
         """
-        entry = self.entries[path.name]
-        content = self.cache.read(entry.sha256, offset, size)
-        return content if content is not None else self.storage.read_range(_object(entry), offset, size)
+        content = self.cache.read(path.stem, offset, size)
+        return content if content is not None else self.storage.read_range(path.as_posix(), offset, size)
 
-    def lease(self, now: Iterable[str], following: Iterable[str] = ()) -> None:
-        """Have shards of these names, and the labels beside them, brought here and kept.
+    def lease(self, now: Mapping[str, int], following: Mapping[str, int]) -> None:
+        """Have shards brought here and kept, given by their names and sizes (:meth:`SampleTable.files_of`).
 
         Args:
             now: those that are read from now on, in place of what was leased before.
@@ -157,21 +171,12 @@ class PublishedShards:
         Raises:
             OSError: the cache cannot be written to.
         """
-        self.cache.lease(Lease(self.storage.address, self._published(now), self._published(following)))
-
-    def _published(self, names: Iterable[str]) -> tuple[PublishedShard, ...]:
-        entries = (self.entries.get(each) for name in names for each in (name, sidecar_name(name)))
-        return tuple(PublishedShard(_object(entry), entry.sha256, entry.size) for entry in entries if entry)
-
-
-def _fetch_index(storage: Storage, path: str, cache_folder: Path) -> tuple[Path, Path]:
-    """The folder of a published index and its manifest, and where its columns are mapped from on this node."""
-    folder, columns = cache_folder / path, cache_folder / "columns" / f"{Path(path).name}-{COLUMNS_VERSION}"
-    # The index is large, and was verified before its columns were written.
-    if not (columns.is_dir() and (folder / MANIFEST_NAME).is_file()):
-        fetch_files(storage, path, folder)
-    return folder, columns
+        leased = (
+            tuple(PublishedShard(f"{_SHARDS}/{name}", Path(name).stem, size) for name, size in shards.items())
+            for shards in (now, following)
+        )
+        self.cache.lease(Lease(self.storage.address, *leased))
 
 
 def _object(entry: ShardEntry) -> str:
-    return f"{_SHARDS}/{entry.sha256}.tar"
+    return f"{_SHARDS}/{entry.published_name}"

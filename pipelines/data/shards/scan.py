@@ -43,8 +43,8 @@ def scan_tars(folder: Path, split: str) -> SampleTable:
     return SampleTable(
         folder=folder,
         digest=_digest(folder, samples),
-        shard_names=tuple(path.name for path in paths),
-        shard_bytes=tuple(path.stat().st_size for path in paths),
+        shard_names=Text.of(path.name for path in paths),
+        shard_bytes=np.array([path.stat().st_size for path in paths], np.int64),
         keys=Text.of(sample.key for sample in samples),
         split_names=(split,),
         split_ids=np.zeros(len(samples), np.uint8),

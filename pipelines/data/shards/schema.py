@@ -12,6 +12,7 @@ A sample is up to three members of a tar file that share a key:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -54,10 +55,10 @@ class SampleTable:
     """The samples of a folder of shards in index order (split, then key), a column an array of N rows.
 
     Attributes:
-        folder: where the shards lie.
+        folder: where the shards lie; of published ones the folder in the storage.
         digest: identifies the content of the whole folder, whichever rows this table holds.
-        shard_names: file names of the shards, in the order of their samples.
-        shard_bytes: their sizes.
+        shard_names: (S,) file names of the shards, in the order of their samples.
+        shard_bytes: (S,) int64 their sizes.
         keys: (N,) text.
         split_names: names of the splits, sorted.
         split_ids: (N,) uint8 positions in ``split_names``.
@@ -66,15 +67,15 @@ class SampleTable:
         sizes: (N, 2) int32 width and height in pixels.
         num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
         label_folder: where sidecar shards with automatic labels lie, if any are used.
-        label_shard_names: their file names.
-        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the image, as all do
+        label_shard_names, label_shard_bytes: (T,) their file names and sizes.
+        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the picture, as all do
             where this is None.
     """
 
     folder: Path
     digest: str
-    shard_names: tuple[str, ...]
-    shard_bytes: tuple[int, ...]
+    shard_names: Text
+    shard_bytes: npt.NDArray[np.int64]
     keys: Text
     split_names: tuple[str, ...]
     split_ids: npt.NDArray[np.uint8]
@@ -84,7 +85,8 @@ class SampleTable:
     sizes: npt.NDArray[np.int32]
     num_classes: npt.NDArray[np.int32]
     label_folder: Path | None = None
-    label_shard_names: tuple[str, ...] = ()
+    label_shard_names: Text | None = None
+    label_shard_bytes: npt.NDArray[np.int64] | None = None
     label_shard_ids: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
@@ -143,14 +145,29 @@ class SampleTable:
         ends = np.searchsorted(self.shard_ids, np.arange(len(self.shard_names)), side="right")
         return np.diff(ends, prepend=0)
 
+    def files_of(self, shards: Iterable[int]) -> dict[str, int]:
+        """File names and sizes of the shards of these numbers, and of those with the labels of their samples."""
+        files = {}
+        for shard in shards:
+            files[self.shard_names[shard]] = int(self.shard_bytes[shard])
+            if self.label_shard_ids is None or self.label_shard_names is None or self.label_shard_bytes is None:
+                continue
+            first, last = np.searchsorted(self.shard_ids, [shard, shard + 1])
+            for labels in np.unique(self.label_shard_ids[first:last]):
+                if labels >= 0:
+                    files[self.label_shard_names[labels]] = int(self.label_shard_bytes[labels])
+        return files
+
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
         return _joined(self.folder, self.shard_names[self.shard_ids[row]])
 
     def label_path(self, row: int) -> Path:
         """The shard that holds a sample's label: the sample's own, or a sidecar."""
-        if self.label_folder is None or self.label_shard_ids is None or self.label_shard_ids[row] < 0:
+        if self.label_shard_ids is None or self.label_shard_ids[row] < 0:
             return self.shard_path(row)
+        assert self.label_folder is not None
+        assert self.label_shard_names is not None
         return _joined(self.label_folder, self.label_shard_names[self.label_shard_ids[row]])
 
 

@@ -60,11 +60,12 @@ def test_windows_are_read_from_the_disk_that_holds_two_of_them(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int
 ) -> None:
     table, shards = open_published(storage, publish_shards(folder, storage), tmp_path / "cache")
+    always = table.of_split("val").files_of([8])
     table, order, said = table.of_split("train"), order_of(table.of_split("train")), []
     assert order.num_windows == 4
     capacity = 5 * max(table.shard_bytes) + 10_000
     assert capacity < 0.7 * sum(table.shard_bytes)
-    ahead = WindowsAhead(shards, table.shard_names, order, ["val-000000.tar"], capacity, said.append)
+    ahead = WindowsAhead(shards, table, order, always, capacity, said.append)
 
     def number_here() -> int:
         return len(list((tmp_path / "cache" / "shards").iterdir()))
@@ -73,8 +74,7 @@ def test_windows_are_read_from_the_disk_that_holds_two_of_them(
         ahead.move_to(number)
         window = order_of(table).window_of(number)
         wanted = {*window.shards.tolist(), *order_of(table).window_after(window).shards.tolist()}
-        names = ["val-000000.tar", *(table.shard_names[shard] for shard in wanted)]
-        digests = {shards.entries[name].sha256 for name in names}
+        digests = {Path(name).stem for name in (*always, *table.files_of(wanted))}
         wait_until(lambda: digests <= {path.name for path in (tmp_path / "cache" / "shards").iterdir()})
 
     bring(start)
@@ -102,7 +102,7 @@ def test_the_shards_that_two_ranks_lease_are_fetched_once(folder: Path, storage:
     for _ in range(2):
         table, shards = open_published(storage, dataset, tmp_path / "cache")
         table = table.of_split("train")
-        ranks.append(WindowsAhead(shards, table.shard_names, order_of(table), [], 1 << 30, said.append))
+        ranks.append(WindowsAhead(shards, table, order_of(table), {}, 1 << 30, said.append))
     for rank in ranks:
         rank.move_to(0)
     wait_until(lambda: len(list((tmp_path / "cache" / "shards").iterdir())) == 4)
@@ -125,7 +125,7 @@ def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
     monkeypatch.setattr(PublishedShards, "lease", full)
     said: list[str] = []
     train = table.of_split("train")
-    ahead = WindowsAhead(shards, train.shard_names, order_of(train), [], 1 << 30, said.append)
+    ahead = WindowsAhead(shards, train, order_of(train), {}, 1 << 30, said.append)
     ahead.move_to(0)
     ahead.close()
     assert said == [

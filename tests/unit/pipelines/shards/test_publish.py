@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mmap
 import pickle
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.schema import SampleTable
+from pipelines.storage import store as store_module
 from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
 
@@ -46,7 +49,8 @@ def assert_same_pictures(folder: Path, storage: Storage, dataset: str, cache: Pa
 
 
 def fetch_all(shards: PublishedShards, capacity: int = ROOM, say: Callable[[str], None] = pytest.fail) -> None:
-    shards.lease(shards.entries)
+    files = {Path(entry.path).name: entry.size for entry in shards.storage.list("shards")}
+    shards.lease(files, {})
     Fetcher(shards.cache.folder, capacity, say).fetch_wanted()
     shards.cache.release()
 
@@ -171,8 +175,8 @@ def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) 
 
 def arrays_of(table: SampleTable) -> dict[str, np.ndarray]:
     found = {field.name: getattr(table, field.name) for field in fields(table)}
-    text = found.pop("keys")
-    found |= {"key_content": text.content, "key_starts": text.starts}
+    found |= {"keys_content": table.keys.content, "keys_starts": table.keys.starts}
+    found |= {"shard_names_content": table.shard_names.content, "shard_names_starts": table.shard_names.starts}
     return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
 
@@ -188,21 +192,25 @@ def test_the_columns_of_an_index_are_mapped_and_made_once_for_all_processes_of_a
     dataset = publish_shards(shard_folder, storage)
     open_published(storage, dataset, tmp_path / "cache")
     # Neither the index nor its copy is read again.
-    monkeypatch.setattr("pipelines.data.shards.index._pieces", lambda *_: pytest.fail("they are there"))
+    monkeypatch.setattr("pipelines.data.shards.publish.index_pieces", lambda *_: pytest.fail("they are there"))
     monkeypatch.setattr("pipelines.data.shards.publish.fetch_files", lambda *_: pytest.fail("they are there"))
     table, _ = open_published(storage, dataset, tmp_path / "cache")
     monkeypatch.undo()
     here = open_index(shard_folder)
     for split in ("train", "val"):
         found = arrays_of(table.of_split(split))
-        assert len(found) == 8
+        assert len(found) == 11
         for name, expected in arrays_of(here.of_split(split)).items():
-            np.testing.assert_array_equal(found[name], expected)
+            if not name.startswith("shard_names"):
+                np.testing.assert_array_equal(found[name], expected)
             # Nothing of it is in the memory of this process alone.
             assert is_mapped(found[name]), name
     assert table.of_split("val").keys.tolist() == ["val0", "val1", "val2"]
     assert all(is_mapped(array) for array in arrays_of(table.of_split("train").labelled()).values())
     assert table.split_names == here.split_names
+    assert table.shard_names.tolist() == [f"{entry.sha256}.tar" for entry in read_manifest(shard_folder).shards]
+    # What they were made of is not kept.
+    assert not (tmp_path / "cache" / dataset).exists()
 
 
 def test_text_gives_any_rows() -> None:
@@ -218,3 +226,20 @@ def test_text_gives_any_rows() -> None:
     assert not text[1:3].equals(Text.of(["agröße", "r"]))
     with pytest.raises(IndexError):
         text[6]
+
+
+def test_threads_that_start_together_make_one_client(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write("x", b"content")
+    made: list[object] = []
+    new_client = store_module._new_client
+
+    def slow() -> object:
+        made.append(None)
+        time.sleep(0.1)
+        return new_client()
+
+    monkeypatch.setattr(store_module, "_new_client", slow)
+    fresh = open_storage(storage.address)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fresh.read, ["x"] * 4)) == {b"content"}
+    assert len(made) == 1
