@@ -129,7 +129,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
     right = total = 0
     network = load_segmenter(prepared / "segmenter").network
     for row in np.flatnonzero(in_train(table) & (table.label_spans[:, 1] > 0)):
-        image, people = as_stored(prepared).picture(int(row))
+        image, people = as_stored(prepared).image(int(row))
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         with torch.inference_mode():
             best = network(pixels).argmax(dim=1)[0].numpy()
@@ -137,7 +137,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
         total += int((people != 255).sum())
     assert manifest.agreement["train"]["pixel_accuracy"] == pytest.approx(right / total, abs=1e-3)
     labelled_by_people = int((in_train(table) & (table.label_spans[:, 1] > 0)).sum())
-    assert manifest.agreement["train"]["pictures"] == labelled_by_people
+    assert manifest.agreement["train"]["images"] == labelled_by_people
 
 
 @pytest.mark.slow

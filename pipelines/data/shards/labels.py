@@ -146,7 +146,6 @@ def with_automatic_labels(table: SampleTable, folder: Path, source: LabelSource)
     Raises:
         DataError: the labels are missing, damaged, of other images, or not of this source.
     """
-    check_labels(folder, read_label_manifest(folder))
     return with_labels(table, folder, in_memory(label_pieces(table, folder, source)))
 
 
@@ -164,14 +163,14 @@ def with_labels(table: SampleTable, folder: Path, columns: dict[str, Column]) ->
 
 
 def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, published: bool = False) -> Pieces:
-    """What a table has of its labels instead, some rows at a time; the index of the labels was checked already.
+    """What a table has of its labels instead, some rows at a time.
 
     Args:
         table, folder, source: as for :func:`with_automatic_labels`.
-        published: name the sidecar shards as they are in a storage.
+        published: name the sidecar shards as they are in a storage, where they lie.
 
     Raises:
-        DataError: the labels are of other images, or not of this source.
+        DataError: the labels are missing, damaged, of other images, or not of this source.
     """
     manifest = read_label_manifest(folder)
     if manifest.source != source or source == "human":
@@ -181,6 +180,7 @@ def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, publi
         )
     if manifest.shards_digest != table.digest:
         raise DataError(f"the labels in {folder} are of other shards than {table.folder}; run the label stage again")
+    check_labels(folder, manifest, shards=not published)
     names = (entry.published_name if published else entry.name for entry in manifest.shards)
     yield Text.of(names).as_columns("label_shard_names")
     yield {"label_shard_bytes": np.array([entry.size for entry in manifest.shards], np.int64)}

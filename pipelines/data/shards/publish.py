@@ -21,7 +21,6 @@ from pipelines.data.shards.index import index_pieces, table_of
 from pipelines.data.shards.labels import (
     LABELS_INDEX_NAME,
     LabelManifest,
-    check_labels,
     label_pieces,
     read_label_manifest,
     with_labels,
@@ -133,7 +132,6 @@ def with_published_labels(
 
     def pieces() -> Pieces:
         fetch_files(storage, path, folder)
-        check_labels(folder, read_label_manifest(folder), shards=False)
         yield from label_pieces(table, folder, source, published=True)
         shutil.rmtree(folder)
 

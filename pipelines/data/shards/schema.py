@@ -68,7 +68,7 @@ class SampleTable:
         num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
         label_folder: where sidecar shards with automatic labels lie, if any are used.
         label_shard_names, label_shard_bytes: (T,) their file names and sizes.
-        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the picture, as all do
+        label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the image, as all do
             where this is None.
     """
 

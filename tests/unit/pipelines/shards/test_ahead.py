@@ -133,4 +133,4 @@ def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
         "the storage one by one"
     ]
     here, there = ShardDataset(open_index(folder), crop), ShardDataset(table, crop, shards=shards)
-    assert np.array_equal(here.picture(5)[0], there.picture(5)[0])
+    assert np.array_equal(here.image(5)[0], there.image(5)[0])

@@ -37,7 +37,7 @@ def storage(s3_bucket: str) -> Storage:
     return open_storage(f"s3://{s3_bucket}/store")
 
 
-def assert_same_pictures(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:
+def assert_same_images(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:
     """Every sample, read here and there."""
     table, shards = open_published(storage, dataset, cache)
     here, there = ShardDataset(open_index(folder), whole), ShardDataset(table, whole, shards=shards)
@@ -105,7 +105,7 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
     requests = count_requests(monkeypatch)
-    shards = assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    shards = assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     # Image and label at once.
     assert len(requests) == len(open_index(shard_folder))
 
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage:
     assert len(said) == 1
     assert "those that running trainings read now and next fill" in said[0]
     assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
-    assert_same_pictures(shard_folder, storage, dataset, tmp_path / "cache")
+    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
