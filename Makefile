@@ -62,6 +62,7 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 	python benchmarks/preparing.py
 	python benchmarks/reading.py
 	python benchmarks/index_scale.py
+	python benchmarks/streaming.py
 	python benchmarks/training_step.py
 	python benchmarks/limits.py
 	python benchmarks/labelling.py --images 160

@@ -13,6 +13,12 @@ def memory(when: Literal["VmRSS", "VmHWM"]) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{when}:"))
 
 
+def proportional_memory() -> int:
+    """Resident bytes, those that several processes share divided among them (PSS)."""
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
 def forget_peak() -> int:
     """Start a new peak from what is held now, which is given, in bytes.
 

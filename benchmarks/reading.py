@@ -205,7 +205,7 @@ def ours(reading: Reading, holes: bool) -> Open:
         table = open_table(reading.data)
         transform = TrainingTransform(reading.crop, AugmentationSettings())
         dataset = ShardDataset(table, transform, HoleDrawer(kinds, reading.crop, reading.crop) if holes else None)
-        sampler = GlobalBatchSampler(len(table), reading.batch, seed=1)
+        sampler = GlobalBatchSampler([len(table)], reading.batch, seed=1)
         batches = training_batches(dataset, sampler, processes=reading.processes, crop=reading.crop)
         return ((batch.image, batch.label) for batch in batches)
 

@@ -23,7 +23,7 @@ import torch
 
 from pipelines.data.shards.loader import evaluation_batches, training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset
-from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.sampler import training_order
 from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.errors import SettingsError, UserError
@@ -244,7 +244,8 @@ def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int)
     )
     table = scan_tars(arguments.shards, "train")
     dataset = ShardDataset(table, TrainingTransform(size, recipe.augmentation), HoleDrawer(holes, size, size))
-    sampler = GlobalBatchSampler(len(table), recipe.training.batch_size, recipe.training.seed)
+    training = recipe.training
+    sampler = training_order(table, training.batch_size, training.seed, training.window_gigabytes)
     return training_batches(dataset, sampler, start=start, processes=recipe.training.loader_processes, crop=size)
 
 

@@ -125,7 +125,7 @@ def fit_alone(params: Path) -> None:
     from pipelines.data.shards.index import open_index
     from pipelines.data.shards.loader import training_batches
     from pipelines.data.shards.reader import ShardDataset
-    from pipelines.data.shards.sampler import GlobalBatchSampler
+    from pipelines.data.shards.sampler import training_order
     from pipelines.settings.layout import DatasetPaths
     from pipelines.settings.load import load
     from sgenet.masks import HoleDrawer
@@ -150,7 +150,8 @@ def fit_alone(params: Path) -> None:
     table = open_index(DatasetPaths(DATASET).shards).of_split("train")
     holes = HoleDrawer(settings.masks[DATASET].training, data.crop, data.crop)
     dataset = ShardDataset(table, TrainingTransform(data.crop, recipe.augmentation), holes)
-    sampler = GlobalBatchSampler(len(table), recipe.training.batch_size, recipe.training.seed)
+    training = recipe.training
+    sampler = training_order(table, training.batch_size, training.seed, training.window_gigabytes)
     batches = training_batches(dataset, sampler, rank=0, world=1, start=0, processes=0, crop=data.crop)
     fit(state, batches, [Printer()], until_step=steps)
 

@@ -247,6 +247,9 @@ class TrainingSettings:
             wall-clock budget alone.
         batch_size: the **global** batch; workers only divide it.
         seed: everything random follows from it.
+        window_gigabytes: of shards that are shuffled together. Larger data are read window by window, each of other
+            shards in every epoch, so that a node needs two windows of data that lie on S3 on its disk
+            (``run.cache.gigabytes``). Data that fit into one window are shuffled as a whole.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where all workers' devices have it in
             hardware when the training starts, else float32. A resumed training keeps what it started with.
         deterministic: kernels that repeat to the bit, so that a killed training resumes to the same result. null: on
@@ -267,6 +270,7 @@ class TrainingSettings:
     seconds: float = 0.0
     batch_size: PositiveInt = 8
     seed: int = 1
+    window_gigabytes: Positive = 40.0
     precision: PrecisionSetting = "auto"
     deterministic: bool | None = None
     compile: bool = False

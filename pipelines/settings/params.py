@@ -150,7 +150,9 @@ class CacheSettings(Strict):
 
     Attributes:
         folder: on a local disk of the node, shared by all trainings there; ``~`` is the home folder.
-        gigabytes: of shards at most.
+        gigabytes: of shards at most. With room for two windows (``training.window_gigabytes``) and the shards that a
+            training is validated on, the next window is always here before it is read; without, samples are read from
+            the storage one by one.
     """
 
     folder: str = "~/.cache/sgenet"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ __all__ = [
 _BODY_ATTEMPTS = 5
 _FIRST_PAUSE_SECONDS = 0.2
 _CONNECT_SECONDS = 10
+_MOST_CONNECTIONS = 32
 # A connection over which nothing comes for so long is given up, and its request made again.
 _SILENCE_SECONDS = 30
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
@@ -126,6 +128,7 @@ class S3Storage:
     bucket: str
     prefix: str
     _clients: dict[int, BaseClient] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Storage], tuple[str]]:
         # Clients hold sockets and locks: each process makes its own.
@@ -204,8 +207,10 @@ class S3Storage:
     @property
     def _client(self) -> BaseClient:
         # One a process: a client inherited through a fork would share its sockets with the parent.
-        if os.getpid() not in self._clients:
-            self._clients[os.getpid()] = _new_client()
+        # Making one takes half a second of a core, which threads that start together would each spend.
+        with self._making:
+            if os.getpid() not in self._clients:
+                self._clients[os.getpid()] = _new_client()
         return self._clients[os.getpid()]
 
 
@@ -216,6 +221,7 @@ def _new_client() -> BaseClient:
     config = Config(
         retries={"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))},
         connect_timeout=_CONNECT_SECONDS,
+        max_pool_connections=_MOST_CONNECTIONS,
         read_timeout=_SILENCE_SECONDS,
         # Not every compatible store knows the newer checksum headers; ours travels as metadata.
         request_checksum_calculation="when_required",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.data.evaluation_masks import EvaluationMasks, load_evaluation_masks
 from pipelines.data.published import fetch_files, publish_files
+from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.labels import read_label_manifest, with_automatic_labels
 from pipelines.data.shards.manifest import read_manifest
@@ -19,6 +19,7 @@ from pipelines.data.shards.publish import (
     publish_shards,
     published_labels,
     published_shards,
+    with_published_labels,
 )
 from pipelines.data.shards.schema import SampleTable
 from pipelines.settings.layout import DatasetPaths
@@ -151,22 +152,19 @@ class Inputs:
         masks: the fixed evaluation masks; None for a segmenter.
         holes: how training holes are drawn, with local paths.
         shards: reads published shards; None where the shards lie in the table's folder.
+        ahead: brings published shards to this node, once a training follows its batches.
     """
 
     table: SampleTable
     masks: EvaluationMasks | None
     holes: tuple[HoleSettings, ...]
     shards: PublishedShards | None = None
-
-    def keep_shards(self, say: Callable[[str], None]) -> None:
-        """Download published shards to this node in the background; see :meth:`PublishedShards.keep`."""
-        if self.shards is not None:
-            self.shards.keep(say)
+    ahead: WindowsAhead | None = None
 
     def close(self) -> None:
         """End the work in the background."""
-        if self.shards is not None:
-            self.shards.stop()
+        if self.ahead is not None:
+            self.ahead.close()
 
 
 def open_inputs(job: TrainingJob) -> Inputs:
@@ -189,9 +187,9 @@ def open_inputs(job: TrainingJob) -> Inputs:
 
     masks = None if job.masks is None else load_evaluation_masks(local(job.masks))
     holes = tuple(hole if hole.path is None else replace(hole, path=str(local(hole.path))) for hole in job.holes)
-    table, shards = open_published(storage, job.shards, cache, int(job.cache.gigabytes * 1e9))
+    table, shards = open_published(storage, job.shards, cache)
     if job.labels is not None:
-        table = with_automatic_labels(table, shards.add_labels(job.labels), job.label_source, check_shards=False)
+        table = with_published_labels(table, storage, job.labels, job.label_source, cache)
     return Inputs(table, masks, holes, shards)
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset
-from pipelines.data.shards.sampler import GlobalBatchSampler
+from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
+from pipelines.data.shards.schema import SampleTable
 from pipelines.parallel.device import check_device
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Supervisor
@@ -138,16 +141,12 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> 
         DataError: the training split is empty, or nothing in it is labelled and a segmenter is fitted.
     """
     training = job.recipe.training
-    table = inputs.table.of_split(TRAINING_SPLIT)
+    table = _training_table(job, inputs)
     draw_hole = None if job.segmenter else HoleDrawer(inputs.holes, job.crop, job.crop)
-    if job.segmenter is not None:
-        table = table.labelled()
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
-    dataset = ShardDataset(table, transform, draw_hole, inputs.shards)
-    sampler = GlobalBatchSampler(len(table), training.batch_size, training.seed)
     return training_batches(
-        dataset,
-        sampler,
+        ShardDataset(table, transform, draw_hole, inputs.shards),
+        _order(job, table),
         rank=place.rank,
         world=place.world,
         start=start,
@@ -156,12 +155,28 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> 
     )
 
 
+def _training_table(job: TrainingJob, inputs: Inputs) -> SampleTable:
+    table = inputs.table.of_split(TRAINING_SPLIT)
+    return table if job.segmenter is None else table.labelled()
+
+
+def _order(job: TrainingJob, table: SampleTable) -> GlobalBatchSampler:
+    training = job.recipe.training
+    return training_order(table, training.batch_size, training.seed, training.window_gigabytes)
+
+
 def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervisor: Supervisor) -> Iterator[RawBatch]:
-    batches = open_batches(job, inputs, place, start)
-    # The decoding processes are forked for the first batch: no thread may be at work before.
-    yield next(batches)
-    inputs.keep_shards(supervisor.say)
-    yield from batches
+    if inputs.shards is not None:
+        table, validation = _training_table(job, inputs), inputs.table.of_split(job.validation_split)
+        always = validation.files_of(np.flatnonzero(validation.shard_sizes()).tolist())
+        capacity = int(job.cache.gigabytes * 1e9)
+        inputs.ahead = WindowsAhead(inputs.shards, table, _order(job, table), always, capacity, supervisor.say)
+        # Processes are forked here and for the first batch: no thread may be at work before.
+        inputs.ahead.move_to(start)
+    for number, batch in enumerate(open_batches(job, inputs, place, start), start):
+        yield batch
+        if inputs.ahead is not None:
+            inputs.ahead.move_to(number + 1)
 
 
 @contextmanager

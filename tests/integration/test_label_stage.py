@@ -23,6 +23,7 @@ from pipelines.data.labels import labelling
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.labels import read_label_manifest, sidecar_name, with_automatic_labels
 from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.schema import SampleTable
 from pipelines.settings.params import Settings
 from pipelines.stages import label
 from sgenet.errors import CheckpointError, DataError
@@ -127,7 +128,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
     table = open_index(prepared / "shards")
     right = total = 0
     network = load_segmenter(prepared / "segmenter").network
-    for row in np.flatnonzero((table.splits == "train") & (table.label_spans[:, 1] > 0)):
+    for row in np.flatnonzero(in_train(table) & (table.label_spans[:, 1] > 0)):
         image, people = as_stored(prepared).image(int(row))
         pixels = torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         with torch.inference_mode():
@@ -135,7 +136,7 @@ def test_the_manifest_says_what_labelled_and_how_well_it_agrees_with_people(prep
         right += int(((best == people) & (people != 255)).sum())
         total += int((people != 255).sum())
     assert manifest.agreement["train"]["pixel_accuracy"] == pytest.approx(right / total, abs=1e-3)
-    labelled_by_people = int(((table.splits == "train") & (table.label_spans[:, 1] > 0)).sum())
+    labelled_by_people = int((in_train(table) & (table.label_spans[:, 1] > 0)).sum())
     assert manifest.agreement["train"]["images"] == labelled_by_people
 
 
@@ -217,8 +218,8 @@ def test_automatic_labels_are_for_all_training_images_and_for_no_others(prepared
     table = open_index(prepared / "shards")
     used = with_automatic_labels(table, done, "auto")
     automatic = used.label_shard_ids >= 0
-    assert np.array_equal(automatic, table.splits == "train")
-    assert bool((used.label_spans[used.splits == "train", 1] > 0).all())
+    assert np.array_equal(automatic, in_train(table))
+    assert bool((used.label_spans[in_train(used), 1] > 0).all())
     check_labels_read(prepared, done, automatic)
 
 
@@ -227,8 +228,12 @@ def test_filled_labels_are_for_the_images_that_people_did_not_label(prepared: Pa
     table = open_index(prepared / "shards")
     automatic = with_automatic_labels(table, folder, "fill").label_shard_ids >= 0
     assert int(automatic.sum()) == NUM_UNLABELLED
-    assert np.array_equal(automatic, (table.label_spans[:, 1] == 0) & (table.splits == "train"))
+    assert np.array_equal(automatic, (table.label_spans[:, 1] == 0) & in_train(table))
     check_labels_read(prepared, folder, automatic)
+
+
+def in_train(table: SampleTable) -> np.ndarray:
+    return table.split_ids == table.split_names.index("train")
 
 
 def check_labels_read(prepared: Path, folder: Path, automatic: np.ndarray) -> None:
@@ -249,7 +254,7 @@ def check_labels_read(prepared: Path, folder: Path, automatic: np.ndarray) -> No
             assert used.num_classes[row] == table.num_classes[row]
     split = used.of_split("train")
     for row, key in enumerate(split.keys):
-        whole = int(np.flatnonzero(used.keys == key)[0])
+        whole = used.keys.tolist().index(key)
         assert split.label_path(row) == used.label_path(whole)
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from faulty_store import faulty_store
-from tiny import tiny_job
+from tiny import DATASET, tiny_job, tiny_settings
 from training_process import make_workspace, result_of, start_training
 
+from pipelines.data.shards.ahead import WindowsAhead
+from pipelines.data.shards.cache import Lease
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import CacheSettings, RunSettings
+from pipelines.stages import shards
 from pipelines.storage.store import open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import publish_inputs
@@ -58,14 +62,49 @@ def _train(job: TrainingJob) -> object:
     return losses, {name: weight.tolist() for name, weight in state.ema.network.state_dict().items()}
 
 
+@pytest.fixture
+def waits_for_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training begins, and enters a window, once what it leases is here: however slow the machine."""
+    move_to = WindowsAhead.move_to
+
+    def waiting(ahead: WindowsAhead, number: int) -> None:
+        move_to(ahead, number)
+        cache, deadline = ahead._shards.cache, time.monotonic() + 60
+        assert cache._lease is not None
+        lease = Lease.read(cache._lease[0])
+        leased = {shard.sha256 for shard in (*lease.now, *lease.next)}
+        while not leased <= {path.name for path in (cache.folder / "shards").iterdir()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    monkeypatch.setattr(WindowsAhead, "move_to", waiting)
+
+
 def test_it_equals_training_from_local_folders(
-    job: TrainingJob, expected: object, tiny_dataset: Path, tmp_path: Path
+    job: TrainingJob, expected: object, tiny_dataset: Path, tmp_path: Path, waits_for_shards: None
 ) -> None:
     # The folders are not read: they could be on another machine.
     assert not Path(job.shards).is_absolute()
     assert _train(job) == expected
     cached = {path.name for path in (tmp_path / "cache" / "shards").iterdir()}
     assert cached == {entry.sha256 for entry in read_manifest(tiny_dataset / "shards").shards}
+
+
+def test_data_of_many_windows_and_a_cache_for_some_of_them_equal_training_from_local_folders(
+    tiny_dataset: Path, tmp_path: Path, s3_bucket: str, waits_for_shards: None
+) -> None:
+    data = tiny_settings(tiny_dataset, tmp_path).data[DATASET].model_copy(update={"samples_per_shard": 2})
+    shards.run(data, tiny_dataset / "sources.parquet", tmp_path / "shards", workers=1)
+    sizes = [entry.size for entry in read_manifest(tmp_path / "shards").shards]
+    local = replace(
+        tiny_job(tiny_dataset, tmp_path / "local", steps=STEPS, window_gigabytes=0.9 * min(sizes) / 1e9),
+        shards=str(tmp_path / "shards"),
+    )
+    root = f"s3://{s3_bucket}/store"
+    cache = CacheSettings(folder=str(tmp_path / "cache"), gigabytes=0.7 * sum(sizes) / 1e9)
+    published = publish_inputs(replace(local, checkpoints=f"{root}/checkpoints/tiny", cache=cache), root)
+    assert _train(published) == _train(local)
+    assert len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
 
 
 def test_a_damaged_shard_in_the_cache_is_said_and_changes_nothing(

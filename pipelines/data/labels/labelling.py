@@ -155,18 +155,18 @@ def label_shard(labelling: Labelling, name: str) -> LabelledShard:
     if kept.exists(record):
         return _recorded(json.loads(kept.read(record)), labelling)
     table = reopen_index(labelling.shards, labelling.digest)
-    table = table.rows(np.flatnonzero(table.shard_ids == table.shard_names.index(name)))
+    table = table.rows(np.flatnonzero(table.shard_ids == table.shard_names.tolist().index(name)))
     scores = _no_scores(labelling)
     with tempfile.TemporaryDirectory() as folder, threads_for(labelling.place.device):
         path = Path(folder) / sidecar_name(name)
         with ShardWriter(path) as shard:
             rows = [
-                _add(shard, path.name, str(table.keys[row]), labelled, labelling.place.label_space.num_classes)
+                _add(shard, path.name, table.keys[row], labelled, labelling.place.label_space.num_classes)
                 for row, labelled in _labelled(labelling, table, scores)
             ]
         entry = ShardEntry(path.name, shard.sha256, shard.size, len(rows))
         kept.upload(path, path.name)
-    finished = LabelledShard(str(table.splits[0]), entry, rows, scores)
+    finished = LabelledShard(table.split_names[table.split_ids[0]], entry, rows, scores)
     # The record last: without it, the shard is not done.
     _record(kept, record, finished)
     return finished

@@ -12,17 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
 from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
-from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span, Strings
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span
 from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
 
 _SPAN = ("offset", "size")
-_STRING = np.dtypes.StringDType()
 _ROWS_A_PIECE = 1 << 14
 
 # What a SampleTable holds, and of it the columns with few different values.
-_REPEATED = ["split", "shard", "source"]
+_REPEATED = ["split", "shard"]
 _TABLE_COLUMNS = [
     "key", *_REPEATED, "image_offset", "image_size", "label_offset", "label_size", "width", "height", "num_classes",
 ]  # fmt: skip
@@ -128,43 +128,69 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
 
 
 def read_index(folder: Path, manifest: Manifest) -> SampleTable:
-    """Read the index of a folder, which was checked already and whose shards may lie elsewhere."""
-    shard_names = tuple(entry.name for entry in manifest.shards)
-    place = {name: number for number, name in enumerate(shard_names)}
-    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
-        count = file.metadata.num_rows
-        keys, splits, sources = (np.empty(count, _STRING) for _ in range(3))
-        shard_ids, num_classes = np.empty(count, np.int32), np.empty(count, np.int32)
-        image_spans, label_spans = np.empty((count, 2), np.int64), np.empty((count, 2), np.int64)
-        sizes = np.empty((count, 2), np.int32)
-        end = 0
-        # A piece at a time, which bounds the memory. pq.read_table and to_numpy, which would do for a column, import
-        # pandas, and that takes as long as all of this. Arrow's threads would each keep memory, and save no time.
-        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
-            rows = slice(end, end := end + piece.num_rows)
-            keys[rows] = piece["key"].to_pylist()
-            splits[rows] = _repeated(piece["split"])
-            sources[rows] = _repeated(piece["source"])
-            shard_ids[rows] = _positions(piece["shard"], place)
-            for number, part in enumerate(_SPAN):
-                image_spans[rows, number] = np.from_dlpack(piece[f"image_{part}"])
-                label_spans[rows, number] = np.from_dlpack(piece[f"label_{part}"])
-            for number, side in enumerate(("width", "height")):
-                sizes[rows, number] = np.from_dlpack(piece[side])
-            num_classes[rows] = np.from_dlpack(piece["num_classes"])
+    """Read the index of a folder, which was checked already, into this process's memory."""
+    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
+
+
+def table_of(folder: Path, digest: str, columns: dict[str, Column]) -> SampleTable:
+    """The table whose columns :func:`index_pieces` gave."""
     return SampleTable(
         folder=folder,
-        digest=manifest.digest,
-        shard_names=shard_names,
-        keys=keys,
-        splits=splits,
-        sources=sources,
-        shard_ids=shard_ids,
-        image_spans=image_spans,
-        label_spans=label_spans,
-        sizes=sizes,
-        num_classes=num_classes,
+        digest=digest,
+        shard_names=Text.column(columns, "shard_names"),
+        shard_bytes=columns["shard_bytes"],
+        keys=Text.column(columns, "keys"),
+        split_names=tuple(Text.column(columns, "split_names")),
+        split_ids=columns["split_ids"],
+        shard_ids=columns["shard_ids"],
+        image_spans=columns["image_spans"].reshape(-1, 2),
+        label_spans=columns["label_spans"].reshape(-1, 2),
+        sizes=columns["sizes"].reshape(-1, 2),
+        num_classes=columns["num_classes"],
     )
+
+
+def index_pieces(folder: Path, manifest: Manifest, *, published: bool = False) -> Pieces:
+    """What a table holds of the index, some rows at a time, which bounds the memory.
+
+    Args:
+        published: name the shards as they are in a storage.
+    """
+    entries, split_names = manifest.shards, sorted(manifest.splits)
+    names = (entry.published_name if published else entry.name for entry in entries)
+    yield Text.of(names).as_columns("shard_names")
+    yield {"shard_bytes": np.array([entry.size for entry in entries], np.int64)}
+    yield Text.of(split_names).as_columns("split_names")
+    shards = {entry.name: number for number, entry in enumerate(entries)}
+    splits = {name: number for number, name in enumerate(split_names)}
+    with pq.ParquetFile(folder / INDEX_NAME, read_dictionary=_REPEATED) as file:
+        end = 0
+        yield {"keys_starts": np.zeros(1, np.int64)}
+        # pq.read_table and to_numpy, which would do for a column, import pandas, and that takes as long as all of
+        # this. Arrow's threads would each keep memory, and save no time.
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=_TABLE_COLUMNS, use_threads=False):
+            keys = text_of(piece["key"])
+            spans = {
+                member: [np.from_dlpack(piece[f"{member}_{part}"]) for part in _SPAN] for member in ("image", "label")
+            }
+            yield {
+                "keys_content": keys.content,
+                "keys_starts": keys.starts[1:] + end,
+                "split_ids": _positions(piece["split"], splits).astype(np.uint8),
+                "shard_ids": _positions(piece["shard"], shards),
+                "image_spans": np.stack(spans["image"], axis=1).ravel(),
+                "label_spans": np.stack(spans["label"], axis=1).ravel(),
+                "sizes": np.stack([np.from_dlpack(piece[side]) for side in ("width", "height")], axis=1).ravel(),
+                "num_classes": np.from_dlpack(piece["num_classes"]),
+            }
+            end += len(keys.content)
+
+
+def text_of(column: pa.StringArray) -> Text:
+    """A column of Arrow without a Python object a row."""
+    _, starts, content = column.buffers()
+    rows = np.frombuffer(starts, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    return Text(np.frombuffer(content, np.uint8)[rows[0] : rows[-1]], rows - rows[0])
 
 
 def class_pixels(folder: Path, split: str) -> tuple[int, ...]:
@@ -183,13 +209,6 @@ def write_table(path: Path, table: pa.Table) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(table.combine_chunks(), content, compression="zstd", row_group_size=1 << 16)
     write_atomically(path, content.getvalue().to_pybytes())
-
-
-def _repeated(column: pa.DictionaryArray) -> Strings:
-    """The text of a column of few different values."""
-    values = np.array(column.dictionary.to_pylist(), _STRING)
-    text: Strings = values[np.from_dlpack(column.indices)]
-    return text
 
 
 def _positions(column: pa.DictionaryArray, place: Mapping[str, int]) -> npt.NDArray[np.int32]:

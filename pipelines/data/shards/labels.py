@@ -25,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.data.shards.index import write_table
+from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
+from pipelines.data.shards.index import text_of, write_table
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.schema import MANIFEST_NAME, SampleTable
 from pipelines.settings.labels import LabelSource
@@ -33,6 +34,7 @@ from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 LABELS_VERSION = 1
+_ROWS_A_PIECE = 1 << 14
 LABELS_INDEX_NAME = "labels.parquet"
 CONFIDENCE_SUFFIX = "confidence.png"
 LABELLED_SPLIT = "train"
@@ -132,9 +134,7 @@ def write_labels(
     return manifest
 
 
-def with_automatic_labels(
-    table: SampleTable, folder: Path, source: LabelSource, *, check_shards: bool = True
-) -> SampleTable:
+def with_automatic_labels(table: SampleTable, folder: Path, source: LabelSource) -> SampleTable:
     """The samples of all splits with automatic labels for those of the training split that are to have them.
 
     ``auto``: all of them; ``fill``: those that people did not label. The other splits keep people's labels.
@@ -142,7 +142,32 @@ def with_automatic_labels(
     Args:
         table: of all splits, as opened.
         folder: of the stage ``label``.
-        check_shards: False where the sidecar shards lie elsewhere.
+
+    Raises:
+        DataError: the labels are missing, damaged, of other images, or not of this source.
+    """
+    return with_labels(table, folder, in_memory(label_pieces(table, folder, source)))
+
+
+def with_labels(table: SampleTable, folder: Path, columns: dict[str, Column]) -> SampleTable:
+    """The samples with the labels whose columns :func:`label_pieces` gave, and whose sidecar shards lie in a folder."""
+    return replace(
+        table,
+        label_spans=columns["label_spans"].reshape(-1, 2),
+        num_classes=columns["num_classes"],
+        label_folder=folder,
+        label_shard_names=Text.column(columns, "label_shard_names"),
+        label_shard_bytes=columns["label_shard_bytes"],
+        label_shard_ids=columns["label_shard_ids"],
+    )
+
+
+def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, published: bool = False) -> Pieces:
+    """What a table has of its labels instead, some rows at a time.
+
+    Args:
+        table, folder, source: as for :func:`with_automatic_labels`.
+        published: name the sidecar shards as they are in a storage, where they lie.
 
     Raises:
         DataError: the labels are missing, damaged, of other images, or not of this source.
@@ -155,26 +180,33 @@ def with_automatic_labels(
         )
     if manifest.shards_digest != table.digest:
         raise DataError(f"the labels in {folder} are of other shards than {table.folder}; run the label stage again")
-    check_labels(folder, manifest, shards=check_shards)
-    index = pq.read_table(folder / LABELS_INDEX_NAME)
-    if index["key"].to_pylist() != table.keys.tolist():
-        raise DataError(f"{folder} does not label the samples of {table.folder} one by one; run the label stage again")
-    chosen = np.asarray(table.splits == LABELLED_SPLIT)
-    if source == "fill":
-        chosen &= table.label_spans[:, 1] == 0
-    names = tuple(entry.name for entry in manifest.shards)
-    positions = {name: position for position, name in enumerate(names)}
-    shard_ids = np.array([positions[name] for name in index["shard"].to_pylist()], np.int32)
-    spans = np.stack([index["label_offset"].to_numpy(), index["label_size"].to_numpy()], axis=1)
-    histograms = np.array(index["class_histogram"].to_pylist(), np.int64)
-    return replace(
-        table,
-        label_spans=np.where(chosen[:, None], spans, table.label_spans),
-        num_classes=np.where(chosen, (histograms > 0).sum(axis=1), table.num_classes).astype(np.int32),
-        label_folder=folder,
-        label_shard_names=names,
-        label_shard_ids=np.where(chosen, shard_ids, -1).astype(np.int32),
-    )
+    check_labels(folder, manifest, shards=not published)
+    names = (entry.published_name if published else entry.name for entry in manifest.shards)
+    yield Text.of(names).as_columns("label_shard_names")
+    yield {"label_shard_bytes": np.array([entry.size for entry in manifest.shards], np.int64)}
+    positions = {entry.name: position for position, entry in enumerate(manifest.shards)}
+    columns = ["key", "shard", "label_offset", "label_size", "class_histogram"]
+    end = 0
+    with pq.ParquetFile(folder / LABELS_INDEX_NAME) as file:
+        for piece in file.iter_batches(_ROWS_A_PIECE, columns=columns, use_threads=False):
+            rows = slice(end, end := end + len(piece))
+            if not text_of(piece["key"]).equals(table.keys[rows]):
+                break
+            chosen = table.split_ids[rows] == table.split_names.index(LABELLED_SPLIT)
+            if manifest.source == "fill":
+                chosen = chosen & (table.label_spans[rows, 1] == 0)
+            spans = np.stack([np.from_dlpack(piece["label_offset"]), np.from_dlpack(piece["label_size"])], axis=1)
+            shard_ids = np.array([positions[name] for name in piece["shard"].to_pylist()], np.int32)
+            histograms = np.from_dlpack(piece["class_histogram"].flatten()).reshape(len(piece), -1)
+            yield {
+                "label_spans": np.where(chosen[:, None], spans, table.label_spans[rows]).ravel(),
+                "num_classes": np.where(chosen, (histograms > 0).sum(axis=1), table.num_classes[rows]).astype(np.int32),
+                "label_shard_ids": np.where(chosen, shard_ids, -1).astype(np.int32),
+            }
+        else:
+            if end == len(table):
+                return
+    raise DataError(f"{folder} does not label the samples of {table.folder} one by one; run the label stage again")
 
 
 def check_labels(folder: Path, manifest: LabelManifest, *, shards: bool = True) -> None:

@@ -14,7 +14,7 @@ from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardEntry:
     """One shard: its file name, sha256, size in bytes and number of samples."""
 
@@ -22,6 +22,11 @@ class ShardEntry:
     sha256: str
     size: int
     num_samples: int
+
+    @property
+    def published_name(self) -> str:
+        """Its file name in a storage."""
+        return f"{self.sha256}.tar"
 
 
 @dataclass(frozen=True)

@@ -9,28 +9,32 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import Fetched, ShardCache
-from pipelines.data.shards.index import read_index
-from pipelines.data.shards.labels import LABELS_INDEX_NAME, LabelManifest, read_label_manifest
+from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.columns import COLUMNS_VERSION, Pieces, mapped
+from pipelines.data.shards.index import index_pieces, table_of
+from pipelines.data.shards.labels import (
+    LABELS_INDEX_NAME,
+    LabelManifest,
+    label_pieces,
+    read_label_manifest,
+    with_labels,
+)
 from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
+from pipelines.settings.labels import LabelSource
 from pipelines.storage.files import sha256_of_file
 from pipelines.storage.store import Storage
 from sgenet.errors import DataError
 
-Say = Callable[[str], None]
-
 _SHARDS = "shards"
 _DATASETS = "datasets"
 _LABELS = "labels"
-_SECONDS_BETWEEN_LOOKS = 30.0
 
 
 def publish_shards(folder: Path, storage: Storage) -> str:
@@ -85,136 +89,92 @@ def published_labels(manifest: LabelManifest) -> str:
     return f"{_LABELS}/{manifest.digest}"
 
 
-def open_published(
-    storage: Storage, path: str, cache_folder: Path, capacity: int
-) -> tuple[SampleTable, PublishedShards]:
+def open_published(storage: Storage, path: str, cache_folder: Path) -> tuple[SampleTable, PublishedShards]:
     """Open a published dataset on a node.
 
     Args:
         path: from :func:`publish_shards`.
         cache_folder: of this node; index and shards are copied there.
-        capacity: most bytes of shards there.
 
     Returns:
-        The samples of all splits, and what reads their shards; :meth:`PublishedShards.keep` downloads them.
+        The samples of all splits, and what reads their shards.
 
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
     """
     folder = cache_folder / path
-    fetch_files(storage, path, folder)
-    manifest = read_manifest(folder)
-    check_index(folder, manifest)
-    entries = {entry.name: entry for entry in manifest.shards}
-    shards = PublishedShards(storage, entries, ShardCache(cache_folder, capacity))
-    return read_index(folder, manifest), shards
+
+    def pieces() -> Pieces:
+        fetch_files(storage, path, folder)
+        manifest = read_manifest(folder)
+        check_index(folder, manifest)
+        yield from index_pieces(folder, manifest, published=True)
+        # Large, and needed no more.
+        shutil.rmtree(folder)
+
+    digest = Path(path).name
+    columns = mapped(cache_folder / "columns" / f"{digest}-{COLUMNS_VERSION}", pieces)
+    return table_of(Path(_SHARDS), digest, columns), PublishedShards(storage, ShardCache(cache_folder))
+
+
+def with_published_labels(
+    table: SampleTable, storage: Storage, path: str, source: LabelSource, cache_folder: Path
+) -> SampleTable:
+    """The samples of a published dataset with published labels; see :func:`.labels.with_automatic_labels`.
+
+    Args:
+        path: from :func:`publish_labels`.
+
+    Raises:
+        DataError: nothing was published there, it is not for these samples, or the storage or the disk cannot be used.
+    """
+    folder = cache_folder / path
+
+    def pieces() -> Pieces:
+        fetch_files(storage, path, folder)
+        yield from label_pieces(table, folder, source, published=True)
+        shutil.rmtree(folder)
+
+    name = f"{Path(path).name}-{source}-{table.digest}-{COLUMNS_VERSION}"
+    return with_labels(table, Path(_SHARDS), mapped(cache_folder / "columns" / name, pieces))
 
 
 @dataclass
 class PublishedShards:
     """Reads members of published shards, from this node's disk where the shard is there, else from the storage.
 
-    Training need not wait for whole shards: while :meth:`keep` downloads them, and where there
-    is no room for them, each member is one ranged request. Only the speed depends on it.
+    Training need not wait for whole shards: one that is not here yet, or for which there is no
+    room, is read by a ranged request a sample. Only the speed depends on it.
     """
 
     storage: Storage
-    entries: dict[str, ShardEntry]
     cache: ShardCache
-    _stopped: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
-    _were_here: set[str] = field(default_factory=set, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._were_here = self._names_here()
-
-    def __reduce__(self) -> tuple[type[PublishedShards], tuple[Storage, dict[str, ShardEntry], ShardCache]]:
-        return type(self), (self.storage, self.entries, self.cache)
-
-    def add_labels(self, path: str) -> Path:
-        """Read the sidecar shards of published labels as well; before the first read.
-
-        Args:
-            path: from :func:`publish_labels`.
-
-        Returns:
-            A local folder with their index and manifest.
-
-        Raises:
-            DataError: nothing was published there, or the storage or the disk cannot be used.
-        """
-        folder = self.cache.folder / path
-        fetch_files(self.storage, path, folder)
-        self.entries |= {entry.name: entry for entry in read_label_manifest(folder).shards}
-        self._were_here = self._names_here()
-        return folder
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        """Bytes of the shard of this name, as they were published.
+        """Bytes of a shard at its path in the storage, as they were published.
 
         Raises:
             DataError: the storage cannot be used.
         """
-        entry = self.entries[path.name]
-        content = self.cache.read(entry.sha256, offset, size)
-        return content if content is not None else self.storage.read_range(_object(entry), offset, size)
+        content = self.cache.read(path.stem, offset, size)
+        return content if content is not None else self.storage.read_range(path.as_posix(), offset, size)
 
-    def keep(self, say: Say) -> None:
-        """Fetch all shards into the cache and keep them there, in the background, until :meth:`stop`.
+    def lease(self, now: Mapping[str, int], following: Mapping[str, int]) -> None:
+        """Have shards brought here and kept, given by their names and sizes (:meth:`SampleTable.files_of`).
 
         Args:
-            say: receives why a shard is not cached, and when a cached one was damaged.
-        """
-        try:
-            self.cache.lease(entry.sha256 for entry in self.entries.values())
-        except OSError as error:
-            say(f"no shards are cached in {self.cache.folder} ({error.strerror}); each sample is read from the storage")
-            return
-        threading.Thread(target=self._keep, args=(say,), name="shard-cache", daemon=True).start()
-
-    def stop(self) -> None:
-        """End the work in the background after the shard it is at."""
-        self._stopped.set()
-
-    def fetch_missing(self, say: Say) -> None:
-        """Fetch each shard that is not in the cache, as long as there is room.
+            now: those that are read from now on, in place of what was leased before.
+            following: those that come next.
 
         Raises:
-            DataError: the storage cannot be used, or a published shard is damaged.
             OSError: the cache cannot be written to.
         """
-        for entry in self.entries.values():
-            if self._stopped.is_set():
-                return
-            came = self.cache.fetch(entry.sha256, entry.size, partial(self.storage.read_range, _object(entry)))
-            if came in (Fetched.NO_ROOM, Fetched.DISK_FULL):
-                say(
-                    f"not all shards are cached in {self.cache.folder}: {came.value}; the samples of the others are "
-                    "read from the storage one by one"
-                )
-                return
-
-    def _keep(self, say: Say) -> None:
-        said: set[str] = set()
-
-        def say_once(text: str) -> None:
-            if text not in said:
-                said.add(text)
-                say(text)
-
-        while not self._stopped.is_set():
-            # A copy that turns out damaged is removed when it is read.
-            for name in sorted(self._were_here - self._names_here()):
-                say(f"the copy of {name} in {self.cache.folder} was damaged or removed; fetching it again")
-            try:
-                self.fetch_missing(say_once)
-            except (DataError, OSError) as error:
-                say_once(f"a shard could not be cached, its samples are read from the storage one by one: {error}")
-            self._were_here = self._names_here()
-            self._stopped.wait(_SECONDS_BETWEEN_LOOKS)
-
-    def _names_here(self) -> set[str]:
-        return {entry.name for entry in self.entries.values() if self.cache.has(entry.sha256)}
+        leased = (
+            tuple(PublishedShard(f"{_SHARDS}/{name}", Path(name).stem, size) for name, size in shards.items())
+            for shards in (now, following)
+        )
+        self.cache.lease(Lease(self.storage.address, *leased))
 
 
 def _object(entry: ShardEntry) -> str:
-    return f"{_SHARDS}/{entry.sha256}.tar"
+    return f"{_SHARDS}/{entry.published_name}"

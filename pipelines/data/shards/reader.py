@@ -141,13 +141,12 @@ class ShardDataset(Dataset[RawSample]):
         Raises:
             DataError: naming the shard and the key.
         """
-        path = self.table.shard_path(row)
-        image_span, label_span = self.table.image_spans[row].tolist(), self.table.label_spans[row].tolist()
         try:
-            image = decode_stored_image(self._shards.read(path, *image_span))
-            if label_span[1] == 0:
+            image_bytes, label_bytes = self._stored(row)
+            image = decode_stored_image(image_bytes)
+            if label_bytes is None:
                 return image, np.full(image.shape[:2], IGNORE_ID, np.uint8)
-            label = decode_stored_label(self._shards.read(self.table.label_path(row), *label_span))
+            label = decode_stored_label(label_bytes)
             if label.shape != image.shape[:2]:
                 raise ValueError(f"the label is {label.shape} and the image {image.shape[:2]}")
             return image, label
@@ -155,6 +154,21 @@ class ShardDataset(Dataset[RawSample]):
             raise DataError(
                 f"{self._where(row)} cannot be read ({error}); check the disk, then run the shards stage again"
             ) from error
+
+    def _stored(self, row: int) -> tuple[bytes, bytes | None]:
+        """The bytes of an image and its label; None where there is none."""
+        path, label_path = self.table.shard_path(row), self.table.label_path(row)
+        offset, size = self.table.image_spans[row].tolist()
+        label_offset, label_size = self.table.label_spans[row].tolist()
+        if label_size == 0:
+            return self._shards.read(path, offset, size), None
+        if label_path != path:
+            return self._shards.read(path, offset, size), self._shards.read(label_path, label_offset, label_size)
+        # They lie one behind the other: one read, which matters where it is a request.
+        first, end = min(offset, label_offset), max(offset + size, label_offset + label_size)
+        content = self._shards.read(path, first, end - first)
+        offset, label_offset = offset - first, label_offset - first
+        return content[offset : offset + size], content[label_offset : label_offset + label_size]
 
     def _varied(self, request: SampleRequest) -> Place:
         """A sample with its planes in order: views, to be copied."""
@@ -170,7 +184,7 @@ class ShardDataset(Dataset[RawSample]):
         return Place(image.transpose(2, 0, 1), hole_mask[None], label)
 
     def _key(self, row: int) -> str:
-        return str(self.table.keys[row])
+        return self.table.keys[row]
 
     def _where(self, row: int) -> str:
         return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"

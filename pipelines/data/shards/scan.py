@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.data.shards.columns import Text
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, MANIFEST_NAME, META_SUFFIX, SampleTable, Span
 from sgenet.errors import DataError
 
@@ -21,7 +22,6 @@ class _Scanned:
     shard_id: int
     image: Span
     label: Span
-    source: str
     size: tuple[int, int]
     num_classes: int
 
@@ -40,14 +40,14 @@ def scan_tars(folder: Path, split: str) -> SampleTable:
         raise DataError(
             f"{folder} holds no samples in shards named {split}-000000.tar and so on; check folder and split"
         )
-    text = np.dtypes.StringDType()
     return SampleTable(
         folder=folder,
         digest=_digest(folder, samples),
-        shard_names=tuple(path.name for path in paths),
-        keys=np.array([sample.key for sample in samples], text),
-        splits=np.array([split] * len(samples), text),
-        sources=np.array([sample.source for sample in samples], text),
+        shard_names=Text.of(path.name for path in paths),
+        shard_bytes=np.array([path.stat().st_size for path in paths], np.int64),
+        keys=Text.of(sample.key for sample in samples),
+        split_names=(split,),
+        split_ids=np.zeros(len(samples), np.uint8),
         shard_ids=np.array([sample.shard_id for sample in samples], np.int32),
         image_spans=np.array([sample.image for sample in samples], np.int64),
         label_spans=np.array([sample.label for sample in samples], np.int64),
@@ -72,7 +72,6 @@ def _scan(path: Path, shard_id: int) -> Iterator[_Scanned]:
                     shard_id=shard_id,
                     image=next(span for suffix, span in members.items() if suffix in ("jpg", "png")),
                     label=members.get(LABEL_SUFFIX, ABSENT),
-                    source=meta["source"],
                     size=(meta["width"], meta["height"]),
                     num_classes=meta["num_classes"],
                 )

@@ -12,14 +12,16 @@ A sample is up to three members of a tar file that share a key:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.data.shards.columns import Text
 from sgenet.errors import DataError
 
 SCHEMA_VERSION = 1
@@ -31,9 +33,6 @@ MANIFEST_NAME = "manifest.json"
 
 LABEL_SUFFIX = "label.png"
 META_SUFFIX = "json"
-
-Strings = np.ndarray[tuple[Any, ...], np.dtype[Any]]
-"""A column of text of ``numpy.dtypes.StringDType``: one compact buffer, not a Python object a row."""
 
 
 class Span(NamedTuple):
@@ -56,51 +55,58 @@ class SampleTable:
     """The samples of a folder of shards in index order (split, then key), a column an array of N rows.
 
     Attributes:
-        folder: where the shards lie.
+        folder: where the shards lie; of published ones the folder in the storage.
         digest: identifies the content of the whole folder, whichever rows this table holds.
-        shard_names: file names of the shards.
-        keys, splits, sources: (N,) text.
+        shard_names: (S,) file names of the shards, in the order of their samples.
+        shard_bytes: (S,) int64 their sizes.
+        keys: (N,) text.
+        split_names: names of the splits, sorted.
+        split_ids: (N,) uint8 positions in ``split_names``.
         shard_ids: (N,) positions in ``shard_names``.
         image_spans, label_spans: (N, 2) int64 byte offset and size; size 0 = no label.
         sizes: (N, 2) int32 width and height in pixels.
         num_classes: (N,) int32 different classes in the label, *ignore* not counted; 0 = no label.
         label_folder: where sidecar shards with automatic labels lie, if any are used.
-        label_shard_names: their file names.
+        label_shard_names, label_shard_bytes: (T,) their file names and sizes.
         label_shard_ids: (N,) positions in ``label_shard_names``; -1 where the label lies beside the image, as all do
             where this is None.
     """
 
     folder: Path
     digest: str
-    shard_names: tuple[str, ...]
-    keys: Strings
-    splits: Strings
-    sources: Strings
+    shard_names: Text
+    shard_bytes: npt.NDArray[np.int64]
+    keys: Text
+    split_names: tuple[str, ...]
+    split_ids: npt.NDArray[np.uint8]
     shard_ids: npt.NDArray[np.int32]
     image_spans: npt.NDArray[np.int64]
     label_spans: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int32]
     num_classes: npt.NDArray[np.int32]
     label_folder: Path | None = None
-    label_shard_names: tuple[str, ...] = ()
+    label_shard_names: Text | None = None
+    label_shard_bytes: npt.NDArray[np.int64] | None = None
     label_shard_ids: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def of_split(self, split: str) -> SampleTable:
-        """The samples of one split, in the same order.
+        """The samples of one split, which lie one after the other; they share the memory of these.
 
         Raises:
             DataError: there are none.
         """
-        rows = np.flatnonzero(self.splits == split)
-        if len(rows) == 0:
-            found = ", ".join(sorted({str(name) for name in np.unique(self.splits)})) or "none"
-            raise DataError(f"{self.folder} has no samples of the split '{split}'; the splits there are: {found}")
-        first, last = int(rows[0]), int(rows[-1])
-        # One piece of a table in index order.
-        return self.rows(slice(first, last + 1) if last - first + 1 == len(rows) else rows)
+        ends = np.searchsorted(self.split_ids, np.arange(len(self.split_names)), side="right").tolist()
+        pieces = dict(zip(self.split_names, map(slice, [0, *ends], ends), strict=False))
+        found = [name for name, piece in pieces.items() if piece.stop > piece.start]
+        if split not in found:
+            raise DataError(
+                f"{self.folder} has no samples of the split '{split}'; the splits there are: "
+                f"{', '.join(found) or 'none'}"
+            )
+        return self.rows(pieces[split])
 
     def labelled(self) -> SampleTable:
         """The samples that have a label, in the same order.
@@ -108,22 +114,23 @@ class SampleTable:
         Raises:
             DataError: there are none.
         """
-        rows = np.flatnonzero(self.label_spans[:, 1] > 0)
-        if len(rows) == 0:
-            splits = ", ".join(sorted({str(split) for split in self.splits}))
+        labelled = self.label_spans[:, 1] > 0
+        if labelled.all() and len(self):
+            return self
+        if not labelled.any():
+            splits = ", ".join(self.split_names[number] for number in np.unique(self.split_ids))
             raise DataError(
                 f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
                 "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
             )
-        return self.rows(rows)
+        return self.rows(np.flatnonzero(labelled))
 
     def rows(self, rows: npt.NDArray[np.integer] | slice) -> SampleTable:
         """The samples at the given positions; those of a slice share the memory of these."""
         return replace(
             self,
             keys=self.keys[rows],
-            splits=self.splits[rows],
-            sources=self.sources[rows],
+            split_ids=self.split_ids[rows],
             shard_ids=self.shard_ids[rows],
             image_spans=self.image_spans[rows],
             label_spans=self.label_spans[rows],
@@ -132,25 +139,42 @@ class SampleTable:
             label_shard_ids=None if self.label_shard_ids is None else self.label_shard_ids[rows],
         )
 
+    def shard_sizes(self) -> npt.NDArray[np.int64]:
+        """How many of these samples each shard holds, (S,)."""
+        # Rows are in the order of their shards, of which this looks at a few rows each.
+        ends = np.searchsorted(self.shard_ids, np.arange(len(self.shard_names)), side="right")
+        return np.diff(ends, prepend=0)
+
+    def files_of(self, shards: Iterable[int]) -> dict[str, int]:
+        """File names and sizes of the shards of these numbers, and of those with the labels of their samples."""
+        files = {}
+        for shard in shards:
+            files[self.shard_names[shard]] = int(self.shard_bytes[shard])
+            if self.label_shard_ids is None or self.label_shard_names is None or self.label_shard_bytes is None:
+                continue
+            first, last = np.searchsorted(self.shard_ids, [shard, shard + 1])
+            for labels in np.unique(self.label_shard_ids[first:last]):
+                if labels >= 0:
+                    files[self.label_shard_names[labels]] = int(self.label_shard_bytes[labels])
+        return files
+
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
-        return self._shard_paths[int(self.shard_ids[row])]
+        return _joined(self.folder, self.shard_names[self.shard_ids[row]])
 
     def label_path(self, row: int) -> Path:
         """The shard that holds a sample's label: the sample's own, or a sidecar."""
-        if self.label_folder is None or self.label_shard_ids is None or self.label_shard_ids[row] < 0:
+        if self.label_shard_ids is None or self.label_shard_ids[row] < 0:
             return self.shard_path(row)
-        return self._label_shard_paths[int(self.label_shard_ids[row])]
-
-    # Joined once: for every sample anew, it takes as long as inflating a label.
-    @cached_property
-    def _shard_paths(self) -> tuple[Path, ...]:
-        return tuple(self.folder / name for name in self.shard_names)
-
-    @cached_property
-    def _label_shard_paths(self) -> tuple[Path, ...]:
         assert self.label_folder is not None
-        return tuple(self.label_folder / name for name in self.label_shard_names)
+        assert self.label_shard_names is not None
+        return _joined(self.label_folder, self.label_shard_names[self.label_shard_ids[row]])
+
+
+# Joined for every sample anew, it takes as long as inflating a label; all of them would take memory in every process.
+@lru_cache(maxsize=1 << 14)
+def _joined(folder: Path, name: str) -> Path:
+    return folder / name
 
 
 def shard_name(split: str, number: int) -> str:

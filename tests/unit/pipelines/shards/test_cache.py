@@ -8,67 +8,105 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.data.shards import cache as cache_module
-from pipelines.data.shards.cache import Fetched, ShardCache
-from sgenet.errors import DataError
+from pipelines.data.shards import fetcher as fetcher_module
+from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.fetcher import Fetcher, FetcherProcess, the_only
+from pipelines.storage.store import LocalStorage
 
 ROOM = 1 << 30
 SIZE = 200_000
 
 
-def shard(number: int, size: int = SIZE) -> tuple[str, bytes]:
-    content = (number.to_bytes(4, "little") * (size // 4 + 1))[:size]
-    return hashlib.sha256(content).hexdigest(), content
+class Store:
+    """Shards published in a folder, and a cache of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "store")
+        self.folder = folder / "cache"
+        self.said: list[str] = []
+
+    def shard(self, number: int, size: int = SIZE) -> PublishedShard:
+        digest, path = hashlib.sha256(content_of(number, size)).hexdigest(), f"shards/{number}-{size}.tar"
+        LocalStorage(self.address).write(path, content_of(number, size))
+        return PublishedShard(path, digest, size)
+
+    def lease(self, *numbers: int, following: tuple[int, ...] = ()) -> ShardCache:
+        """One who reads these shards."""
+        cache = ShardCache(self.folder)
+        cache.lease(self.wanted(*numbers, following=following))
+        return cache
+
+    def wanted(self, *numbers: int, following: tuple[int, ...] = ()) -> Lease:
+        return Lease(self.address, tuple(map(self.shard, numbers)), tuple(map(self.shard, following)))
+
+    def fetcher(self, capacity: int = ROOM) -> Fetcher:
+        with the_only(self.folder) as alone:
+            assert alone
+        return Fetcher(self.folder, capacity, self.said.append)
+
+    def fetch(self, capacity: int = ROOM) -> None:
+        self.fetcher(capacity).fetch_wanted()
+
+    def here(self) -> set[int]:
+        names = files_below(self.folder, "shards")
+        return {number for number in range(20) if hashlib.sha256(content_of(number)).hexdigest() in names}
 
 
-def ranges(content: bytes) -> Callable[[int, int], bytes]:
-    return lambda offset, size: content[offset : offset + size]
-
-
-def refuse(offset: int, size: int) -> bytes:
-    raise AssertionError("there is no need to fetch this")
-
-
-def fetch(cache: ShardCache, number: int) -> Fetched:
-    digest, content = shard(number)
-    return cache.fetch(digest, len(content), ranges(content))
-
-
-def has(cache: ShardCache, number: int) -> bool:
-    return cache.has(shard(number)[0])
+def content_of(number: int, size: int = SIZE) -> bytes:
+    return (number.to_bytes(4, "little") * (size // 4 + 1))[:size]
 
 
 def files_below(folder: Path, name: str) -> list[str]:
     return sorted(path.name for path in (folder / name).iterdir())
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
 @pytest.mark.parametrize("size", [1, 65_536, 65_537, 200_000, (8 << 20) + 5])
-def test_what_was_fetched_is_read_back_anywhere(tmp_path: Path, size: int) -> None:
-    digest, content = shard(1, size)
-    cache = ShardCache(tmp_path, ROOM)
-    assert cache.read(digest, 0, size) is None
-    assert cache.fetch(digest, size, ranges(content)) is Fetched.HERE
+def test_what_was_fetched_is_read_back_anywhere(store: Store, size: int) -> None:
+    shard, content, cache = store.shard(1, size), content_of(1, size), ShardCache(store.folder)
+    assert cache.read(shard.sha256, 0, size) is None
+    cache.lease(Lease(store.address, (shard,)))
+    store.fetch()
     for offset, count in [(0, size), (size - 1, 1), (size // 2, size - size // 2), (max(size - 65_540, 0), 1)]:
-        assert cache.read(digest, offset, count) == content[offset : offset + count]
-    assert files_below(tmp_path, "partial") == []
+        assert cache.read(shard.sha256, offset, count) == content[offset : offset + count]
+    assert files_below(store.folder, "partial") == store.said == []
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    digest, content = shard(1)
-    ShardCache(tmp_path, ROOM).fetch(digest, SIZE, ranges(content))
-    assert ShardCache(tmp_path, ROOM).fetch(digest, SIZE, refuse) is Fetched.HERE
+def test_what_is_there_is_not_fetched_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = store.lease(1, 2)
+    store.fetch()
+    monkeypatch.setattr(LocalStorage, "read_range", lambda *_: pytest.fail("it is there"))
+    store.fetch()
+    assert store.here() == {1, 2}
+    reader.release()
 
 
-def test_content_of_another_hash_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    digest, content = shard(1)
-    with pytest.raises(DataError, match=f"published as {digest} is damaged"):
-        ShardCache(tmp_path, ROOM).fetch(digest, SIZE, ranges(content[:-1] + b"x"))
-    assert files_below(tmp_path, "shards") == files_below(tmp_path, "partial") == []
+def test_content_of_another_hash_is_refused_and_leaves_nothing(store: Store) -> None:
+    reader = store.lease(1, 2)
+    LocalStorage(store.address).write(store.shard(1).path, content_of(3))
+    store.fetch()
+    assert f"published as {store.shard(1).sha256} is damaged" in store.said[0]
+    assert store.here() == {2}
+    assert files_below(store.folder, "partial") == []
+    reader.release()
 
 
 def flip(content: bytearray, position: int) -> None:
@@ -86,71 +124,110 @@ def flip(content: bytearray, position: int) -> None:
     ],
     ids=["flipped bit", "truncated", "checksums damaged", "emptied", "appended"],
 )
-def test_a_damaged_copy_is_thrown_away(tmp_path: Path, damage: Callable[[bytearray], None], offset: int) -> None:
-    digest, content = shard(1)
-    cache = ShardCache(tmp_path, ROOM)
-    cache.fetch(digest, SIZE, ranges(content))
-    stored = bytearray((tmp_path / "shards" / digest).read_bytes())
+def test_a_damaged_copy_is_thrown_away_and_fetched_again(
+    store: Store, damage: Callable[[bytearray], None], offset: int
+) -> None:
+    reader, digest = store.lease(1), store.shard(1).sha256
+    fetcher = store.fetcher()
+    fetcher.fetch_wanted()
+    stored = bytearray((store.folder / "shards" / digest).read_bytes())
     damage(stored)
-    (tmp_path / "shards" / digest).write_bytes(stored)
-    assert cache.read(digest, offset, 20) is None
-    assert not cache.has(digest)
-    assert fetch(cache, 1) is Fetched.HERE
-    assert cache.read(digest, offset, 20) == content[offset : offset + 20]
+    (store.folder / "shards" / digest).write_bytes(stored)
+    assert reader.read(digest, offset, 20) is None
+    assert files_below(store.folder, "shards") == []
+    fetcher.fetch_wanted()
+    assert "was damaged or removed; fetching it again" in store.said[0]
+    assert reader.read(digest, offset, 20) == content_of(1)[offset : offset + 20]
 
 
-def test_throwing_a_damaged_copy_away_spares_the_one_that_replaced_it(tmp_path: Path) -> None:
-    digest, content = shard(1)
-    late, early = ShardCache(tmp_path, ROOM), ShardCache(tmp_path, ROOM)
-    late.fetch(digest, SIZE, ranges(content))
-    assert late.read(digest, 0, 4) == content[:4]
-    assert early.read(digest, 0, 4) == content[:4]
-    with (tmp_path / "shards" / digest).open("r+b") as file:
+def test_throwing_a_damaged_copy_away_spares_the_one_that_replaced_it(store: Store) -> None:
+    late, early, digest = store.lease(1), ShardCache(store.folder), store.shard(1).sha256
+    store.fetch()
+    assert late.read(digest, 0, 4) == content_of(1)[:4]
+    assert early.read(digest, 0, 4) == content_of(1)[:4]
+    with (store.folder / "shards" / digest).open("r+b") as file:
         file.write(b"damage")
     assert early.read(digest, 0, 4) is None
-    early.fetch(digest, SIZE, ranges(content))
+    store.fetch()
     assert late.read(digest, 0, 4) is None
-    assert late.has(digest)
-    assert late.read(digest, 0, 4) == content[:4]
+    assert files_below(store.folder, "shards") == [digest]
+    assert late.read(digest, 0, 4) == content_of(1)[:4]
 
 
-def test_the_longest_unused_makes_room(tmp_path: Path) -> None:
-    cache = ShardCache(tmp_path, int(2.5 * SIZE))
-    for number in (1, 2):
-        fetch(cache, number)
-    os.utime(tmp_path / "shards" / shard(2)[0], ns=(1, 1))
-    os.utime(tmp_path / "shards" / shard(1)[0], ns=(0, 0))
-    # Reading counts as use.
-    ShardCache(tmp_path, ROOM).read(shard(1)[0], 0, 1)
-    assert fetch(cache, 3) is Fetched.HERE
-    assert [has(cache, number) for number in (1, 2, 3)] == [True, False, True]
+def test_a_window_is_fetched_with_the_next_one_and_the_last_one_is_let_go(store: Store) -> None:
+    reader = store.lease(1, 2, following=(3, 4))
+    fetcher = store.fetcher(int(4.5 * SIZE))
+    fetcher.fetch_wanted()
+    assert store.here() == {1, 2, 3, 4}
+    reader.lease(store.wanted(3, 4, following=(5, 6)))
+    fetcher.fetch_wanted()
+    assert store.here() == {3, 4, 5, 6}
+    assert store.said == []
+    assert len(files_below(store.folder, "leases")) == 1
 
 
-def test_it_never_grows_beyond_its_capacity(tmp_path: Path) -> None:
-    cache = ShardCache(tmp_path, 5 * SIZE)
+def test_what_is_read_now_comes_before_what_is_read_next(store: Store) -> None:
+    readers = [store.lease(1, following=(2, 3)), store.lease(4, following=(5, 6))]
+    store.fetch(int(2.5 * SIZE))
+    assert store.here() == {1, 4}
+    assert "those that running trainings read now and next fill the 0.0005 GB" in store.said[0]
+    for reader in readers:
+        reader.release()
+
+
+def test_nodes_ask_for_shards_in_orders_of_their_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher_module, "_AT_ONCE", 1)
+    asked: list[str] = []
+    read_range = LocalStorage.read_range
+
+    def noted(storage: LocalStorage, path: str, offset: int, size: int) -> bytes:
+        asked.append(path)
+        return read_range(storage, path, offset, size)
+
+    monkeypatch.setattr(LocalStorage, "read_range", noted)
+    lease, orders = store.wanted(*range(12)), set()
+    for node in range(3):
+        reader = ShardCache(store.folder / str(node))
+        reader.lease(lease)
+        asked.clear()
+        Fetcher(reader.folder, ROOM, store.said.append).fetch_wanted()
+        assert sorted(asked) == sorted(shard.path for shard in lease.now)
+        orders.add(tuple(asked))
+    assert len(orders) == 3
+
+
+def test_it_never_grows_beyond_its_capacity(store: Store) -> None:
+    capacity = 5 * SIZE
+    reader, fetcher = ShardCache(store.folder), None
     for number in range(12):
-        fetch(cache, number)
-        assert sum(path.stat().st_size for path in (tmp_path / "shards").iterdir()) <= cache.capacity
-    assert len(files_below(tmp_path, "shards")) == 4
+        reader.lease(store.wanted(number))
+        fetcher = fetcher or store.fetcher(capacity)
+        fetcher.fetch_wanted()
+        assert sum(path.stat().st_size for path in (store.folder / "shards").iterdir()) <= capacity
+    # The last ones that were read stay as long as there is room.
+    assert store.here() == {8, 9, 10, 11}
 
 
-def test_what_a_running_training_reads_stays(tmp_path: Path) -> None:
-    cache = ShardCache(tmp_path, int(2.5 * SIZE))
-    cache.lease(shard(number)[0] for number in (1, 2, 3))
-    assert [fetch(cache, number) for number in (1, 2, 3)] == [Fetched.HERE, Fetched.HERE, Fetched.NO_ROOM]
-    assert fetch(ShardCache(tmp_path, int(2.5 * SIZE)), 4) is Fetched.NO_ROOM
-    assert [has(cache, number) for number in (1, 2, 3, 4)] == [True, True, False, False]
-    assert files_below(tmp_path, "partial") == []
-    # The training has ended.
-    del cache
-    other = ShardCache(tmp_path, int(2.5 * SIZE))
-    assert fetch(other, 4) is Fetched.HERE
-    assert len(files_below(tmp_path, "shards")) == 2
+def test_its_size_is_counted_once_and_not_for_every_shard(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = store.lease(*range(10), following=tuple(range(10, 20)))
+    listed: list[Path] = []
+    iterdir = Path.iterdir
+
+    def counted(path: Path) -> object:
+        listed.append(path)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    store.fetch()
+    monkeypatch.undo()
+    assert store.here() == set(range(20))
+    assert listed.count(store.folder / "shards") == listed.count(store.folder / "partial") == 1
+    reader.release()
 
 
-def test_a_full_disk_makes_room_as_the_bound_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = ShardCache(tmp_path, ROOM)
-    fetch(cache, 1)
+def test_a_full_disk_makes_room_as_the_bound_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, fetcher = store.lease(1), store.fetcher()
+    fetcher.fetch_wanted()
     allocate, failures = os.posix_fallocate, iter([True])
 
     def full_once(descriptor: int, offset: int, size: int) -> None:
@@ -159,132 +236,137 @@ def test_a_full_disk_makes_room_as_the_bound_does(tmp_path: Path, monkeypatch: p
         allocate(descriptor, offset, size)
 
     monkeypatch.setattr(os, "posix_fallocate", full_once)
-    assert fetch(cache, 2) is Fetched.HERE
-    assert [has(cache, number) for number in (1, 2)] == [False, True]
+    reader.lease(store.wanted(2))
+    fetcher.fetch_wanted()
+    assert store.here() == {2}
+    assert store.said == []
+
+
+READER = """
+import sys, time
+from pathlib import Path
+from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+
+cache = ShardCache(Path(sys.argv[1]))
+cache.lease(Lease(sys.argv[2], (PublishedShard(sys.argv[3], sys.argv[4], int(sys.argv[5])),)))
+print("leased", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_killed_reader_lets_its_shards_go(store: Store) -> None:
+    arguments = [str(store.folder), store.address, *map(str, store.shard(1))]
+    with subprocess.Popen([sys.executable, "-c", READER, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "leased\n"
+        other = store.lease(2)
+        fetcher = store.fetcher(int(1.5 * SIZE))
+        fetcher.fetch_wanted()
+        # Whichever came first: neither makes room for the other.
+        assert len(store.here()) == len(store.said) == 1
+        process.send_signal(signal.SIGKILL)
+    fetcher.fetch_wanted()
+    assert store.here() == {2}
+    assert len(files_below(store.folder, "leases")) == 1
+    other.release()
+
+
+def test_a_copy_of_a_reader_that_a_fork_made_does_not_give_its_lease_up(store: Store) -> None:
+    reader = store.lease(1)
+    child = os.fork()
+    if child == 0:
+        reader.__del__()
+        os._exit(0)
+    os.waitpid(child, 0)
+    store.fetch()
+    assert store.here() == {1}
+    reader.release()
+    assert files_below(store.folder, "leases") == []
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipelines.data.shards.cache import ShardCache
+from pipelines.data.shards.fetcher import Fetcher, the_only
+from pipelines.storage.store import LocalStorage
 
-def cut_off(offset, size):
-    if offset:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return bytes(size)
-
-cache = ShardCache(Path(sys.argv[1]), 1 << 30)
-cache.lease(["shard of a dead training"])
-cache.fetch("0" * 64, 20 << 20, cut_off)
+LocalStorage.read_range = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with the_only(Path(sys.argv[1])) as alone:
+    Fetcher(Path(sys.argv[1]), 1 << 30, print).fetch_wanted()
 """
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, timeout=60)
+def test_what_a_killed_fetcher_left_is_cleared_by_the_next(store: Store) -> None:
+    reader = store.lease(1)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(store.folder)], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    assert files_below(tmp_path, "partial") == ["0" * 64]
-    cache = ShardCache(tmp_path, int(1.5 * SIZE))
-    assert not cache.has("0" * 64)
-    assert fetch(cache, 1) is Fetched.HERE
-    assert files_below(tmp_path, "partial") == files_below(tmp_path, "leases") == []
+    assert files_below(store.folder, "partial") == [store.shard(1).sha256]
+    store.fetch(int(1.5 * SIZE))
+    assert store.here() == {1}
+    assert files_below(store.folder, "partial") == []
+    reader.release()
 
 
-def test_a_partial_file_that_took_the_name_meanwhile_is_not_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    partial, lock = tmp_path / "partial", cache_module._lock
-    partial.write_bytes(b"fetched by one")
-
-    def renamed_before(descriptor: int) -> bool:
-        partial.rename(tmp_path / "shard")
-        partial.write_bytes(b"fetched by another")
-        return lock(descriptor)
-
-    monkeypatch.setattr(cache_module, "_lock", renamed_before)
-    assert cache_module._remove_if_unlocked(partial)
-    assert partial.read_bytes() == b"fetched by another"
-
-
-def test_a_shard_is_fetched_by_one_process_at_a_time(tmp_path: Path) -> None:
-    digest, content = shard(1)
-    meanwhile: list[Fetched] = []
-
-    def slow(offset: int, size: int) -> bytes:
-        meanwhile.append(ShardCache(tmp_path, ROOM).fetch(digest, SIZE, refuse))
-        return content[offset : offset + size]
-
-    assert ShardCache(tmp_path, ROOM).fetch(digest, SIZE, slow) is Fetched.HERE
-    assert meanwhile == [Fetched.BUSY]
-    assert files_below(tmp_path, "partial") == []
+def test_one_process_of_a_node_fetches_and_another_takes_its_place(store: Store) -> None:
+    reader = store.lease(1)
+    first = FetcherProcess(store.folder, ROOM)
+    second = FetcherProcess(store.folder, ROOM)
+    with the_only(store.folder) as alone:
+        assert not alone
+    wait_until(lambda: store.here() == {1})
+    first._process.kill()
+    reader.lease(store.wanted(1, following=(2,)))
+    wait_until(lambda: store.here() == {1, 2})
+    for process in (first, second):
+        process.stop(store.said.append)
+    with the_only(store.folder) as alone:
+        assert alone
+    assert len(store.said) == 1
+    assert "ended with status -9" in store.said[0]
 
 
-MANY = """
-import hashlib, random, sys
+ORPHANED = """
+import os, signal, sys
 from pathlib import Path
-from pipelines.data.shards.cache import ShardCache
+from pipelines.data.shards.fetcher import FetcherProcess
 
-random.seed(int(sys.argv[2]))
-cache = ShardCache(Path(sys.argv[1]), 700_000)
-contents = {hashlib.sha256(bytes([n]) * 200_000).hexdigest(): bytes([n]) * 200_000 for n in range(6)}
-for _ in range(150):
-    digest, content = random.choice(list(contents.items()))
-    cache.fetch(digest, 200_000, lambda offset, size: content[offset:offset + size])
-    read = cache.read(digest, 70_000, 100)
-    assert read in (None, content[:100])
-    with cache._decisions():
-        assert cache._size_of("shards") + cache._size_of("partial") <= 700_000
+FetcherProcess(Path(sys.argv[1]), 1 << 30)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.slow
-def test_many_processes_share_it(tmp_path: Path) -> None:
-    running = [subprocess.Popen([sys.executable, "-c", MANY, str(tmp_path), str(seed)]) for seed in range(4)]
-    assert [process.wait(timeout=120) for process in running] == [0, 0, 0, 0]
-    assert 1 <= len(files_below(tmp_path, "shards")) <= 3
-    assert files_below(tmp_path, "partial") == []
+def test_a_fetcher_that_was_killed_is_missed(store: Store) -> None:
+    process = FetcherProcess(store.folder, ROOM)
+    process._process.kill()
+    process._process.join()
+    for _ in range(2):
+        process.pass_on(store.said.append)
+    process.stop(store.said.append)
+    assert store.said == ["the process that brings shards here ended with status -9; samples are read one by one"]
 
 
-FORKED = """
-import os, sys, threading
-from pathlib import Path
-from pipelines.data.shards.cache import ShardCache
+def test_a_fetcher_ends_with_the_training_that_started_it(store: Store) -> None:
+    subprocess.run([sys.executable, "-c", ORPHANED, str(store.folder)], check=False, timeout=60)
 
-child = None
+    def free() -> bool:
+        with the_only(store.folder) as alone:
+            return alone
 
-def fork_meanwhile(offset, size):
-    # As a loader does: the child lives on with copies of all open files.
-    global child
-    child = os.fork()
-    if child == 0:
-        os.read(int(sys.argv[2]), 1)
-        os._exit(0)
-    raise OSError(5, "cut off")
-
-cache = ShardCache(Path(sys.argv[1]), 1 << 30)
-try:
-    cache.fetch("0" * 64, 5, fork_meanwhile)
-except OSError:
-    pass
-try:
-    cache.fetch("0" * 64, 5, lambda offset, size: b"12345")
-except Exception as error:
-    print(type(error).__name__)
-os.write(int(sys.argv[3]), b"x")
-os.waitpid(child, 0)
-"""
+    wait_until(free)
 
 
-def test_a_forked_process_keeps_no_lock(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    output = subprocess.run(
-        [sys.executable, "-c", FORKED, str(tmp_path), str(reading), str(writing)],
-        pass_fds=(reading, writing),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-    # The second attempt got as far as checking the hash.
-    assert output == "DataError\n"
-    os.close(reading)
-    os.close(writing)
+def test_what_is_no_longer_needed_is_not_fetched_any_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher_module, "_AT_ONCE", 1)
+    reader, first_asked = store.lease(*range(10)), threading.Event()
+    read_range = LocalStorage.read_range
+
+    def noted(storage: LocalStorage, path: str, offset: int, size: int) -> bytes:
+        if not first_asked.is_set():
+            first_asked.set()
+            reader.lease(store.wanted(15))
+        return read_range(storage, path, offset, size)
+
+    monkeypatch.setattr(LocalStorage, "read_range", noted)
+    store.fetch()
+    assert 15 in store.here()
+    assert len(store.here()) == 2

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import mmap
 import pickle
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import ShardCache
+from pipelines.data.shards.columns import Text
+from pipelines.data.shards.fetcher import Fetcher
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
+from pipelines.data.shards.schema import SampleTable
+from pipelines.storage import store as store_module
 from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
 
@@ -29,17 +37,22 @@ def storage(s3_bucket: str) -> Storage:
     return open_storage(f"s3://{s3_bucket}/store")
 
 
-def assert_same_images(
-    folder: Path, storage: Storage, dataset: str, cache: Path, capacity: int = ROOM
-) -> PublishedShards:
+def assert_same_images(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:
     """Every sample, read here and there."""
-    table, shards = open_published(storage, dataset, cache, capacity)
+    table, shards = open_published(storage, dataset, cache)
     here, there = ShardDataset(open_index(folder), whole), ShardDataset(table, whole, shards=shards)
     assert len(there) == len(here) > 0
     for row in range(len(here)):
         for expected, found in zip(here.image(row), there.image(row), strict=True):
             np.testing.assert_array_equal(expected, found)
     return shards
+
+
+def fetch_all(shards: PublishedShards, capacity: int = ROOM, say: Callable[[str], None] = pytest.fail) -> None:
+    files = {Path(entry.path).name: entry.size for entry in shards.storage.list("shards")}
+    shards.lease(files, {})
+    Fetcher(shards.cache.folder, capacity, say).fetch_wanted()
+    shards.cache.release()
 
 
 def count_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -93,9 +106,10 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
     dataset = publish_shards(shard_folder, storage)
     requests = count_requests(monkeypatch)
     shards = assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
-    assert len(requests) == 2 * len(open_index(shard_folder))
+    # Image and label at once.
+    assert len(requests) == len(open_index(shard_folder))
 
-    shards.fetch_missing(pytest.fail)
+    fetch_all(shards)
     requests.clear()
     assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests == []
@@ -105,8 +119,8 @@ def test_a_damaged_copy_is_read_from_the_storage(
     shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
-    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
-    shards.fetch_missing(pytest.fail)
+    _, shards = open_published(storage, dataset, tmp_path / "cache")
+    fetch_all(shards)
     for path in (tmp_path / "cache" / "shards").iterdir():
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
@@ -119,51 +133,17 @@ def test_a_damaged_copy_is_read_from_the_storage(
 def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
     dataset = publish_shards(shard_folder, storage)
     sizes = [entry.size for entry in read_manifest(shard_folder).shards]
-    _, shards = open_published(storage, dataset, tmp_path / "cache", sum(sizes) - 1)
+    _, shards = open_published(storage, dataset, tmp_path / "cache")
     said: list[str] = []
-    shards.cache.lease(entry.sha256 for entry in shards.entries.values())
-    shards.fetch_missing(said.append)
+    fetch_all(shards, sum(sizes) - 1, said.append)
     assert len(said) == 1
-    assert "shards of running trainings fill the cache" in said[0]
+    assert "those that running trainings read now and next fill" in said[0]
     assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
-    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache", sum(sizes) - 1)
-
-
-def test_the_cache_is_filled_and_repaired_in_the_background(
-    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.data.shards.publish._SECONDS_BETWEEN_LOOKS", 0.05)
-    _, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
-    said: list[str] = []
-    shards.keep(said.append)
-    digests = [entry.sha256 for entry in shards.entries.values()]
-    wait_until(lambda: all(map(shards.cache.has, digests)))
-    (tmp_path / "cache" / "shards" / digests[0]).unlink()
-    wait_until(lambda: said != [] and shards.cache.has(digests[0]))
-    shards.stop()
-    assert "was damaged or removed; fetching it again" in said[0]
-
-
-def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
-    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = publish_shards(shard_folder, storage)
-    _, shards = open_published(storage, dataset, tmp_path / "cache", ROOM)
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(ShardCache, "lease", full)
-    said: list[str] = []
-    shards.keep(said.append)
-    assert said == [
-        f"no shards are cached in {tmp_path / 'cache'} (No space left on device); each sample is read from the storage"
-    ]
     assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
-    table, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache", ROOM)
+    table, shards = open_published(storage, publish_shards(shard_folder, storage), tmp_path / "cache")
     sent = pickle.loads(pickle.dumps(shards))
     offset, size = table.image_spans[0].tolist()
     assert sent.read(table.shard_path(0), offset, size) == shards.read(table.shard_path(0), offset, size)
@@ -193,10 +173,73 @@ def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) 
     assert (tmp_path / "copy" / "deep" / "a").read_bytes() == b"1"
 
 
-def wait_until(condition: object, seconds: float = 20) -> None:
-    import time
+def arrays_of(table: SampleTable) -> dict[str, np.ndarray]:
+    found = {field.name: getattr(table, field.name) for field in fields(table)}
+    found |= {"keys_content": table.keys.content, "keys_starts": table.keys.starts}
+    found |= {"shard_names_content": table.shard_names.content, "shard_names_starts": table.shard_names.starts}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+
+def is_mapped(array: np.ndarray) -> bool:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return isinstance(array.base, mmap.mmap)
+
+
+def test_the_columns_of_an_index_are_mapped_and_made_once_for_all_processes_of_a_node(
+    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish_shards(shard_folder, storage)
+    open_published(storage, dataset, tmp_path / "cache")
+    # Neither the index nor its copy is read again.
+    monkeypatch.setattr("pipelines.data.shards.publish.index_pieces", lambda *_: pytest.fail("they are there"))
+    monkeypatch.setattr("pipelines.data.shards.publish.fetch_files", lambda *_: pytest.fail("they are there"))
+    table, _ = open_published(storage, dataset, tmp_path / "cache")
+    monkeypatch.undo()
+    here = open_index(shard_folder)
+    for split in ("train", "val"):
+        found = arrays_of(table.of_split(split))
+        assert len(found) == 11
+        for name, expected in arrays_of(here.of_split(split)).items():
+            if not name.startswith("shard_names"):
+                np.testing.assert_array_equal(found[name], expected)
+            # Nothing of it is in the memory of this process alone.
+            assert is_mapped(found[name]), name
+    assert table.of_split("val").keys.tolist() == ["val0", "val1", "val2"]
+    assert all(is_mapped(array) for array in arrays_of(table.of_split("train").labelled()).values())
+    assert table.split_names == here.split_names
+    assert table.shard_names.tolist() == [f"{entry.sha256}.tar" for entry in read_manifest(shard_folder).shards]
+    # What they were made of is not kept.
+    assert not (tmp_path / "cache" / dataset).exists()
+
+
+def test_text_gives_any_rows() -> None:
+    words = ["", "a", "größer", "", "x" * 300, "end"]
+    text = Text.of(words)
+    assert text.tolist() == list(text) == words
+    assert (len(text), text[-1], text[2]) == (6, "end", "größer")
+    assert text[2:5].tolist() == words[2:5]
+    assert text[1:1].tolist() == text[4:2].tolist() == []
+    assert text[::-2].tolist() == words[::-2]
+    assert text[2:][np.array([3, 0, 2, 2])].tolist() == ["end", "größer", "x" * 300, "x" * 300]
+    assert text[1:3].equals(Text.of(["a", "größer"]))
+    assert not text[1:3].equals(Text.of(["agröße", "r"]))
+    with pytest.raises(IndexError):
+        text[6]
+
+
+def test_threads_that_start_together_make_one_client(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.write("x", b"content")
+    made: list[object] = []
+    new_client = store_module._new_client
+
+    def slow() -> object:
+        made.append(None)
+        time.sleep(0.1)
+        return new_client()
+
+    monkeypatch.setattr(store_module, "_new_client", slow)
+    fresh = open_storage(storage.address)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fresh.read, ["x"] * 4)) == {b"content"}
+    assert len(made) == 1

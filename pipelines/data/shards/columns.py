@@ -1,0 +1,151 @@
+"""Columns of a table that all processes of a node share: plain arrays in files that are mapped. Needs NumPy alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.storage.files import publish_folder, writing
+
+Column = npt.NDArray[Any]
+Pieces = Iterable[dict[str, Column]]
+"""Some rows of every column at a time, each (n,)."""
+
+COLUMNS_VERSION = 1
+"""Raised whenever columns that nodes have on their disks can no longer be read."""
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+class Text:
+    """A column of text: the UTF-8 of all rows one behind the other, and where each begins.
+
+    Args:
+        content: (total,) uint8.
+        starts: (N + 1,) int64; row i is ``content[starts[i] : starts[i + 1]]``.
+    """
+
+    def __init__(self, content: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> None:
+        self.content = content
+        self.starts = starts
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Text:
+        """Text that is in memory."""
+        encoded = [value.encode() for value in values]
+        starts = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), starts)
+
+    @classmethod
+    def column(cls, columns: dict[str, Column], name: str) -> Text:
+        """The text of a column of this name."""
+        return cls(columns[f"{name}_content"], columns[f"{name}_starts"])
+
+    def as_columns(self, name: str) -> dict[str, Column]:
+        """What :meth:`column` makes it of."""
+        return {f"{name}_content": self.content, f"{name}_starts": self.starts}
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @overload
+    def __getitem__(self, rows: int | np.integer) -> str: ...
+
+    @overload
+    def __getitem__(self, rows: slice | npt.NDArray[np.integer]) -> Text: ...
+
+    def __getitem__(self, rows: int | np.integer | slice | npt.NDArray[np.integer]) -> str | Text:
+        """A row, or some of them; those of a slice share the memory of these."""
+        if isinstance(rows, slice):
+            first, last, step = rows.indices(len(self))
+            if step == 1:
+                return Text(self.content, self.starts[first : max(first, last) + 1])
+            rows = np.arange(first, last, step)
+        if isinstance(rows, np.ndarray):
+            return self._gathered(rows)
+        row = range(len(self))[int(rows)]
+        return self.content[self.starts[row] : self.starts[row + 1]].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))
+
+    def tolist(self) -> list[str]:
+        """All rows."""
+        return list(self)
+
+    def equals(self, other: Text) -> bool:
+        """Whether all rows are the same."""
+        return np.array_equal(np.diff(self.starts), np.diff(other.starts)) and np.array_equal(
+            self.content[self.starts[0] : self.starts[-1]], other.content[other.starts[0] : other.starts[-1]]
+        )
+
+    def _gathered(self, rows: npt.NDArray[np.integer]) -> Text:
+        sizes = self.starts[rows + 1] - self.starts[rows]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        content = np.empty(starts[-1], np.uint8)
+        for first in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(first, first + _ROWS_AT_ONCE)
+            begin, end = starts[first], starts[min(first + _ROWS_AT_ONCE, len(rows))]
+            shift = np.repeat(self.starts[rows[part]] - starts[:-1][part], sizes[part])
+            content[begin:end] = self.content[np.arange(begin, end) + shift]
+        return Text(content, starts)
+
+
+def in_memory(pieces: Pieces) -> dict[str, Column]:
+    """The columns whose pieces come one after the other."""
+    # Pieces in a list would be as large again, and their memory is not given back once they are put together.
+    contents: dict[str, bytearray] = defaultdict(bytearray)
+    types: dict[str, np.dtype[Any]] = {}
+    for piece in pieces:
+        for name, part in piece.items():
+            contents[name] += part.tobytes()
+            types[name] = part.dtype
+    return {name: np.frombuffer(content, types[name]) for name, content in contents.items()}
+
+
+def mapped(folder: Path, pieces: Callable[[], Pieces]) -> dict[str, Column]:
+    """The same columns, written to a folder by the first process that asks for them, and mapped by all.
+
+    Args:
+        folder: on a disk of this node, named after the content; it appears when it is whole.
+        pieces: called where the folder is not there yet.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written to.
+    """
+    if not folder.is_dir():
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.is_dir():
+                with publish_folder(folder) as partial, writing(folder):
+                    _write(partial, pieces())
+        finally:
+            # Closing alone would leave the lock with a process that was forked from this one meanwhile.
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            os.close(lock)
+    # A view of the base class, whose rows are read in a fraction of the time.
+    return {path.stem: np.asarray(np.memmap(path, path.suffix[1:], "r")) for path in folder.iterdir()}
+
+
+def _write(folder: Path, pieces: Pieces) -> None:
+    with ExitStack() as stack:
+        files: dict[str, BinaryIO] = {}
+        for piece in pieces:
+            for name, part in piece.items():
+                if name not in files:
+                    files[name] = stack.enter_context((folder / f"{name}.{part.dtype.name}").open("wb"))
+                files[name].write(np.ascontiguousarray(part).data)
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
