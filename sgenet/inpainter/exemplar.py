@@ -49,7 +49,7 @@ contrast as a guide, the hole becomes so too."""
 _CONTRAST_SCALE = 0.5
 """How wide contrast is measured, beside the width of the colours' blur."""
 
-_CLASS_WEIGHT = 0.1
+_CLASS_WEIGHT = 0.3
 _SHARE, _MOST = 0.7, 0.08
 """How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
 but where something else was copied than the network drew, its colours would lie over that like haze."""
