@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop",
         type=int,
         choices=_CROPS,
-        help="side of the square that networks see; 256 is for GPUs (default: 128, 64)",
+        help="side of the square that networks see; 256 is for GPUs (default: 128, or 64 for small images)",
     )
     parser.add_argument("-o", "--output", type=Path, default=PARAMS, help="file to write (default: params.yaml)")
     parser.add_argument("--force", action="store_true", help="replace the file")
@@ -99,7 +99,7 @@ def template(found: Survey, more: Survey | None, name: str, crop: int, names: Se
         optional.append(f"    max_quarantine_ratio: {too_small + 0.005:.2f}  # some are smaller than the crop\n")
     classes = f"{{names: [{', '.join(names)}]}}" if names else "outdoor_scenes"
     return f"""\
-# Settings of the dataset {name}, made by `python -m pipelines init`; README.md says what can be changed.
+# Settings of the dataset {name}, made by `python -m pipelines init`; docs/settings.md lists all that can be said.
 datasets: [{name}]
 methods: [base_net, sg_net, sge_net]
 storage: storage

@@ -239,9 +239,14 @@ def _stored_model(address: str) -> ModelSource:
 
 
 def _fetched(registry: ReleasedModels, version: StoredVersion, alias: str | None = None) -> ModelSource:
-    """The cached copy of a version, made where it is missing or spoilt."""
+    """The cached copy of a version, made where it is missing or spoilt.
+
+    Trained again, the same settings give the same weights, but not the same description: other code may have written
+    it. So a copy belongs to one run, whose ID no other store has.
+    """
     shown = f"{version.name}@{alias}" if alias else _address(version)
-    cached = _cache() / f"{_safe(version.name)}-v{version.version}-{version.weights_sha256[:16]}"
+    run = version.run_id[:8] or "unknown"
+    cached = _cache() / f"{_safe(version.name)}-v{version.version}-{run}-{version.weights_sha256[:16]}"
     if not _holds(cached, version.weights_sha256):
         with _workspace() as work:
             copied = registry.copy_version(version, work)

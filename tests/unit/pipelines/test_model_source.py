@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pipelines.storage.files import sha256_of_file
 from pipelines.tracking import model_source
 from pipelines.tracking.address import TrackingError
 from pipelines.tracking.model_source import find_model, list_models, shipped_model
-from pipelines.tracking.released import ReleasedModels
+from pipelines.tracking.released import ReleasedModels, StoredVersion
 from pipelines.tracking.runs import RunLogger, close_run, open_run
 from sgenet.errors import CheckpointError, UserError
 from sgenet.inpainter import Inpainter
@@ -267,6 +268,34 @@ def test_weights_that_changed_in_the_artifact_store_are_refused_and_not_cached(s
         assert list((place / "cache" / "sgenet" / "models").iterdir()) == []
     finally:
         kept.write_bytes(content)
+
+
+def test_the_copy_of_a_version_with_the_same_weights_in_another_store_is_not_taken(place, model):
+    """A model that is trained again in a new clone has the weights, the name and the number of the old one."""
+
+    class Registry:
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def copy_version(self, version, work):
+            shutil.copytree(model, work / "model")
+            description = json.loads((model / "model.json").read_text())
+            (work / "model" / "model.json").write_text(json.dumps({**description, "step": self.step}))
+            return work / "model"
+
+    found = []
+    for step, run_id in ((1, "a" * 32), (2, "b" * 32)):
+        version = StoredVersion(
+            name="hills",
+            version="1",
+            aliases=("champion",),
+            method="sge_net",
+            weights_sha256=weights(model),
+            run_id=run_id,
+        )
+        source = model_source._fetched(Registry(step), version, "champion")
+        found.append(json.loads((source.folder / "model.json").read_text())["step"])
+    assert found == [1, 2]
 
 
 @pytest.mark.slow
