@@ -5,7 +5,8 @@ python benchmarks/index_scale.py [--sizes 10000 100000 1000000] [--stream 100000
 For each size an index of made-up samples is written. It is opened as that of local data, in the memory of a process of
 its own: seconds, and by how much its memory grows. Then as on a node whose data lie elsewhere: the first process writes
 the columns to a folder, the others map them, and all of them together read all rows of a window, which is 2 % of the
-data or a shard; what the memory of all of them grows by is what Linux counts as theirs alone and as shared (PSS).
+data or a shard: by how much their own memory grows, and what of the files they have mapped, which the system takes back
+when it needs the memory (PSS, the files' cached pages dropped before).
 
 Then batches of 64 are drawn from streams of these sizes and of `--stream` samples, which no index exists of: the first
 batch after opening, the next ones, and one far inside the stream, as a resumed training takes it.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -56,8 +58,8 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{processor()}\n")
     many = f"{options.processes} processes together"
-    print(f"| samples | index | local: to open | memory | columns | mapped: the first | the next | {many} |")
-    print("| --: | --: | --: | --: | --: | --: | --: | --: |")
+    print(f"| samples | index | local: to open | memory | columns | mapped: the first | the next | {many} | files |")
+    print("| --: | --: | --: | --: | --: | --: | --: | --: | --: |")
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as name:
             print(f"| {size:,} | {' | '.join(measure_index(Path(name), size, options))} |", flush=True)
@@ -82,8 +84,11 @@ def measure_index(folder: Path, size: int, options: argparse.Namespace) -> list[
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(options.processes)
     with context.Pool(options.processes, initializer=_keep, initargs=(barrier,)) as pool:
-        grown_by_each = pool.map(_read_window, [folder] * options.processes, chunksize=1)
-    return [*cells, _mebibytes(sum(grown_by_each))]
+        for path in (folder / "columns").iterdir():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        own, in_files = zip(*pool.map(_read_window, [folder] * options.processes, chunksize=1), strict=True)
+    return [*cells, _mebibytes(sum(own)), _mebibytes(sum(in_files))]
 
 
 def write_samples(folder: Path, count: int) -> int:
@@ -96,7 +101,8 @@ def write_samples(folder: Path, count: int) -> int:
     for number, name in enumerate(names):
         with (folder / name).open("wb") as file:
             file.truncate(SHARD_SAMPLES * SAMPLE_BYTES)
-        entries.append(ShardEntry(name, f"{number:064x}", SHARD_SAMPLES * SAMPLE_BYTES, SHARD_SAMPLES))
+        samples = min(SHARD_SAMPLES, count - number * SHARD_SAMPLES)
+        entries.append(ShardEntry(name, f"{number:064x}", SHARD_SAMPLES * SAMPLE_BYTES, samples))
     write_manifest(folder, entries, {"train": SplitCount(count, 0)}, {})
     return (folder / INDEX_NAME).stat().st_size
 
@@ -157,9 +163,9 @@ def _keep(barrier: object) -> None:
     _all_here = barrier
 
 
-def _read_window(folder: Path) -> int:
+def _read_window(folder: Path) -> tuple[int, int]:
     """By how much the memory of this process grows while all of them read the rows of one window."""
-    before = proportional_memory()
+    before = proportional_memory("Pss_Anon"), proportional_memory("Pss_File")
     _all_here.wait()
     table = _mapped(folder)
     sampler = GlobalBatchSampler(table.shard_sizes(), BATCH, seed=1, num_windows=round(1 / WINDOW_SHARE))
@@ -172,7 +178,7 @@ def _read_window(folder: Path) -> int:
     assert read
     sampler.batch(0)
     _all_here.wait()
-    grown = proportional_memory() - before
+    grown = proportional_memory("Pss_Anon") - before[0], proportional_memory("Pss_File") - before[1]
     _all_here.wait()
     return grown
 

@@ -13,10 +13,10 @@ def memory(when: Literal["VmRSS", "VmHWM"]) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{when}:"))
 
 
-def proportional_memory() -> int:
-    """Resident bytes, those that several processes share divided among them (PSS)."""
+def proportional_memory(kind: Literal["Pss_Anon", "Pss_File"]) -> int:
+    """Resident bytes, those that several processes share divided among them: of their own, or mapped from files."""
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
 
 
 def forget_peak() -> int:

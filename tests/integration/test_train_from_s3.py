@@ -108,7 +108,11 @@ def test_data_of_many_windows_and_a_cache_for_some_of_them_equal_training_from_l
 
 
 def test_a_damaged_shard_in_the_cache_is_said_and_changes_nothing(
-    job: TrainingJob, expected: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    job: TrainingJob,
+    expected: object,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    waits_for_shards: None,
 ) -> None:
     assert _train(replace(job, checkpoints=f"{job.checkpoints}-before")) == expected
     for path in (tmp_path / "cache" / "shards").iterdir():

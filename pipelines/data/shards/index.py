@@ -139,6 +139,7 @@ def table_of(folder: Path, digest: str, columns: dict[str, Column]) -> SampleTab
         digest=digest,
         shard_names=Text.column(columns, "shard_names"),
         shard_bytes=columns["shard_bytes"],
+        shard_ends=columns["shard_ends"],
         keys=Text.column(columns, "keys"),
         split_names=tuple(Text.column(columns, "split_names")),
         split_ids=columns["split_ids"],
@@ -159,7 +160,10 @@ def index_pieces(folder: Path, manifest: Manifest, *, published: bool = False) -
     entries, split_names = manifest.shards, sorted(manifest.splits)
     names = (entry.published_name if published else entry.name for entry in entries)
     yield Text.of(names).as_columns("shard_names")
-    yield {"shard_bytes": np.array([entry.size for entry in entries], np.int64)}
+    yield {
+        "shard_bytes": np.array([entry.size for entry in entries], np.int64),
+        "shard_ends": np.cumsum([entry.num_samples for entry in entries], dtype=np.int64),
+    }
     yield Text.of(split_names).as_columns("split_names")
     shards = {entry.name: number for number, entry in enumerate(entries)}
     splits = {name: number for number, name in enumerate(split_names)}

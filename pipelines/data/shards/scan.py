@@ -45,6 +45,7 @@ def scan_tars(folder: Path, split: str) -> SampleTable:
         digest=_digest(folder, samples),
         shard_names=Text.of(path.name for path in paths),
         shard_bytes=np.array([path.stat().st_size for path in paths], np.int64),
+        shard_ends=np.searchsorted([sample.shard_id for sample in samples], np.arange(len(paths)), side="right"),
         keys=Text.of(sample.key for sample in samples),
         split_names=(split,),
         split_ids=np.zeros(len(samples), np.uint8),

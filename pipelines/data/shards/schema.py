@@ -59,6 +59,7 @@ class SampleTable:
         digest: identifies the content of the whole folder, whichever rows this table holds.
         shard_names: (S,) file names of the shards, in the order of their samples.
         shard_bytes: (S,) int64 their sizes.
+        shard_ends: (S,) int64 how many of these samples lie in a shard and those before it.
         keys: (N,) text.
         split_names: names of the splits, sorted.
         split_ids: (N,) uint8 positions in ``split_names``.
@@ -76,6 +77,7 @@ class SampleTable:
     digest: str
     shard_names: Text
     shard_bytes: npt.NDArray[np.int64]
+    shard_ends: npt.NDArray[np.int64]
     keys: Text
     split_names: tuple[str, ...]
     split_ids: npt.NDArray[np.uint8]
@@ -126,9 +128,15 @@ class SampleTable:
         return self.rows(np.flatnonzero(labelled))
 
     def rows(self, rows: npt.NDArray[np.integer] | slice) -> SampleTable:
-        """The samples at the given positions; those of a slice share the memory of these."""
+        """The samples at the given positions, in ascending order; those of a slice share the memory of these."""
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(len(self))
+            shard_ends = np.clip(self.shard_ends, first, last) - first
+        else:
+            shard_ends = np.searchsorted(rows, self.shard_ends)
         return replace(
             self,
+            shard_ends=shard_ends,
             keys=self.keys[rows],
             split_ids=self.split_ids[rows],
             shard_ids=self.shard_ids[rows],
@@ -141,9 +149,7 @@ class SampleTable:
 
     def shard_sizes(self) -> npt.NDArray[np.int64]:
         """How many of these samples each shard holds, (S,)."""
-        # Rows are in the order of their shards, of which this looks at a few rows each.
-        ends = np.searchsorted(self.shard_ids, np.arange(len(self.shard_names)), side="right")
-        return np.diff(ends, prepend=0)
+        return np.diff(self.shard_ends, prepend=0)
 
     def files_of(self, shards: Iterable[int]) -> dict[str, int]:
         """File names and sizes of the shards of these numbers, and of those with the labels of their samples."""
@@ -152,7 +158,7 @@ class SampleTable:
             files[self.shard_names[shard]] = int(self.shard_bytes[shard])
             if self.label_shard_ids is None or self.label_shard_names is None or self.label_shard_bytes is None:
                 continue
-            first, last = np.searchsorted(self.shard_ids, [shard, shard + 1])
+            first, last = self.shard_ends[shard - 1] if shard else 0, self.shard_ends[shard]
             for labels in np.unique(self.label_shard_ids[first:last]):
                 if labels >= 0:
                     files[self.label_shard_names[labels]] = int(self.label_shard_bytes[labels])

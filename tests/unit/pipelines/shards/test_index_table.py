@@ -18,6 +18,9 @@ def test_a_split_keeps_the_order_of_the_index(shard_folder: Path) -> None:
     table = open_index(shard_folder)
     assert table.keys.tolist() == [*(f"train{number}" for number in range(7)), "val0", "val1", "val2"]
     assert table.of_split("val").keys.tolist() == ["val0", "val1", "val2"]
+    assert table.shard_sizes().tolist() == [3, 3, 1, 3]
+    assert table.of_split("val").shard_sizes().tolist() == [0, 0, 0, 3]
+    assert table.rows(np.array([1, 2, 6, 9])).shard_sizes().tolist() == [2, 0, 1, 1]
     assert table.of_split("val").shard_path(2) == shard_folder / "val-000000.tar"
 
 

@@ -113,7 +113,8 @@ def test_scanning_the_tars_gives_the_table_of_the_index(shard_folder: Path) -> N
         scanned, indexed = scan_tars(shard_folder, split), open_index(shard_folder).of_split(split)
         assert scanned.digest == indexed.digest
         assert scanned.keys.tolist() == indexed.keys.tolist()
-        assert scanned.shard_sizes().sum() == len(scanned)
+        sizes = indexed.shard_sizes()
+        assert scanned.shard_sizes().tolist() == sizes[sizes > 0].tolist()
         for name in ("image_spans", "label_spans", "sizes", "num_classes"):
             assert (getattr(scanned, name) == getattr(indexed, name)).all(), name
         paths = [[table.shard_path(row) for row in range(len(table))] for table in (scanned, indexed)]
