@@ -63,7 +63,7 @@ def masks(settings: Settings, dataset: str) -> None:
 
 
 def fit_segmenter(settings: Settings, dataset: str) -> None:
-    """Fit a segmenter for automatic labels or for scores; nothing to do where nothing asks for one."""
+    """Fit a segmenter for automatic labels or for scores, if the settings ask for one."""
     from pipelines.stages import fit_segmenter as stage
 
     paths = DatasetPaths(dataset)

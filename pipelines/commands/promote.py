@@ -13,7 +13,7 @@ from pipelines.commands.common import add_params
 if TYPE_CHECKING:
     from pipelines.registry.gate.act import Outcome
 
-HELP = "Make a version of the registered model champion, for good reason only."
+HELP = "Make a version of the registered model champion, if it is better on the same images."
 DESCRIPTION = """\
 Compare a challenger with the champion on the same images, holes and metric code, check what must hold
 for any model, and let `champion` point at the challenger if it passes. Refused or not, the decision and
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("--model", metavar="NAME", help="registered model (default: the one of params.yaml)")
     parser.add_argument(
-        "--challenger", default="candidate", metavar="ALIAS|VERSION", help="who wants to be champion (%(default)s)"
+        "--challenger", default="candidate", metavar="ALIAS|VERSION", help="the version to promote (%(default)s)"
     )
     parser.add_argument("--dry-run", action="store_true", help="change nothing, print the same")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")

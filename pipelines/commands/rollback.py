@@ -10,7 +10,7 @@ from pipelines.commands.common import add_params
 
 HELP = "Make the previous champion of a registered model champion again."
 EPILOG = """\
-Nothing is compared: this is the way back when something is wrong. Said twice, it goes back twice.
+Nothing is compared: this is the way back when something is wrong. Run twice, it goes back two versions.
 
 exit status: 0 done, 2 there is no earlier champion, 4 another command moved the champion at the same time
 """

@@ -77,7 +77,7 @@ def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str
     value, low, high = (f"{bound:z.{score.decimals}f}" for bound in (difference.value, difference.low, difference.high))
     text = f"{value}{_UNITS.get(score.name, '')} ({low} … {high})"
     number = int(first.metrics[set_name]["num_images"])
-    if math.isnan(difference.low) or difference.low <= 0:
+    if math.isnan(difference.low) or round(difference.low, score.decimals) <= 0:
         return f"{text}: too little for {number} images to tell the two apart"
     return f"{text} on the same {number} images: more than chance explains"
 

@@ -114,7 +114,8 @@ def _first_columns(dataset: str, table: Table, shown: int) -> TerminalTable:
             column.replace(" ", "\n"),
             justify="left" if index == 0 else "right",
             no_wrap=index > 0,
-            min_width=_longest_word(table) if index == 0 else None,
+            # Rich measures the words of what must not wrap.
+            min_width=_longest_word(table) if index == 0 else max(len(row[index].text) for row in table.rows),
         )
     for row in table.rows:
         terminal_table.add_row(*(_for_terminal_cell(cell) for cell in row[:shown]))

@@ -1,4 +1,4 @@
-"""``champion`` moves for good reason only, whatever happens meanwhile, and the registry remembers why."""
+"""``champion`` moves only to a better model, whatever happens meanwhile, and the registry remembers why."""
 
 from __future__ import annotations
 

@@ -79,12 +79,17 @@ def by_set_and_stratum(champion: ImageTable, challenger: ImageTable) -> list[Com
     return found
 
 
-def not_compared(champion: ImageTable, challenger: ImageTable) -> list[str]:
-    """Scores that only one of the two has, or that mean different things, a sentence each."""
-    notes = [f"{score}: the champion has none" for score in challenger.scores if score not in champion.scores]
+def not_compared(champion: ImageTable, challenger: ImageTable, against_baseline: bool = False) -> list[str]:
+    """Scores that only one of the two has, or that mean different things, a sentence each.
+
+    Args:
+        against_baseline: there is no champion, and its place is taken by a method without learning.
+    """
+    opponent = "baseline" if against_baseline else "champion"
+    notes = [f"{score}: the {opponent} has none" for score in challenger.scores if score not in champion.scores]
     for score in COUNTED_SCORES:
         lacking = [
-            name for name, table in (("champion", champion), ("challenger", challenger)) if score not in table.counts
+            name for name, table in ((opponent, champion), ("challenger", challenger)) if score not in table.counts
         ]
         if lacking:
             if len(lacking) == 1:

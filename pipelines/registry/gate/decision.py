@@ -122,7 +122,7 @@ def decide(
         primary=primary,
         comparisons=comparisons,
         checks=tuple(checks),
-        notes=tuple(not_compared(champion, challenger)),
+        notes=tuple(not_compared(champion, challenger, against_baseline)),
     )
 
 
