@@ -379,6 +379,8 @@ def _serve(root: Path, latency: float, ports: Queue[int]) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    # Connections that end with a reader are no news.
+    server.handle_error = lambda request, address: None  # type: ignore[method-assign]
     ports.put(server.server_address[1])
     server.serve_forever()
 
