@@ -28,16 +28,9 @@ _MARGIN = 256
 _ITERATIONS, _MORE_ITERATIONS = 4, 3
 """At full size, and how many more at each half of it: layout is found where an image is small, and cheap."""
 
-_TRUST = 3.0
-"""Patches over the hole's edge, which see what is known, count so many times more than those a pixel further in. Else
-what lies deep in the hole, which agrees with itself, outvotes them, and the edge becomes a seam."""
-
-_DEEP = 32
-"""Pixels from the edge where this ends."""
-
 _FEWEST_SOURCES = 64
 _ENOUGH_KNOWN = 0.3
-_SOFT, _SHARP = 2.0, 30.0
+_SOFT, _SHARP = 10.0, 30.0
 """How much more the patches that fit best count in a pixel's colour: while the layout is found, and in the last vote,
 which else would blur."""
 
@@ -160,19 +153,19 @@ def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, gene
     coarser: Patches | None = None
     for number, (scene, patches) in reversed([*enumerate(levels)]):
         current = scene.image.reshape(-1, 3)
-        trust = _TRUST ** -_depths(scene.hole)[patches.targets]
+        depths = _depths(scene.hole)
         if coarser is None:
             patches.match_at_random(generator)
         else:
             patches.match_as(coarser, generator)
-            current = patches.vote(current, trust)
+            current = patches.vote(current, depths)
         if scene.hole.numel() <= _LARGEST:
             search = Search(patches, scene, _guide(scene, sigma / 2**number), _CLASS_WEIGHT)
             last = _ITERATIONS + _MORE_ITERATIONS * number - 1
             for iteration in range(last + 1):
                 search.run(current, generator, by_texture=coarser is not None or iteration > 0)
                 sharpness = _SHARP if number == 0 and iteration == last else _SOFT
-                current = patches.vote(current, search.weights(sharpness) * trust)
+                current = patches.vote(current, depths, search.weights(sharpness))
         coarser = patches
     return current.reshape(patches.height, patches.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
@@ -200,8 +193,8 @@ def _contrast(scene: Scene, sigma: float) -> Tensor:
 
 
 def _depths(hole: Tensor) -> Tensor:
-    """(h·w,): how far each pixel of a hole (h, w) is from what is known, 0 outside, at most :data:`_DEEP`."""
-    depths = distance_transform_edt(hole.cpu().numpy()).clip(max=_DEEP)
+    """(h·w,): how far each pixel of a hole (h, w) is from what is known, 0 outside."""
+    depths = distance_transform_edt(hole.cpu().numpy())
     return torch.from_numpy(depths).float().flatten().to(hole.device)
 
 

@@ -31,6 +31,10 @@ _KNOWN_REACH = 2
 """So far around its middle a source is known. What is unknown at its edge is compared as it is drawn, and not copied:
 where an image is small, few patches are known to the last pixel."""
 
+_TRUST = 3.0
+"""Patches nearer to the hole's edge, which see more of what is known, count so many times more than those a pixel
+further in. Else what lies deep in the hole, which agrees with itself, outvotes them, and the edge becomes a seam."""
+
 _ENOUGH = 0.25
 """A class whose known patches are fewer than this share of those to be filled is asked for less strictly."""
 
@@ -111,21 +115,25 @@ class Patches:
         found, is_source = self._sources_at(found_rows + RADIUS, found_columns + RADIUS)
         self.matches = torch.where(is_source, found, self._random_sources(generator))
 
-    def vote(self, current: Tensor, weights: Tensor) -> Tensor:
+    def vote(self, current: Tensor, depths: Tensor, weights: Tensor | float = 1.0) -> Tensor:
         """Colour each pixel of the hole by the mean of what the patches over it copy there.
 
         Args:
             current: (h·w, 3), kept outside the hole.
-            weights: (N,), how much each target counts.
+            depths: (h·w,), how many pixels each lies within the hole, 0 outside.
+            weights: (N,), how much each target counts; less, the deeper in the hole it lies.
         """
         rows, columns = self.hole // self.width, self.hole % self.width
+        weights = torch.as_tensor(weights, device=current.device).expand(len(self.targets))
+        target_depths, hole_depths = depths[self.targets], depths[self.hole]
         colours = torch.zeros_like(current[self.hole])
         total = torch.zeros_like(colours[:, :1])
         for row in range(-RADIUS, RADIUS + 1):
             for column in range(-RADIUS, RADIUS + 1):
                 target, is_there = self._targets_at(rows - row, columns - column)
                 copied = torch.where(is_there, self.matches[target] + row * self.width + column, self.hole)
-                weight = torch.where(is_there & self._is_known[copied], weights[target], 0.0)[:, None]
+                trusted = weights[target] * _TRUST ** (hole_depths - target_depths[target])
+                weight = torch.where(is_there & self._is_known[copied], trusted, 0.0)[:, None]
                 colours += weight * self.pixels[copied]
                 total += weight
         voted = current.clone()

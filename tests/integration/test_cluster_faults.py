@@ -37,7 +37,7 @@ def undisturbed(cluster: TwoNodes, tiny_dataset: Path, tmp_path_factory: pytest.
     workspace = _workspace(tmp_path_factory.mktemp("undisturbed"), tiny_dataset)
     training = start_training(workspace, cluster.environment)
     training.wait_for("step 1/")
-    workers = [len(node.processes("RayTrainWorker")) for node in cluster.nodes]
+    workers = [len(node.training_workers()) for node in cluster.nodes]
     training.finish()
     return Undisturbed(result_of(workspace), workers, len(list((workspace / "cache" / "shards").iterdir())))
 

@@ -43,6 +43,11 @@ class Node:
             return []
         return [child for child in children if name in _command(child)]
 
+    def training_workers(self) -> list[psutil.Process]:
+        """The worker processes of the training, without what was forked from them."""
+        found = self.processes("RayTrainWorker")
+        return [process for process in found if process.ppid() not in {worker.pid for worker in found}]
+
     def kill(self) -> None:
         """SIGKILL to all of it at once."""
         _kill([*self.processes(), psutil.Process(self.process.pid)] if self.process.poll() is None else [])
@@ -173,7 +178,7 @@ def two_nodes(environment: dict[str, str], dashboard: bool = False) -> Iterator[
 
 def training_workers(cluster: TwoNodes) -> list[psutil.Process]:
     """The worker processes of the training, on both nodes."""
-    return [process for node in cluster.nodes for process in node.processes("RayTrainWorker")]
+    return [process for node in cluster.nodes for process in node.training_workers()]
 
 
 def _kill(processes: list[psutil.Process]) -> None:
