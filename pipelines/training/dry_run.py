@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
-from pipelines.data.shards.manifest import read_manifest
+from pipelines.data.published import fetch_files
+from pipelines.data.shards.manifest import Manifest, read_manifest
 from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
-from pipelines.storage.store import join
+from pipelines.storage.store import join, open_storage
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.gpu_costs import cost_lines, share_warning
@@ -116,6 +119,14 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
     ]
 
 
+def _manifest(job: TrainingJob) -> Manifest:
+    if job.published is None:
+        return read_manifest(Path(job.shards))
+    with TemporaryDirectory() as folder:
+        fetch_files(open_storage(job.published), job.shards, Path(folder))
+        return read_manifest(Path(folder))
+
+
 def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     """Open shards and masks and read what the first worker gets of the first global batch.
 
@@ -127,7 +138,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
     batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
-    manifest = read_manifest(inputs.table.folder)
+    manifest = _manifest(job)
     inputs.close()
     assert inputs.masks is not None, "only inpainting methods have dry runs"
     return DataSize(
