@@ -109,7 +109,7 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     labels = fetch_inputs(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
-    print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run)))
+    print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run, paths.shards)))
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:

@@ -6,13 +6,11 @@ with their SHA-256, is written last: without it, nothing counts as published.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.storage.files import publish_folder, sha256_of_file, writing
+from pipelines.storage.files import alone_at, publish_folder, sha256_of_file
 from pipelines.storage.store import MissingFileError, Storage, join
 from sgenet.errors import DataError
 
@@ -45,20 +43,12 @@ def fetch_files(storage: Storage, path: str, folder: Path) -> None:
     Raises:
         DataError: nothing was published there, or the storage or the disk cannot be used.
     """
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone_at(folder):
         digests = _published(storage, path)
         if not _is_copy(folder, digests):
             with publish_folder(folder) as copy:
                 for name in digests:
                     storage.download(f"{path}/{name}", copy / name)
-    finally:
-        # Closing alone would leave the lock with a process that was forked from this one meanwhile.
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
 
 
 def _published(storage: Storage, path: str) -> dict[str, str]:

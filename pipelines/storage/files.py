@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -56,6 +57,25 @@ def publish_folder(output: Path) -> Iterator[Path]:
     finally:
         _remove(temporary)
         _remove(replaced)
+
+
+@contextmanager
+def alone_at(path: Path) -> Iterator[None]:
+    """Let one process of this machine at a time work on a file or folder; the others wait. The lock lies beside it.
+
+    Raises:
+        DataError: the folder it lies in cannot be written to.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Closing alone would leave the lock with a process that was forked from this one meanwhile.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
 
 
 @contextmanager

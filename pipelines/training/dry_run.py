@@ -10,16 +10,14 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
-from pipelines.data.published import fetch_files
-from pipelines.data.shards.manifest import Manifest, read_manifest
+from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
-from pipelines.storage.store import join, open_storage
+from pipelines.storage.store import join
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.gpu_costs import cost_lines, share_warning
@@ -91,13 +89,17 @@ class NetworkSize:
         return self.weights + self.average + self.moments + self.buckets + self.step.peak
 
 
-def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
+def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = None) -> list[str]:
     """Do everything up to the first step; give what is to be told, a line each.
+
+    Args:
+        manifest_folder: on this machine, with the manifest of shards that are read from a storage; by default where the
+            training reads its shards.
 
     Raises:
         UserError: what would stop the training.
     """
-    data = open_data(job, run)
+    data = open_data(job, run, manifest_folder)
     state = build_state(job)
     problems: list[str] = []
     CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
@@ -119,16 +121,11 @@ def dry_run(job: TrainingJob, run: RunSettings) -> list[str]:
     ]
 
 
-def _manifest(job: TrainingJob) -> Manifest:
-    if job.published is None:
-        return read_manifest(Path(job.shards))
-    with TemporaryDirectory() as folder:
-        fetch_files(open_storage(job.published), job.shards, Path(folder))
-        return read_manifest(Path(folder))
-
-
-def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
+def open_data(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = None) -> DataSize:
     """Open shards and masks and read what the first worker gets of the first global batch.
+
+    Args:
+        manifest_folder: see :func:`dry_run`.
 
     Raises:
         DataError: they are unfinished or altered.
@@ -138,7 +135,7 @@ def open_data(job: TrainingJob, run: RunSettings) -> DataSize:
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
     batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
-    manifest = _manifest(job)
+    manifest = read_manifest(manifest_folder or Path(job.shards))
     inputs.close()
     assert inputs.masks is not None, "only inpainting methods have dry runs"
     return DataSize(

@@ -158,7 +158,7 @@ def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, gene
             patches.match_at_random(generator)
         else:
             patches.match_as(coarser, generator)
-            current = patches.vote(current, depths)
+            current = patches.vote(current, depths, torch.ones_like(depths[patches.targets]))
         if scene.hole.numel() <= _LARGEST:
             search = Search(patches, scene, _guide(scene, sigma / 2**number), _CLASS_WEIGHT)
             last = _ITERATIONS + _MORE_ITERATIONS * number - 1

@@ -115,7 +115,7 @@ class Patches:
         found, is_source = self._sources_at(found_rows + RADIUS, found_columns + RADIUS)
         self.matches = torch.where(is_source, found, self._random_sources(generator))
 
-    def vote(self, current: Tensor, depths: Tensor, weights: Tensor | float = 1.0) -> Tensor:
+    def vote(self, current: Tensor, depths: Tensor, weights: Tensor) -> Tensor:
         """Colour each pixel of the hole by the mean of what the patches over it copy there.
 
         Args:
@@ -124,7 +124,6 @@ class Patches:
             weights: (N,), how much each target counts; less, the deeper in the hole it lies.
         """
         rows, columns = self.hole // self.width, self.hole % self.width
-        weights = torch.as_tensor(weights, device=current.device).expand(len(self.targets))
         target_depths, hole_depths = depths[self.targets], depths[self.hole]
         colours = torch.zeros_like(current[self.hole])
         total = torch.zeros_like(colours[:, :1])

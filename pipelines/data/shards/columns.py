@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from collections import defaultdict
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO, overload
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.storage.files import publish_folder, writing
+from pipelines.storage.files import alone_at, publish_folder, writing
 
 Column = npt.NDArray[Any]
 Pieces = Iterable[dict[str, Column]]
@@ -123,18 +122,11 @@ def mapped(folder: Path, pieces: Callable[[], Pieces]) -> dict[str, Column]:
         DataError: the disk is full or the folder cannot be written to.
     """
     if not folder.is_dir():
-        with writing(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Whoever waited finds it whole.
+        with alone_at(folder):
             if not folder.is_dir():
                 with publish_folder(folder) as partial, writing(folder):
                     _write(partial, pieces())
-        finally:
-            # Closing alone would leave the lock with a process that was forked from this one meanwhile.
-            fcntl.flock(lock, fcntl.LOCK_UN)
-            os.close(lock)
     return {path.stem: _map(path) for path in folder.iterdir()}
 
 

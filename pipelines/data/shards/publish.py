@@ -57,7 +57,7 @@ def publish_labels(folder: Path, storage: Storage) -> str:
     """Publish a folder of automatic labels, as :func:`publish_shards` does the images.
 
     Returns:
-        The path of the labels in the storage, for :meth:`PublishedShards.add_labels`.
+        The path of the labels in the storage, for :func:`with_published_labels`.
 
     Raises:
         DataError: a sidecar shard is not what the manifest says, or the storage cannot be used.

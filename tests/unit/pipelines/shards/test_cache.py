@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reads import paths_read
 
 from pipelines.data.shards import fetcher as fetcher_module
 from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
@@ -177,14 +178,7 @@ def test_what_is_read_now_comes_before_what_is_read_next(store: Store) -> None:
 
 def test_nodes_ask_for_shards_in_orders_of_their_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher_module, "_AT_ONCE", 1)
-    asked: list[str] = []
-    read_range = LocalStorage.read_range
-
-    def noted(storage: LocalStorage, path: str, offset: int, size: int) -> bytes:
-        asked.append(path)
-        return read_range(storage, path, offset, size)
-
-    monkeypatch.setattr(LocalStorage, "read_range", noted)
+    asked = paths_read(LocalStorage, monkeypatch)
     lease, orders = store.wanted(*range(12)), set()
     for node in range(3):
         reader = ShardCache(store.folder / str(node))

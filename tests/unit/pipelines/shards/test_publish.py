@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reads import paths_read
 
 from pipelines.data.published import fetch_files, publish_files
 from pipelines.data.shards.columns import Text
@@ -55,19 +56,6 @@ def fetch_all(shards: PublishedShards, capacity: int = ROOM, say: Callable[[str]
     shards.cache.release()
 
 
-def count_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that are read from S3 from now on."""
-    requests: list[str] = []
-    read_range = S3Storage.read_range
-
-    def counted(storage: S3Storage, path: str, offset: int, size: int) -> bytes:
-        requests.append(path)
-        return read_range(storage, path, offset, size)
-
-    monkeypatch.setattr(S3Storage, "read_range", counted)
-    return requests
-
-
 def test_shards_lie_under_their_hash_and_are_sent_once(
     shard_folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +92,7 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
     shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = publish_shards(shard_folder, storage)
-    requests = count_requests(monkeypatch)
+    requests = paths_read(S3Storage, monkeypatch)
     shards = assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     # Image and label at once.
     assert len(requests) == len(open_index(shard_folder))
@@ -125,7 +113,7 @@ def test_a_damaged_copy_is_read_from_the_storage(
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    requests = count_requests(monkeypatch)
+    requests = paths_read(S3Storage, monkeypatch)
     assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests != []
 
