@@ -163,13 +163,15 @@ def open_run(
             experiment_id = _experiment_id(client, experiment, address)
             close_abandoned_runs(client, experiment_id)
             run = _find_run(client, experiment_id, run_key)
+            # A run is made with its tags in one transaction: whoever is killed next leaves none without a parent.
+            all_tags = {**_origin_tags(inputs, description), **(tags or {})}
             if run is None:
                 full_name = f"{name} {run_key[:_KEY_IN_NAME]} {datetime.now(UTC):%Y-%m-%d}"
-                run = client.create_run(experiment_id, run_name=full_name, tags={RUN_KEY_TAG: run_key})
+                run = client.create_run(experiment_id, run_name=full_name, tags={**all_tags, RUN_KEY_TAG: run_key})
             else:
                 client.update_run(run.info.run_id, status="RUNNING")
         run_id = str(run.info.run_id)
-        _describe(client, run_id, params, {**_origin_tags(inputs, description), **(tags or {})}, inputs)
+        _describe(client, run_id, params, all_tags, inputs)
     return run_id
 
 

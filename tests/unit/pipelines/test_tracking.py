@@ -59,6 +59,20 @@ def test_the_same_key_is_the_same_run_and_it_is_running_again(client):
     assert open_tiny("another key") != first
 
 
+def test_a_run_has_its_tags_from_its_first_moment(client, monkeypatch):
+    """A trial that is killed before its parameters are logged is still found below its search."""
+
+    def killed(*arguments, **values):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(MlflowClient, "log_batch", killed)
+        open_tiny("killed at once", tags={"mlflow.parentRunId": "a search"})
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    (run,) = client.search_runs([experiment], "tags.run_key = 'killed at once'")
+    assert run.data.tags["mlflow.parentRunId"] == "a search"
+
+
 def test_parameters_keep_their_first_value_and_new_ones_are_added(client):
     run_id = open_tiny("params", params={"steps": 200, "rate": 1e-4})
     open_tiny("params", params={"steps": 300, "rate": 1e-4, "workers": 2})
