@@ -65,9 +65,10 @@ def test_a_run_has_its_tags_from_its_first_moment(client, monkeypatch):
     def killed(*arguments, **values):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, "log_batch", killed)
-        open_tiny("killed at once", tags={"mlflow.parentRunId": "a search"})
+        with pytest.raises(KeyboardInterrupt):
+            open_tiny("killed at once", tags={"mlflow.parentRunId": "a search"})
     experiment = client.get_experiment_by_name("tests").experiment_id
     (run,) = client.search_runs([experiment], "tags.run_key = 'killed at once'")
     assert run.data.tags["mlflow.parentRunId"] == "a search"
