@@ -9,15 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from skimage.restoration import inpaint_biharmonic
 
-from sgenet.errors import UserError
-
 Pixels = npt.NDArray[np.uint8]
 
 BaselineFunction = Callable[[Pixels, Pixels], Pixels]
 """From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
 
 _RADIUS = 3.0  # pixels
-_PATCH_RADIUS = 3
 
 
 def mean_colour(image: Pixels, hole_mask: Pixels) -> Pixels:
@@ -62,18 +59,12 @@ def membrane(image: Pixels, hole_mask: Pixels) -> Pixels:
 def patchmatch(image: Pixels, hole_mask: Pixels) -> Pixels:
     """Patches of the known part, matched from coarse to fine (Barnes et al. 2009), by PyPatchMatch.
 
-    The same for the same image: every call of the library begins with its one seed.
-
     Raises:
-        UserError: the library is not installed, or has no native code for this machine.
+        UserError: the library has no native code for this machine.
     """
-    try:
-        from patchmatch import inpaint, patchmatch_available
-    except ImportError:
-        patchmatch_available = False
-    if not patchmatch_available:
-        raise UserError("the baseline patchmatch needs PyPatchMatch; install it with pip install 'sgenet[patchmatch]'")
-    return _composite(inpaint(image, _as_file(hole_mask), patch_size=_PATCH_RADIUS), image, hole_mask)
+    from sgenet.inpainter.exemplar import patchmatch as fill
+
+    return fill(image, hole_mask > 0)
 
 
 def undamaged(image: Pixels, hole_mask: Pixels) -> Pixels:

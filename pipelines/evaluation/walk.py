@@ -223,7 +223,7 @@ def model_fill(
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
         prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
         if copies_texture:
-            return Filled(composite(with_texture(normalised, hole_mask, prediction), image, hole_mask))
+            return Filled(composite(with_texture(normalised, hole_mask, prediction.image), image, hole_mask))
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
             return Filled(inpainted, prediction=prediction)

@@ -1,48 +1,49 @@
-"""Texture copied from known pixels of the same class, under the colours and the layout that a network drew.
+"""Texture copied from known pixels, under the colours and the layout that a network drew.
 
-A network knows what belongs into a hole, its colours and its classes, better than how that looks from close by; the
-rest of the image shows just that. So patches over the hole are matched with known patches (PatchMatch, Barnes et al.
-2009) that look the same, have the colours that the network drew, the class that it sees and the contrast of what
-surrounds the hole; each pixel becomes the mean of what the patches over it copy, and both are repeated from coarse to
-fine (Wexler et al. 2007; Darabi et al. 2012). Last, part of the low frequencies is taken from the network.
+A network knows better what belongs into a hole than how that looks from close by; the rest of the image shows just
+that. So the hole is filled by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
+is known, led by a guide: the colours that the network drew, the contrast of what surrounds the hole and, where someone
+gave a segmentation, its classes. Last, part of the low frequencies is taken from the network.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
-from torch import Tensor
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from sgenet.inpainter.patches import RADIUS, SIDE, Patches, Scene, Search, mirrored
-from sgenet.inpainter.pyramid import Bools, Floats, Ids
+from sgenet.errors import UserError
+from sgenet.inpainter.patches import Scene, copy_at_full_size, source_middles
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, halve_any, halve_where
 
-_LARGEST = 1_200_000
-"""Pixels of the largest size at which patches are compared; larger ones copy what was found there."""
+Pixels = npt.NDArray[np.uint8]
+
+_RADIUS = 3
+"""Of PyPatchMatch's patches: 7×7 pixels."""
+
+_LARGEST = 1_000_000
+"""Pixels of the largest image that PatchMatch fills, in some 10 s."""
 
 _MARGIN = 256
-_ITERATIONS, _MORE_ITERATIONS = 4, 3
-"""At full size, and how many more at each half of it: layout is found where an image is small, and cheap."""
-
 _FEWEST_SOURCES = 64
-_ENOUGH_KNOWN = 0.3
-_SOFT, _SHARP = 10.0, 30.0
-"""How much more the patches that fit best count in a pixel's colour: while the layout is found, and in the last vote,
-which else would blur."""
 
-_COLOUR_WEIGHT = 1.0
-_CONTRAST_WEIGHT = 9.0
-"""A network that is not sure draws the mean of what may be there. Patches of that colour are flat: without the
-contrast as a guide, the hole becomes so too."""
+_WEIGHT = 0.015
+"""How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
+filling less: where no known pixel has the colours that the network drew, the same few patches are repeated."""
 
-_CONTRAST_SCALE = 0.5
+_GIVEN_WEIGHT = 0.25
+"""The same where someone gave a segmentation, which is to be obeyed."""
+
+_SPAN = 0.35
+"""PyPatchMatch takes a guide for coordinates of period 1: its values must lie less than half of that apart."""
+
+_LEAST_RANGE = 0.2
+"""A guide of a smaller range is not stretched to the whole span."""
+
+_CONTRAST_WIDTH = 0.5
 """How wide contrast is measured, beside the width of the colours' blur."""
 
-_CLASS_WEIGHT = 0.3
+_ENOUGH_KNOWN = 0.3
 _SHARE, _MOST = 0.7, 0.08
 """How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
 but where something else was copied than the network drew, its colours would lie over that like haze."""
@@ -51,62 +52,87 @@ _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
 
 
-@torch.inference_mode()
-def copy_texture(
-    image: Floats,
-    hole: Bools,
-    unknown: Bools,
-    drawn: Floats,
-    label: Ids | None = None,
-    confidence: Floats | None = None,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-) -> Floats:
-    """Fill a hole with texture from the rest of the image.
+def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, given: Ids | None = None) -> Floats:
+    """Fill a hole with texture from the rest of the image; the same for the same arguments, in any thread.
 
     Args:
         image: (H, W, 3) in [-1, 1]; what lies in the hole is not seen.
         hole: (H, W), the pixels that are asked for.
         unknown: (H, W), the pixels that must not be copied; includes the hole.
         drawn: (H, W, 3) in [-1, 1], what the network drew; read in the hole alone.
-        label, confidence: (H, W) class ids and how sure they are, in [0, 1]; None where there are none.
-        seed: of the random search. The result is a function of the arguments alone.
-        device: where to compute.
+        given: (H, W) class ids of the whole image, in the hole those that someone gave; None where nobody did. Classes
+            that the network predicts make fillings no better than its colours alone.
 
     Returns:
         (H, W, 3) in [-1, 1]: the filling in the hole, the image elsewhere. It is ``drawn`` where too little is known
         to copy from.
+
+    Raises:
+        UserError: PyPatchMatch has no native code for this machine.
     """
     joined = np.where(hole[..., None], drawn, image)
     if not hole.any():
         return joined
     window = _window(hole)
-    scene = _scene(joined[window], hole[window], unknown[window], device)
-    if label is not None and confidence is not None:
-        scene = replace(scene, label=_on(device, label[window]), confidence=_on(device, confidence[window]))
-    depth = float(distance_transform_edt(np.pad(hole[window], 1, mode="edge")).max())
-    levels = _pyramid(scene, depth)
-    if not levels:
+    sizes = [Scene(joined[window], hole[window], unknown[window])]
+    while sizes[-1].hole.size > _LARGEST:
+        sizes.append(_halved(sizes[-1]))
+    small = sizes[-1]
+    if np.count_nonzero(source_middles(small.unknown)) < _FEWEST_SOURCES:
         return joined
-    filled = _from_coarse_to_fine(levels, depth * _LOW, torch.Generator().manual_seed(seed))
-    difference = torch.where(scene.hole[..., None], scene.image - filled, 0.0)
-    filled += _SHARE * _blur(difference, depth * _LOW).clamp(-_MOST, _MOST)
-    joined[window][hole[window]] = filled[scene.hole].clamp(-1, 1).cpu().numpy()
+    # The depth of the hole at the border of the image is measured from what is known alone.
+    depth = float(distance_transform_edt(np.pad(sizes[0].hole, 1, mode="edge")).max())
+    step = 2 ** (len(sizes) - 1)
+    classes = None if given is None else given[window][::step, ::step]
+    guide = _guide(small, depth * _LOW / step, classes)
+    transparent = small.unknown & ~small.hole
+    copied = patchmatch(
+        _to_pixels(small.image), small.hole, transparent, guide, _WEIGHT if given is None else _GIVEN_WEIGHT
+    )
+    filled = _from_pixels(copied)
+    if len(sizes) > 1:
+        filled = copy_at_full_size(sizes, filled)
+    target = sizes[0].hole
+    difference = np.where(target[..., None], sizes[0].image - filled, np.float32(0))
+    filled += np.clip(_SHARE * _blur(difference, depth * _LOW), -_MOST, _MOST)
+    joined[window][target] = filled[target].clip(-1, 1)
     return joined
 
 
-def _scene(image: Floats, hole: Bools, unknown: Bools, device: torch.device | str) -> Scene:
-    """The part of an image that is searched. What is transparent looks like the nearest pixel that is not."""
-    transparent = unknown & ~hole
-    if transparent.any():
-        nearest = distance_transform_edt(transparent, return_distances=False, return_indices=True)
-        image = image[tuple(nearest)]
-    return Scene(_on(device, image), _on(device, unknown), _on(device, hole))
+def patchmatch(
+    image: Pixels, hole: Bools, excluded: Bools | None = None, guide: Floats | None = None, weight: float = 0.0
+) -> Pixels:
+    """Fill a hole by PyPatchMatch, whose every call begins with the same seed.
 
+    Args:
+        image: (H, W, 3).
+        hole: (H, W).
+        excluded: (H, W), what is neither filled nor copied.
+        guide: (H, W, 2), what copied pixels should have in common with those that they replace; of a range below 0.5.
+        weight: of the guide.
 
-def _on(device: torch.device | str, array: npt.NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    Returns:
+        (H, W, 3); known pixels are those of the image.
+
+    Raises:
+        UserError: the library has no native code for this machine.
+    """
+    import patchmatch as library
+
+    if not library.patchmatch_available:
+        raise UserError(
+            "PyPatchMatch, which copies texture, has no native code for this machine; "
+            "fill with the texture of the network, or without the baseline patchmatch"
+        )
+    excluded = excluded if excluded is not None and excluded.any() else None
+    if guide is None:
+        filled = library.inpaint(image, hole, global_mask=excluded, patch_size=_RADIUS)
+    else:
+        coordinates = np.pad(guide, ((0, 0), (0, 0), (0, 1)))  # the library reads three, and uses two
+        filled = library.inpaint_regularity(
+            image, hole, coordinates, global_mask=excluded, patch_size=_RADIUS, guide_weight=weight
+        )
+    return np.where(hole[..., None], filled, image)
 
 
 def _window(hole: Bools) -> tuple[slice, slice]:
@@ -120,101 +146,51 @@ def _window(hole: Bools) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
-def _pyramid(scene: Scene, depth: float) -> list[tuple[Scene, Patches]]:
-    """The image with a margin at its size, a half, a quarter …, until the hole is as deep as a patch, and the patches
-    of each; empty where nothing can be copied."""
-    levels: list[tuple[Scene, Patches]] = []
-    while min(scene.hole.shape) >= SIDE:
-        level = mirrored(scene)
-        patches = Patches(level)
-        if len(patches.sources) < _FEWEST_SOURCES:
-            break
-        levels.append((level, patches))
-        if depth / 2 ** len(levels) * 2 <= 1.5 * RADIUS and level.hole.numel() <= _LARGEST:
-            break
-        scene = _halve(scene)
-    # Where too little is left before the image is small enough, nothing smaller is there to begin from.
-    return levels if levels and levels[-1][0].hole.numel() <= _LARGEST else []
-
-
-def _halve(scene: Scene) -> Scene:
+def _halved(scene: Scene) -> Scene:
     """Means of 2×2 blocks; a block is unknown, or of the hole, when any of its pixels is."""
-
-    def any_of(mask: Tensor) -> Tensor:
-        return _means_of_blocks(mask[..., None].float())[..., 0] > 0
-
-    label, confidence = (None if plane is None else plane[::2, ::2] for plane in (scene.label, scene.confidence))
-    pixels = _means_of_blocks(scene.image)
-    return Scene(pixels, any_of(scene.unknown), any_of(scene.hole), label, confidence)
+    everywhere = np.ones_like(scene.hole)
+    return Scene(halve_where(scene.image, everywhere), halve_any(scene.hole), halve_any(scene.unknown))
 
 
-def _from_coarse_to_fine(levels: list[tuple[Scene, Patches]], sigma: float, generator: torch.Generator) -> Tensor:
-    """Fill the smallest scene, then each larger one from what was found there; returns (H, W, 3)."""
-    coarser: Patches | None = None
-    for number, (scene, patches) in reversed([*enumerate(levels)]):
-        current = scene.image.reshape(-1, 3)
-        depths = _depths(scene.hole)
-        if coarser is None:
-            patches.match_at_random(generator)
-        else:
-            patches.match_as(coarser, generator)
-            current = patches.vote(current, depths, torch.ones_like(depths[patches.targets]))
-        if scene.hole.numel() <= _LARGEST:
-            search = Search(patches, scene, _guide(scene, sigma / 2**number), _CLASS_WEIGHT)
-            last = _ITERATIONS + _MORE_ITERATIONS * number - 1
-            for iteration in range(last + 1):
-                search.run(current, generator, by_texture=coarser is not None or iteration > 0)
-                sharpness = _SHARP if number == 0 and iteration == last else _SOFT
-                current = patches.vote(current, depths, search.weights(sharpness))
-        coarser = patches
-    return current.reshape(patches.height, patches.width, 3)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+def _guide(scene: Scene, sigma: float, classes: Ids | None) -> Floats:
+    """(h, w, 2): blurred colours, contrast and classes in the two dimensions in which they differ most."""
+    planes = [_blur(scene.image, sigma), _contrast(scene, sigma * _CONTRAST_WIDTH)]
+    if classes is not None:
+        planes.append(np.stack([classes == class_id for class_id in np.unique(classes)], axis=-1).astype(np.float32))
+    features = np.concatenate(planes, axis=-1).reshape(scene.hole.size, -1)
+    features -= features.mean(axis=0)
+    _, directions = np.linalg.eigh(features.T.astype(np.float64) @ features)
+    plane = features @ directions[:, -2:].astype(np.float32)
+    plane -= plane.min(axis=0)
+    return (plane * (_SPAN / max(_LEAST_RANGE, float(plane.max())))).reshape(*scene.hole.shape, 2)
 
 
-def _guide(scene: Scene, sigma: float) -> Tensor:
-    """(h, w, 4): what is drawn and known, blurred, and the contrast, both weighted."""
-    colours = _blur(scene.image, sigma) * (_COLOUR_WEIGHT / 3) ** 0.5
-    contrast = _contrast(scene, sigma * _CONTRAST_SCALE) * _CONTRAST_WEIGHT**0.5
-    return torch.cat((colours, contrast), dim=2)
+def _contrast(scene: Scene, sigma: float) -> Floats:
+    """(h, w, 1): the standard deviation of known colours around each pixel, and where few are known the nearest one.
 
-
-def _contrast(scene: Scene, sigma: float) -> Tensor:
-    """(h, w, 1): the standard deviation of known colours around each pixel, and where few are known the nearest one."""
-    known = (~scene.unknown[..., None]).float()
-    share = _blur(known, sigma).clamp(min=1e-6)
+    A network that is not sure draws the mean of what may be there. Patches of that colour are flat: without the
+    contrast as a guide, the hole becomes so too.
+    """
+    known = (~scene.unknown[..., None]).astype(np.float32)
+    share = np.maximum(_blur(known, sigma), 1e-6)
     mean = _blur(scene.image * known, sigma) / share
-    variance = (scene.image - mean).square().mean(dim=2, keepdim=True)
-    contrast = (_blur(variance * known, sigma) / share).sqrt()
+    variance = np.square(scene.image - mean).mean(axis=2, keepdims=True)
+    contrast = np.sqrt(_blur(variance * known, sigma) / share)
     measured = ~scene.unknown & (share[..., 0] > _ENOUGH_KNOWN)
     if not measured.any():
         measured = ~scene.unknown
-    nearest = distance_transform_edt(~measured.cpu().numpy(), return_distances=False, return_indices=True)
-    rows, columns = (torch.from_numpy(places).long().to(contrast.device) for places in nearest)
-    return torch.where(measured[..., None], contrast, _blur(contrast[rows, columns], 2 * sigma))
+    rows, columns = distance_transform_edt(~measured, return_distances=False, return_indices=True)
+    return np.where(measured[..., None], contrast, _blur(contrast[rows, columns], 2 * sigma))
 
 
-def _depths(hole: Tensor) -> Tensor:
-    """(h·w,): how far each pixel of a hole (h, w) is from what is known, 0 outside."""
-    depths = distance_transform_edt(hole.cpu().numpy())
-    return torch.from_numpy(depths).float().flatten().to(hole.device)
+def _blur(planes: Floats, sigma: float) -> Floats:
+    """A Gaussian over (h, w, C), edge pixels repeated."""
+    return gaussian_filter(planes, (sigma, sigma, 0), mode="nearest")
 
 
-def _means_of_blocks(planes: Tensor) -> Tensor:
-    """(h, w, C) → (⌈h/2⌉, ⌈w/2⌉, C); edge pixels are repeated."""
-    height, width = planes.shape[:2]
-    padded = F.pad(planes.permute(2, 0, 1)[None], (0, width % 2, 0, height % 2), mode="replicate")
-    return F.avg_pool2d(padded, 2)[0].permute(1, 2, 0).contiguous()
+def _to_pixels(image: Floats) -> Pixels:
+    return np.rint((image + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
 
 
-def _blur(planes: Tensor, sigma: float) -> Tensor:
-    """A Gaussian over (h, w, C), edge pixels repeated; a wide one at a smaller size."""
-    if sigma > 6 and min(planes.shape[:2]) > 1:
-        small = _blur(_means_of_blocks(planes), sigma / 2).permute(2, 0, 1)[None]
-        large = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)[0]
-        return large.permute(1, 2, 0)[: planes.shape[0], : planes.shape[1]].contiguous()
-    reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=planes.device) / max(sigma, 0.1)) ** 2)
-    kernel /= kernel.sum()
-    blurred = planes.permute(2, 0, 1)[:, None]
-    for shape, padding in (((1, 1, 1, -1), (reach, reach, 0, 0)), ((1, 1, -1, 1), (0, 0, reach, reach))):
-        blurred = F.conv2d(F.pad(blurred, padding, mode="replicate"), kernel.view(shape))
-    return blurred[:, 0].permute(1, 2, 0).contiguous()
+def _from_pixels(pixels: Pixels) -> Floats:
+    return pixels.astype(np.float32) / np.float32(127.5) - 1

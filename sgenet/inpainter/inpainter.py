@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from sgenet.errors import CheckpointError, DataError
-from sgenet.inpainter.coarse_to_fine import Filled, fill
+from sgenet.inpainter.coarse_to_fine import fill
 from sgenet.inpainter.exemplar import copy_texture
 from sgenet.inpainter.images import ImageLike, Pixels, open_image, to_eight_bits
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
-from sgenet.inpainter.pyramid import Bools, Floats, Level, normalise
+from sgenet.inpainter.pyramid import Floats, Level, normalise
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.registry import GUIDED_METHODS, UNSEGMENTED_METHODS
@@ -36,8 +36,8 @@ SHIPPED = "shipped"
 _SHIPPED_IN = ("pipelines", "registry/shipped")  # the package that carries it, and where: a file, nothing is imported
 
 Texture = Literal["network", "exemplar"]
-"""Where a filling's texture comes from: what the network drew as it is, or known pixels of the same class, which follow
-its colours and its layout (:mod:`sgenet.inpainter.exemplar`)."""
+"""Where a filling's texture comes from: what the network drew as it is, or known pixels, which follow its colours and
+its layout (:mod:`sgenet.inpainter.exemplar`)."""
 
 
 class Inpainter:
@@ -215,14 +215,12 @@ class Inpainter:
             drawn.label[given], drawn.confidence[given] = guide[given], 1
         image_drawn = drawn.image
         if texture == "exemplar":
-            image_drawn = self._with_texture(opened.rgb, hole, unknown, drawn)
+            image_drawn = copy_texture(
+                normalise(opened.rgb), hole, unknown, drawn.image, None if guide is None else drawn.label
+            )
         filled = join(opened.rgb, image_drawn, hole)
         scales = read_scales(drawn.overview) if details else ()
         return Inpainted(to_eight_bits(filled), hole, drawn.label, drawn.confidence, scales, filled, opened)
-
-    def _with_texture(self, rgb: Pixels, hole: Bools, unknown: Bools, drawn: Filled) -> Floats:
-        device = next((parameter.device for parameter in self.generator.parameters()), "cpu")
-        return copy_texture(normalise(rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, device=device)
 
     def _checked(self, guide: Guide, size: tuple[int, ...]) -> Guide:
         if not self.can_be_guided:

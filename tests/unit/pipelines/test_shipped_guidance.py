@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipelines.tracking.model_source import shipped_model
-from sgenet.inpainter import Inpainter
+from sgenet.inpainter import Inpainter, Texture
 
 PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data" / "free_photos"
 # Aitzol Berasategi 2018, CC BY 4.0.
@@ -17,8 +17,9 @@ WITH_A_BLUE_SKY = ("rocky_path.jpg", "sunset.jpg")
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs for development are not here")
+@pytest.mark.parametrize("texture", ["network", "exemplar"])
 @pytest.mark.parametrize("name", WITH_A_BLUE_SKY)
-def test_sky_and_grass_given_in_the_hole_look_like_sky_and_grass(name: str) -> None:
+def test_sky_and_grass_given_in_the_hole_look_like_sky_and_grass(name: str, texture: Texture) -> None:
     inpainter = Inpainter.load(shipped_model().folder)
     image = Image.open(PHOTOS / name).convert("RGB")
     image.thumbnail((192, 192))
@@ -29,7 +30,7 @@ def test_sky_and_grass_given_in_the_hole_look_like_sky_and_grass(name: str) -> N
     def filled_with(class_name: str) -> np.ndarray:
         guide = np.full(hole.shape, 255, np.uint8)
         guide[hole] = inpainter.label_space.names.index(class_name)
-        return inpainter(image, hole, guide=guide).image[hole].astype(float)
+        return inpainter(image, hole, guide=guide, texture=texture).image[hole].astype(float)
 
     sky, grass = filled_with("sky"), filled_with("grass")
     assert np.abs(sky - grass).mean() >= 40
