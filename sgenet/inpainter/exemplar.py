@@ -31,7 +31,7 @@ _WEIGHT = 0.015
 """How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
 filling less: where no known pixel has the colours that the network drew, the same few patches are repeated."""
 
-_GIVEN_WEIGHT = 0.1
+_GIVEN_WEIGHT = 0.2
 """The same where someone gave a segmentation, which is to be obeyed."""
 
 _SPAN = 0.35
