@@ -17,8 +17,10 @@ Crops of one part of the hole overlap and fade into one another.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,6 +35,7 @@ from sgenet.inpainter.pyramid import (
     build_pyramid,
     depth,
     enlarge,
+    halve,
     halve_any,
     halve_where,
     normalise,
@@ -59,7 +62,7 @@ class Filled:
     overview: Prediction
 
 
-def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: int) -> Filled:
+def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: int, halvings: int = 0) -> Filled:
     """Fill the hole of an image.
 
     Args:
@@ -68,7 +71,14 @@ def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: in
         side: of the crops, a multiple of 16. An image with no side longer than one and a half of it is
             filled in one pass.
         num_classes: of the guide, where the image has one.
+        halvings: how many times the image is halved first, and the result enlarged, where that is fine enough.
     """
+    if halvings:
+        small, small_hole = image, hole
+        for _ in range(halvings):
+            small, small_hole = halve(small, num_classes), halve_any(small_hole)
+        small = Level(small.image, small.unknown | small_hole, small.guide)
+        return _enlarged(fill(network, small, small_hole, side, num_classes), image.size, 2**halvings)
     levels = build_pyramid(image, side * 3 // 2, num_classes)
     overview = network(levels[-1])
     probabilities = class_probabilities(overview)
@@ -81,6 +91,18 @@ def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: in
     if probabilities is None:
         return Filled(drawn, None, None, overview)
     return Filled(drawn, labels.ids, labels.confidence, overview)
+
+
+def _enlarged(filled: Filled, size: tuple[int, int], factor: int) -> Filled:
+    """The image bilinear, each label and confidence repeated."""
+    planes = torch.from_numpy(filled.image).permute(2, 0, 1)
+    image = enlarge(planes, factor, slice(0, size[0]), slice(0, size[1])).permute(1, 2, 0).numpy()
+
+    def repeated(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return plane.repeat(factor, axis=0).repeat(factor, axis=1)[: size[0], : size[1]]
+
+    label, confidence = (None if plane is None else repeated(plane) for plane in (filled.label, filled.confidence))
+    return Filled(image, label, confidence, filled.overview)
 
 
 class _Labels:

@@ -51,6 +51,14 @@ but where something else was copied than the network drew, its colours would lie
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
 
+_FINEST = 6.0
+"""Pixels of sigma that are left at the size at which the network fills."""
+
+
+def enough_halvings(hole: Bools) -> int:
+    """How many times an image may be halved before the network fills it, since only its low frequencies are used."""
+    return max(0, int(np.log2(max(1.0, _depth(hole) * _LOW / _FINEST))))
+
 
 def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, given: Ids | None = None) -> Floats:
     """Fill a hole with texture from the rest of the image; the same for the same arguments, in any thread.
@@ -80,8 +88,7 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     small = sizes[-1]
     if np.count_nonzero(source_middles(small.unknown)) < _FEWEST_SOURCES:
         return joined
-    # The depth of the hole at the border of the image is measured from what is known alone.
-    depth = float(distance_transform_edt(np.pad(sizes[0].hole, 1, mode="edge")).max())
+    depth = _depth(sizes[0].hole)
     step = 2 ** (len(sizes) - 1)
     classes = None if given is None else given[window][::step, ::step]
     guide = _guide(small, depth * _LOW / step, classes)
@@ -133,6 +140,11 @@ def patchmatch(
             image, hole, coordinates, global_mask=excluded, patch_size=_RADIUS, guide_weight=weight
         )
     return np.where(hole[..., None], filled, image)
+
+
+def _depth(hole: Bools) -> float:
+    """How far a pixel of the hole is from what is known, at most; beyond the image's border nothing is."""
+    return float(distance_transform_edt(np.pad(hole, 1, mode="edge")).max())
 
 
 def _window(hole: Bools) -> tuple[slice, slice]:

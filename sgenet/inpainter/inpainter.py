@@ -15,7 +15,7 @@ from torch import nn
 
 from sgenet.errors import CheckpointError, DataError
 from sgenet.inpainter.coarse_to_fine import fill
-from sgenet.inpainter.exemplar import copy_texture
+from sgenet.inpainter.exemplar import copy_texture, enough_halvings
 from sgenet.inpainter.images import ImageLike, Pixels, open_image, to_eight_bits
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
@@ -209,7 +209,8 @@ class Inpainter:
             return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)
         unknown = hole if opened.transparent is None else hole | opened.transparent
         level = Level(opened.rgb, unknown, guide)
-        drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes)
+        halvings = enough_halvings(hole) if texture == "exemplar" else 0
+        drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes, halvings)
         if guide is not None and drawn.label is not None and drawn.confidence is not None:
             given = guide != IGNORE_ID
             drawn.label[given], drawn.confidence[given] = guide[given], 1

@@ -57,11 +57,11 @@ def build_pyramid(level: Level, longest_side: int, num_classes: int) -> list[Lev
     """Halve until no side is longer than ``longest_side``; entry 0 is the level given."""
     levels = [level]
     while max(levels[-1].size) > longest_side:
-        levels.append(_halve(levels[-1], num_classes))
+        levels.append(halve(levels[-1], num_classes))
     return levels
 
 
-def _halve(level: Level, num_classes: int) -> Level:
+def halve(level: Level, num_classes: int) -> Level:
     """Means over the known pixels of each 2×2 block; a block is known when at least half of it is."""
     known = _planes(~level.unknown)
     colours = _planes(normalise(level.image))
