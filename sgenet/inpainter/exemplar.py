@@ -2,8 +2,9 @@
 
 A network knows better what belongs into a hole than how that looks from close by; the rest of the image shows just
 that. So the hole is filled by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
-is known, led by a guide: the colours that the network drew, the contrast of what surrounds the hole and, where someone
-gave a segmentation, its classes. Last, part of the low frequencies is taken from the network.
+is known. Where these have other colours than the network drew, they are copied once more, led by a guide: the colours
+that the network drew, the contrast of what surrounds the hole and, where someone gave a segmentation, its classes.
+Last, part of the low frequencies is taken from the network.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _LARGEST = 1_000_000
 _MARGIN = 256
 _FEWEST_SOURCES = 64
 
+_AGREEMENT = 0.1
+"""Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, what was copied
+without a guide is kept: it looks best. Beyond it, something was copied that does not belong there."""
+
 _WEIGHT = 0.015
 """How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
 filling less: where no known pixel has the colours that the network drew, the same few patches are repeated."""
@@ -44,9 +49,9 @@ _CONTRAST_WIDTH = 0.5
 """How wide contrast is measured, beside the width of the colours' blur."""
 
 _ENOUGH_KNOWN = 0.3
-_SHARE, _MOST = 0.7, 0.08
+_SHARE, _MOST, _GIVEN_MOST = 0.7, 0.05, 0.2
 """How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
-but where something else was copied than the network drew, its colours would lie over that like haze."""
+but where something else was copied than the network drew, its colours would lie over that like haze. More where someone said what is there."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
@@ -88,22 +93,32 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     small = sizes[-1]
     if np.count_nonzero(source_middles(small.unknown)) < _FEWEST_SOURCES:
         return joined
-    depth = _depth(sizes[0].hole)
+    sigma = _depth(sizes[0].hole) * _LOW
     step = 2 ** (len(sizes) - 1)
-    classes = None if given is None else given[window][::step, ::step]
-    guide = _guide(small, depth * _LOW / step, classes)
-    transparent = small.unknown & ~small.hole
-    copied = patchmatch(
-        _to_pixels(small.image), small.hole, transparent, guide, _WEIGHT if given is None else _GIVEN_WEIGHT
-    )
-    filled = _from_pixels(copied)
+    filled = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
     if len(sizes) > 1:
         filled = copy_at_full_size(sizes, filled)
     target = sizes[0].hole
-    difference = np.where(target[..., None], sizes[0].image - filled, np.float32(0))
-    filled += np.clip(_SHARE * _blur(difference, depth * _LOW), -_MOST, _MOST)
+    most = _MOST if given is None else _GIVEN_MOST
+    filled += np.clip(_SHARE * _low_difference(sizes[0], filled, sigma), -most, most)
     joined[window][target] = filled[target].clip(-1, 1)
     return joined
+
+
+def _copied(scene: Scene, sigma: float, classes: Ids | None) -> Floats:
+    """(h, w, 3): the hole filled by PatchMatch, guided where that is needed."""
+    pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
+    if classes is None:
+        free = _from_pixels(patchmatch(pixels, scene.hole, transparent))
+        if np.sqrt(np.square(_low_difference(scene, free, sigma)[scene.hole]).mean()) < _AGREEMENT:
+            return free
+    weight = _WEIGHT if classes is None else _GIVEN_WEIGHT
+    return _from_pixels(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
+
+
+def _low_difference(scene: Scene, filled: Floats, sigma: float) -> Floats:
+    """(h, w, 3): what the low frequencies of the network's drawing have more than those of a filling."""
+    return _blur(np.where(scene.hole[..., None], scene.image - filled, np.float32(0)), sigma)
 
 
 def patchmatch(
