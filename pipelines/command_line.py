@@ -29,7 +29,7 @@ from pipelines.commands import (
     tune,
     ui,
 )
-from pipelines.commands.common import Command, add_params, check_dataset
+from pipelines.commands.common import Command, add_params, ask_addressed_cluster, check_dataset
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
@@ -88,6 +88,8 @@ def baselines(settings: Settings, dataset: str) -> None:
 
 def train(settings: Settings, dataset: str, method: str) -> None:
     """Train a method on a dataset; resumes an interrupted one."""
+    if settings.run.max_workers:
+        ask_addressed_cluster()
     from pipelines.stages import train as stage
     from pipelines.training.inputs import fetch_inputs
 
