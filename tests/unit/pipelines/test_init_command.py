@@ -51,6 +51,19 @@ def test_crop_split_and_classes_are_those_of_the_images(photos: Path, capsys: py
     assert 8 <= held_out <= 16
 
 
+def test_check_says_that_a_folder_changed_since_it_was_indexed(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(photos)]) == 0
+    assert main(["index", "--dataset", "my_photos"]) == 0
+    assert main(["check"]) == 0
+    assert "force" not in capsys.readouterr().out
+    _write(photos / "images" / "new.jpg", (320, 240))
+    _write(photos / "labels" / "new.png", (320, 240), 1)
+    assert main(["check"]) == 0
+    assert "lists 40 images, not 41: `dvc repro --force index` reads" in capsys.readouterr().out
+
+
 def test_small_images_and_a_few_smaller_ones_give_a_smaller_crop_and_room_for_them(photos: Path) -> None:
     for number in range(COUNT):
         _write(photos / "images" / f"{number:02d}.jpg", (90, 50 if number == 0 else 70))
