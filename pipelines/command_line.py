@@ -7,6 +7,7 @@ same command resumes), 141 nobody reads the output any more; a command that has 
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import sys
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from pipelines.commands import (
     tune,
     ui,
 )
-from pipelines.commands.common import Command, add_params, check_dataset
+from pipelines.commands.common import Command, add_params, ask_addressed_cluster, check_dataset
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
@@ -88,6 +89,8 @@ def baselines(settings: Settings, dataset: str) -> None:
 
 def train(settings: Settings, dataset: str, method: str) -> None:
     """Train a method on a dataset; resumes an interrupted one."""
+    if settings.run.max_workers:
+        ask_addressed_cluster()
     from pipelines.stages import train as stage
     from pipelines.training.inputs import fetch_inputs
 
@@ -157,6 +160,9 @@ RENAMED = {"floors": "baselines"}
 """Commands under the names they used to have: refused, with a hint."""
 
 
+_REFUSED_BY_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR)
+"""What a user can mend, wherever it is met."""
+
 TOOLS: dict[str, Command] = {
     "init": init,
     "check": check,
@@ -187,6 +193,15 @@ def run(arguments: list[str] | None = None) -> int:
         return _dispatch(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _REFUSED_BY_THE_DISK:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror}; free some space, correct its permissions, or choose another place",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt as interrupted:
         reason = str(interrupted) or "interrupted; the same command resumes"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pipelines.commands.common import add_params
+from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
 from pipelines.settings.sources import FileSource
@@ -60,4 +62,18 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
         evaluated = counts[settings.evaluation.split]
         if 0 < evaluated < _FEW:
             lines[-1] += f"; {evaluated} are few to compare methods by: raise val_ratio in data.{dataset}.sources"
+        if (changed := _changed_since(DatasetPaths(dataset).sources, sum(counts.values()))) is not None:
+            lines.append(changed)
     return problems, lines
+
+
+def _changed_since(listing: Path, found: int) -> str | None:
+    """What to do where the index stage listed another number of images: DVC takes raw folders as immutable."""
+    if not listing.exists():
+        return None
+    import pyarrow.parquet as pq
+
+    listed = pq.read_metadata(listing).num_rows
+    if listed == found:
+        return None
+    return f"  {listing} lists {listed:,} images, not {found:,}: `dvc repro --force index` reads the folders again"

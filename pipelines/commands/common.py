@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 from pathlib import Path
 from typing import Protocol
@@ -55,6 +56,18 @@ def check_free(port: int, host: str = "127.0.0.1") -> None:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
             raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error
+
+
+def ask_addressed_cluster() -> None:
+    """Ask the cluster that ``RAY_ADDRESS`` names, where it names one: before PyTorch is imported and a run is opened.
+
+    Raises:
+        UserError: none answers there.
+    """
+    if os.environ.get("RAY_ADDRESS", "").strip():
+        from pipelines.parallel.connect import ask_cluster
+
+        ask_cluster()
 
 
 def check_dataset(settings: Settings, dataset: str, *, trained_on: bool = True) -> None:

@@ -11,7 +11,7 @@ from pipelines.settings.layout import PARAMS
 from sgenet.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipelines.data.survey import Survey
 
@@ -65,7 +65,8 @@ def execute(options: argparse.Namespace) -> None:
     sides = [*found.sides, *(more.sides if more is not None else [])]
     crop = options.crop or _crop_for(sides, options.folder)
     names = _class_names(found, options.classes)
-    text = template(found, more, name, crop, names)
+    class_ids = _named_ids(found, names)
+    text = template(found, more, name, crop, dict(zip(class_ids, names, strict=True)))
     import yaml
 
     parse(yaml.safe_load(text), str(output))
@@ -75,10 +76,15 @@ def execute(options: argparse.Namespace) -> None:
     unlabelled = len(sides) - (len(found.keys) if found.label_root else 0)
     print(f"  {kept} to train on and {found.num_val} held out of {found.root}; {unlabelled} without labels")
     print(f"  classes: {', '.join(names)}" if names else "  no labels: trained without the segmentation terms")
+    absent = [name for class_id, name in zip(class_ids, names, strict=True) if class_id not in found.class_ids]
+    if absent:
+        print(f"  none of the label maps read holds {' or '.join(absent)}")
+    if len(names) == 1:
+        print("  255 is no class but ignore: where label maps are masks of 0 and 255, write 1 for 255")
     print("Next: python -m pipelines check, then dvc repro")
 
 
-def template(found: Survey, more: Survey | None, name: str, crop: int, names: Sequence[str]) -> str:
+def template(found: Survey, more: Survey | None, name: str, crop: int, classes: Mapping[int, str]) -> str:
     """The settings file of a dataset, as YAML with comments.
 
     Args:
@@ -86,10 +92,10 @@ def template(found: Survey, more: Survey | None, name: str, crop: int, names: Se
         more: images without labels.
         name: of the dataset.
         crop: side of the training crop.
-        names: of the classes; none without labels.
+        classes: id in the label maps → name; none without labels.
     """
     sides = [*found.sides, *(more.sides if more is not None else [])]
-    sources = [_source(found, found.val_ratio, list(found.class_ids))]
+    sources = [_source(found, found.val_ratio, list(classes))]
     if more is not None:
         sources.append(_source(more, 0.0, []))
     too_small = sum(side < crop for side in sides) / len(sides)
@@ -97,7 +103,7 @@ def template(found: Survey, more: Survey | None, name: str, crop: int, names: Se
     optional = [f"    train_shorter_side: {larger}\n"] if min(sides) >= larger else []
     if too_small:
         optional.append(f"    max_quarantine_ratio: {too_small + 0.005:.2f}  # some are smaller than the crop\n")
-    classes = f"{{names: [{', '.join(names)}]}}" if names else "outdoor_scenes"
+    label_space = f"{{names: [{', '.join(classes.values())}]}}" if classes else "outdoor_scenes"
     return f"""\
 # Settings of the dataset {name}, made by `python -m pipelines init`; docs/settings.md lists all that can be said.
 datasets: [{name}]
@@ -109,7 +115,7 @@ data:
     # val_ratio: the share held out for evaluation; crop: side of the square that networks see and are released for.
     sources:
 {"".join(f"      - {source}{chr(10)}" for source in sources)}\
-    label_space: {classes}
+    label_space: {label_space}
     shorter_side: {crop}
     crop: {crop}
 {"".join(optional)}\
@@ -159,15 +165,30 @@ def _class_names(found: Survey, given: str | None) -> list[str]:
         if given is not None:
             raise UserError("--classes names classes, but there are no label maps; name their folder with --labels")
         return []
+    if not found.class_ids:
+        raise UserError(
+            f"the label maps of {found.label_root} hold nothing but 255, which is ignore and no class; correct them, "
+            "or leave them out"
+        )
     if given is None:
         return [f"class_{class_id}" for class_id in found.class_ids]
     names = [name.strip() for name in given.split(",") if name.strip()]
-    if len(names) != len(found.class_ids):
+    if len(names) < len(found.class_ids) or not names:
         raise UserError(
-            f"--classes names {len(names)} classes, but the label maps hold the {len(found.class_ids)} ids "
+            f"--classes names {len(names)} of {len(found.class_ids)} classes: the label maps hold the ids "
             f"{', '.join(map(str, found.class_ids))}; name each of these"
         )
+    if len(names) > len(found.class_ids) and found.class_ids[-1] >= len(names):
+        raise UserError(
+            f"--classes names {len(names)} classes, but the label maps hold {len(found.class_ids)}, of the ids "
+            f"{', '.join(map(str, found.class_ids))}; name each of these, or all from 0 to {found.class_ids[-1]}"
+        )
     return names
+
+
+def _named_ids(found: Survey, names: Sequence[str]) -> Sequence[int]:
+    """The id of each name: those found, or 0, 1, … where there are names for more than were found."""
+    return found.class_ids if len(names) == len(found.class_ids) else range(len(names))
 
 
 def _crop_for(sides: Sequence[int], folder: Path) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import add_params, check_dataset
+from pipelines.commands.common import add_params, ask_addressed_cluster, check_dataset
 from pipelines.settings.layout import DatasetPaths, SearchPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
@@ -43,6 +43,7 @@ def execute(options: argparse.Namespace) -> None:
     """
     settings = load(options.params)
     check_dataset(settings, options.dataset)
+    ask_addressed_cluster()
     if options.trials is not None:
         if options.trials < 1:
             raise UserError(f"--trials must be 1 or more, found {options.trials}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 
 from pipelines.commands.common import check_free
 from sgenet.errors import UserError
 
 HELP = "Open the MLflow UI over the embedded tracking store."
 HOST = "127.0.0.1"
+_SECONDS_TO_END = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=5000)
 
 
-def execute(options: argparse.Namespace) -> None:
+def execute(options: argparse.Namespace) -> int:
     """See :func:`run`."""
-    run(options.port)
+    return run(options.port)
 
 
-def run(port: int = 5000) -> None:
-    """Replace this process by the UI, on loopback only.
+def run(port: int = 5000) -> int:
+    """Run the UI, on loopback only, until Ctrl-C or SIGTERM; its exit status where it ends by itself.
 
     Raises:
         UserError: the port is taken, or the tracking store is a server, which has its own UI.
@@ -42,7 +46,25 @@ def run(port: int = 5000) -> None:
     root = artifact_root(address)
     if root is not None:
         arguments += ["--default-artifact-root", root.as_uri()]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+    return _serve([sys.executable, "-m", "mlflow", "server", *arguments])
+
+
+def _serve(command: list[str]) -> int:
+    # In a session of its own: MLflow's processes would each print a traceback at Ctrl-C.
+    server = subprocess.Popen(command, start_new_session=True)
+    for wish in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(wish, signal.default_int_handler)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            # Of the whole session: MLflow's workers outlive it for a moment.
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, end)
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(_SECONDS_TO_END)
 
 
 def _view(address: str) -> str:

@@ -19,11 +19,26 @@ from sgenet.errors import UserError
 
 _SECONDS_TO_ANSWER = 10.0
 _CLIENT = "ray://"
+_FAILURES = (OSError, RuntimeError, ValueError, RayError, grpc.RpcError)
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[\da-fA-F:]+\]):(\d{1,5})")
 
 
 def connect_to_cluster() -> None:
     """Connect this process to the cluster that ``RAY_ADDRESS`` names.
+
+    Raises:
+        UserError: as for :func:`ask_cluster`.
+    """
+    ask_cluster()
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    except _FAILURES as error:
+        ray.shutdown()
+        raise _explained(os.environ["RAY_ADDRESS"], error) from error
+
+
+def ask_cluster() -> None:
+    """Ask whether a cluster is where ``RAY_ADDRESS`` says, without joining it.
 
     Ray itself waits for minutes, or indefinitely, where nothing or another service answers.
 
@@ -37,11 +52,7 @@ def connect_to_cluster() -> None:
             socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
         else:
             _ask_head(_address_of_head(given))
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    except UserError:
-        raise
-    except (OSError, RuntimeError, ValueError, RayError, grpc.RpcError) as error:
-        ray.shutdown()
+    except _FAILURES as error:
         raise _explained(given, error) from error
 
 

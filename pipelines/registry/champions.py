@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, open_client, tracking_uri
@@ -37,7 +37,8 @@ class Entry:
     Attributes:
         kind: what moved it; ``outside``: something other than this project's commands, such as the MLflow UI.
         before, after: versions; None for no champion.
-        at: when, UTC; of a move outside, when it was found.
+        at: when, UTC; of a move outside, when it was found. Later than the move before, also where clocks disagree or
+            were set back.
         by: the user who ran the command.
         reason: in words.
         evidence: address of the decision's table; empty where there is none.
@@ -114,7 +115,7 @@ class Champions:
         if state.champion == state.noted:
             return state
         reason = f"found at {shown(state.champion)} instead of {shown(state.noted)}"
-        self._note("outside", state.noted, state.champion, reason)
+        self._note(state, "outside", state.noted, state.champion, reason)
         return self.look()
 
     def move(self, kind: Kind, after: str, reason: str, evidence: str = "") -> Entry:
@@ -126,11 +127,12 @@ class Champions:
         Raises:
             OvertakenError: another command set the alias at the same time; the last one stands.
         """
-        before = self.look().champion
+        state = self.look()
+        before = state.champion
         # Two processes that give a model its first alias at once would both insert it.
         with store_errors(self.address, f"the champion of {self.name} cannot be moved"), one_at_a_time(self.address):
             self._client.set_registered_model_alias(self.name, CHAMPION, after)
-        entry = self._note(kind, before, after, reason, evidence)
+        entry = self._note(state, kind, before, after, reason, evidence)
         state = self.look()
         if state.champion != after or entry not in state.entries:
             raise OvertakenError(
@@ -139,8 +141,13 @@ class Champions:
             )
         return entry
 
-    def _note(self, kind: Kind, before: str | None, after: str | None, reason: str, evidence: str = "") -> Entry:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def _note(
+        self, state: State, kind: Kind, before: str | None, after: str | None, reason: str, evidence: str = ""
+    ) -> Entry:
+        now = datetime.now(UTC)
+        if state.entries:
+            now = max(now, datetime.fromisoformat(state.entries[-1].at) + timedelta(milliseconds=1))
+        at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = Entry(
             kind=kind,
             before=before,

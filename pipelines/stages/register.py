@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.evaluation.files import check_same_weights
 from pipelines.registry.register import register
 from pipelines.settings.params import Settings
-from pipelines.storage.files import write_atomically
+from pipelines.storage.files import check_writable, write_atomically
 from pipelines.tracking.address import tracking_uri, without_secrets
 from pipelines.tracking.runs import RunLogger, restored_run
 from pipelines.tracking.scores import Scores, log_scores, to_markdown
@@ -34,6 +34,8 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         CheckpointError: a file of these folders is missing or damaged, or the evaluation is of other weights.
         TrackingError: the tracking store cannot be used.
     """
+    # Not after a version was made.
+    check_writable(output)
     training = _read(model / "training.json", "run_id", "run_key", "steps", "digests")
     summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")

@@ -110,6 +110,8 @@ def _check_labels(tables: Sequence[pa.Table], data: DataSettings) -> None:
     missing = [name for name, count in zip(data.labels.names, counts.tolist(), strict=True) if not count]
     if missing or ignored > _SUSPICIOUS_IGNORED_RATIO * total:
         doubt = f"no pixel of the labels is {' or '.join(missing)}" if missing else "most of the labels is ignored"
+        if ignored and (counts > 0).sum() == 1:
+            doubt += "; 255 is no class but ignore: where the labels are masks of 0 and 255, write 1 for 255"
         print(f"warning: {doubt}; {all_counts}", file=sys.stderr)
 
 

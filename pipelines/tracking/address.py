@@ -141,17 +141,18 @@ def without_secrets(address: str) -> str:
     return re.sub(r"(?<=://)[^/]*@", "", address.split("?", 1)[0])
 
 
-def check_reachable(address: str, *, must_exist: bool = False) -> None:
+def check_reachable(address: str, *, must_exist: bool = False, to_write: bool = False) -> None:
     """Fail at once where there is no tracking store; MLflow itself would retry for minutes, or make an empty one.
 
     Args:
         must_exist: also where the address is that of an SQLite file that is not there yet: for whoever only reads.
+        to_write: also where it is that of an SQLite file that cannot be written to.
 
     Raises:
         TrackingError: nothing answers at the address, or it is none of a tracking store.
     """
     if address.startswith(_SQLITE):
-        _check_file(Path(address.removeprefix(_SQLITE)), must_exist)
+        _check_file(Path(address.removeprefix(_SQLITE)), must_exist, to_write)
     elif address.startswith(_SERVERS):
         _check_server(address)
     elif (kind := re.match(r"(\w+)(\+\w+)?://", address)) and kind[1] in _DATABASE_PORTS:
@@ -163,9 +164,15 @@ def check_reachable(address: str, *, must_exist: bool = False) -> None:
         )
 
 
-def _check_file(path: Path, must_exist: bool) -> None:
+def _check_file(path: Path, must_exist: bool, to_write: bool) -> None:
     shown = without_secrets(f"{_SQLITE}{path}")
     if path.is_file():
+        # SQLite writes its journal beside the file.
+        if to_write and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise TrackingError(
+                f"the tracking store {shown} cannot be written to; correct its permissions, or name another one by "
+                "MLFLOW_TRACKING_URI"
+            )
         problem = _file_problem(path)
     elif path.exists():
         problem = "is no file"

@@ -156,7 +156,7 @@ def open_run(
         TrackingError: when the store cannot be used.
     """
     address = tracking_uri()
-    check_reachable(address)
+    check_reachable(address, to_write=True)
     with store_errors(address, f"the run of {name} cannot be opened"):
         client = open_client(address)
         with one_at_a_time(address):

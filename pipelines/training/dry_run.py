@@ -105,7 +105,7 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
     size = measure(job, run, state, data.batch)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    check_reachable(tracking_uri())
+    check_reachable(tracking_uri(), to_write=True)
     return [
         f"{job.dataset}/{job.method}: dry run, nothing is written",
         *_data_lines(job, data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from project import Project
 from pipelines.parallel import connect
 from sgenet.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 DASHBOARD = "http://127.0.0.1:8265"
 
 
@@ -49,3 +51,12 @@ def test_who_answers_but_is_no_head_is_not_waited_for(monkeypatch: pytest.Monkey
 @pytest.mark.slow
 def test_a_command_ends_with_the_sentence(tmp_path: Path) -> None:
     assert "is a dashboard" in Project(tmp_path).refused("serve", "--model", "shipped", RAY_ADDRESS=DASHBOARD)
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+@pytest.mark.parametrize("address", [DASHBOARD, "rubbish", "127.0.0.1:1"])
+def test_a_training_asks_before_it_opens_a_run(command: str, address: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    said = Project(tmp_path).refused(command, "--dataset", "mixed_scenes", "--method", "sge_net", RAY_ADDRESS=address)
+    assert f"RAY_ADDRESS={address}" in said
+    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]

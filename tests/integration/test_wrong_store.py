@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +80,14 @@ def test_a_store_whose_writer_was_killed_is_one(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED_WRITER, str(store)])
     assert store.with_name("mlflow.db-journal").is_file()
     check_reachable(f"sqlite:///{store}", must_exist=True)
+
+
+def test_a_store_that_cannot_be_written_to_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqlite3.connect(tmp_path / "mlflow.db").close()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # nobody refuses root
+    check_reachable(f"sqlite:///{tmp_path}/mlflow.db", must_exist=True)
+    with pytest.raises(TrackingError, match=r"mlflow.db cannot be written to; correct its permissions"):
+        check_reachable(f"sqlite:///{tmp_path}/mlflow.db", to_write=True)
 
 
 @pytest.mark.slow

@@ -44,6 +44,19 @@ def test_a_move_is_noted_on_its_version_with_who_when_why_evidence_and_previous(
     assert champions.look().champion == "2"
 
 
+def test_moves_keep_their_order_where_a_clock_was_set_back(client: MlflowClient) -> None:
+    champions = new_model(client, "clock")
+    first = champions.move("promotion", "1", "by a clock that is fast")
+    value = client.get_model_version("clock", "1").tags[f"champion.{first.at}"]
+    client.delete_model_version_tag("clock", "1", f"champion.{first.at}")
+    client.set_model_version_tag("clock", "1", "champion.2999-01-01T00:00:00.999Z", value)
+    second = champions.move("promotion", "2", "by a clock that is right")
+    assert second.at == "2999-01-01T00:00:01.000Z"
+    state = champions.note_outside()
+    assert [entry.after for entry in state.entries] == ["1", "2"]
+    assert state.previous == ["1"]
+
+
 def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: MlflowClient) -> None:
     champions = new_model(client, "race")
 

@@ -51,6 +51,19 @@ def test_crop_split_and_classes_are_those_of_the_images(photos: Path, capsys: py
     assert 8 <= held_out <= 16
 
 
+def test_check_says_that_a_folder_changed_since_it_was_indexed(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(photos)]) == 0
+    assert main(["index", "--dataset", "my_photos"]) == 0
+    assert main(["check"]) == 0
+    assert "force" not in capsys.readouterr().out
+    _write(photos / "images" / "new.jpg", (320, 240))
+    _write(photos / "labels" / "new.png", (320, 240), 1)
+    assert main(["check"]) == 0
+    assert "lists 40 images, not 41: `dvc repro --force index` reads" in capsys.readouterr().out
+
+
 def test_small_images_and_a_few_smaller_ones_give_a_smaller_crop_and_room_for_them(photos: Path) -> None:
     for number in range(COUNT):
         _write(photos / "images" / f"{number:02d}.jpg", (90, 50 if number == 0 else 70))
@@ -61,12 +74,39 @@ def test_small_images_and_a_few_smaller_ones_give_a_smaller_crop_and_room_for_th
     assert data.labels.names == ("class_1", "class_7")
 
 
+def test_a_class_without_a_pixel_may_be_named_by_the_place_of_its_id(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(photos), "--classes", "a,b,c,d,e,f,g,h"]) == 0
+    data = load(Path("params.yaml")).data["my_photos"]
+    assert data.labels.names == tuple("abcdefgh")
+    assert data.sources[0].class_map is None
+    assert "none of the label maps read holds a or c or d or e or f or g\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "sentence"),
+    [
+        ((0, 255), 0, "where label maps are masks of 0 and 255, write 1 for 255"),
+        ((255, 255), 2, "hold nothing but 255, which is ignore and no class"),
+    ],
+)
+def test_it_is_said_that_255_is_no_class(
+    photos: Path, capsys: pytest.CaptureFixture[str], values: tuple[int, int], status: int, sentence: str
+) -> None:
+    for number in range(COUNT):
+        _write(photos / "labels" / f"{number:02d}.png", (320, 240), values[number % 2])
+    assert main(["init", str(photos)]) == status
+    assert sentence in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize(
     ("arguments", "spoil", "sentence"),
     [
         (["nowhere"], None, "nowhere is no folder"),
         (["empty"], None, "empty holds no image"),
-        (["My photos", "--classes", "sky"], None, "names 1 classes, but the label maps hold the 2 ids 1, 7"),
+        (["My photos", "--classes", "sky"], None, "names 1 of 2 classes: the label maps hold the ids 1, 7"),
+        (["My photos", "--classes", "a,b,c"], None, "hold 2, of the ids 1, 7; name each of these, or all from"),
         (["My photos"], "labels/03.png", "1 of 40 images have no label map of the same name"),
         (["My photos/images", "--classes", "sky"], None, "there are no label maps; name their folder with --labels"),
     ],

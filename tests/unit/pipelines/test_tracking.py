@@ -24,7 +24,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from pipelines.tracking import address
+from pipelines.tracking import address, heartbeat
 from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
 from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
 from pipelines.tracking.scores import log_scores
@@ -200,6 +200,17 @@ def test_a_run_whose_driver_is_gone_is_closed_at_its_last_heartbeat(client):
         assert client.get_run(run_id).info.status == "KILLED"
     assert client.get_run(silent).info.end_time == 1000 * int((now - timedelta(hours=1)).timestamp())
     assert {client.get_run(run_id).info.status for run_id in (*alive, not_ours)} == {"RUNNING"}
+
+
+def test_a_run_that_was_closed_while_its_driver_lives_is_running_again(client, store, monkeypatch):
+    monkeypatch.setattr(heartbeat, "_SECONDS", 0.05)
+    run_id = driven(client, "its machine slept", datetime.now(UTC) - timedelta(hours=1), "elsewhere", 1)
+    with heartbeat.heartbeat(store, run_id):
+        open_tiny("the command that closes it")
+        deadline = time.monotonic() + 30
+        while client.get_run(run_id).info.status != "RUNNING" and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert client.get_run(run_id).info.status == "RUNNING"
 
 
 def test_few_scores_are_metrics_and_all_of_them_a_table(client, tmp_path):

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -14,7 +21,7 @@ from sgenet.errors import UserError
 def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(monkeypatch, tmp_path, capsys):
     started: list[list[str]] = []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(ui.os, "execv", lambda program, arguments: started.append(arguments))
+    monkeypatch.setattr(ui, "_serve", started.append)
     monkeypatch.setattr(ui, "check_free", lambda port: None)
     with pytest.raises(UserError, match="does not exist; a training makes it"):
         ui.run(5001)
@@ -41,3 +48,35 @@ def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch,
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
     with pytest.raises(UserError, match=r"open https://mlflow\.example$"):
         ui.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_without_a_traceback_and_leaves_no_process(tmp_path, wish):
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    MlflowClient(address).create_experiment("outdoor_mix")
+    with socket.socket() as probe:
+        probe.bind((ui.HOST, 0))
+        port = probe.getsockname()[1]
+    said = tmp_path / "said"
+    with said.open("w") as output:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "pipelines", "ui", "--port", str(port)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "MLFLOW_TRACKING_URI": address},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "Uvicorn running" not in said.read_text() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        servers = psutil.Process(started.pid).children(recursive=True)
+        started.send_signal(wish)
+        assert started.wait(60) == 0
+    finally:
+        started.kill()
+    assert servers
+    assert psutil.wait_procs(servers, timeout=30)[1] == []
+    assert "Traceback" not in said.read_text()
+    assert "Abort" not in said.read_text()

@@ -331,4 +331,5 @@ def test_labels_that_say_nothing_are_refused_unless_allowed_and_those_that_lack_
     tree.write()
     said = capsys.readouterr().err
     assert said.startswith("warning: no pixel of the labels is sky or ")
+    assert "; 255 is no class but ignore: where the labels are masks of 0 and 255, write 1 for 255; " in said
     assert "; pixels of each class: background 720, sky 0, " in said
