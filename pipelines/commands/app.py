@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.inference.page.limits import Limits
+    from pipelines.inference.page.limits import PageLimits
     from pipelines.tracking.model_source import ModelSource
 
 HELP = "Open the web page: mark a hole, fill it, edit the segmentation."
@@ -29,13 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """See :func:`run`."""
-    from pipelines.inference.page.limits import Limits
+    from pipelines.inference.page.limits import PageLimits
 
-    limits = Limits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
+    limits = PageLimits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     run(options.host, options.port, options.model, limits)
 
 
-def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
+def run(host: str, port: int, models: Sequence[str], limits: PageLimits) -> None:
     """Serve the page until it is interrupted.
 
     Args:

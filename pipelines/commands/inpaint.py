@@ -12,7 +12,7 @@ from sgenet.errors import DataError, UserError
 if TYPE_CHECKING:
     from pipelines.inference.folders.folder import Summary
     from pipelines.inference.folders.places import Place
-    from pipelines.inference.folders.work import Row
+    from pipelines.inference.folders.work import ManifestRow
     from sgenet.inpainter import Texture
     from sgenet.settings import Precision
 
@@ -243,7 +243,7 @@ def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str 
     return place.folder if place.name is None else join(place.folder, place.name)
 
 
-def _say_one(row: Row, output: Place) -> None:
+def _say_one(row: ManifestRow, output: Place) -> None:
     if row.warning:
         print(f"warning: {row.warning}", file=sys.stderr)
     if not row.hole_ratio:

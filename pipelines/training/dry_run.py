@@ -22,7 +22,7 @@ from pipelines.tracking.address import check_reachable, tracking_uri, without_se
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.gpu_costs import cost_lines, share_warning
 from pipelines.training.inputs import open_inputs
-from pipelines.training.job import Place, TrainingJob
+from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.launch import trains_here
 from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
 from pipelines.training.worker import build_state, open_batches
@@ -134,7 +134,7 @@ def open_data(job: TrainingJob, run: RunSettings, manifest_folder: Path | None =
     training = replace(job.recipe.training, loader_processes=0)
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
-    batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
+    batch = next(open_batches(here, inputs, WorkerPlace(world=_world(job, run)), start=0))
     manifest = read_manifest(manifest_folder or Path(job.shards))
     inputs.close()
     assert inputs.masks is not None, "only inpainting methods have dry runs"

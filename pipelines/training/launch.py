@@ -13,7 +13,7 @@ from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import batch_problem
 from pipelines.training.display import Display, LoggedStep, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
-from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.worker import train
 from sgenet.errors import SettingsError
 
@@ -73,6 +73,6 @@ def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
         UserError: see :func:`pipelines.training.worker.train`.
     """
     device = "cuda:0" if device_of(run) == "cuda" else "cpu"
-    place = Place(device=device, threads=run.cpus_per_worker or usable_cpus())
+    place = WorkerPlace(device=device, threads=run.cpus_per_worker or usable_cpus())
     with stop_requests() as stop:
         return train(job, place, _LocalSupervisor(display, stop))

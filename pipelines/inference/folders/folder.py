@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, Known, ManifestWriter, name_bits
 from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_image, output_name, stem
-from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
+from pipelines.inference.folders.work import BESIDE, Job, ManifestRow, Work, fill_chunk
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.parallel import cluster_is_addressed, parallel_map
 from pipelines.storage.files import check_writable
@@ -53,7 +53,7 @@ class Summary:
     doubts: list[str] = field(default_factory=list)
     _confidences: tuple[float, int] = (0.0, 0)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         """Count one image."""
         match row.status:
             case "done":
@@ -126,7 +126,7 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
     return summary
 
 
-def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[Row]:
+def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[ManifestRow]:
     """What becomes of each, in their order."""
     size = _chunk_size(count, workers)
     chunks = parallel_map(

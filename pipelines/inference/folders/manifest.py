@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.inference.folders.work import Row, key_bits
+from pipelines.inference.folders.work import ManifestRow, key_bits
 from pipelines.storage.store import Storage
 
 FOLDER = "manifest"
@@ -82,7 +82,7 @@ class ManifestWriter:
         # Kept only where there is something to supersede.
         self._superseding: set[int] | None = set() if part_paths(storage) else None
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         """Add a row."""
         self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
         if self._superseding is not None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.registry.champions import Champions, Entry, OvertakenError
+from pipelines.registry.champions import ChampionMove, Champions, OvertakenError
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_move_is_noted_on_its_version_with_who_when_why_evidence_and_previous(
 def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: MlflowClient) -> None:
     champions = new_model(client, "race")
 
-    def move(version: str) -> Entry | OvertakenError:
+    def move(version: str) -> ChampionMove | OvertakenError:
         try:
             return Champions("race").move("promotion", version, f"from {version}")
         except OvertakenError as error:
@@ -59,7 +59,7 @@ def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: 
     assert sorted(entry.reason for entry in state.entries) == ["from 1", "from 2", "from 3"]
     assert state.champion in ("1", "2", "3")
     # Who was told that it stands may have been followed by another, but the last of all was not.
-    assert any(isinstance(result, Entry) and result.after == state.champion for result in results)
+    assert any(isinstance(result, ChampionMove) and result.after == state.champion for result in results)
     for result in results:
         if isinstance(result, OvertakenError):
             assert "the last one stands" in str(result)

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import pytest
 
 from pipelines.commands import app
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.server import Guard, running
 from sgenet.errors import UserError
 
-LIMITS = Limits(request_bytes=1000, file_bytes=5000)
+LIMITS = PageLimits(request_bytes=1000, file_bytes=5000)
 
 
 async def echo(scope, receive, send) -> None:
@@ -106,5 +106,5 @@ def test_a_port_that_is_taken_is_a_sentence(shelf):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used"):  # noqa: SIM117
-            with running(shelf, Limits(), "127.0.0.1", port):
+            with running(shelf, PageLimits(), "127.0.0.1", port):
                 pytest.fail("it was served")
