@@ -19,11 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`run`."""
-    run(options.port)
-
-
-def run(port: int = 5000) -> None:
     """Replace this process by the UI, on loopback only.
 
     Raises:
@@ -35,10 +30,10 @@ def run(port: int = 5000) -> None:
     if address.startswith(("http://", "https://")):
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
     check_reachable(address, must_exist=True)
-    check_free(port)
-    page = f"http://{HOST}:{port}/{_view(address)}"
+    check_free(options.port)
+    page = f"http://{HOST}:{options.port}/{_view(address)}"
     print(f"runs of {without_secrets(address)}: {page} (Ctrl-C stops)", flush=True)
-    arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]
+    arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(options.port), "--workers", "1"]
     root = artifact_root(address)
     if root is not None:
         arguments += ["--default-artifact-root", root.as_uri()]

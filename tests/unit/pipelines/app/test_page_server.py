@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import socket
 from collections.abc import Iterable
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,14 +82,20 @@ def test_the_command_listens_on_loopback_unless_told_otherwise():
     assert parser.parse_args(["--host", "0.0.0.0"]).host == "0.0.0.0"
 
 
-def test_the_commands_limits_are_in_the_units_of_its_help(monkeypatch):
+def test_the_command_passes_on_address_and_limits_in_the_units_of_its_help(monkeypatch):
     called = []
-    monkeypatch.setattr(app, "run", lambda *arguments: called.append(arguments))
+
+    @contextmanager
+    def served(*arguments):
+        called.append(arguments)
+        yield SimpleNamespace(local_url="", block_thread=lambda: None)
+
+    monkeypatch.setattr("pipelines.inference.page.server.running", served)
     parser = argparse.ArgumentParser()
     app.add_arguments(parser)
-    app.execute(parser.parse_args(["--max-megapixels", "1.5", "--max-mebibytes", "3", "--model", "a", "--model", "b"]))
-    ((host, port, models, limits),) = called
-    assert (host, port, models) == ("127.0.0.1", 7860, ["a", "b"])
+    app.execute(parser.parse_args(["--max-megapixels", "1.5", "--max-mebibytes", "3", "--port", "1234"]))
+    ((_, limits, host, port),) = called
+    assert (host, port) == ("127.0.0.1", 1234)
     assert (limits.pixels, limits.file_bytes) == (1_500_000, 3 * 2**20)
 
 
