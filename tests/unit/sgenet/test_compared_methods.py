@@ -1,4 +1,4 @@
-"""What GatedConv, EdgeConnect, SPG-Net and LaMa share with the paper's own methods: loop, checkpoint, release, front door."""
+"""What the compared methods share with the paper's own: loop, checkpoint, release, front door."""
 
 from __future__ import annotations
 
