@@ -109,13 +109,13 @@ class Job:
     Attributes:
         photo: its name below the folder.
         output: the name of the filled image, below the folder of outputs.
-        known: `key_bits` of the result that is there already, as an earlier call recorded it.
+        known: the key of the result that is there already, as an earlier call recorded it; empty where none did.
         refusal: why it cannot be done, where that is known beforehand.
     """
 
     photo: str
     output: str
-    known: int | None = None
+    known: str = ""
     refusal: str | None = None
 
 
@@ -176,9 +176,9 @@ def fill(job: Job, work: Work) -> ManifestRow:
     hole = read_hole(work.holes, job.photo) if work.hole is None else work.hole
     digests = hashlib.sha256(photo).hexdigest(), hashlib.sha256(hole).hexdigest()
     key = result_key(job, work, *digests)
-    if job.known is not None and job.known != key_bits(key):
+    if job.known and job.known != key:
         return ManifestRow(image=job.photo, output=job.output, status="outdated", key=key)
-    if job.known is not None and _is_there(job, work):
+    if job.known and _is_there(job, work):
         return ManifestRow(image=job.photo, output=job.output, status="unchanged", key=key)
     reading = time.monotonic() - read_at
     inpainter = _load(work.model, work.device, work.precision, work.threads)
@@ -235,11 +235,6 @@ def result_key(job: Job, work: Work, photo_sha256: str, hole_sha256: str) -> str
         work.confidence is not None,
     )
     return hashlib.sha256(repr(decides).encode()).hexdigest()
-
-
-def key_bits(key: str) -> int:
-    """64 bits of a result's key, by which the manifest knows it again; never 0."""
-    return int(key[:16], 16) or 1
 
 
 def _fill_or_say_why(job: Job, work: Work) -> ManifestRow:
