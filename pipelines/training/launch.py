@@ -10,7 +10,7 @@ from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
-from pipelines.training.display import Display, LoggedStep, TrainingDisplay
+from pipelines.training.display import Display, Progress, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.worker import train
@@ -50,8 +50,8 @@ class _LocalSupervisor:
     display: Display
     stop: threading.Event
 
-    def show(self, logged: LoggedStep) -> None:
-        self.display.show(logged)
+    def show(self, shown: Progress) -> None:
+        self.display.show(shown)
 
     def say(self, text: str) -> None:
         self.display.say(text)

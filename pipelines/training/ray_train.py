@@ -41,7 +41,7 @@ from pipelines.parallel.cluster import Cluster, joined_cluster, leaving_nodes
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import Display, LoggedStep
+from pipelines.training.display import Display
 from pipelines.training.interruption import stop_requests
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.mailbox import Mailbox, News, RemoteSupervisor, open_mailbox, stop_on_sigterm
@@ -197,10 +197,10 @@ class _Attempt:
             collected: ObjectRef[News] = mailbox.collect.remote()
             news = ray.get(collected)
             for message in news.messages:
-                if isinstance(message, LoggedStep):
-                    self.display.show(message)
-                else:
+                if isinstance(message, str):
                     self.display.say(message)
+                else:
+                    self.display.show(message)
             if ended:
                 return news
             if self.stop.is_set():
