@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 
-.PHONY: help install demo test style check ui app bench shipped-model clean
+.PHONY: help install demo test test-faults style check ui app bench shipped-model clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -47,8 +47,11 @@ style: install   ## style and types
 check: style     ## style, types and the fast tests
 	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile
 
-test: install    ## every test
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --durations 25
+test: install    ## every test but the heaviest
+	OMP_NUM_THREADS=1 pytest -m "not faults" -n 2 --dist loadfile --durations 25
+
+test-faults: install  ## the heaviest: whole runs killed, without their server, on two nodes
+	OMP_NUM_THREADS=1 pytest -m faults -n 2 --dist loadfile --durations 25
 
 ui: install      ## the MLflow UI over the embedded store
 	python -m pipelines ui

@@ -18,7 +18,7 @@ from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
 from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation.walk import Filled, model_fill, score_split
+from pipelines.evaluation.walk import FilledBatch, model_fill, score_split
 from pipelines.landscapes import render_scene
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
@@ -71,7 +71,7 @@ def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, 
     fill = model_fill(Released("sge_net", generator, recipe, OUTDOOR_SCENES), torch.device("cpu"))
     filling = 0.0
 
-    def timed_fill(image: torch.Tensor, hole_mask: torch.Tensor, label: torch.Tensor) -> Filled:
+    def timed_fill(image: torch.Tensor, hole_mask: torch.Tensor, label: torch.Tensor) -> FilledBatch:
         nonlocal filling
         begin = time.perf_counter()
         filled = fill(image, hole_mask, label)

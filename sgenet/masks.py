@@ -17,21 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sgenet.errors import SettingsError
-from sgenet.mask_files import Mask, MaskFolder, hole_ratio, load_mask_file, resize_mask
+from sgenet.mask_files import Mask, MaskFolder
 from sgenet.settings import HoleSettings
-
-__all__ = [
-    "HoleDrawer",
-    "Mask",
-    "MaskFolder",
-    "brush_strokes",
-    "centre_hole",
-    "hole_ratio",
-    "lama_hole",
-    "load_mask_file",
-    "rectangles",
-    "resize_mask",
-]
 
 _REFERENCE_SIDE = 256
 _MOST_DRAWS = 20

@@ -16,17 +16,21 @@ from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
 Precision = Literal["float32", "bfloat16"]
 PrecisionSetting = Literal["auto", "float32", "bfloat16"]
 
-STRICT: dict[str, Any] = {"extra": "forbid"}
-"""Read by pydantic where the platform parses a settings file: unknown keys are refused."""
-
 NUM_SCALES = 5
 """Scales l = 0 (full size) … 4 (1/16), as in Fig. 6 and Eq. 10."""
 
 Scale = Annotated[int, Interval(ge=0, lt=NUM_SCALES)]
 
 
+class Strict:
+    """Settings whose unknown keys are refused where pydantic, which the platform parses a settings file with, meets
+    them."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
 @dataclass(frozen=True, kw_only=True)
-class HoleSettings:
+class HoleSettings(Strict):
     """One way to draw a hole, and how often it is chosen.
 
     Attributes:
@@ -39,8 +43,6 @@ class HoleSettings:
         white_is_hole: polarity of the mask images, for ``files``.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     kind: Literal["centre", "rectangles", "strokes", "thin", "medium", "thick", "files"]
     weight: float = 1.0
     size: int | None = None
@@ -49,7 +51,7 @@ class HoleSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentationSettings:
+class AugmentationSettings(Strict):
     """How a training image is varied. One geometry draw serves image, label and hole.
 
     Attributes:
@@ -60,15 +62,13 @@ class AugmentationSettings:
         colour_jitter: largest relative change of brightness, contrast and saturation.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     flip: bool = True
     min_scale: Annotated[float, Interval(gt=0, le=1)] = 1.0
     colour_jitter: BelowOne = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TauSettings:
+class TauSettings(Strict):
     """How the threshold τ^l of Eq. 4 follows from the confidences of an image.
 
     Attributes:
@@ -77,14 +77,12 @@ class TauSettings:
         ratios: r^l for l = 0 … 3; at l = 4 the reliability map is the input mask (Fig. 7).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     rule: Literal["quantile", "fraction_of_max"] = "quantile"
     ratios: tuple[Share, Share, Share, Share] = (0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkSettings:
+class NetworkSettings(Strict):
     """Sizes of Base-Net, SG-Net and SGE-Net; the same widths serve all three.
 
     Attributes:
@@ -107,8 +105,6 @@ class NetworkSettings:
         image_size: side of the training crop, which a released model works at; ``channel_fc`` is made for it alone.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
     context: Literal["channel_fc", "dilated", "fourier"] = "dilated"
     context_blocks: Count = 9
@@ -125,7 +121,7 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuidanceSettings:
+class GuidanceSettings(Strict):
     """How SG-Net and SGE-Net learn to obey a segmentation that they are given (*ours*; the paper: not said).
 
     Trained on their own segmentation alone, they are blind to another one. Scales above 4 of a guided sample are left
@@ -139,14 +135,12 @@ class GuidanceSettings:
             in the hole, announces.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     given: Share = 0.0
     transplanted: Share = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscriminatorSettings:
+class DiscriminatorSettings(Strict):
     """The three-scale PatchGAN discriminator of Eq. 8.
 
     Attributes:
@@ -156,8 +150,6 @@ class DiscriminatorSettings:
         spectral_norm: normalise the weights (Miyato et al. 2018; *ours*, as in SPADE).
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     width: PositiveInt = 64
     num_layers: PositiveInt = 3
     num_scales: PositiveInt = 3
@@ -165,7 +157,7 @@ class DiscriminatorSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossSettings:
+class LossSettings(Strict):
     """Weights and kinds of the terms of Eq. 7 to 10. The paper gives no values; all are *ours*.
 
     Attributes:
@@ -187,8 +179,6 @@ class LossSettings:
             batch's labelled pixels) to the power of minus this; 0, as in Eq. 9, counts pixels alike, 1 classes.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     reconstruction: Weight = 1.0
     hole_weight: Weight = 0.0
     psnr: Weight = 0.0
@@ -206,7 +196,7 @@ class LossSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerSettings:
+class OptimizerSettings(Strict):
     """Adam for generator and discriminator (Kingma & Ba 2015), with a schedule. *Ours*: SPADE's and SGINet's values.
 
     Attributes:
@@ -220,8 +210,6 @@ class OptimizerSettings:
             up to step 4,490.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     generator_lr: Positive = 2e-4
     discriminator_lr: Positive = 2e-4
     betas: tuple[BelowOne, BelowOne] = (0.5, 0.99)
@@ -232,7 +220,7 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class TrainingSettings(Strict):
     """How long, how fast and how often.
 
     Methods compare fairly at equal budgets, of either kind. With a wall-clock budget the number of steps, and with
@@ -263,8 +251,6 @@ class TrainingSettings:
         num_sample_images: validation images logged at each validation.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-
     budget: Literal["steps", "wall_clock"] = "steps"
     steps: PositiveInt = 100_000
     seconds: float = 0.0
@@ -284,7 +270,7 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseRecipe:
+class BaseRecipe(Strict):
     """Everything that decides how a method is trained, apart from the data.
 
     :class:`sgenet.methods.recipe.Recipe` adds the sections of the methods that have one.
@@ -295,8 +281,6 @@ class BaseRecipe:
         start_from: a released model whose weights the generator starts with, as far as they fit: a folder, ``shipped``,
             ``models:/NAME/VERSION``, ``runs:/ID``; ``none``: from nothing. Its classes and sizes may be others.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)

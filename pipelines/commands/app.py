@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.inference.page.limits import Limits
     from pipelines.tracking.model_source import ModelSource
 
 HELP = "Open the web page: mark a hole, fill it, edit the segmentation."
@@ -28,31 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`run`."""
-    from pipelines.inference.page.limits import Limits
-
-    limits = Limits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
-    run(options.host, options.port, options.model, limits)
-
-
-def run(host: str, port: int, models: Sequence[str], limits: Limits) -> None:
     """Serve the page until it is interrupted.
-
-    Args:
-        models: to offer beside the registered ones and the shipped one, as ``find_model`` takes them.
 
     Raises:
         UserError: there is no model, one cannot be found, or the port cannot be used.
     """
+    from pipelines.inference.page.limits import PageLimits
     from pipelines.inference.page.models import ModelShelf
     from pipelines.inference.page.server import running
     from pipelines.inference.server.loopback import warn_if_open
 
+    limits = PageLimits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     logging.basicConfig(level=logging.WARNING)
-    shelf = ModelShelf(partial(_models, models), limits.models)
-    with running(shelf, limits, host, port) as page:
+    shelf = ModelShelf(partial(_models, options.model), limits.models)
+    with running(shelf, limits, options.host, options.port) as page:
         print(f"fill holes at {page.local_url} (Ctrl-C stops)", flush=True)
-        warn_if_open(host)
+        warn_if_open(options.host)
         page.block_thread()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.registry.gate.act import History
+    from pipelines.registry.gate.act import ChampionHistory
 
 HELP = "Show who was champion of a registered model when, why, and what the gate refused."
 
@@ -33,7 +33,7 @@ def execute(options: argparse.Namespace) -> None:
         _print(history)
 
 
-def _json(history: History) -> str:
+def _json(history: ChampionHistory) -> str:
     from dataclasses import asdict
 
     content = {
@@ -46,7 +46,7 @@ def _json(history: History) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _print(history: History) -> None:
+def _print(history: ChampionHistory) -> None:
     from rich.text import Text
 
     from pipelines.registry.gate.tables import decisions_grid, moves_grid, show

@@ -12,9 +12,7 @@ from sgenet.errors import DataError, UserError
 if TYPE_CHECKING:
     from pipelines.inference.folders.folder import Summary
     from pipelines.inference.folders.places import Place
-    from pipelines.inference.folders.work import Row
-    from sgenet.inpainter import Texture
-    from sgenet.settings import Precision
+    from pipelines.inference.folders.work import ManifestRow
 
 HELP = "Fill the hole of a photograph, or of every photograph of a folder."
 
@@ -134,49 +132,7 @@ class _Renamed(argparse.Action):
 
 
 def execute(options: argparse.Namespace) -> int:
-    """See :func:`run`."""
-    return run(
-        options.photo,
-        options.mask,
-        options.output,
-        model=options.model,
-        method=options.method,
-        save_segmentation=options.save_segmentation,
-        save_confidence=options.save_confidence,
-        black_is_hole=options.black_is_hole,
-        texture=options.texture,
-        device=options.device,
-        precision=options.precision,
-        workers=options.workers,
-    )
-
-
-def run(
-    photo: str,
-    hole: str,
-    output: str,
-    *,
-    model: str | None = None,
-    method: str | None = None,
-    save_segmentation: str | None = None,
-    save_confidence: str | None = None,
-    black_is_hole: bool = False,
-    texture: Texture = "exemplar",
-    device: str = "cpu",
-    precision: Precision = "float32",
-    workers: int | None = None,
-) -> int:
     """Fill one photo or a folder of them and say what became of it.
-
-    Args:
-        photo, hole, output: a local path or ``s3://`` address of an image or folder.
-        model, method: as :func:`pipelines.tracking.model_source.find_model` takes them.
-        save_segmentation, save_confidence: where to; "" is beside the filled image, None leaves them out.
-        black_is_hole: the masks' polarity.
-        texture: where the fillings' texture comes from.
-        device: of PyTorch; ``auto`` is a GPU where there is one.
-        precision: of the model's convolutions.
-        workers: processes, for a folder; None takes every GPU or core of this machine, or the whole cluster.
 
     Returns:
         The exit status: 1 where some images of a folder failed by a fault of this program, else 0.
@@ -190,14 +146,15 @@ def run(
     from pipelines.parallel.parallel import cluster_is_addressed, workers_for
     from pipelines.tracking.model_source import find_model
 
-    photos, holes = find_place(photo, "photo"), find_place(hole, "hole")
-    outputs = output_place(output, photos)
+    photos, holes = find_place(options.photo, "photo"), find_place(options.mask, "hole")
+    outputs = output_place(options.output, photos)
     check_apart(outputs, [photos, holes])
-    segmentation = _more(save_segmentation, photos, outputs, holes)
-    confidence = _more(save_confidence, photos, outputs, holes)
+    segmentation = _more(options.save_segmentation, photos, outputs, holes)
+    confidence = _more(options.save_confidence, photos, outputs, holes)
     if segmentation and segmentation == confidence:
-        raise UserError(f"segmentation and confidence cannot both be {save_confidence}; give two names")
-    source = find_model(model, method)
+        raise UserError(f"segmentation and confidence cannot both be {options.save_confidence}; give two names")
+    source = find_model(options.model, options.method)
+    device, workers = options.device, options.workers
     if device == "auto":
         from pipelines.parallel.device import found_device
 
@@ -215,10 +172,10 @@ def run(
         hole=None if holes.name is None else holes.storage.read(holes.name),
         segmentation=segmentation,
         confidence=confidence,
-        white_is_hole=not black_is_hole,
-        texture=texture,
+        white_is_hole=not options.black_is_hole,
+        texture=options.texture,
         device=device,
-        precision=precision,
+        precision=options.precision,
         # One thread each, whatever the workers: PyTorch rounds differently when threads share a convolution.
         threads=1 if photos.name is None else None,
     )
@@ -243,7 +200,7 @@ def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str 
     return place.folder if place.name is None else join(place.folder, place.name)
 
 
-def _say_one(row: Row, output: Place) -> None:
+def _say_one(row: ManifestRow, output: Place) -> None:
     if row.warning:
         print(f"warning: {row.warning}", file=sys.stderr)
     if not row.hole_ratio:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.registry.gate.act import Outcome
+    from pipelines.registry.gate.act import Promotion
 
 HELP = "Make a version of the registered model champion, if it is better on the same images."
 DESCRIPTION = """\
@@ -65,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
     return outcome.status
 
 
-def _json(name: str, outcome: Outcome) -> str:
+def _json(name: str, outcome: Promotion) -> str:
     from dataclasses import asdict
 
     from pipelines.registry.gate.tables import to_json
@@ -81,7 +81,7 @@ def _json(name: str, outcome: Outcome) -> str:
     return to_json(name, outcome.judgement, **more)
 
 
-def _print(name: str, outcome: Outcome) -> None:
+def _print(name: str, outcome: Promotion) -> None:
     from rich.text import Text
 
     from pipelines.registry.gate.tables import show, to_terminal

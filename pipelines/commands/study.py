@@ -68,7 +68,7 @@ def execute(options: argparse.Namespace) -> None:
 
 
 def _serve(interview: Interview, host: str, port: int) -> None:
-    from pipelines.inference.page.limits import Limits
+    from pipelines.inference.page.limits import PageLimits
     from pipelines.inference.page.server import serving
     from pipelines.inference.server.loopback import warn_if_open
 
@@ -78,7 +78,7 @@ def _serve(interview: Interview, host: str, port: int) -> None:
         return build_page(interview), STYLE
 
     # Nothing is uploaded, and a vote has about a hundred bytes.
-    with serving(build, Limits(file_bytes=0, request_bytes=64 * 1024, sessions=1000), host, port) as page:
+    with serving(build, PageLimits(file_bytes=0, request_bytes=64 * 1024, sessions=1000), host, port) as page:
         print(f"vote at {page.local_url} (Ctrl-C stops)", flush=True)
         warn_if_open(host)
         page.block_thread()

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import add_params, ask_addressed_cluster, check_dataset
+from pipelines.commands.common import add_params, ask_addressed_cluster, check_dataset, positive
 from pipelines.settings.layout import DatasetPaths, SearchPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
-from sgenet.errors import SettingsError, UserError
+from sgenet.errors import SettingsError
 
 if TYPE_CHECKING:
     from pipelines.tracking.logger import RunLogger
@@ -32,31 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_params(parser)
     parser.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
     parser.add_argument("--method", default="sge_net", help="base_net, sg_net or sge_net (default)")
-    parser.add_argument("--trials", type=int, metavar="N", help="in place of search.trials")
+    parser.add_argument("--trials", type=positive, metavar="N", help="in place of search.trials")
 
 
 def execute(options: argparse.Namespace) -> None:
-    """Read the settings and search.
-
-    Raises:
-        UserError: something the user can fix.
-    """
-    settings = load(options.params)
-    check_dataset(settings, options.dataset)
-    ask_addressed_cluster()
-    if options.trials is not None:
-        if options.trials < 1:
-            raise UserError(f"--trials must be 1 or more, found {options.trials}")
-        search = settings.search.model_copy(update={"trials": options.trials})
-        settings = settings.model_copy(update={"search": search})
-    run(settings, options.dataset, options.method, options.params)
-
-
-def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     """Search, and write what was found to ``search/<dataset>/<method>/``.
-
-    Args:
-        params: the settings file; the best settings are written as a whole one.
 
     Raises:
         UserError: the settings or the data do not allow it, or no trial was judged.
@@ -67,6 +47,12 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     from pipelines.training.search.outcome import judge, write_outcome
     from pipelines.training.search.space import outside_bounds
 
+    settings, dataset, method = load(options.params), options.dataset, options.method
+    check_dataset(settings, dataset)
+    ask_addressed_cluster()
+    if options.trials is not None:
+        search = settings.search.model_copy(update={"trials": options.trials})
+        settings = settings.model_copy(update={"search": search})
     paths, output = DatasetPaths(dataset), SearchPaths(dataset, method).root
     plan, left_out = _plan(settings, dataset, method, paths)
     for sentence in filter(None, (*left_out.values(), outside_bounds(plan.job.recipe, plan.searched))):
@@ -82,11 +68,11 @@ def run(settings: Settings, dataset: str, method: str, params: Path) -> None:
     ) as logger:
         trials = _search(plan, logger)
         outcome = judge(plan, trials, perceptual="lambda_p" not in left_out)
-        write_outcome(output, plan, trials, outcome, params)
+        write_outcome(output, plan, trials, outcome, options.params)
         shares = {f"importance/{name}": share for name, share in outcome.shares.items()}
         logger.results({f"search/{plan.settings.metric}": outcome.best.curve[-1][1], **shares}, outcome.best.step)
         logger.artifact(output)
-    _show(plan, outcome, output, params)
+    _show(plan, outcome, output, options.params)
 
 
 def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) -> tuple[SearchPlan, dict[str, str]]:

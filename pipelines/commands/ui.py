@@ -23,11 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """See :func:`run`."""
-    return run(options.port)
-
-
-def run(port: int = 5000) -> int:
     """Run the UI, on loopback only, until Ctrl-C or SIGTERM; its exit status where it ends by itself.
 
     Raises:
@@ -39,10 +34,10 @@ def run(port: int = 5000) -> int:
     if address.startswith(("http://", "https://")):
         raise UserError(f"the tracking store is a server with a UI of its own; open {without_secrets(address)}")
     check_reachable(address, must_exist=True)
-    check_free(port)
-    page = f"http://{HOST}:{port}/{_view(address)}"
+    check_free(options.port)
+    page = f"http://{HOST}:{options.port}/{_view(address)}"
     print(f"runs of {without_secrets(address)}: {page} (Ctrl-C stops)", flush=True)
-    arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(port), "--workers", "1"]
+    arguments = ["--backend-store-uri", address, "--host", HOST, "--port", str(options.port), "--workers", "1"]
     root = artifact_root(address)
     if root is not None:
         arguments += ["--default-artifact-root", root.as_uri()]

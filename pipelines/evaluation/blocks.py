@@ -30,7 +30,7 @@ MakeFill = Callable[[Segment | None], Fill]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class ImageBlock:
     """Some of the evaluation split, and how it is scored.
 
     Attributes:
@@ -65,7 +65,7 @@ class Block:
     segmenter: SegmenterPlace | None = None
 
 
-def score_block(make_fill: MakeFill, block: Block) -> dict[str, SetScores]:
+def score_block(make_fill: MakeFill, block: ImageBlock) -> dict[str, SetScores]:
     """Fill and score the images of a block with every set of masks.
 
     Raises:
@@ -139,7 +139,7 @@ def _released(model: Path, weights_sha256: str) -> Released:
     return load_released(model)
 
 
-def _open(block: Block) -> tuple[SampleTable, EvaluationMasks]:
+def _open(block: ImageBlock) -> tuple[SampleTable, EvaluationMasks]:
     shards_digest, masks_digest = block.digests
     return reopen_index(block.shards, shards_digest).of_split(block.split), _reopen_masks(block.masks, masks_digest)
 

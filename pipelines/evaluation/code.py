@@ -13,8 +13,8 @@ SCORED_BY = ("pipelines.evaluation.walk", "pipelines.data.evaluation_masks", "pi
 # What fills the holes is what is scored, not what scores.
 _SCORED = ("sgenet.methods", "sgenet.segmenters")
 
-# PSNR, confusion matrices, FID and the arithmetic below them.
-_DEPENDENCIES = ("torch", "torchmetrics", "torch-fidelity")
+# PSNR, SSIM, confusion matrices, FID and the arithmetic below them.
+_DEPENDENCIES = ("torch", "torchmetrics", "torch-fidelity", "scikit-image")
 
 
 def digest_metric_code() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.labels.opened import SegmenterPlace
 from pipelines.data.shards.index import open_index
-from pipelines.evaluation.blocks import Block, MakeFill, joined, load_model_fill, score_block
+from pipelines.evaluation.blocks import ImageBlock, MakeFill, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.images import write_examples, write_failures
@@ -100,7 +100,7 @@ def evaluate(
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
     examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_images)
-    first = Block(
+    first = ImageBlock(
         shards=shards,
         masks=masks,
         digests=(table.digest, holes.digest),

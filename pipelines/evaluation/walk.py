@@ -28,7 +28,7 @@ from sgenet.methods.release import Released
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledBatch:
     """What became of a batch of holes; everything but the image is None where a method has no such thing.
 
     Attributes:
@@ -44,9 +44,9 @@ class Filled:
     prediction: Prediction | None = None
 
 
-Fill = Callable[[Tensor, Tensor, Tensor], Filled]
+Fill = Callable[[Tensor, Tensor, Tensor], FilledBatch]
 """From image (B, 3, H, W), hole mask (B, 1, H, W), 1 = missing, and true label (B, H, W), all uint8, to
-:class:`Filled`. Only what is guided by the true labels looks at the label."""
+:class:`FilledBatch`. Only what is guided by the true labels looks at the label."""
 
 Segment = Callable[[Tensor], Tensor]
 """A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
@@ -70,7 +70,7 @@ class EvaluationBatch(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """One image kept for the report, on the CPU; tensors as in :class:`Filled`, without the batch axis."""
+    """One image kept for the report, on the CPU; tensors as in :class:`FilledBatch`, without the batch axis."""
 
     key: str
     image: Tensor
@@ -215,7 +215,7 @@ def model_fill(
     generator = released.generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
+    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> FilledBatch:
         normalised = image.to(device, torch.float32).div_(127.5).sub_(1.0)
         normalised = normalised.contiguous(memory_format=torch.channels_last)
         guide: tuple[Tensor, ...] = (label.to(device, torch.int64),) if guided_by_truth else ()
@@ -223,12 +223,12 @@ def model_fill(
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
         prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
         if copies_texture:
-            return Filled(composite(with_texture(normalised, hole_mask, prediction.image), image, hole_mask))
+            return FilledBatch(composite(with_texture(normalised, hole_mask, prediction.image), image, hole_mask))
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
-            return Filled(inpainted, prediction=prediction)
+            return FilledBatch(inpainted, prediction=prediction)
         label, confidence = label_confidence(prediction.label_logits[0])
-        return Filled(inpainted, label.cpu(), confidence.cpu(), prediction)
+        return FilledBatch(inpainted, label.cpu(), confidence.cpu(), prediction)
 
     return fill
 
@@ -246,8 +246,8 @@ def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
 def baseline_fill(function: BaselineFunction) -> Fill:
     """Fill holes with a function of one image from :mod:`pipelines.evaluation.baselines`."""
 
-    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> Filled:
-        return Filled(_by_image(function, image, hole_mask))
+    def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> FilledBatch:
+        return FilledBatch(_by_image(function, image, hole_mask))
 
     return fill
 
@@ -290,7 +290,7 @@ def _add(
     scores: SetScores,
     batch: EvaluationBatch,
     hole_mask: Tensor,
-    filled: Filled,
+    filled: FilledBatch,
     filled_label: Tensor | None,
     kept: frozenset[str],
 ) -> None:
@@ -308,7 +308,7 @@ def _add(
             scores.examples.append(_example(batch, hole_mask, filled, index, filled_label))
 
 
-def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: Filled) -> None:
+def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
     if not scores.num_worst:
         return
     # The maps of every scale are large, and no figure of failures shows them.
@@ -323,7 +323,7 @@ def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, fil
 
 
 def _add_network_scores(
-    scores: SetScores, batch: EvaluationBatch, filled: Filled, networks: ScoringNetworks, features: Features | None
+    scores: SetScores, batch: EvaluationBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
         found = image_distances(networks.lpips, filled.image, batch.image)
@@ -345,7 +345,7 @@ def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tenso
 
 
 def _example(
-    batch: EvaluationBatch, hole_mask: Tensor, filled: Filled, index: int, filled_label: Tensor | None = None
+    batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
 ) -> Example:
     prediction = filled.prediction
     return Example(

@@ -31,7 +31,7 @@ class OvertakenError(TrackingError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ChampionMove:
     """One move of ``champion``.
 
     Attributes:
@@ -62,7 +62,7 @@ class State:
         champion: the version that the alias points at; None where it points at none.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ChampionMove, ...]
     champion: str | None
 
     @property
@@ -101,7 +101,7 @@ class Champions:
         with store_errors(self.address, f"the champion of {self.name} cannot be read"):
             aliases = self._client.get_registered_model(self.name).aliases
             moves = [
-                Entry(at=key.removeprefix(_TAG), **json.loads(value))
+                ChampionMove(at=key.removeprefix(_TAG), **json.loads(value))
                 for version in all_versions(self._client, self.name)
                 for key, value in version.tags.items()
                 if key.startswith(_TAG)
@@ -118,11 +118,11 @@ class Champions:
         self._note(state, "outside", state.noted, state.champion, reason)
         return self.look()
 
-    def move(self, kind: Kind, after: str, reason: str, evidence: str = "") -> Entry:
+    def move(self, kind: Kind, after: str, reason: str, evidence: str = "") -> ChampionMove:
         """Make a version champion, note it on the version, and read both back.
 
         Args:
-            kind, after, reason, evidence: see :class:`Entry`.
+            kind, after, reason, evidence: see :class:`ChampionMove`.
 
         Raises:
             OvertakenError: another command set the alias at the same time; the last one stands.
@@ -143,12 +143,12 @@ class Champions:
 
     def _note(
         self, state: State, kind: Kind, before: str | None, after: str | None, reason: str, evidence: str = ""
-    ) -> Entry:
+    ) -> ChampionMove:
         now = datetime.now(UTC)
         if state.entries:
             now = max(now, datetime.fromisoformat(state.entries[-1].at) + timedelta(milliseconds=1))
         at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = Entry(
+        entry = ChampionMove(
             kind=kind,
             before=before,
             after=after,

@@ -15,14 +15,14 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 
 from pipelines.inference.server.answers import Answer, answer, to_base64
-from pipelines.inference.server.limits import Limits
-from pipelines.inference.server.pairs import Pair, decode_rows
+from pipelines.inference.server.limits import ServingLimits
+from pipelines.inference.server.pairs import PhotoWithHole, decode_rows
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import read_rows
 from pipelines.parallel.torch_thread import in_torch_thread
 from sgenet.inpainter import Inpainted, Inpainter
 
-NO_LIMITS = Limits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
+NO_LIMITS = ServingLimits(pixels=sys.maxsize, side=1 << 20, rows=sys.maxsize)
 """Pillow's own limit for an image remains. Requests over the network are bounded by a reverse proxy."""
 
 _ROWS_AT_ONCE = 8
@@ -86,12 +86,12 @@ class SGEModel(PythonModel):
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.
         return pd.DataFrame(answers, columns=SIGNATURE.outputs.input_names(), dtype=object)
 
-    def _fill(self, pairs: Sequence[Pair]) -> list[Inpainted]:
+    def _fill(self, pairs: Sequence[PhotoWithHole]) -> list[Inpainted]:
         images, holes = [pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs]
         return self._inpainter.fill_many(images, holes, texture="exemplar")
 
 
-def read_row(row: Mapping[str, Any]) -> Pair:
+def read_row(row: Mapping[str, Any]) -> PhotoWithHole:
     """The photograph and the hole of one row of the input.
 
     Raises:

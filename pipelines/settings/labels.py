@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from pipelines.settings.strict import Strict
 from sgenet.methods.recipe import Recipe
 from sgenet.segmenters.settings import SegmenterName, SegmenterRecipe
 from sgenet.settings import Precision
@@ -14,7 +15,7 @@ from sgenet.settings import Precision
 LabelSource = Literal["human", "auto", "fill"]
 
 
-class LabelSettings(BaseModel):
+class LabelSettings(Strict):
     """The labels that inpainting is trained with on one dataset. Evaluation uses what people labelled, always.
 
     Attributes:
@@ -37,8 +38,6 @@ class LabelSettings(BaseModel):
         precision: of labelling: ``float32`` or ``bfloat16`` (autocast).
         recipe: how a segmenter is fitted.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: LabelSource = "human"
     score_filled: bool = False

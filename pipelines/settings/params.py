@@ -11,6 +11,7 @@ from pipelines.settings.labels import LabelSettings
 from pipelines.settings.promotion import PromotionSettings
 from pipelines.settings.sources import AnySource
 from pipelines.settings.strict import Strict
+from pipelines.settings.titles import BaselineName
 from sgenet import label_space
 from sgenet.label_space import LabelSpace
 from sgenet.methods.recipe import Recipe
@@ -136,10 +137,7 @@ class EvaluationSettings(Strict):
     num_worst_images: int = Field(default=4, ge=0)
     upper_bound: bool = True
     texture: tuple[Literal["network"]] | tuple[Literal["network"], Literal["exemplar"]] = ("network",)
-    baselines: tuple[Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"], ...] = (
-        "mean_colour",
-        "telea",
-    )
+    baselines: tuple[BaselineName, ...] = ("mean_colour", "telea")
     inception_weights: str = Field(default="none", min_length=1)
     lpips_weights: str = Field(default="none", min_length=1)
     vgg_weights: str = Field(default="none", min_length=1)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipelines.settings.strict import Strict
+from pipelines.settings.titles import BaselineName
 
 
 class ToleranceSettings(Strict):
@@ -41,6 +42,6 @@ class PromotionSettings(Strict):
     primary: Literal["psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole"] = "psnr_hole"
     tolerances: ToleranceSettings = ToleranceSettings()
     min_images: int = Field(default=8, ge=2)
-    baseline: Literal["mean_colour", "telea", "navier_stokes", "biharmonic", "membrane", "patchmatch"] = "mean_colour"
+    baseline: BaselineName = "mean_colour"
     latency_factor: float = Field(default=1.5, gt=0)
     latency_slack: float = Field(default=0.05, ge=0)

@@ -63,11 +63,7 @@ class MixedScenesSource(Source):
 
     def problems(self, num_classes: int) -> list[str]:
         """As of every source, and what keeps these scenes from being drawn."""
-        return self.drawing_problems() + super().problems(num_classes)
-
-    def drawing_problems(self) -> list[str]:
-        """What keeps these scenes from being drawn, a sentence each."""
-        problems = []
+        problems = super().problems(num_classes)
         if self.train + self.val == 0:
             problems.append("the source mixed_scenes draws no images; set train and val to how many there shall be")
         problems += [

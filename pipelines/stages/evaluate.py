@@ -10,7 +10,8 @@ from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
-from pipelines.tracking.runs import RunLogger, restored_run
+from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import Scores, headline, log_scores
 from sgenet.methods.registry import GUIDED_METHODS
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +12,10 @@ from pipelines.data.evaluation_masks import DrawnMask, MaskSet, write_mask_sets
 from pipelines.data.shards.index import open_index
 from pipelines.settings.params import DataSettings, EvaluationMaskSettings, EvaluationSettings, MaskSettings
 from pipelines.storage.files import publish_folder
-from sgenet.errors import DataError, SettingsError
+from sgenet.errors import DataError
 from sgenet.evaluation.strata import hole_ratio_bin, ratio_bins
 from sgenet.mask_files import MaskFolder, hole_ratio
-from sgenet.masks import HoleDrawer, hole_problems
-from sgenet.settings import HoleSettings
+from sgenet.masks import HoleDrawer
 
 
 def run(masks: MaskSettings, evaluation: EvaluationSettings, data: DataSettings, shards: Path, output: Path) -> None:
@@ -33,12 +30,8 @@ def run(masks: MaskSettings, evaluation: EvaluationSettings, data: DataSettings,
         output: folder to write; see :mod:`pipelines.data.evaluation_masks`.
 
     Raises:
-        SettingsError: naming every set that cannot be drawn.
         DataError: where a folder of mask files is missing, inverted, or leaves a bin empty.
     """
-    problems = _problems(masks.evaluation, data.crop)
-    if problems:
-        raise SettingsError(problems)
     keys = [str(key) for key in open_index(shards).of_split(evaluation.split).keys]
     sets = [
         MaskSet(settings.name, _draw(settings, keys, data.crop, masks.ratio_bins), _origin(settings))
@@ -62,7 +55,7 @@ def _draw(
         folder = MaskFolder.open(Path(settings.hole.path), settings.hole.white_is_hole)
         yield from _choose_files(folder, settings.seed, keys, crop, edges)
         return
-    drawer = HoleDrawer([_unweighted(settings.hole)], crop, crop)
+    drawer = HoleDrawer([settings.hole], crop, crop)
     for key in keys:
         yield DrawnMask(key, drawer(sample_rng(settings.seed, key)))
 
@@ -94,11 +87,6 @@ def _files_of_bins(folder: MaskFolder, crop: int, edges: Sequence[float]) -> lis
     return list(bins.values())
 
 
-def _unweighted(hole: HoleSettings) -> HoleSettings:
-    """The hole as the only kind of its set, where a weight of any value means the same."""
-    return replace(hole, weight=1.0)
-
-
 def _origin(settings: EvaluationMaskSettings) -> dict[str, str | int | bool | None]:
     """What the manifest says of a set; no folder, so that the same masks give the same bytes anywhere."""
     hole = settings.hole
@@ -108,18 +96,3 @@ def _origin(settings: EvaluationMaskSettings) -> dict[str, str | int | bool | No
     if hole.kind == "files":
         origin["white_is_hole"] = hole.white_is_hole
     return origin
-
-
-def _problems(sets: Sequence[EvaluationMaskSettings], crop: int) -> list[str]:
-    problems = []
-    names = [settings.name for settings in sets]
-    for settings in sets:
-        if not re.fullmatch(r"[\w-]+", settings.name):
-            problems.append(f"the mask set '{settings.name}' is a file's name; use letters, digits, - and _ only")
-        if names.count(settings.name) > 1:
-            problems.append(f"two mask sets are called '{settings.name}'; give each its own name")
-        problems += [
-            f"mask set '{settings.name}': {problem}"
-            for problem in hole_problems([_unweighted(settings.hole)], crop, crop)
-        ]
-    return list(dict.fromkeys(problems))

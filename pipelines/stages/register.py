@@ -12,7 +12,8 @@ from pipelines.registry.register import register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
 from pipelines.tracking.address import tracking_uri, without_secrets
-from pipelines.tracking.runs import RunLogger, restored_run
+from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import Scores, log_scores, to_markdown
 from sgenet.errors import CheckpointError
 

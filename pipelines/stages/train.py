@@ -285,10 +285,10 @@ def _length(training: TrainingSettings) -> str:
 
 def method_settings(recipe: Recipe, method: str) -> dict[str, Any]:
     """The part of a recipe that decides how this method is trained."""
-    settings = asdict(recipe)
-    own = {"gated_conv", "edge_connect", "spg_net"}
-    of_others = own - {method} | ({"network", "discriminator", "losses", "optimizer"} if method in own else set())
-    return {name: value for name, value in settings.items() if name not in of_others}
+    own = {name for name, spec in METHODS.items() if spec.settings is not None}
+    shared = {"network", "discriminator", "losses", "guidance", "optimizer"}
+    of_others = own - {method} | (shared if method in own else set())
+    return {name: value for name, value in asdict(recipe).items() if name not in of_others}
 
 
 def data_inputs(dataset: str, shards: Path, masks: Path, labels: Path | None, digests: Digests) -> list[DataInput]:

@@ -40,16 +40,6 @@ from pipelines.tracking.store import store_errors
 RUN_KEY_TAG = "run_key"
 DIGESTS_TAG = "digests"
 ELSEWHERE_TAG = "trained_elsewhere"
-__all__ = [
-    "DataInput",
-    "RunLogger",
-    "close_run",
-    "flat_parameters",
-    "logical_run",
-    "open_run",
-    "restored_run",
-    "tracking_uri",
-]
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 Scalar = str | int | float | bool | None

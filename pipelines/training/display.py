@@ -8,8 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Protocol
 
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pipelines.training.history import ValidationRow
 
@@ -38,33 +38,15 @@ class LoggedStep:
         return f"{losses}  {self.images_per_second:.1f} images/s  {left} left"
 
 
-class ValidationSentence(str):
-    """What the user is told of a validation, and the scores themselves for comparing trainings.
-
-    Attributes:
-        row: the scores.
-    """
-
-    row: ValidationRow
-
-    def __new__(cls, row: ValidationRow) -> ValidationSentence:
-        """Word the scores."""
-        names = _INPAINTING_SCORES if _INPAINTING_SCORES[0] in row.scores else tuple(row.scores)
-        shown = "  ".join(f"{name} {row.scores[name]:.4g}" for name in names)
-        sentence = super().__new__(cls, f"validation at step {row.step}: {shown}")
-        sentence.row = row
-        return sentence
-
-    def __reduce__(self) -> tuple[type[ValidationSentence], tuple[ValidationRow]]:
-        # It travels from a worker to the driver.
-        return type(self), (self.row,)
+Progress = LoggedStep | ValidationRow
+"""What a training shows on its way."""
 
 
 class Supervisor(Protocol):
     """The launcher's side of a training: receives progress, and says whether to continue."""
 
-    def show(self, logged: LoggedStep) -> None:
-        """Show a logged step."""
+    def show(self, shown: Progress) -> None:
+        """Show a logged step or a validation."""
 
     def say(self, text: str) -> None:
         """Tell the user a sentence."""
@@ -76,11 +58,11 @@ class Supervisor(Protocol):
 class Display(Protocol):
     """What becomes of the messages where the training was launched."""
 
-    def show(self, logged: LoggedStep) -> None:
-        """Show a logged step."""
+    def show(self, shown: Progress) -> None:
+        """Show a logged step or a validation."""
 
     def say(self, text: str) -> None:
-        """Tell the user a sentence; see also :class:`ValidationSentence`."""
+        """Tell the user a sentence."""
 
 
 class TrainingDisplay:
@@ -96,11 +78,11 @@ class TrainingDisplay:
         self._title = title
         self._num_steps = num_steps
         self._console = console or Console()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[losses]}"),
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[losses]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -115,13 +97,17 @@ class TrainingDisplay:
     ) -> None:
         self._bar.stop()
 
-    def show(self, logged: LoggedStep) -> None:
+    def show(self, shown: Progress) -> None:
         """Move the bar, or print a line."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=logged.step, losses=str(logged))
+        if isinstance(shown, ValidationRow):
+            names = _INPAINTING_SCORES if _INPAINTING_SCORES[0] in shown.scores else tuple(shown.scores)
+            scores = "  ".join(f"{name} {shown.scores[name]:.4g}" for name in names)
+            self.say(f"validation at step {shown.step}: {scores}")
+        elif self._console.is_terminal:
+            self._bar.update(self._task, completed=shown.step, losses=str(shown))
         else:
             of_all = "" if self._num_steps is None else f"/{self._num_steps}"
-            self.say(f"step {logged.step}{of_all}  {logged}")
+            self.say(f"step {shown.step}{of_all}  {shown}")
 
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""

@@ -22,9 +22,9 @@ from pipelines.tracking.address import check_reachable, tracking_uri, without_se
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.gpu_costs import cost_lines, share_warning
 from pipelines.training.inputs import open_inputs
-from pipelines.training.job import Place, TrainingJob
+from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.launch import trains_here
-from pipelines.training.memory import StepMemory, frozen_networks, step_memory, tensor_bytes
+from pipelines.training.memory import StepMemory, step_memory, tensor_bytes
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import count_macs, count_parameters
@@ -134,7 +134,7 @@ def open_data(job: TrainingJob, run: RunSettings, manifest_folder: Path | None =
     training = replace(job.recipe.training, loader_processes=0)
     inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
-    batch = next(open_batches(here, inputs, Place(world=_world(job, run)), start=0))
+    batch = next(open_batches(here, inputs, WorkerPlace(world=_world(job, run)), start=0))
     manifest = read_manifest(manifest_folder or Path(job.shards))
     inputs.close()
     assert inputs.masks is not None, "only inpainting methods have dry runs"
@@ -154,7 +154,7 @@ def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Raw
     networks = [method.generator, method.discriminator]
     trainable = tensor_bytes(weight for network in networks for weight in network.parameters() if weight.requires_grad)
     weights = tensor_bytes(tensor for network in networks for tensor in network.state_dict().values())
-    judges = tensor_bytes(weight for network in frozen_networks(method) for weight in network.parameters())
+    judges = tensor_bytes(method.objective.parameters())
     precision = _precision_of_workers(state, run)
     average = tensor_bytes(state.ema.network.state_dict().values())
     # Adam's moments do not exist before the first step, and then have the size of what is trained.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, Supervisor, ValidationSentence
+from pipelines.training.display import LoggedStep, Supervisor
 from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.training.ranks import ALONE, Ranks
 from pipelines.training.validation import Validates, Validation
@@ -67,7 +67,7 @@ class Recorder:
             self.logger.metrics(tracked_scores(self.history.validations[-1]), state.step)
             if result.sheet is not None:
                 self.logger.image(result.sheet, "samples", state.step)
-        self.supervisor.say(ValidationSentence(row))
+        self.supervisor.show(row)
         if self.history.best is not None and self.history.best.step == state.step:
             self.store_state(state)
 

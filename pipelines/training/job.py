@@ -102,7 +102,7 @@ class Reached(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerPlace:
     """Where a worker stands among the workers.
 
     Attributes:

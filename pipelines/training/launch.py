@@ -10,26 +10,21 @@ from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
-from pipelines.settings.workers import batch_problem
-from pipelines.training.display import Display, LoggedStep, TrainingDisplay
+from pipelines.training.display import Display, Progress, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
-from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.worker import train
-from sgenet.errors import SettingsError
 
 
 def launch(job: TrainingJob, run: RunSettings) -> None:
     """Train to the end of the recipe's budget.
 
     Raises:
-        SettingsError: the global batch cannot be divided among the workers, or there is no GPU.
+        SettingsError: there is no GPU.
         TrainingInterrupted: asked to stop by SIGTERM or Ctrl-C; the state is stored.
         UserError: see :func:`pipelines.training.worker.train`.
     """
     training = job.recipe.training
-    undivided = batch_problem(training.batch_size, run.min_workers, run.max_workers)
-    if undivided:
-        raise SettingsError([undivided])
     num_steps = training.steps if training.budget == "steps" else None
     with TrainingDisplay(f"{job.dataset}/{job.method}", num_steps) as display:
         if trains_here(run):
@@ -55,8 +50,8 @@ class _LocalSupervisor:
     display: Display
     stop: threading.Event
 
-    def show(self, logged: LoggedStep) -> None:
-        self.display.show(logged)
+    def show(self, shown: Progress) -> None:
+        self.display.show(shown)
 
     def say(self, text: str) -> None:
         self.display.say(text)
@@ -73,6 +68,6 @@ def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
         UserError: see :func:`pipelines.training.worker.train`.
     """
     device = "cuda:0" if device_of(run) == "cuda" else "cpu"
-    place = Place(device=device, threads=run.cpus_per_worker or usable_cpus())
+    place = WorkerPlace(device=device, threads=run.cpus_per_worker or usable_cpus())
     with stop_requests() as stop:
         return train(job, place, _LocalSupervisor(display, stop))

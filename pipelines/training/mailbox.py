@@ -13,7 +13,7 @@ from ray import ObjectRef
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.training.display import LoggedStep
+from pipelines.training.display import Progress
 from pipelines.training.job import Reached
 from sgenet.errors import UserError
 
@@ -30,7 +30,7 @@ class News:
         outcome: how far rank 0 came, or the error of a worker; None while they are at it.
     """
 
-    messages: tuple[LoggedStep | str, ...]
+    messages: tuple[Progress | str, ...]
     nodes: frozenset[str]
     outcome: Reached | UserError | None
 
@@ -39,7 +39,7 @@ class Mailbox:
     """An actor that carries messages and the outcome to the driver, and the wish to stop to the workers."""
 
     def __init__(self) -> None:
-        self._messages: list[LoggedStep | str] = []
+        self._messages: list[Progress | str] = []
         self._nodes: set[str] = set()
         self._stop = False
         self._outcome: Reached | UserError | None = None
@@ -48,7 +48,7 @@ class Mailbox:
         """A worker on this node has begun."""
         self._nodes.add(node)
 
-    def post(self, message: LoggedStep | str) -> None:
+    def post(self, message: Progress | str) -> None:
         """Leave a message."""
         self._messages.append(message)
 
@@ -90,9 +90,9 @@ class RemoteSupervisor:
         self._mailbox = mailbox
         self._answer: ObjectRef[bool] | None = mailbox.stop_requested.remote() if asks else None
 
-    def show(self, logged: LoggedStep) -> None:
-        """Show a logged step."""
-        self._mailbox.post.remote(logged)
+    def show(self, shown: Progress) -> None:
+        """Show a logged step or a validation."""
+        self._mailbox.post.remote(shown)
 
     def say(self, text: str) -> None:
         """Tell the user a sentence."""

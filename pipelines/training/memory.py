@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -46,8 +46,7 @@ def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) ->
         precision: ``float32`` or ``bfloat16``.
     """
     weights = [*method.generator.parameters(), *method.discriminator.parameters()]
-    frozen = [weight for network in frozen_networks(method) for weight in network.parameters()]
-    held = {tensor.untyped_storage()._cdata for tensor in (*weights, *frozen)}
+    held = {tensor.untyped_storage()._cdata for tensor in (*weights, *method.objective.parameters())}
     try:
         return _by_shapes(method, batch, precision, held)
     except RuntimeError:
@@ -59,12 +58,6 @@ def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) ->
         return StepMemory(live.peak, computed=True, flops=int(counter.get_total_flops()))
     finally:
         _forget_gradients(weights)
-
-
-def frozen_networks(method: Method) -> list[nn.Module]:
-    """What the objective judges with and nobody trains: a VGG, or nothing."""
-    found = getattr(method.objective, "vgg", None)
-    return [found] if isinstance(found, nn.Module) else []
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:

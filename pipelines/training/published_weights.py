@@ -16,7 +16,6 @@ from sgenet.losses.vgg import imagenet_file
 from sgenet.methods.registry import METHODS
 
 _FOLDER = "weights"
-_OF_VGG19 = ("edge_connect", "spg_net")
 
 
 def publish_weights(job: TrainingJob, storage: Storage) -> TrainingJob:
@@ -35,7 +34,7 @@ def publish_weights(job: TrainingJob, storage: Storage) -> TrainingJob:
         return job
     path = Path(weights)
     if weights == "imagenet":
-        path = imagenet_file(19 if job.method in _OF_VGG19 else 16, f"{_section(job)}.perceptual_weights")
+        path = imagenet_file(METHODS[job.method].vgg, f"{_section(job)}.perceptual_weights")
     if not path.is_file():
         # The loss says so when it is built.
         return job
@@ -63,7 +62,7 @@ def fetch_weights(job: TrainingJob) -> TrainingJob:
 
 def _section(job: TrainingJob) -> str:
     """Of the recipe, that has the setting: the method's own, or that of Base-Net, SG-Net and SGE-Net."""
-    return job.method if hasattr(job.recipe, job.method) else "losses"
+    return job.method if METHODS[job.method].settings is not None else "losses"
 
 
 def _with_weights(job: TrainingJob, weights: str) -> TrainingJob:

@@ -41,9 +41,9 @@ from pipelines.parallel.cluster import Cluster, joined_cluster, leaving_nodes
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import Display, LoggedStep
+from pipelines.training.display import Display
 from pipelines.training.interruption import stop_requests
-from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.mailbox import Mailbox, News, RemoteSupervisor, open_mailbox, stop_on_sigterm
 from pipelines.training.worker import train
 from sgenet.errors import UserError
@@ -197,10 +197,10 @@ class _Attempt:
             collected: ObjectRef[News] = mailbox.collect.remote()
             news = ray.get(collected)
             for message in news.messages:
-                if isinstance(message, LoggedStep):
-                    self.display.show(message)
-                else:
+                if isinstance(message, str):
                     self.display.say(message)
+                else:
+                    self.display.show(message)
             if ended:
                 return news
             if self.stop.is_set():
@@ -242,7 +242,7 @@ class _NoticeOfTermination(WorkerGroupCallback):
 def _work(job: TrainingJob, mailbox: ActorHandle[Mailbox], threads: int) -> None:
     """What runs in each worker."""
     context = get_context()
-    place = Place(context.get_world_rank(), context.get_world_size(), str(get_device()), threads)
+    place = WorkerPlace(context.get_world_rank(), context.get_world_size(), str(get_device()), threads)
     ray.get(mailbox.begin.remote(ray.get_runtime_context().get_node_id()))
     try:
         reached = train(job, place, RemoteSupervisor(mailbox, asks=place.rank == 0))

@@ -28,7 +28,7 @@ from pipelines.training.hooks import (
     ValidationHook,
 )
 from pipelines.training.inputs import Inputs, open_inputs
-from pipelines.training.job import Place, Reached, TrainingJob
+from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.published_weights import fetch_weights
 from pipelines.training.ranks import Ranks, all_ranks
 from pipelines.training.segmenter_validation import SegmenterValidator
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 TRAINING_SPLIT = "train"
 
 
-def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
+def train(job: TrainingJob, place: WorkerPlace, supervisor: Supervisor) -> Reached:
     """Train from the newest stored state to the end of the recipe's budget, or until the supervisor asks to stop.
 
     All that is learnt ends in the checkpoint store. Every rank calls this, in a process group
@@ -81,7 +81,7 @@ def train(job: TrainingJob, place: Place, supervisor: Supervisor) -> Reached:
 
 
 @contextmanager
-def _out_of_memory_said(job: TrainingJob, place: Place) -> Iterator[None]:
+def _out_of_memory_said(job: TrainingJob, place: WorkerPlace) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -109,7 +109,7 @@ def _method(job: TrainingJob) -> Method:
     return segmenter_method(job.method, network, job.segmenter.class_weights, job.segmenter.recipe.optimizer)
 
 
-def _prepare_process(place: Place, training: TrainingSettings) -> None:
+def _prepare_process(place: WorkerPlace, training: TrainingSettings) -> None:
     device = torch.device(place.device)
     check_device(device.type)
     deterministic = is_deterministic(training.deterministic, device)
@@ -134,7 +134,7 @@ def _restore(state: TrainingState, store: CheckpointStore, supervisor: Superviso
         supervisor.say(f"continuing after step {step}")
 
 
-def open_batches(job: TrainingJob, inputs: Inputs, place: Place, start: int) -> Iterator[RawBatch]:
+def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int) -> Iterator[RawBatch]:
     """This worker's part of every global batch from number ``start`` on.
 
     Raises:
@@ -165,7 +165,9 @@ def _order(job: TrainingJob, table: SampleTable) -> GlobalBatchSampler:
     return training_order(table, training.batch_size, training.seed, training.window_gigabytes)
 
 
-def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervisor: Supervisor) -> Iterator[RawBatch]:
+def _batches(
+    job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, supervisor: Supervisor
+) -> Iterator[RawBatch]:
     if inputs.shards is not None:
         table, validation = _training_table(job, inputs), inputs.table.of_split(job.validation_split)
         always = validation.files_of(np.flatnonzero(validation.shard_sizes()).tolist())
@@ -181,7 +183,7 @@ def _batches(job: TrainingJob, inputs: Inputs, place: Place, start: int, supervi
 
 @contextmanager
 def _recorder(
-    job: TrainingJob, place: Place, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
+    job: TrainingJob, place: WorkerPlace, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
 ) -> Iterator[Recorder | None]:
     """What rank 0 keeps, closed at the end; None for the other ranks."""
     if place.rank != 0:

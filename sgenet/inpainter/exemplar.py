@@ -51,7 +51,8 @@ _CONTRAST_WIDTH = 0.5
 _ENOUGH_KNOWN = 0.3
 _SHARE, _MOST, _GIVEN_MOST = 0.7, 0.05, 0.2
 """How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
-but where something else was copied than the network drew, its colours would lie over that like haze. More where someone said what is there."""
+but where something else was copied than the network drew, its colours would lie over that like haze. More where someone
+said what is there."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -30,22 +29,24 @@ def unchanged(batch: InpaintingBatch, draws: Tensor, progress: float) -> Inpaint
     return batch
 
 
-class Objective(Protocol):
-    """Turns (batch, prediction, discriminator) into named loss terms for each side."""
+class Objective(nn.Module):
+    """Turns (batch, prediction, discriminator) into named loss terms for each side.
+
+    A module, so that what it judges with (a VGG) moves with it; nothing of it is trained or stored.
+    """
 
     trains_discriminator: bool
     """False where nothing adversarial is asked for; the discriminator then is left alone."""
 
-    def to(self, device: str) -> object:
-        """Move what the terms need (a VGG) to a device."""
-
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The generator's side; the discriminator's weights are frozen meanwhile."""
+        raise NotImplementedError
 
     def discriminator_terms(
         self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
     ) -> Terms:
         """The discriminator's side, on detached predictions."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

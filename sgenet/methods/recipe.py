@@ -6,7 +6,7 @@ from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any
 
 from sgenet.methods.registry import METHODS
-from sgenet.settings import STRICT, BaseRecipe
+from sgenet.settings import BaseRecipe
 
 _SECTIONS = {name: spec for name, spec in METHODS.items() if spec.settings is not None}
 
@@ -27,7 +27,7 @@ else:
         "Recipe",
         [(name, spec.settings, field(default_factory=spec.settings)) for name, spec in _SECTIONS.items()],
         bases=(BaseRecipe,),
-        namespace={"__module__": __name__, "__doc__": _DOC, "__pydantic_config__": STRICT},
+        namespace={"__module__": __name__, "__doc__": _DOC},
         frozen=True,
         kw_only=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sgenet.settings import BaseRecipe, DiscriminatorSettings
 
@@ -35,6 +35,7 @@ class MethodSpec:
         segmented: whether it predicts a segmentation.
         guided: whether that guides the filling, so that a given one can take its place.
         starts_from_labels: whether it completes a label map of what is known, which a segmenter can give.
+        vgg: which one its ``perceptual_weights`` are of.
     """
 
     name: str
@@ -47,6 +48,7 @@ class MethodSpec:
     segmented: bool = True
     guided: bool = False
     starts_from_labels: bool = False
+    vgg: Literal[16, 19] = 16
 
     def section(self, recipe: BaseRecipe) -> Any:
         """What a recipe says of this method: its section, or without one the recipe."""

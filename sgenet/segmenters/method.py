@@ -12,7 +12,7 @@ from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.losses.reduction import mean_over_ranks
-from sgenet.methods.method import Discriminator, Method, Terms
+from sgenet.methods.method import Discriminator, Method, Objective, Terms
 from sgenet.segmenters.settings import SegmenterOptimizer
 
 
@@ -32,7 +32,7 @@ class SegmentingGenerator(nn.Module):
         return Prediction(images=(image,), label_logits=(self.segmenter(image),))
 
 
-class SegmenterObjective:
+class SegmenterObjective(Objective):
     """Class-balanced cross-entropy.
 
     Args:
@@ -40,14 +40,11 @@ class SegmenterObjective:
     """
 
     trains_discriminator = False
+    class_weights: Tensor
 
     def __init__(self, class_weights: Sequence[float]) -> None:
-        self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
-
-    def to(self, device: str) -> SegmenterObjective:
-        """Move the weights to a device."""
-        self.class_weights = self.class_weights.to(device)
-        return self
+        super().__init__()
+        self.register_buffer("class_weights", torch.tensor(class_weights, dtype=torch.float32))
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """``segmentation``: see :func:`balanced_cross_entropy`."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Gt
 
 from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share
-from sgenet.settings import AugmentationSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import AugmentationSettings, OptimizerSettings, Strict, TrainingSettings
 
 # Read by pydantic where the platform parses a settings file; unknown keys are refused.
-_STRICT: dict[str, Any] = {"extra": "forbid"}
-
 SegmenterName = Literal["deep_parsing", "deeplab_v3_plus", "transformers"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepParsingSettings:
+class DeepParsingSettings(Strict):
     """Deep Parsing Network (Liu et al. 2015), as published.
 
     Attributes:
@@ -30,8 +28,6 @@ class DeepParsingSettings:
         weights: of the VGG-16: ``none``, ``imagenet`` (torchvision's download), or the path of a state file.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-
     width: PositiveInt = 64
     context_width: PositiveInt = 4096
     local_window: Annotated[int, Gt(1)] = 51
@@ -41,7 +37,7 @@ class DeepParsingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepLabSettings:
+class DeepLabSettings(Strict):
     """DeepLab v3+ of segmentation-models-pytorch.
 
     Attributes:
@@ -49,8 +45,6 @@ class DeepLabSettings:
         weights: of the encoder: ``none``, ``imagenet`` (the library's download), or the path of a state file
             (``.safetensors``, or PyTorch's).
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     encoder: str = "resnet34"
     weights: str = "none"
@@ -68,7 +62,7 @@ class SegmenterOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterRecipe:
+class SegmenterRecipe(Strict):
     """Everything that decides how a segmenter is fitted, apart from the data.
 
     Attributes:
@@ -77,8 +71,6 @@ class SegmenterRecipe:
             every pixel alike, 1 every class.
         optimizer, augmentation, training: as of an inpainting method.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     deep_parsing: DeepParsingSettings = field(default_factory=DeepParsingSettings)
     deeplab: DeepLabSettings = field(default_factory=DeepLabSettings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sgenet.errors import CheckpointError
 from sgenet.training.state import TrainingState
@@ -43,41 +43,18 @@ def on_host(content: Any) -> Any:
 
     From a GPU all tensors are on their way at once, and are waited for together.
     """
-    copied, devices = _copied(content), set()
-    for tensor in _tensors(content):
-        if tensor.is_cuda:
-            devices.add(tensor.device)
-    for device in devices:
+    copied = tree_map_only(torch.Tensor, _copied, content)
+    for device in {leaf.device for leaf in tree_leaves(content) if isinstance(leaf, torch.Tensor) and leaf.is_cuda}:
         torch.cuda.synchronize(device)
     return copied
 
 
-def _copied(value: Any) -> Any:
-    match value:
-        case torch.Tensor():
-            if not value.is_cuda:
-                return value.detach().clone()
-            # Pinned, without which each copy would be waited for on its own.
-            kept = torch.empty_like(value, device="cpu", pin_memory=True)
-            return kept.copy_(value.detach(), non_blocking=True)
-        case dict():
-            return {key: _copied(item) for key, item in value.items()}
-        case list() | tuple():
-            return type(value)(_copied(item) for item in value)
-        case _:
-            return value
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    match value:
-        case torch.Tensor():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _tensors(item)
-        case list() | tuple():
-            for item in value:
-                yield from _tensors(item)
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_cuda:
+        return tensor.detach().clone()
+    # Pinned, without which each copy would be waited for on its own.
+    kept = torch.empty_like(tensor, device="cpu", pin_memory=True)
+    return kept.copy_(tensor.detach(), non_blocking=True)
 
 
 class _Hashing:

@@ -38,9 +38,8 @@ class TrainingState:
         self.recipe = recipe
         self.device = torch.device(device)
         self.precision = resolve_precision(recipe.training.precision, self.device)
-        for network in (method.generator, method.discriminator):
+        for network in (method.generator, method.discriminator, method.objective):
             network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        method.objective.to(device)
         settings = method.optimizer
         fused = self.device.type == "cuda"
         self.generator_optimizer = adam(method.generator, settings.generator_lr, settings.betas, fused=fused)

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.server import running
 from pipelines.tracking.model_source import ModelSource
@@ -53,7 +53,7 @@ def address(slow, models):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shelf = ModelShelf(lambda: [ModelSource("slow", models[1], "folder")], most_loaded=1, load=lambda _: slow)
-    with running(shelf, Limits(waiting=1), "127.0.0.1", port) as page:
+    with running(shelf, PageLimits(waiting=1), "127.0.0.1", port) as page:
         yield page.local_url.rstrip("/")
         slow.may_finish.set()
 

@@ -10,73 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from infra_files import INFRA, ROOT, environment, read_yaml, strings
 from sqlalchemy import make_url
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<rule>:[?-])?(?P<rest>[^}]*)\}")
-_LIST = {"type": "array", "items": {"type": "string"}}
-_STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
-_DURATION = {"type": "string", "pattern": r"^(\d+(ms|s|m|h))+$"}
-
-SERVICE = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["image"],
-    "properties": {
-        "image": {"type": "string"},
-        "build": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["context", "dockerfile", "target"],
-            "properties": {
-                "context": {"type": "string"},
-                "dockerfile": {"type": "string"},
-                "target": {"type": "string"},
-                "args": _STRINGS,
-            },
-        },
-        "command": _LIST,
-        "entrypoint": _LIST,
-        "environment": _STRINGS,
-        "ports": _LIST,
-        "volumes": _LIST,
-        "shm_size": {"type": "string", "pattern": r"^\d+(b|kb|mb|gb)$"},
-        "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
-        "security_opt": _LIST,
-        "stop_grace_period": _DURATION,
-        "healthcheck": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["test"],
-            "properties": {
-                "test": {"type": "array", "prefixItems": [{"enum": ["CMD", "CMD-SHELL"]}], "minItems": 2},
-                "interval": _DURATION,
-                "timeout": _DURATION,
-                "start_period": _DURATION,
-                "retries": {"type": "integer"},
-            },
-        },
-        "depends_on": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["condition"],
-                "properties": {
-                    "condition": {"enum": ["service_started", "service_healthy", "service_completed_successfully"]}
-                },
-            },
-        },
-        "deploy": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"replicas": {"type": "integer"}, "resources": {"type": "object"}},
-        },
-    },
-}
-"""The part of the Compose specification that the files use."""
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +30,6 @@ def made_secrets(tmp_path: Path) -> Path:
         shutil.copy(INFRA / name, tmp_path / name)
     subprocess.run([tmp_path / "make-secrets"], check=True, capture_output=True)
     return tmp_path / ".env"
-
-
-@pytest.mark.parametrize("name", ["compose.yaml", "compose.gpu.yaml"])
-def test_services_have_only_what_compose_knows(name: str) -> None:
-    content = read_yaml(INFRA / name)
-    assert {key for key in content if not key.startswith("x-")} <= {"name", "services", "volumes"}
-    schema = SERVICE if name == "compose.yaml" else {**SERVICE, "required": []}
-    for service in content["services"].values():
-        jsonschema.validate(service, schema)
 
 
 def test_services_name_services_volumes_and_targets_that_exist(compose: dict[str, Any]) -> None:

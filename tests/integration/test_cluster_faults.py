@@ -12,7 +12,7 @@ import pytest
 from training_process import Training, make_workspace, result_of, start_training
 from two_nodes import TwoNodes, training_workers, two_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1200)]
 LONG = {"steps": 100, "checkpoint_every": 10, "validate_every": 50}
 
 

@@ -19,7 +19,7 @@ from pipelines.__main__ import main
 from pipelines.inference.folders.manifest import read_manifest
 from pipelines.storage.store import open_storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 # So many that the manifest, written every two seconds, has its first part long before the last image.
 NAMES = [f"{number % 7}/{number:04d}.png" for number in range(1200)]
 SECONDS = 300

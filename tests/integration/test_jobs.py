@@ -20,7 +20,7 @@ from tiny import DATASET, METHOD
 from training_process import make_workspace
 from two_nodes import TwoNodes, two_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 6
 

@@ -22,7 +22,7 @@ from tiny import DATASET, METHOD, tiny_settings
 from pipelines.settings.load import load
 from pipelines.training.search.space import with_values
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 6

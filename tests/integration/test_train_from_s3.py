@@ -182,6 +182,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_its_steps_repeated(
     assert f"continuing after step {STEPS - 2}" in said
 
 
+@pytest.mark.faults
 def test_a_checkpoint_upload_that_is_cut_half_way_never_counts(
     tiny_dataset: Path, tmp_path: Path, s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from pipelines.settings.params import Settings
 from pipelines.stages import label, train
 from pipelines.storage.store import open_storage
 from pipelines.training.inputs import Inputs, PublishedData, fetch_data, open_inputs, publish_data, publish_inputs
-from pipelines.training.job import Place, TrainingJob
+from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.worker import open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
@@ -80,7 +80,7 @@ def test_an_image_without_a_label_is_trained_on_without_the_segmentation_term(pr
     assert len(unlabelled) == NUM_UNLABELLED
     for values in unlabelled.values():
         assert np.unique(values).tolist() == [255]
-    batches = open_batches(job, open_inputs(job), Place(), start=0)
+    batches = open_batches(job, open_inputs(job), WorkerPlace(), start=0)
     batch = next(batch for batch in batches if 0 < sum(key in unlabelled for key in batch.keys) < len(batch.keys))
     without = torch.tensor([key in unlabelled for key in batch.keys])
     images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)

@@ -14,7 +14,6 @@ from tiny import DATASET, METHOD, tiny_settings
 from pipelines.settings.params import LabelSpaceSettings
 from pipelines.stages import train
 from pipelines.storage.files import sha256_of_file
-from sgenet.errors import SettingsError
 from sgenet.methods.build import build_generator, count_parameters
 from sgenet.methods.release import load_released
 
@@ -106,13 +105,3 @@ def test_a_training_starts_from_a_released_model_of_other_classes(
     name = "encoder.stages.0.0.weight"
     assert (before[name] - after[name]).abs().max() < 1e-3
     assert after["label_heads.0.weight"].shape[0] == 4
-
-
-def test_a_batch_that_workers_cannot_share_is_refused(
-    tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient
-) -> None:
-    settings = tiny_settings(tiny_dataset, tmp_path / "storage")
-    settings = settings.model_copy(update={"run": settings.run.model_copy(update={"workers": 3})})
-    with pytest.raises(SettingsError, match=r"batch_size \(4\) must be a multiple of run.workers \(3\)"):
-        train.run(settings, DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", tmp_path / "model")
-    assert not (tmp_path / "model").exists()

@@ -19,8 +19,6 @@ from pipelines.data.adapters.places2 import places2
 from pipelines.data.adapters.samples import Adapter, RawLabel, RawSample
 from pipelines.data.adapters.stanford_background import stanford_background
 from pipelines.settings.params import DataSettings
-from pipelines.settings.sources import Source
-from sgenet.errors import SettingsError
 
 ADAPTERS: Mapping[str, Callable[[Any, int], Adapter]] = {
     "mixed_scenes": lambda source, num_classes: MixedScenes(source),
@@ -41,30 +39,12 @@ def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
     A source is named after its adapter, the second of the same adapter ``<adapter>-2``, and so
     on. The adapters are ready to be joined: their samples carry the name as ``source`` and,
     where there are several sources, ``<name>-`` before the key.
-
-    Raises:
-        SettingsError: with every problem of every source.
     """
-    problems = [problem for source in data.sources for problem in source.problems(data.labels.num_classes)]
-    if problems:
-        raise SettingsError(problems)
-    adapters = [build_adapter(source, data.labels.num_classes) for source in data.sources]
+    adapters = [ADAPTERS[source.adapter](source, data.labels.num_classes) for source in data.sources]
     names = _unique_names([source.adapter for source in data.sources])
     if len(adapters) == 1:
         return [(names[0], adapters[0])]
     return [(name, _Joined(adapter, name)) for name, adapter in zip(names, adapters, strict=True)]
-
-
-def build_adapter(source: Source, num_classes: int) -> Adapter:
-    """The adapter of one source, whose labels are ids below ``num_classes`` or 255.
-
-    Raises:
-        SettingsError: with every problem of the source.
-    """
-    problems = source.problems(num_classes)
-    if problems:
-        raise SettingsError(problems)
-    return ADAPTERS[source.adapter](source, num_classes)
 
 
 def _unique_names(adapters: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import RawLabel, RawSample
 from pipelines.landscapes import Scene, render_scene
 from pipelines.settings.sources import MOST_SCENES, MixedScenesSource
-from sgenet.errors import DataError, SettingsError
+from sgenet.errors import DataError
 from sgenet.label_space import OUTDOOR_SCENES
 
 _SPLITS = ("train", "val")
@@ -29,15 +29,9 @@ class MixedScenes:
     Args:
         source: the number of images (``train``, ``val``), their ``size`` = (width, height) in
             pixels, the ``seed``, and perhaps a ``class_map`` from the eight classes.
-
-    Raises:
-        SettingsError: naming every one of them that cannot be used.
     """
 
     def __init__(self, source: MixedScenesSource) -> None:
-        problems = source.drawing_problems()
-        if problems:
-            raise SettingsError(problems)
         self._source = source
         self._counts = {"train": source.train, "val": source.val}
         self._map = LabelMap(source.adapter, OUTDOOR_SCENES.num_classes, class_map=source.class_map)

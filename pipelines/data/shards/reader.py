@@ -34,7 +34,7 @@ _MAX_OPEN_FILES = 128
 _JPEG_START = b"\xff\xd8"
 
 
-class RawSample(NamedTuple):
+class LoadedSample(NamedTuple):
     """One sample as the loader hands it on.
 
     Attributes:
@@ -50,7 +50,7 @@ class RawSample(NamedTuple):
     key: str
 
 
-class Place(NamedTuple):
+class SampleMemory(NamedTuple):
     """Memory for one sample.
 
     Attributes:
@@ -87,7 +87,7 @@ class Shards(Protocol):
         """Exactly ``size`` bytes from ``offset`` on of a shard that the :class:`SampleTable` named."""
 
 
-class ShardDataset(Dataset[RawSample]):
+class ShardDataset(Dataset[LoadedSample]):
     """The samples of a table, decoded and varied on request.
 
     Args:
@@ -114,16 +114,16 @@ class ShardDataset(Dataset[RawSample]):
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, request: SampleRequest) -> RawSample:
+    def __getitem__(self, request: SampleRequest) -> LoadedSample:
         """Read one sample; everything random about it follows from the request's seed.
 
         Raises:
             DataError: naming the shard and the key.
         """
         image, hole_mask, label = self._varied(request)
-        return RawSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
+        return LoadedSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
 
-    def read_to(self, place: Place, request: SampleRequest) -> str:
+    def read_to(self, place: SampleMemory, request: SampleRequest) -> str:
         """The same to memory there is, copied once from the decoded image; gives the sample's key.
 
         Raises:
@@ -170,7 +170,7 @@ class ShardDataset(Dataset[RawSample]):
         offset, label_offset = offset - first, label_offset - first
         return content[offset : offset + size], content[label_offset : label_offset + label_size]
 
-    def _varied(self, request: SampleRequest) -> Place:
+    def _varied(self, request: SampleRequest) -> SampleMemory:
         """A sample with its planes in order: views, to be copied."""
         image, label = self.image(request.row)
         rng = self._streams.of(request.seed)
@@ -181,7 +181,7 @@ class ShardDataset(Dataset[RawSample]):
             raise DataError(f"{self._where(request.row)}: {error}") from error
         if hole_mask.shape != label.shape:
             raise ValueError(f"draw_hole gave {hole_mask.shape} for an image of {label.shape}")
-        return Place(image.transpose(2, 0, 1), hole_mask[None], label)
+        return SampleMemory(image.transpose(2, 0, 1), hole_mask[None], label)
 
     def _key(self, row: int) -> str:
         return self.table.keys[row]
@@ -190,7 +190,7 @@ class ShardDataset(Dataset[RawSample]):
         return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"
 
 
-def collate(samples: Sequence[RawSample]) -> RawBatch:
+def collate(samples: Sequence[LoadedSample]) -> RawBatch:
     """Put samples of one size together.
 
     Raises:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, Known, ManifestWriter, name_bits
+from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, ManifestWriter, known_keys
 from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, Place, is_image, output_name, stem
-from pipelines.inference.folders.work import BESIDE, Job, Row, Work, fill_chunk
+from pipelines.inference.folders.work import BESIDE, Job, ManifestRow, Work, fill_chunk
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.parallel import cluster_is_addressed, parallel_map
 from pipelines.storage.files import check_writable
@@ -53,7 +51,7 @@ class Summary:
     doubts: list[str] = field(default_factory=list)
     _confidences: tuple[float, int] = (0.0, 0)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         """Count one image."""
         match row.status:
             case "done":
@@ -93,7 +91,6 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
             worker, a full disk.
     """
     start = time.monotonic()
-    # One list of names is all that is kept of the images.
     names = [entry.path for entry in photos.storage.list() if is_image(entry.path)]
     if not names:
         raise UserError(f"{photos.shown} holds no images; give an image, or a folder with some")
@@ -113,7 +110,7 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
         return outdated
 
     try:
-        outdated = fill_all(names, _jobs(names, Known.read(output), work))
+        outdated = fill_all(names, _jobs(names, known_keys(output), work))
         if outdated:
             manifest.drop(outdated)
             fill_all(outdated, (Job(name, output_name(name)) for name in outdated))
@@ -126,7 +123,7 @@ def fill_folder(photos: Place, work: Work, workers: int | None = None) -> Summar
     return summary
 
 
-def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[Row]:
+def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> Iterator[ManifestRow]:
     """What becomes of each, in their order."""
     size = _chunk_size(count, workers)
     chunks = parallel_map(
@@ -142,26 +139,18 @@ def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> I
         yield from rows
 
 
-def _jobs(names: list[str], known: Known, work: Work) -> Iterator[Job]:
+def _jobs(names: list[str], known: Mapping[str, str], work: Work) -> Iterator[Job]:
     beside = [
         kind for kind, place in ((SEGMENTATION, work.segmentation), (CONFIDENCE, work.confidence)) if place == BESIDE
     ]
-    shared = _shared_stems(names)
     first: dict[str, str] = {}
     for name in names:
         refusal = None
-        if name_bits(stem(name)) in shared and first.setdefault(stem(name), name) != name:
+        if first.setdefault(stem(name), name) != name:
             refusal = f"{name} and {first[stem(name)]} would both become {output_name(name)}; rename one of them"
         elif any(stem(name).endswith(f".{kind}") for kind in beside):
             refusal = f"{name} is named like the results of another image; rename it, or give them a folder"
-        yield Job(name, output_name(name), known.key_of(name), refusal)
-
-
-def _shared_stems(names: list[str]) -> set[int]:
-    """The hashes of what several names would become; those of the others take 8 bytes each, and only here."""
-    bits = np.fromiter((name_bits(stem(name)) for name in names), np.uint64, len(names))
-    unique, counts = np.unique(bits, return_counts=True)
-    return set(unique[counts > 1].tolist())
+        yield Job(name, output_name(name), known.get(name, ""), refusal)
 
 
 def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:

@@ -8,7 +8,6 @@ of a result goes before another result takes its place, so that no row ever tell
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -16,10 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from pipelines.inference.folders.work import Row, key_bits
+from pipelines.inference.folders.work import ManifestRow
 from pipelines.storage.store import Storage
 
 FOLDER = "manifest"
@@ -28,41 +24,6 @@ NOT_UTF8 = "backslashreplace"
 _SUFFIX = ".jsonl"
 _ROWS_A_PART = 10_000
 _SECONDS_BETWEEN_WRITES = 2.0
-
-
-class Known:
-    """The keys of results that earlier calls recorded, 16 bytes an image.
-
-    Names and keys are kept as 64 bits of their hashes. A collision, of one chance in 10¹⁹ for a pair, has no
-    effect but that an image is done again.
-    """
-
-    def __init__(self, names: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> None:
-        self._names, self._keys = names, keys
-
-    @classmethod
-    def read(cls, storage: Storage) -> Known:
-        """Read every part; a line that is no row, as a damaged part would hold, is passed over and done again."""
-        names: list[npt.NDArray[np.uint64]] = []
-        keys: list[npt.NDArray[np.uint64]] = []
-        for path in part_paths(storage):
-            rows = [row for row in _rows(storage.read(path)) if row is not None]
-            names.append(np.array([name_bits(row["image"]) for row in rows], np.uint64))
-            keys.append(np.array([key_bits(row["key"]) if row["status"] == "done" else 0 for row in rows], np.uint64))
-        if not names:
-            return cls(np.zeros(0, np.uint64), np.zeros(0, np.uint64))
-        # The newest row first, since `unique` keeps the first of several.
-        all_names, all_keys = np.concatenate(names)[::-1], np.concatenate(keys)[::-1]
-        unique, positions = np.unique(all_names, return_index=True)
-        return cls(unique, all_keys[positions])
-
-    def key_of(self, image: str) -> int | None:
-        """:func:`key_bits` of the recorded result; None where there is none, or the image failed."""
-        name = np.uint64(name_bits(image))
-        position = int(np.searchsorted(self._names, name))
-        if position == len(self._names) or self._names[position] != name:
-            return None
-        return int(self._keys[position]) or None
 
 
 class ManifestWriter:
@@ -80,13 +41,13 @@ class ManifestWriter:
         self._written_at = time.monotonic()
         self._unwritten = False
         # Kept only where there is something to supersede.
-        self._superseding: set[int] | None = set() if part_paths(storage) else None
+        self._superseding: set[str] | None = set() if part_paths(storage) else None
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         """Add a row."""
         self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
         if self._superseding is not None:
-            self._superseding.add(name_bits(row.image))
+            self._superseding.add(row.image)
         self._unwritten = True
         full = len(self._lines) >= _ROWS_A_PART
         if full or time.monotonic() - self._written_at >= _SECONDS_BETWEEN_WRITES:
@@ -103,14 +64,14 @@ class ManifestWriter:
 
     def drop(self, images: Iterable[str]) -> None:
         """Take the rows of images out of the parts of earlier calls: their results are about to be overwritten."""
-        self._drop({name_bits(image) for image in images})
+        self._drop(set(images))
 
     def drop_superseded(self) -> None:
         """Take the rows that this call superseded out of the parts of earlier calls."""
         self.flush()
         self._drop(self._superseding or set())
 
-    def _drop(self, images: set[int]) -> None:
+    def _drop(self, images: set[str]) -> None:
         # The oldest part first: the newest row of an image goes last, so that none before it ever counts again.
         for path in part_paths(self._storage) if images else ():
             if path.startswith(f"{FOLDER}/{self._call}-"):
@@ -125,10 +86,12 @@ class ManifestWriter:
 
 def read_manifest(storage: Storage) -> Iterator[dict[str, Any]]:
     """The newest row of every image."""
-    newest: dict[str, dict[str, Any]] = {}
-    for path in part_paths(storage):
-        newest.update({row["image"]: row for row in _rows(storage.read(path)) if row is not None})
-    yield from newest.values()
+    yield from {row["image"]: row for row in _rows(storage)}.values()
+
+
+def known_keys(storage: Storage) -> dict[str, str]:
+    """The keys of the results that earlier calls recorded, by image; empty for an image that failed."""
+    return {row["image"]: row["key"] if row["status"] == "done" else "" for row in _rows(storage)}
 
 
 def part_paths(storage: Storage) -> list[str]:
@@ -136,8 +99,13 @@ def part_paths(storage: Storage) -> list[str]:
     return [entry.path for entry in storage.list(FOLDER) if entry.path.endswith(_SUFFIX)]
 
 
-def _rows(content: bytes) -> Iterator[dict[str, Any] | None]:
-    return (_row(line) for line in content.splitlines())
+def _rows(storage: Storage) -> Iterator[dict[str, Any]]:
+    """Every row, the oldest first; a line that is none, as a damaged part would hold, is passed over."""
+    for path in part_paths(storage):
+        for line in storage.read(path).splitlines():
+            row = _row(line)
+            if row is not None:
+                yield row
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -148,11 +116,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _is_of(line: bytes, images: set[int]) -> bool:
+def _is_of(line: bytes, images: set[str]) -> bool:
     row = _row(line)
-    return row is None or name_bits(row["image"]) in images
-
-
-def name_bits(name: str) -> int:
-    """64 bits of a name's hash."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return row is None or row["image"] in images

@@ -35,11 +35,6 @@ class Place:
         """The files of the folder."""
         return open_storage(self.folder)
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it lies in the file system."""
-        return "://" not in self.folder
-
 
 def find_place(text: str, what: str) -> Place:
     """The image or folder that a user names; on S3 an image is told by its ending.

@@ -109,18 +109,18 @@ class Job:
     Attributes:
         photo: its name below the folder.
         output: the name of the filled image, below the folder of outputs.
-        known: `key_bits` of the result that is there already, as an earlier call recorded it.
+        known: the key of the result that is there already, as an earlier call recorded it; empty where none did.
         refusal: why it cannot be done, where that is known beforehand.
     """
 
     photo: str
     output: str
-    known: int | None = None
+    known: str = ""
     refusal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ManifestRow:
     """What became of one image: a row of the manifest.
 
     Attributes:
@@ -155,12 +155,12 @@ class Row:
         return asdict(self)
 
 
-def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[Row]:
+def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[ManifestRow]:
     """Fill some images; one that cannot be filled is said to have failed and does not stop the others."""
     return [_fill_or_say_why(job, work) for job in jobs]
 
 
-def fill(job: Job, work: Work) -> Row:
+def fill(job: Job, work: Work) -> ManifestRow:
     """Fill one image and write what was asked for, the filled image last.
 
     A result that was recorded as another one is not overwritten: were the call interrupted before it recorded its own,
@@ -176,16 +176,16 @@ def fill(job: Job, work: Work) -> Row:
     hole = read_hole(work.holes, job.photo) if work.hole is None else work.hole
     digests = hashlib.sha256(photo).hexdigest(), hashlib.sha256(hole).hexdigest()
     key = result_key(job, work, *digests)
-    if job.known is not None and job.known != key_bits(key):
-        return Row(image=job.photo, output=job.output, status="outdated", key=key)
-    if job.known is not None and _is_there(job, work):
-        return Row(image=job.photo, output=job.output, status="unchanged", key=key)
+    if job.known and job.known != key:
+        return ManifestRow(image=job.photo, output=job.output, status="outdated", key=key)
+    if job.known and _is_there(job, work):
+        return ManifestRow(image=job.photo, output=job.output, status="unchanged", key=key)
     reading = time.monotonic() - read_at
     inpainter = _load(work.model, work.device, work.precision, work.threads)
     filled_at = time.monotonic()
     opened, inpainted, caught = _inpaint(photo, hole, job, work, inpainter)
     _write(opened, inpainted, job, work, inpainter)
-    return Row(
+    return ManifestRow(
         image=job.photo,
         output=job.output,
         status="done",
@@ -237,12 +237,7 @@ def result_key(job: Job, work: Work, photo_sha256: str, hole_sha256: str) -> str
     return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 
-def key_bits(key: str) -> int:
-    """64 bits of a result's key, by which the manifest knows it again; never 0."""
-    return int(key[:16], 16) or 1
-
-
-def _fill_or_say_why(job: Job, work: Work) -> Row:
+def _fill_or_say_why(job: Job, work: Work) -> ManifestRow:
     try:
         return fill(job, work)
     except (CheckpointError, OptionError):
@@ -255,7 +250,7 @@ def _fill_or_say_why(job: Job, work: Work) -> Row:
     # Nobody should lose a night's work to one image: it is counted, and the exit status says so.
     except Exception as error:
         reason, ours = f"{type(error).__name__}: {error}", True
-    return Row(image=job.photo, output=job.output, status="failed", reason=reason, ours=ours)
+    return ManifestRow(image=job.photo, output=job.output, status="failed", reason=reason, ours=ours)
 
 
 def _inpaint(

@@ -14,7 +14,7 @@ from pipelines.inference.page import views
 from pipelines.inference.page.canvases import shown_image, shown_segmentation, shown_sentence
 from pipelines.inference.page.examples import EXAMPLES, example_photo
 from pipelines.inference.page.images import open_upload
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.session import (
     Filling,
@@ -74,7 +74,7 @@ class Actions:
     fault is logged with its traceback and said to be so.
     """
 
-    def __init__(self, shelf: ModelShelf, limits: Limits) -> None:
+    def __init__(self, shelf: ModelShelf, limits: PageLimits) -> None:
         self._shelf, self._limits = shelf, limits
 
     def open_example(self, number: object) -> Shown:

@@ -19,7 +19,7 @@ _THUMBNAIL_SIDE = 160
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleImage:
     """An image to try.
 
     Attributes:
@@ -34,14 +34,14 @@ class Example:
 
 
 EXAMPLES = (
-    Example("Grazing sheep", 19),
-    Example("Mountain lake", 44),
-    Example("Brick house", 5),
-    Example("Cattle by a lake", 71),
-    Example("Autumn shore", 116),
-    Example("Mountain meadow (photograph)", file="mountain_meadow.jpg"),
-    Example("Forest stream (photograph)", file="forest_stream.jpg"),
-    Example("Rocky path (photograph)", file="rocky_path.jpg"),
+    ExampleImage("Grazing sheep", 19),
+    ExampleImage("Mountain lake", 44),
+    ExampleImage("Brick house", 5),
+    ExampleImage("Cattle by a lake", 71),
+    ExampleImage("Autumn shore", 116),
+    ExampleImage("Mountain meadow (photograph)", file="mountain_meadow.jpg"),
+    ExampleImage("Forest stream (photograph)", file="forest_stream.jpg"),
+    ExampleImage("Rocky path (photograph)", file="rocky_path.jpg"),
 )
 """Mixed scenes of three to seven classes. The seeds are far below those that training draws from, and the photographs
 were never trained on."""

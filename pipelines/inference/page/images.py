@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.inference.images import Photo, decode_photo
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from sgenet.errors import DataError
 from sgenet.label_space import LabelSpace
 
@@ -26,7 +26,7 @@ _HEAT = np.array([(255, 238, 120), (250, 140, 50), (190, 45, 90), (85, 20, 110),
 _OUTLINE = ((255, 255, 255), (20, 20, 20))
 
 
-def open_upload(path: Path, limits: Limits) -> Photo:
+def open_upload(path: Path, limits: PageLimits) -> Photo:
     """An uploaded file, upright.
 
     Raises:

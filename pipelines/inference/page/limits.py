@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class PageLimits:
     """The bounds that keep one visitor from taking the machine from the others.
 
     Args:

@@ -16,7 +16,7 @@ from pipelines.inference.page import views
 from pipelines.inference.page.actions import OPENED, RESULT_HERE, Actions, Shown
 from pipelines.inference.page.examples import CREDIT, EXAMPLES, example_thumbnail
 from pipelines.inference.page.images import data_address
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.painter import STATIC, class_painter, hole_painter, read_script
 from pipelines.inference.page.session import Session
@@ -111,7 +111,7 @@ class Controls:
         return [*parts, *self.downloads, *self.keep, self.take_back, self.tabs, self.notice]
 
 
-def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
+def build_page(shelf: ModelShelf, limits: PageLimits) -> gr.Blocks:
     """The whole page.
 
     Args:
@@ -131,7 +131,7 @@ def build_page(shelf: ModelShelf, limits: Limits) -> gr.Blocks:
     return page
 
 
-def _lay_out(shelf: ModelShelf, limits: Limits) -> Controls:
+def _lay_out(shelf: ModelShelf, limits: PageLimits) -> Controls:
     session = gr.State(Session(), time_to_live=_KEPT_SECONDS)
     layer = gr.JSON(visible=False)  # what is painted: read_script puts it there
     gr.HTML(_INTRODUCTION, **_FLAT)

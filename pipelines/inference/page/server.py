@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.server.loopback import guarded_names
 from sgenet.errors import UserError
@@ -34,7 +34,7 @@ _HEADERS = (
 
 
 @contextmanager
-def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator[Blocks]:
+def running(shelf: ModelShelf, limits: PageLimits, host: str, port: int) -> Iterator[Blocks]:
     """Serve the page to fill holes on, as :func:`serving` does.
 
     Args:
@@ -57,7 +57,7 @@ def running(shelf: ModelShelf, limits: Limits, host: str, port: int) -> Iterator
 
 
 @contextmanager
-def serving(build: Callable[[], tuple[Blocks, str]], limits: Limits, host: str, port: int) -> Iterator[Blocks]:
+def serving(build: Callable[[], tuple[Blocks, str]], limits: PageLimits, host: str, port: int) -> Iterator[Blocks]:
     """Serve a page of Gradio while the context is open; its ``local_url`` is the address.
 
     Args:
@@ -81,7 +81,7 @@ def serving(build: Callable[[], tuple[Blocks, str]], limits: Limits, host: str, 
             page.close(verbose=False)
 
 
-def _launch(page: Blocks, style: str, limits: Limits, host: str, port: int) -> None:
+def _launch(page: Blocks, style: str, limits: PageLimits, host: str, port: int) -> None:
     from starlette.middleware import Middleware
 
     page.queue(max_size=limits.waiting, api_open=False)
@@ -128,7 +128,7 @@ class Guard:
         limits: ``file_bytes`` for uploads, ``request_bytes`` for everything else.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: PageLimits) -> None:
         self._app, self._limits = app, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

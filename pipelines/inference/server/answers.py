@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.inference.images import encode_filled, encode_png
-from pipelines.inference.server.pairs import Pair
+from pipelines.inference.server.pairs import PhotoWithHole
 from sgenet.inpainter import Inpainted
 
 Answer = dict[str, str | float | None]
 
 
-def answer(pair: Pair, inpainted: Inpainted) -> Answer:
+def answer(pair: PhotoWithHole, inpainted: Inpainted) -> Answer:
     """One row of an answer.
 
     Args:

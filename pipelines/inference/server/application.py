@@ -20,15 +20,15 @@ from pipelines.inference.images import encode_filled
 from pipelines.inference.server.answers import answer
 from pipelines.inference.server.docs import docs_page
 from pipelines.inference.server.door import Door
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.metrics import Metrics
-from pipelines.inference.server.pairs import Pair, decode_row, decode_rows
+from pipelines.inference.server.pairs import PhotoWithHole, decode_row, decode_rows
 from pipelines.inference.server.refusal import Refusal, busy, error_body
 from pipelines.inference.server.rows import (
     COLUMNS,
     FORM,
     JSON,
-    Row,
+    RequestRow,
     check_media_type,
     media_type,
     parse_json,
@@ -38,7 +38,7 @@ from pipelines.inference.server.rows import (
 )
 from sgenet.inpainter import Inpainted
 
-Fill = Callable[[Pair], Awaitable[Inpainted]]
+Fill = Callable[[PhotoWithHole], Awaitable[Inpainted]]
 
 WARNING = "X-Warning"
 """The header of an answered PNG that says what looks wrong with what was sent: a text of JSON, beyond ASCII escaped."""
@@ -47,7 +47,7 @@ _PATHS = frozenset({"/inpaint", "/invocations", "/model", "/healthz", "/docs", "
 _PNG = "image/png"
 
 
-def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limits) -> Door:
+def serving_application(fill: Fill, description: Mapping[str, Any], limits: ServingLimits) -> Door:
     """The ASGI application of one model, with its :class:`~pipelines.inference.server.door.Door`.
 
     ``POST /inpaint`` takes one image and its hole mask, as JSON or as a form; ``POST /invocations`` takes rows
@@ -77,7 +77,7 @@ def serving_application(fill: Fill, description: Mapping[str, Any], limits: Limi
 
 
 class _Routes:
-    def __init__(self, fill: Fill, description: dict[str, Any], limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, fill: Fill, description: dict[str, Any], limits: ServingLimits, metrics: Metrics) -> None:
         self._fill_one = fill
         self._description = description | {"limits": dataclasses.asdict(limits)}
         self._limits, self._metrics = limits, metrics
@@ -117,11 +117,11 @@ class _Routes:
         answers = await run_in_threadpool(lambda: [*map(answer, pairs, filled)])
         return JSONResponse({"predictions": answers})
 
-    def _decode(self, body: bytes) -> list[Pair]:
+    def _decode(self, body: bytes) -> list[PhotoWithHole]:
         records = read_records(parse_json(body), self._limits)
         return decode_rows(read_rows(records), self._limits)
 
-    async def _fill(self, pairs: list[Pair]) -> list[Inpainted]:
+    async def _fill(self, pairs: list[PhotoWithHole]) -> list[Inpainted]:
         """All images of a request, within the time limit."""
         try:
             async with asyncio.timeout(self._limits.answer_seconds):
@@ -136,7 +136,7 @@ class _Routes:
         return filled
 
 
-async def _read_form(request: Request) -> Row:
+async def _read_form(request: Request) -> RequestRow:
     """The two files of a form."""
     async with request.form(max_files=len(COLUMNS), max_fields=0) as form:
         unknown = [key for key in form if key not in COLUMNS]
@@ -145,7 +145,7 @@ async def _read_form(request: Request) -> Row:
             raise Refusal(400, f"a form must hold exactly the files {' and '.join(COLUMNS)}")
         files = [value for key in COLUMNS if isinstance(value := form[key], UploadFile)]
         image, hole_mask = [await file.read() for file in files]
-        return Row.model_construct(image=image, hole_mask=hole_mask)
+        return RequestRow.model_construct(image=image, hole_mask=hole_mask)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

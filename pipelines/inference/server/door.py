@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal, busy, error_body, stopping
 
 Scope = MutableMapping[str, Any]
@@ -35,7 +35,7 @@ class Door:
         limits: ``body_bytes``, ``body_seconds`` and ``under_way`` are kept here.
     """
 
-    def __init__(self, application: Application, limits: Limits) -> None:
+    def __init__(self, application: Application, limits: ServingLimits) -> None:
         self._application = application
         self._limits = limits
         self._under_way = 0
@@ -81,7 +81,7 @@ class Door:
                 self._empty.set()
 
 
-async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limits: Limits) -> bytes:
+async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limits: ServingLimits) -> bytes:
     """The whole body of a request.
 
     Raises:
@@ -118,7 +118,7 @@ async def send_refusal(send: Send, refusal: Refusal) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _too_large(limits: Limits) -> Refusal:
+def _too_large(limits: ServingLimits) -> Refusal:
     # What the client still sends is not read: the connection has to end.
     return Refusal(
         413,

@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
-class Limits:
+class ServingLimits:
     """What a request may ask for. What is beyond is refused with a 4xx and a sentence.
 
     Attributes:
@@ -40,7 +40,7 @@ class Limits:
     under_way: Count = 32
 
 
-def limits_from_environment() -> Limits:
+def limits_from_environment() -> ServingLimits:
     """The defaults, with what ``SGENET_SERVING`` changes, such as ``{"pixels": 1000000}``.
 
     Raises:
@@ -48,9 +48,9 @@ def limits_from_environment() -> Limits:
     """
     text = os.environ.get(ENVIRONMENT, "").strip()
     if not text:
-        return Limits()
+        return ServingLimits()
     try:
-        return TypeAdapter(Limits).validate_json(text)
+        return TypeAdapter(ServingLimits).validate_json(text)
     except ValidationError as error:
         raise SettingsError(
             [

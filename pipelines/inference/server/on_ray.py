@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig, HTTPOptions
 from ray.serve.handle import DeploymentHandle
 
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
 from pipelines.inference.server.replica import LARGEST_BATCH, Replica
 from pipelines.parallel.cluster import start_local_cluster
@@ -55,7 +55,7 @@ class Service:
 
     model: str
     description: Mapping[str, Any]
-    limits: Limits
+    limits: ServingLimits
     host: str
     port: int
     replicas: int
@@ -145,7 +145,7 @@ def _device(service: Service) -> str:
     return "cuda" if resources.get("GPU", 0) >= service.replicas else "cpu"
 
 
-def _finish(replicas: DeploymentHandle[Any], limits: Limits) -> None:
+def _finish(replicas: DeploymentHandle[Any], limits: ServingLimits) -> None:
     """Wait until the replicas have answered what they were asked; what comes now is told that the server stops."""
     with suppress(TimeoutError):
         replicas.broadcast("drain").results(timeout_s=limits.answer_seconds)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.inference.images import OversizedImage, Photo, decode_image, decode_photo
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal
-from pipelines.inference.server.rows import Row, of_row
+from pipelines.inference.server.rows import RequestRow, of_row
 from sgenet.errors import DataError
 from sgenet.inpainter.masks import read_hole
 
@@ -24,7 +24,7 @@ _PADDED_TO = 32
 
 
 @dataclass(frozen=True)
-class Pair:
+class PhotoWithHole:
     """An image and its hole, ready to be filled.
 
     Attributes:
@@ -44,7 +44,7 @@ class Pair:
         return _cost(width, height)
 
 
-def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pair]:
+def decode_rows(rows: Sequence[RequestRow], limits: ServingLimits, first: int = 0) -> list[PhotoWithHole]:
     """The images of all rows of a request.
 
     Args:
@@ -53,7 +53,7 @@ def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pai
     Raises:
         Refusal: 400 or 413, with the row's number.
     """
-    pairs: list[Pair] = []
+    pairs: list[PhotoWithHole] = []
     left = limits.pixels
     for number, row in enumerate(rows, first):
         with of_row(number):
@@ -62,7 +62,7 @@ def decode_rows(rows: Sequence[Row], limits: Limits, first: int = 0) -> list[Pai
     return pairs
 
 
-def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair:
+def decode_row(row: RequestRow, limits: ServingLimits, pixels_left: int | None = None) -> PhotoWithHole:
     """The image and the hole of one row.
 
     Args:
@@ -89,10 +89,12 @@ def decode_row(row: Row, limits: Limits, pixels_left: int | None = None) -> Pair
             f"the image is {width}×{height} pixels but its hole mask is {hole_width}×{hole_height}; "
             "make a mask of the image's size",
         )
-    return Pair(photo, hole, photo.warnings + doubts)
+    return PhotoWithHole(photo, hole, photo.warnings + doubts)
 
 
-def _decode(decode: Callable[..., Decoded], content: bytes, where: str, limits: Limits, pixels_left: int) -> Decoded:
+def _decode(
+    decode: Callable[..., Decoded], content: bytes, where: str, limits: ServingLimits, pixels_left: int
+) -> Decoded:
     def inspect(image: Image.Image) -> None:
         width, height = image.size
         if max(width, height) > limits.side:
@@ -113,7 +115,7 @@ def _decode(decode: Callable[..., Decoded], content: bytes, where: str, limits: 
         raise Refusal(400, f"{where} cannot be decoded ({type(error).__name__}); save it again") from error
 
 
-def _too_many_pixels(where: str, limits: Limits) -> Refusal:
+def _too_many_pixels(where: str, limits: ServingLimits) -> Refusal:
     return Refusal(413, f"{where} has too many pixels; send at most {limits.pixels / 1e6:.3g} million in a request")
 
 

@@ -12,8 +12,8 @@ from ray import serve
 
 from pipelines.inference.server.application import serving_application
 from pipelines.inference.server.door import Application
-from pipelines.inference.server.limits import Limits
-from pipelines.inference.server.pairs import Pair
+from pipelines.inference.server.limits import ServingLimits
+from pipelines.inference.server.pairs import PhotoWithHole
 from pipelines.parallel.torch_thread import in_torch_thread, submit
 from pipelines.tracking.model_source import find_model
 from sgenet.inpainter import Inpainted, Inpainter
@@ -36,7 +36,7 @@ class Replica:
         device: ``cpu`` or ``cuda``.
     """
 
-    def __init__(self, model: str, description: dict[str, Any], limits: Limits, device: str) -> None:
+    def __init__(self, model: str, description: dict[str, Any], limits: ServingLimits, device: str) -> None:
         self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device)
         self._description = description
         self._limits = limits
@@ -47,11 +47,11 @@ class Replica:
             batch_wait_timeout_s=_WAIT_SECONDS,
             batch_size_fn=partial(shares, most_pixels=self._limits.pixels),
         )
-        async def fill_together(pairs: list[Pair]) -> list[Inpainted | Exception]:
+        async def fill_together(pairs: list[PhotoWithHole]) -> list[Inpainted | Exception]:
             # Not in this thread, so that requests are read and refused meanwhile.
             return await asyncio.wrap_future(submit(self._fill_together, pairs))
 
-        async def fill(pair: Pair) -> Inpainted:
+        async def fill(pair: PhotoWithHole) -> Inpainted:
             filled = await fill_together(pair)
             if isinstance(filled, Exception):
                 raise filled
@@ -64,7 +64,7 @@ class Replica:
         """Take no more requests, and wait until those under way are answered."""
         await self._door.close()
 
-    def _fill_together(self, pairs: Sequence[Pair]) -> list[Inpainted | Exception]:
+    def _fill_together(self, pairs: Sequence[PhotoWithHole]) -> list[Inpainted | Exception]:
         try:
             images, holes = [pair.photo.pixels for pair in pairs], [pair.hole for pair in pairs]
             return [*self._inpainter.fill_many(images, holes, texture="exemplar")]
@@ -76,7 +76,7 @@ class Replica:
         return [result for pair in pairs for result in self._fill_together([pair])]
 
 
-def shares(pairs: Sequence[Pair], most_pixels: int) -> int:
+def shares(pairs: Sequence[PhotoWithHole], most_pixels: int) -> int:
     """How full images make a batch, of :data:`LARGEST_BATCH`: each takes its share of the pixels, but at least one.
 
     So a batch holds eight small images, or one as large as a request may hold.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -48,7 +48,7 @@ def _not_base64(reason: str) -> PydanticCustomError:
     return PydanticCustomError("base64", "is not base64 ({reason}); send the image file's bytes", {"reason": reason})
 
 
-class Row(BaseModel):
+class RequestRow(BaseModel):
     """The bytes of two image files, not looked at yet; made from an object with base64 texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -98,7 +98,7 @@ def parse_json(body: bytes) -> Any:
         raise Refusal(400, f"the body is not JSON ({error}); send an object with {_named(COLUMNS)}") from None
 
 
-def read_row(value: Any) -> Row:
+def read_row(value: Any) -> RequestRow:
     """A row from an object with base64 texts.
 
     Raises:
@@ -107,7 +107,7 @@ def read_row(value: Any) -> Row:
     if not isinstance(value, Mapping):
         raise Refusal(400, f"expected an object with {_named(COLUMNS)}, found {_kind(value)}")
     try:
-        return Row.model_validate(dict(value))
+        return RequestRow.model_validate(dict(value))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
     key = _named(problem["loc"][:1])
@@ -120,7 +120,7 @@ def read_row(value: Any) -> Row:
             raise Refusal(400, f"{key} {problem['msg']}")
 
 
-def read_records(payload: Any, limits: Limits) -> list[Any]:
+def read_records(payload: Any, limits: ServingLimits) -> list[Any]:
     """Rows as MLflow's clients send them: ``{"inputs": [{"image": …, "hole_mask": …}, …]}`` and the like.
 
     Raises:
@@ -140,7 +140,7 @@ def read_records(payload: Any, limits: Limits) -> list[Any]:
     return values
 
 
-def read_rows(records: Sequence[Any], first: int = 0) -> list[Row]:
+def read_rows(records: Sequence[Any], first: int = 0) -> list[RequestRow]:
     """Rows from several objects with base64 texts.
 
     Args:

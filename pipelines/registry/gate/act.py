@@ -9,7 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipelines.registry.champions import Champions, Entry, OvertakenError, State, shown
+from pipelines.registry.champions import ChampionMove, Champions, OvertakenError, State, shown
 from pipelines.registry.decisions import RecordedDecision, record_decision, record_files, recorded_decision
 from pipelines.registry.gate.decision import interval, signed
 from pipelines.registry.gate.gate import Judgement, Say, judge
@@ -28,7 +28,7 @@ class Status(IntEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Promotion:
     """What ``promote`` came to.
 
     Attributes:
@@ -43,7 +43,7 @@ class Outcome:
     sentence: str
     judgement: Judgement | None = None
     evidence: str = ""
-    entry: Entry | None = None
+    entry: ChampionMove | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Rollback:
     sentence: str
     before: str
     after: str
-    entry: Entry | None = None
+    entry: ChampionMove | None = None
 
 
 @dataclass(frozen=True)
-class History:
+class ChampionHistory:
     """Every move of ``champion``, and the last decision about every version that the gate saw.
 
     Attributes:
@@ -82,7 +82,7 @@ def default_model(settings: Settings) -> str:
     return names[0]
 
 
-def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, say: Say) -> Outcome:
+def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, say: Say) -> Promotion:
     """Make a version champion if the gate lets it pass.
 
     Args:
@@ -100,7 +100,7 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     version = models.version(name, challenger) if challenger.isdigit() else models.version_of_alias(name, challenger)
     state = _ready(champions, dry_run, say)
     if version.version == state.champion:
-        return Outcome(Status.DONE, f"version {version.version} of {name} is the champion already")
+        return Promotion(Status.DONE, f"version {version.version} of {name} is the champion already")
     champion = None if state.champion is None else models.version(name, state.champion)
     with TemporaryDirectory(prefix="sgenet-gate-") as workspace:
         judgement = judge(models, version, champion, settings, Path(workspace), say)
@@ -112,18 +112,18 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     record = _record(judgement, at, evidence)
     record_decision(version, record)
     if not judgement.decision.promote:
-        return Outcome(Status.REFUSED, f"refused: {_opponent(state)}", judgement, evidence)
+        return Promotion(Status.REFUSED, f"refused: {_opponent(state)}", judgement, evidence)
     try:
         entry = champions.move("promotion", version.version, record.reasons, evidence)
     except OvertakenError as error:
-        return Outcome(Status.OVERTAKEN, str(error), judgement, evidence)
+        return Promotion(Status.OVERTAKEN, str(error), judgement, evidence)
     sentence = f"promoted: version {version.version} is champion"
     if entry.before != state.champion:
         sentence += (
             f"; {shown(entry.before)} became champion meanwhile, and this was judged against {shown(state.champion)}: "
             f"`sgenet promote --challenger {entry.before}` compares the two"
         )
-    return Outcome(Status.DONE, sentence, judgement, evidence, entry)
+    return Promotion(Status.DONE, sentence, judgement, evidence, entry)
 
 
 def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
@@ -157,7 +157,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     return Rollback(f"rolled back from version {before}: version {after} is champion", before, after, entry)
 
 
-def look_back(name: str) -> History:
+def look_back(name: str) -> ChampionHistory:
     """Who was champion when and why; nothing is changed.
 
     Raises:
@@ -166,7 +166,7 @@ def look_back(name: str) -> History:
     versions = ReleasedModels().versions_of(name)
     state = Champions(name).look()
     found = ((version.version, recorded_decision(version)) for version in versions)
-    return History(name, state, [(number, record) for number, record in found if record], _note(state))
+    return ChampionHistory(name, state, [(number, record) for number, record in found if record], _note(state))
 
 
 def _ready(champions: Champions, dry_run: bool, say: Say) -> State:
@@ -186,11 +186,11 @@ def _note(state: State) -> str:
     )
 
 
-def _dry_outcome(judgement: Judgement) -> Outcome:
+def _dry_outcome(judgement: Judgement) -> Promotion:
     if judgement.decision.promote:
         sentence = f"would promote version {judgement.challenger}; nothing was changed"
-        return Outcome(Status.DONE, sentence, judgement)
-    return Outcome(Status.REFUSED, "would refuse; nothing was changed", judgement)
+        return Promotion(Status.DONE, sentence, judgement)
+    return Promotion(Status.REFUSED, "would refuse; nothing was changed", judgement)
 
 
 def _record(judgement: Judgement, at: datetime, evidence: str) -> RecordedDecision:

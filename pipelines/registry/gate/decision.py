@@ -33,10 +33,6 @@ class Verdict(StrEnum):
     TOO_FEW = "too few"
 
 
-BLOCKING = (Verdict.WORSE, Verdict.UNPROVEN)
-"""The verdicts that refuse a challenger."""
-
-
 @dataclass(frozen=True)
 class Check:
     """Something that must hold for the challenger whatever it is compared with.

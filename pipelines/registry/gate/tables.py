@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.registry.champions import Entry
+from pipelines.registry.champions import ChampionMove
 from pipelines.registry.decisions import RecordedDecision
 from pipelines.registry.gate.compare import EVERYTHING
 from pipelines.registry.gate.decision import Check, Decision, Judged, Verdict, interval, signed
@@ -79,7 +79,7 @@ def to_json(name: str, judgement: Judgement, **more: Any) -> str:
     return json.dumps(_without_nan(content), indent=2, ensure_ascii=False) + "\n"
 
 
-def moves_grid(entries: Sequence[Entry]) -> Grid:
+def moves_grid(entries: Sequence[ChampionMove]) -> Grid:
     """Every move of ``champion``, the latest last."""
     grid = Grid(title="Champions", title_justify="left", title_style="bold", show_lines=True)
     for column in ("when (UTC)", "champion", "how", "why"):

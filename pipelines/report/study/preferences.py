@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
+
+import scipy.stats
 
 from pipelines.report.study.plan import Pair
 from pipelines.report.study.votes import Choice, Vote
@@ -63,14 +64,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """
     if trials == 0:
         return math.nan, math.nan
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    share, weight = successes / trials, z * z / trials
-    centre = share + weight / 2
-    half = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    # Exact at the ends, where rounding would leave 1e-17.
-    low = 0.0 if successes == 0 else (centre - half) / (1 + weight)
-    high = 1.0 if successes == trials else (centre + half) / (1 + weight)
-    return low, high
+    low, high = scipy.stats.binomtest(successes, trials).proportion_ci(LEVEL, "wilson")
+    return float(low), float(high)
 
 
 def count_preferences(pairs: Iterable[Pair], votes: Iterable[Vote]) -> list[Preference]:

@@ -6,13 +6,11 @@ import io
 import math
 from collections.abc import Sequence
 
-from pipelines.training.search.space import Dimension
+from pipelines.training.search.space import SYMBOLS, Dimension
 from pipelines.training.search.trials import Trial
 
 FEWEST_TRIALS = 4
 """With fewer scores nothing can be said."""
-
-_SYMBOLS = {"lambda_p": "λ_p", "lambda_alpha": "λ_α", "lambda_s": "λ_s"}
 
 
 def importances(scored: Sequence[tuple[Trial, float]], searched: Sequence[Dimension], seed: int) -> dict[str, float]:
@@ -54,7 +52,7 @@ def plot(shares: dict[str, float], num_trials: int, step: int, metric: str) -> b
     axes = figure.add_subplot()
     axes.set_title(f"Share in the variance of {metric} after {step} steps, {num_trials} trials", fontsize=10)
     if shares:
-        names = [_SYMBOLS.get(name, name.replace("tau_", "τ at scale ")) for name in shares]
+        names = [SYMBOLS.get(name, name.replace("tau_", "τ at scale ")) for name in shares]
         bars = axes.barh(names[::-1], list(shares.values())[::-1], color="#4c72b0")
         axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=9)
         axes.set_xlim(0, 1)

@@ -27,7 +27,8 @@ from pipelines.parallel.cluster import joined_cluster
 from pipelines.settings.params import RunSettings
 from pipelines.storage.store import join, open_storage
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, ValidationSentence
+from pipelines.training.display import Progress
+from pipelines.training.history import ValidationRow
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import train_here
 from pipelines.training.ray_train import train_on_ray
@@ -223,15 +224,15 @@ class _Reporter:
         self._metric = metric
         self._curve: list[tuple[int, float]] = []
 
-    def show(self, logged: LoggedStep) -> None:
-        """Nothing: the run in the tracking store has it."""
+    def show(self, shown: Progress) -> None:
+        """Report a validation; the losses are in the tracked run."""
+        if isinstance(shown, ValidationRow):
+            if not self._curve:
+                self._curve = self._stored(shown.step - 1)
+            self._report((shown.step, shown.scores[self._metric]))
 
     def say(self, text: str) -> None:
-        """Report a validation."""
-        if isinstance(text, ValidationSentence):
-            if not self._curve:
-                self._curve = self._stored(text.row.step - 1)
-            self._report((text.row.step, text.row.scores[self._metric]))
+        """Nothing: nobody reads along."""
 
     def report_stored(self) -> None:
         """Report what an earlier process trained and could not report any more."""

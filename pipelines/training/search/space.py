@@ -17,7 +17,7 @@ METHODS = tuple(name for name, spec in REGISTERED.items() if spec.settings is No
 
 _TAU = "tau_"
 _LOSSES = {"lambda_p": "perceptual", "lambda_alpha": "adversarial", "lambda_s": "segmentation"}
-_SYMBOLS = {"lambda_p": "λ_p", "lambda_alpha": "λ_α", "lambda_s": "λ_s"}
+SYMBOLS = {"lambda_p": "λ_p", "lambda_alpha": "λ_α", "lambda_s": "λ_s"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def not_searched(recipe: Recipe) -> dict[str, str]:
     """
     off = {
         name: f"{symbol} is not searched and stays 0, as losses.{_LOSSES[name]} of the recipe says"
-        for name, symbol in _SYMBOLS.items()
+        for name, symbol in SYMBOLS.items()
         if getattr(recipe.losses, _LOSSES[name]) == 0
     }
     if "lambda_p" in off:

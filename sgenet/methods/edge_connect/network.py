@@ -27,8 +27,8 @@ class EdgeConnectGenerator(nn.Module):
     def __init__(self, settings: EdgeConnectSettings) -> None:
         super().__init__()
         self.sigma = settings.sigma
-        self.edge_stage = Stage(3, 1, settings.width, settings.num_blocks, spectral=True)
-        self.image_stage = Stage(4, 3, settings.width, settings.num_blocks, spectral=False)
+        self.edge_stage = EdgeConnectStage(3, 1, settings.width, settings.num_blocks, spectral=True)
+        self.image_stage = EdgeConnectStage(4, 3, settings.width, settings.num_blocks, spectral=False)
         # What is done outside PyTorch cannot be compiled. Said here, not where the function is defined: saying so
         # loads the compiler, which takes as long as PyTorch itself, and every method imports this module.
         self._canny_edges = torch.compiler.disable(canny_edges)  # type: ignore[no-untyped-call]
@@ -70,7 +70,7 @@ class EdgeConnectGenerator(nn.Module):
         return Prediction(images=(drawn,), auxiliary={"edges": edges})
 
 
-class Stage(nn.Module):
+class EdgeConnectStage(nn.Module):
     """Encoder, dilated residual blocks and decoder with instance normalisation (after Johnson et al., ECCV 2016).
 
     Only the last convolution has a bias: the normalisation after the others would take it away again.

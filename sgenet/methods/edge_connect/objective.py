@@ -16,30 +16,25 @@ from sgenet.losses.vgg import VGG
 from sgenet.methods.edge_connect.discriminator import judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
-from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.method import Discriminator, Objective, Terms
 
 _PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 _STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
 
 
-class EdgeConnectObjective:
+class EdgeConnectObjective(Objective):
     """Edges: adversarial and feature matching. Image: L1, adversarial, perceptual and style."""
 
     trains_discriminator = True
 
     def __init__(self, settings: EdgeConnectSettings) -> None:
+        super().__init__()
         self.settings = settings
         needs_vgg = settings.perceptual > 0 or settings.style > 0
         self.vgg = (
             VGG(19, _STYLE[-1], settings.perceptual_weights, "edge_connect.perceptual_weights") if needs_vgg else None
         )
         self._whole: tuple[InpaintingBatch, Tensor] | None = None
-
-    def to(self, device: str) -> EdgeConnectObjective:
-        """Move VGG-19, where there is one."""
-        if self.vgg is not None:
-            self.vgg.to(device).to(memory_format=torch.channels_last)
-        return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of both stages; those of the image stage whose weight is 0 are left out."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
-from sgenet.settings import STRICT, OptimizerSettings
+from sgenet.settings import OptimizerSettings, Strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class EdgeConnectOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EdgeConnectSettings:
+class EdgeConnectSettings(Strict):
     """EdgeConnect (Nazeri et al., ICCV workshops 2019), as published; the batch is the recipe's (published: 8).
 
     Attributes:
@@ -41,8 +40,6 @@ class EdgeConnectSettings:
         perceptual_weights: of VGG-19, as :attr:`sgenet.settings.LossSettings.perceptual_weights`.
         optimizer: of this method, in place of the recipe's.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: PositiveInt = 64
     num_blocks: Count = 8

@@ -45,4 +45,5 @@ EDGE_CONNECT = MethodSpec(
     # The discriminators shrink an image by 8, and then take two more pixels.
     smallest_crop=24,
     segmented=False,
+    vgg=19,
 )

@@ -9,19 +9,16 @@ from sgenet.batch import InpaintingBatch, Prediction, composite
 from sgenet.losses.adversarial import discriminator_loss, generator_loss
 from sgenet.losses.reconstruction import multi_scale_l1
 from sgenet.methods.gated_conv.settings import GatedConvSettings
-from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.method import Discriminator, Objective, Terms
 
 
-class GatedConvObjective:
+class GatedConvObjective(Objective):
     """Mean L1 of the coarse and of the refined image over all pixels, plus a hinge term in the filled image."""
 
     def __init__(self, settings: GatedConvSettings) -> None:
+        super().__init__()
         self.settings = settings
         self.trains_discriminator = settings.adversarial > 0
-
-    def to(self, device: str) -> GatedConvObjective:
-        """Nothing has to move."""
-        return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """``reconstruction`` and, where its weight is not 0, ``adversarial``."""

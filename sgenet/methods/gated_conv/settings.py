@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 from annotated_types import Gt, MultipleOf
 
 from sgenet.ranges import BelowOne, Positive, PositiveInt, Share, Weight
-from sgenet.settings import STRICT, OptimizerSettings
+from sgenet.settings import OptimizerSettings, Strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class GatedConvOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatedConvSettings:
+class GatedConvSettings(Strict):
     """GatedConv, DeepFill v2 (Yu et al., ICCV 2019), as published; the batch is the recipe's (published: 16).
 
     Attributes:
@@ -33,8 +33,6 @@ class GatedConvSettings:
         adversarial: weight of the hinge term.
         optimizer: of this method, in place of the recipe's.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: Annotated[int, Gt(0), MultipleOf(4)] = 48
     discriminator_width: PositiveInt = 64

@@ -10,24 +10,19 @@ from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.losses.adversarial import generator_loss, r1_penalty
 from sgenet.losses.perceptual import VGG16Features
 from sgenet.methods.lama.settings import LamaSettings
-from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.method import Discriminator, Objective, Terms
 
 
-class LamaObjective:
+class LamaObjective(Objective):
     """L1 on known pixels, a non-saturating adversarial term with R1, feature matching and a perceptual distance."""
 
     def __init__(self, settings: LamaSettings) -> None:
+        super().__init__()
         self.settings = settings
         self.trains_discriminator = settings.adversarial > 0 or settings.feature_matching > 0
         self.vgg = (
             VGG16Features(settings.perceptual_weights, "lama.perceptual_weights") if settings.perceptual > 0 else None
         )
-
-    def to(self, device: str) -> LamaObjective:
-        """Move VGG-16, where there is one."""
-        if self.vgg is not None:
-            self.vgg.to(device).to(memory_format=torch.channels_last)
-        return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms whose weight is not 0."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
 from annotated_types import Interval
 
 from sgenet.ranges import BelowOne, Positive, PositiveInt, Share, Weight
-from sgenet.settings import STRICT, OptimizerSettings
+from sgenet.settings import OptimizerSettings, Strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class LamaOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LamaSettings:
+class LamaSettings(Strict):
     """LaMa-Fourier (Suvorov et al., WACV 2022), as published but for its perceptual term; the batch is the recipe's.
 
     Attributes:
@@ -42,8 +42,6 @@ class LamaSettings:
         perceptual_weights: of VGG-16, as :attr:`sgenet.settings.LossSettings.perceptual_weights`.
         optimizer: of this method, in place of the recipe's.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: PositiveInt = 64
     num_blocks: PositiveInt = 9

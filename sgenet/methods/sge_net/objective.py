@@ -10,23 +10,18 @@ from sgenet.losses.perceptual import VGG16Features, multi_scale_perceptual
 from sgenet.losses.reconstruction import multi_scale_l1, psnr_loss
 from sgenet.losses.segmentation import multi_scale_segmentation
 from sgenet.losses.structural import structural_loss
-from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.method import Discriminator, Objective, Terms
 from sgenet.settings import LossSettings
 
 
-class SGEObjective:
+class SGEObjective(Objective):
     """Σ_l L_re + λ_α L_ad + λ_s Σ_l L_se (Eq. 10), for SGE-Net, SG-Net and Base-Net alike."""
 
     def __init__(self, settings: LossSettings) -> None:
+        super().__init__()
         self.settings = settings
         self.trains_discriminator = settings.adversarial > 0
         self.vgg = VGG16Features(settings.perceptual_weights) if settings.perceptual > 0 else None
-
-    def to(self, device: str) -> SGEObjective:
-        """Move the VGG, where there is one."""
-        if self.vgg is not None:
-            self.vgg.to(device).to(memory_format=torch.channels_last)
-        return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of Eq. 10 under their names, and those of ours whose weight is not 0."""

@@ -42,8 +42,8 @@ class SPGNetGenerator(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.segmenter = InputSegmenter(num_classes, settings.segmenter_width)
-        self.label_stage = Stage(3 + num_classes, num_classes, settings.width, settings.num_blocks)
-        self.image_stage = Stage(3 + num_classes, 3, settings.width, settings.num_blocks)
+        self.label_stage = SPGNetStage(3 + num_classes, num_classes, settings.width, settings.num_blocks)
+        self.image_stage = SPGNetStage(3 + num_classes, 3, settings.width, settings.num_blocks)
 
     def forward(self, image: Tensor, hole_mask: Tensor, known_label: Tensor | None = None) -> Prediction:
         """Fill the hole.
@@ -86,7 +86,7 @@ def training_inputs(batch: InpaintingBatch) -> tuple[Tensor, ...]:
     return batch.image, batch.hole_mask, batch.label
 
 
-class Stage(nn.Module):
+class SPGNetStage(nn.Module):
     """Encoder, residual blocks at 1/16 and decoder, the shape of SP-Net and of SG-Net (after Johnson et al., 2016).
 
     Group normalisation stands where the paper has batch normalisation (*ours*): an image's result must not

@@ -15,7 +15,7 @@ from sgenet.losses.adversarial import discriminator_loss, feature_matching_loss,
 from sgenet.losses.reconstruction import l1_loss
 from sgenet.losses.segmentation import segmentation_loss
 from sgenet.losses.vgg import VGG
-from sgenet.methods.method import Discriminator, Terms
+from sgenet.methods.method import Discriminator, Objective, Terms
 from sgenet.methods.spg_net.discriminator import judged
 from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.settings import SPGNetSettings
@@ -26,7 +26,7 @@ _PERCEPTUAL = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1"
 _T = TypeVar("_T")
 
 
-class SPGNetObjective:
+class SPGNetObjective(Objective):
     """Label map: hinge and feature matching. Image: hinge, feature matching and VGG-19.
 
     *Ours*: ``input_segmentation``, the cross-entropy of the input segmenter on known, labelled pixels (it alone
@@ -39,18 +39,13 @@ class SPGNetObjective:
     trains_discriminator = True
 
     def __init__(self, settings: SPGNetSettings) -> None:
+        super().__init__()
         self.settings = settings
         self.vgg = (
             VGG(19, "relu5_1", settings.perceptual_weights, "spg_net.perceptual_weights")
             if settings.perceptual > 0
             else None
         )
-
-    def to(self, device: str) -> SPGNetObjective:
-        """Move VGG-19, where there is one."""
-        if self.vgg is not None:
-            self.vgg.to(device).to(memory_format=torch.channels_last)
-        return self
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """The terms of all three networks; those whose weight is 0 are left out, but for ``reconstruction``."""

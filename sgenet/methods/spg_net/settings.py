@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
 from sgenet.ranges import BelowOne, Count, Positive, PositiveInt, Share, Weight
-from sgenet.settings import STRICT, DiscriminatorSettings, OptimizerSettings
+from sgenet.settings import DiscriminatorSettings, OptimizerSettings, Strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class SPGNetOptimizer(OptimizerSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SPGNetSettings:
+class SPGNetSettings(Strict):
     """SPG-Net (Song et al., BMVC 2018), as published but for what is marked *ours*; the batch is the recipe's.
 
     Attributes:
@@ -40,8 +39,6 @@ class SPGNetSettings:
         reconstruction: weight of the L1 term (*ours*; published: none).
         optimizer: of this method, in place of the recipe's.
     """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     width: PositiveInt = 64
     num_blocks: Count = 9

@@ -49,4 +49,5 @@ SPG_NET = MethodSpec(
     method=_method,
     discriminators=_discriminators,
     starts_from_labels=True,
+    vgg=19,
 )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.registry.champions import Champions, Entry, OvertakenError
+from pipelines.registry.champions import ChampionMove, Champions, OvertakenError
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_moves_keep_their_order_where_a_clock_was_set_back(client: MlflowClient)
 def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: MlflowClient) -> None:
     champions = new_model(client, "race")
 
-    def move(version: str) -> Entry | OvertakenError:
+    def move(version: str) -> ChampionMove | OvertakenError:
         try:
             return Champions("race").move("promotion", version, f"from {version}")
         except OvertakenError as error:
@@ -72,7 +72,7 @@ def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: 
     assert sorted(entry.reason for entry in state.entries) == ["from 1", "from 2", "from 3"]
     assert state.champion in ("1", "2", "3")
     # Who was told that it stands may have been followed by another, but the last of all was not.
-    assert any(isinstance(result, Entry) and result.after == state.champion for result in results)
+    assert any(isinstance(result, ChampionMove) and result.after == state.champion for result in results)
     for result in results:
         if isinstance(result, OvertakenError):
             assert "the last one stands" in str(result)

@@ -48,9 +48,16 @@ def files(tmp_path, monkeypatch):
     return "my photo é.png", "hole.png", "out/filled.png"
 
 
+def fill(photo, hole, output, model, *options):
+    """The command, its errors as they are raised."""
+    parser = argparse.ArgumentParser()
+    inpaint.add_arguments(parser)
+    inpaint.execute(parser.parse_args([photo, "--mask", hole, "-o", output, "--model", str(model), *options]))
+
+
 def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_class_ids(files, model, tmp_path, capsys):
     photo, hole, output = files
-    inpaint.run(photo, hole, output, model=str(model), save_segmentation="classes.png", save_confidence="")
+    fill(photo, hole, output, model, "--save-segmentation", "classes.png", "--save-confidence")
     known = pixels_of(tmp_path / hole) == 0
     filled, original = pixels_of(tmp_path / output), pixels_of(tmp_path / photo)
     np.testing.assert_array_equal(filled[known], original[known])
@@ -73,7 +80,7 @@ def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, mod
     elif mode != "RGBA":
         image = image.convert("RGB" if mode == "CMYK" else mode).convert(mode)
     image.save(f"given.{suffix}")
-    inpaint.run(f"given.{suffix}", "hole.png", "out.png", model=str(model))
+    fill(f"given.{suffix}", "hole.png", "out.png", model)
     given, filled, hole = Image.open(f"given.{suffix}"), Image.open("out.png"), pixels_of(tmp_path / "hole.png") > 0
     assert filled.mode == written
     known = np.asarray(given if mode == written else given.convert(written))[~hole]
@@ -83,43 +90,43 @@ def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, mod
 def test_an_existing_folder_gets_an_image_of_the_photos_name(files, model, tmp_path):
     photo, hole, _ = files
     (tmp_path / "out").mkdir()
-    inpaint.run(photo, hole, "out", model=str(model))
-    inpaint.run(photo, hole, "new/", model=str(model))
+    fill(photo, hole, "out", model)
+    fill(photo, hole, "new/", model)
     assert files_below(tmp_path / "out") == files_below(tmp_path / "new") == ["my photo é.png"]
 
 
 def test_where_black_is_the_hole_white_is_known(files, model, tmp_path):
     photo, hole, output = files
     Image.fromarray(255 - pixels_of(tmp_path / hole)).save("inverted.png")
-    inpaint.run(photo, hole, output, model=str(model))
-    inpaint.run(photo, "inverted.png", "other.png", model=str(model), black_is_hole=True)
+    fill(photo, hole, output, model)
+    fill(photo, "inverted.png", "other.png", model, "--black-is-hole")
     np.testing.assert_array_equal(pixels_of(tmp_path / output), pixels_of(tmp_path / "other.png"))
 
 
 def test_an_inverted_mask_is_warned_about_on_the_error_stream(files, model, capsys):
     photo, hole, output = files
     Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(hole)
-    inpaint.run(photo, hole, output, model=str(model))
+    fill(photo, hole, output, model)
     assert "warning: 100% of the image is marked as missing" in capsys.readouterr().err
 
 
 def test_an_output_that_would_lose_pixels_is_refused_before_anything_is_read(files):
     photo, hole, _ = files
     with pytest.raises(UserError, match=r"filled\.jpg must be a \.png file"):
-        inpaint.run(photo, hole, "filled.jpg", model="missing")
+        fill(photo, hole, "filled.jpg", "missing")
     with pytest.raises(UserError, match=r"classes\.gif must be a \.png file"):
-        inpaint.run(photo, hole, "filled.png", model="missing", save_segmentation="classes.gif")
+        fill(photo, hole, "filled.png", "missing", "--save-segmentation", "classes.gif")
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        {"output": "my photo é.png"},
-        {"output": "./hole.png"},
-        {"output": "link.png"},
-        {"save_segmentation": "hole.png"},
-        {"save_confidence": "out/filled.png"},
-        {"save_confidence": "both.png", "save_segmentation": "both.png"},
+        ["-o", "my photo é.png"],
+        ["-o", "./hole.png"],
+        ["-o", "link.png"],
+        ["--save-segmentation", "hole.png"],
+        ["--save-confidence", "out/filled.png"],
+        ["--save-confidence", "both.png", "--save-segmentation", "both.png"],
     ],
 )
 def test_nothing_overwrites_an_input_or_another_result(files, model, tmp_path, given):
@@ -127,16 +134,16 @@ def test_nothing_overwrites_an_input_or_another_result(files, model, tmp_path, g
     (tmp_path / "link.png").symlink_to(tmp_path / photo)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"give (another name|two names)"):
-        inpaint.run(photo, hole, **{"output": output, "model": str(model), **given})
+        fill(photo, hole, output, model, *given)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_missing_photo_and_a_folder_without_a_model_are_named(files, tmp_path):
     photo, hole, output = files
     with pytest.raises(UserError, match=r"the photo nothing\.png does not exist"):
-        inpaint.run("nothing.png", hole, output)
+        fill("nothing.png", hole, output, "missing")
     with pytest.raises(CheckpointError, match=r"model\.json does not exist"):
-        inpaint.run(photo, hole, output, model=str(tmp_path))
+        fill(photo, hole, output, tmp_path)
 
 
 def test_a_photo_that_is_none_and_a_mask_of_another_size_are_refused_with_status_2(files, model, tmp_path, capsys):

@@ -17,8 +17,8 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.inference.folders import work
-from pipelines.inference.folders.manifest import Known, ManifestWriter, read_manifest
-from pipelines.inference.folders.work import Row, key_bits
+from pipelines.inference.folders.manifest import ManifestWriter, known_keys, read_manifest
+from pipelines.inference.folders.work import ManifestRow
 from pipelines.storage.store import open_storage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -280,15 +280,13 @@ def test_the_newest_row_counts_and_a_line_cut_off_is_done_again(tmp_path):
     for status, key in (("done", "a" * 64), ("failed", ""), ("done", "b" * 64)):
         writer = ManifestWriter(storage)
         writer._call = f"{len(list(tmp_path.rglob('*.jsonl')))}"
-        writer.add(Row(image="x.png", output="x.png", status=status, key=key))
-        writer.add(Row(image=f"{key}.png", output="y.png", status="done", key=key or "c" * 64))
+        writer.add(ManifestRow(image="x.png", output="x.png", status=status, key=key))
+        writer.add(ManifestRow(image=f"{key}.png", output="y.png", status="done", key=key or "c" * 64))
         writer.flush()
-    known = Known.read(storage)
-    assert known.key_of("x.png") == key_bits("b" * 64)
-    assert known.key_of("never seen.png") is None
+    assert known_keys(storage)["x.png"] == "b" * 64
     newest = max(tmp_path.rglob("*.jsonl"))
     newest.write_bytes(newest.read_bytes()[:40])
-    assert Known.read(storage).key_of("x.png") is None
+    assert known_keys(storage)["x.png"] == ""
 
 
 def test_a_long_call_writes_parts_and_every_row_is_read_back(tmp_path, monkeypatch):
@@ -297,13 +295,10 @@ def test_a_long_call_writes_parts_and_every_row_is_read_back(tmp_path, monkeypat
     monkeypatch.setattr(manifest, "_ROWS_A_PART", 10)
     writer = ManifestWriter(open_storage(str(tmp_path)))
     for number in range(35):
-        writer.add(Row(image=f"{number}.png", output="", status="done", key=f"{number:064x}"))
+        writer.add(ManifestRow(image=f"{number}.png", output="", status="done", key=f"{number:064x}"))
     writer.flush()
     assert len(files_below(tmp_path)) == 4
-    known = Known.read(open_storage(str(tmp_path)))
-    assert [known.key_of(f"{number}.png") for number in range(35)] == [
-        key_bits(f"{number:064x}") for number in range(35)
-    ]
+    assert known_keys(open_storage(str(tmp_path))) == {f"{number}.png": f"{number:064x}" for number in range(35)}
 
 
 def test_unusual_names_and_images_in_a_process_of_its_own(tmp_path, model, capsys):

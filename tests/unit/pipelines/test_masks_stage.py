@@ -20,7 +20,7 @@ from pipelines.settings.params import (
 )
 from pipelines.settings.sources import MixedScenesSource
 from pipelines.stages import masks as stage
-from sgenet.errors import DataError, SettingsError, UserError
+from sgenet.errors import DataError, UserError
 from sgenet.masks import centre_hole
 from sgenet.settings import HoleSettings
 
@@ -149,28 +149,6 @@ def test_a_failure_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(DataError):
         run(monkeypatch, tmp_path / "masks", drawn(), drawn("files", "files", path=str(tmp_path / "nowhere")))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_bad_set_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError) as caught:
-        run(
-            monkeypatch,
-            tmp_path / "masks",
-            drawn("centre", "centre", size=CROP),
-            drawn("../up"),
-            drawn("twice"),
-            drawn("twice"),
-        )
-    first, second, third = caught.value.problems
-    assert "a square of 20 px" in first
-    assert "'../up'" in second
-    assert "two mask sets are called 'twice'" in third
-
-
-def test_an_evaluation_set_needs_no_weight(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_weight = run(monkeypatch, tmp_path / "one", drawn())
-    without = run(monkeypatch, tmp_path / "two", drawn(weight=0.0))
-    assert with_weight.digest == without.digest
 
 
 def test_the_manifest_tells_polarity_bins_and_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

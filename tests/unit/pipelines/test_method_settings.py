@@ -11,6 +11,7 @@ import yaml
 from pipelines.settings.load import parse
 from pipelines.settings.presets import with_presets
 from pipelines.settings.titles import TITLES
+from pipelines.stages.train import method_settings
 from sgenet.errors import SettingsError
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.recipe import Recipe
@@ -117,3 +118,10 @@ def test_the_report_is_told_which_vgg_was_used() -> None:
     assert weights("spg_net", Recipe(spg_net=SPGNetSettings(perceptual=0))) == "none"
     assert weights("edge_connect", Recipe(edge_connect=EdgeConnectSettings(perceptual=0, style=0))) == "none"
     assert weights("gated_conv", Recipe()) == "none"
+
+
+def test_a_run_records_the_settings_of_its_own_method_alone() -> None:
+    shared = {"network", "discriminator", "losses", "guidance", "optimizer"}
+    of_all = {"augmentation", "training", "start_from"}
+    for name, spec in REGISTERED.items():
+        assert set(method_settings(Recipe(), name)) == of_all | (shared if spec.settings is None else {name})

@@ -21,7 +21,7 @@ from pipelines.data.adapters.samples import RawSample
 from pipelines.landscapes import render_scene
 from pipelines.landscapes.ground import GRASS, PLANT, SKY, WATER
 from pipelines.settings.sources import MixedScenesSource
-from sgenet.errors import DataError, SettingsError
+from sgenet.errors import DataError
 
 SHARE_THAT_COUNTS = 0.005
 """A class is in an image when it covers half a percent of it."""
@@ -270,7 +270,6 @@ def test_a_key_of_another_source_is_refused_by_name() -> None:
 
 
 def test_every_unusable_setting_is_reported_at_once() -> None:
-    with pytest.raises(SettingsError) as caught:
-        MixedScenes(source(train=0, val=0, size=(31, 64), seed=-1))
-    assert len(caught.value.problems) == 3
-    assert "[31, 64]" in str(caught.value)
+    problems = source(train=0, val=0, size=(31, 64), seed=-1).problems(8)
+    assert len(problems) == 3
+    assert "[31, 64]" in problems[1]

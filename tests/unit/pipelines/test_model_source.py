@@ -18,9 +18,10 @@ from pipelines.registry.register import register
 from pipelines.storage.files import sha256_of_file
 from pipelines.tracking import model_source
 from pipelines.tracking.address import TrackingError
+from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.model_source import find_model, list_models, shipped_model
 from pipelines.tracking.released import ReleasedModels, StoredVersion
-from pipelines.tracking.runs import RunLogger, close_run, open_run
+from pipelines.tracking.runs import close_run, open_run
 from sgenet.errors import CheckpointError, UserError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import OUTDOOR_SCENES

@@ -130,6 +130,14 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(size=[48, 80]), "smaller than the crop (64)"),
         (lambda raw: raw["data"]["mixed_scenes"]["sources"][0].update(train=0, val=0), "draws no images"),
         (lambda raw: raw["masks"]["camvid"]["evaluation"][0].update(name="a/b"), "the set 'a/b' names a file"),
+        (
+            lambda raw: raw["masks"]["camvid"]["evaluation"].append(raw["masks"]["camvid"]["evaluation"][0]),
+            "two sets are",
+        ),
+        (
+            lambda raw: raw["masks"]["camvid"]["evaluation"][0]["hole"].update(kind="centre", size=128),
+            "a square of",
+        ),
         (lambda raw: raw["datasets"].append("../mars"), "the dataset '../mars' names a folder"),
         (lambda raw: raw.update(storage="gs://mars"), "storage (gs://mars) must be"),
         (_transfers("mixed_scenes", "mixed_scenes"), "transfer: mixed_scenes is one of datasets"),

@@ -26,7 +26,8 @@ from PIL import Image
 
 from pipelines.tracking import address, heartbeat
 from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
-from pipelines.tracking.runs import DataInput, RunLogger, close_run, flat_parameters, logical_run, open_run
+from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.runs import DataInput, close_run, flat_parameters, logical_run, open_run
 from pipelines.tracking.scores import log_scores
 
 DIGEST = "0123456789abcdef" * 4

@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 
 from pipelines.training.display import LoggedStep, TrainingDisplay
+from pipelines.training.history import ValidationRow
 
 LOGGED = LoggedStep(20, {"reconstruction": 0.123456, "discriminator": 1.0}, images_per_second=8.25, seconds_left=75.2)
 
@@ -39,3 +40,14 @@ def test_a_terminal_gets_a_bar() -> None:
         display.show(LOGGED)
     assert "20/100" in text.getvalue()
     assert "step 20/100" not in text.getvalue()
+
+
+def test_a_validation_is_a_sentence_with_the_scores_in_the_hole() -> None:
+    text = io.StringIO()
+    with TrainingDisplay("camvid/sge_net", 100, Console(file=text, width=40)) as display:
+        display.show(ValidationRow(20, {"psnr": 30.0, "psnr_hole": 21.98765, "ssim_hole": 0.5, "l1_hole": 0.25}))
+        display.show(ValidationRow(20, {"miou": 0.5}))
+    assert text.getvalue().splitlines() == [
+        "camvid/sge_net: validation at step 20: psnr_hole 21.99  ssim_hole 0.5  l1_hole 0.25",
+        "camvid/sge_net: validation at step 20: miou 0.5",
+    ]

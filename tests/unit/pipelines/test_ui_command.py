@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import psutil
@@ -24,9 +25,9 @@ def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(mo
     monkeypatch.setattr(ui, "_serve", started.append)
     monkeypatch.setattr(ui, "check_free", lambda port: None)
     with pytest.raises(UserError, match="does not exist; a training makes it"):
-        ui.run(5001)
+        ui.execute(Namespace(port=5001))
     number = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("outdoor_mix")
-    ui.run(5001)
+    ui.execute(Namespace(port=5001))
     page = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning "
     assert page in capsys.readouterr().out
     options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
@@ -44,10 +45,10 @@ def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch,
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} cannot be used"):
-            ui.run(port)
+            ui.execute(Namespace(port=port))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
     with pytest.raises(UserError, match=r"open https://mlflow\.example$"):
-        ui.run()
+        ui.execute(Namespace(port=5000))
 
 
 @pytest.mark.slow

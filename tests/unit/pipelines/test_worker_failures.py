@@ -13,7 +13,7 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from pipelines.parallel import device
 from pipelines.training import worker
-from pipelines.training.job import Place
+from pipelines.training.job import WorkerPlace
 from pipelines.training.ray_train import is_fault_of_program
 from sgenet.errors import SettingsError, UserError
 
@@ -61,7 +61,7 @@ def test_a_gpu_without_memory_for_the_step_is_said_to_the_user() -> None:
         pytest.raises(
             UserError, match=r"cuda:1 of worker 1 has too little memory for 32 images .* 2.00 GiB\); use more"
         ),
-        worker._out_of_memory_said(Job, Place(1, 2, "cuda:1")),  # type: ignore[arg-type]
+        worker._out_of_memory_said(Job, WorkerPlace(1, 2, "cuda:1")),  # type: ignore[arg-type]
     ):
         raise torch.OutOfMemoryError(
             "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total".replace("memory. T", "memory: t")

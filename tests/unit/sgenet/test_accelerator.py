@@ -232,8 +232,8 @@ class _Poisoned:
     def __init__(self, objective: Any, poisoned_from: int) -> None:
         self._objective, self._left = objective, poisoned_from
 
-    def to(self, device: str) -> object:
-        return self._objective.to(device)
+    def to(self, **where: Any) -> object:
+        return self._objective.to(**where)
 
     def discriminator_terms(self, *arguments: Any) -> Terms:
         terms: Terms = self._objective.discriminator_terms(*arguments)

@@ -1,4 +1,4 @@
-"""What GatedConv, EdgeConnect and SPG-Net share with the paper's own methods: loop, checkpoint, release, front door."""
+"""What the compared methods share with the paper's own: loop, checkpoint, release, front door."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator, build_method, count_macs
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import load_released, save_released
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.loop import StepMetrics, fit
 from sgenet.training.state import TrainingState
 
-METHODS = ("gated_conv", "edge_connect", "spg_net")
-STRIDES = {"gated_conv": 8, "edge_connect": 4, "spg_net": 16}
+STRIDES = {"gated_conv": 8, "edge_connect": 4, "spg_net": 16, "lama": 8}
+METHODS = tuple(STRIDES)
 LABELS = LabelSpace(("one", "two", "three"))
 
 
@@ -33,6 +34,7 @@ def _recipe(**training: Any) -> Recipe:
         small_recipe(optimizer={"generator_lr": 9.0, "discriminator_lr": 9.0}, **training),
         gated_conv=GatedConvSettings(width=4, discriminator_width=4),
         edge_connect=EdgeConnectSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0, style=0.0),
+        lama=LamaSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0),
     )
 
 
@@ -161,6 +163,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(tmp_path: Pat
         ("gated_conv", (1e-4, 1e-4), (0.5, 0.999)),
         ("edge_connect", (1e-4, 1e-5), (0.0, 0.9)),
         ("spg_net", (1e-4, 4e-4), (0.0, 0.9)),
+        ("lama", (1e-3, 1e-4), (0.9, 0.999)),
     ],
 )
 def test_each_method_has_its_published_optimizer_and_not_the_recipe_s(

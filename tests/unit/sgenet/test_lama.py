@@ -26,20 +26,6 @@ def test_the_published_widths_have_the_published_parameters() -> None:
         assert count_parameters(LamaGenerator(LamaSettings())) == pytest.approx(27e6, rel=0.03)
 
 
-def test_what_lies_in_the_hole_is_not_seen() -> None:
-    torch.manual_seed(0)
-    generator, batch = LamaGenerator(SMALL), small_batch()
-    other = torch.where(batch.hole_mask > 0.5, -batch.image, batch.image)
-    drawn = generator(batch.image, batch.hole_mask).image
-    assert drawn.shape == batch.image.shape
-    assert torch.equal(drawn, generator(other, batch.hole_mask).image)
-
-
-def test_a_size_that_is_no_multiple_of_8_is_refused() -> None:
-    with pytest.raises(ValueError, match="divisible by 8"):
-        LamaGenerator(SMALL)(torch.zeros(1, 3, 36, 32), torch.zeros(1, 1, 36, 32))
-
-
 def test_l1_counts_known_pixels_alone_in_a_range_of_1() -> None:
     batch, settings = small_batch(), replace(SMALL, adversarial=0.0, feature_matching=0.0)
     objective = LamaObjective(settings)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from sgenet.errors import DataError, SettingsError
-from sgenet.masks import HoleDrawer, Mask, brush_strokes, centre_hole, hole_ratio, lama_hole, rectangles
+from sgenet.mask_files import Mask, hole_ratio
+from sgenet.masks import HoleDrawer, brush_strokes, centre_hole, lama_hole, rectangles
 from sgenet.settings import HoleSettings
 
 DRAWN_KINDS = ("rectangles", "strokes", "thin", "medium", "thick")

@@ -20,7 +20,7 @@ from sgenet.methods.build import build_method, count_parameters
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.discriminator import SPGNetDiscriminator, judged
 from sgenet.methods.spg_net.labels import one_hot
-from sgenet.methods.spg_net.network import SPGNetGenerator, Stage, training_inputs
+from sgenet.methods.spg_net.network import SPGNetGenerator, SPGNetStage, training_inputs
 from sgenet.methods.spg_net.objective import SPGNetObjective, weighted_perceptual
 from sgenet.methods.spg_net.segmenter import InputSegmenter
 from sgenet.methods.spg_net.settings import SPGNetSettings
@@ -65,7 +65,7 @@ def test_the_networks_have_the_published_layers() -> None:
 
 
 def test_the_features_of_a_stage_at_each_layer() -> None:
-    stage, seen = Stage(5, 2, 4, 2), []
+    stage, seen = SPGNetStage(5, 2, 4, 2), []
     layers = [stage.stem, *stage.down, *stage.blocks, *stage.up, stage.head]
     for layer in layers:
         layer.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape[1:])))
@@ -99,7 +99,7 @@ def test_the_input_segmenter_at_each_layer() -> None:
 
 def test_a_plain_label_map_is_not_forgotten() -> None:
     """What a normalisation of each channel alone would do: the same features whichever class fills the image."""
-    stage = Stage(NUM_CLASSES, 3, 16, 1)
+    stage = SPGNetStage(NUM_CLASSES, 3, 16, 1)
     sky, water = (one_hot(torch.full((1, 32, 32), index, dtype=torch.int64), NUM_CLASSES) for index in range(2))
     assert not torch.allclose(stage(sky), stage(water), atol=1e-3)
 

@@ -137,8 +137,8 @@ class _Poisoned:
     offset: float
     trains_discriminator: bool = True
 
-    def to(self, device: str) -> object:
-        return self.objective.to(device)
+    def to(self, **where: Any) -> object:
+        return self.objective.to(**where)
 
     def generator_terms(self, *arguments: Any) -> Terms:
         return self._spoil(self.objective.generator_terms(*arguments))

@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines.inference.images import Photo, decode_photo, encode_photo
 from pipelines.inference.page.actions import Actions
 from pipelines.inference.page.layers import decode_layer, encode_layer
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.session import Session
 
 SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
@@ -20,7 +20,7 @@ SGE, GATED = "SGE-Net · sge_net", "GatedConv · gated_conv"
 
 @pytest.fixture
 def actions(shelf):
-    return Actions(shelf, Limits(pixels=200_000))
+    return Actions(shelf, PageLimits(pixels=200_000))
 
 
 def marked(value: int = 1, nothing: int = 0) -> dict[str, object]:

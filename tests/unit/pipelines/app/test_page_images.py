@@ -21,7 +21,7 @@ from pipelines.inference.page.images import (
     open_upload,
     shrink,
 )
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from sgenet.errors import DataError
 from sgenet.label_space import OUTDOOR_SCENES
 
@@ -44,7 +44,7 @@ def bomb(side: int) -> bytes:
 
 def test_an_upload_is_the_files_pixels(upload):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(open_upload(upload(png(pixels)), Limits()).pixels, pixels)
+    np.testing.assert_array_equal(open_upload(upload(png(pixels)), PageLimits()).pixels, pixels)
 
 
 def test_a_photo_taken_sideways_is_turned_upright(upload):
@@ -52,25 +52,25 @@ def test_a_photo_taken_sideways_is_turned_upright(upload):
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(file, "JPEG", exif=exif)
-    assert open_upload(upload(file.getvalue()), Limits()).pixels.shape == (40, 20, 3)
+    assert open_upload(upload(file.getvalue()), PageLimits()).pixels.shape == (40, 20, 3)
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(upload):
     with pytest.raises(DataError, match=r"9000×9000 = 81\.0 million pixels, and at most 64\.0 million"):
-        open_upload(upload(bomb(9000)), Limits())
+        open_upload(upload(bomb(9000)), PageLimits())
     with pytest.raises(DataError, match="more than 89 million pixels"):
-        open_upload(upload(bomb(60000)), Limits())
+        open_upload(upload(bomb(60000)), PageLimits())
 
 
 def test_too_many_bytes_are_refused(upload):
     with pytest.raises(DataError, match=r"2\.0 MiB, and at most 1 MiB"):
-        open_upload(upload(b"x" * 2 * 2**20), Limits(file_bytes=2**20))
+        open_upload(upload(b"x" * 2 * 2**20), PageLimits(file_bytes=2**20))
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", png(np.zeros((30, 30, 3), np.uint8))[:60]])
 def test_what_is_no_whole_image_is_refused(upload, content):
     with pytest.raises(DataError, match="the uploaded file is"):
-        open_upload(upload(content), Limits())
+        open_upload(upload(content), PageLimits())
 
 
 def test_a_large_image_is_shown_smaller_and_a_small_one_as_it_is():

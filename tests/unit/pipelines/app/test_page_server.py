@@ -6,15 +6,17 @@ import argparse
 import asyncio
 import socket
 from collections.abc import Iterable
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from pipelines.commands import app
-from pipelines.inference.page.limits import Limits
+from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.server import Guard, running
 from sgenet.errors import UserError
 
-LIMITS = Limits(request_bytes=1000, file_bytes=5000)
+LIMITS = PageLimits(request_bytes=1000, file_bytes=5000)
 
 
 async def echo(scope, receive, send) -> None:
@@ -80,14 +82,20 @@ def test_the_command_listens_on_loopback_unless_told_otherwise():
     assert parser.parse_args(["--host", "0.0.0.0"]).host == "0.0.0.0"
 
 
-def test_the_commands_limits_are_in_the_units_of_its_help(monkeypatch):
+def test_the_command_passes_on_address_and_limits_in_the_units_of_its_help(monkeypatch):
     called = []
-    monkeypatch.setattr(app, "run", lambda *arguments: called.append(arguments))
+
+    @contextmanager
+    def served(*arguments):
+        called.append(arguments)
+        yield SimpleNamespace(local_url="", block_thread=lambda: None)
+
+    monkeypatch.setattr("pipelines.inference.page.server.running", served)
     parser = argparse.ArgumentParser()
     app.add_arguments(parser)
-    app.execute(parser.parse_args(["--max-megapixels", "1.5", "--max-mebibytes", "3", "--model", "a", "--model", "b"]))
-    ((host, port, models, limits),) = called
-    assert (host, port, models) == ("127.0.0.1", 7860, ["a", "b"])
+    app.execute(parser.parse_args(["--max-megapixels", "1.5", "--max-mebibytes", "3", "--port", "1234"]))
+    ((_, limits, host, port),) = called
+    assert (host, port) == ("127.0.0.1", 1234)
     assert (limits.pixels, limits.file_bytes) == (1_500_000, 3 * 2**20)
 
 
@@ -106,5 +114,5 @@ def test_a_port_that_is_taken_is_a_sentence(shelf):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used"):  # noqa: SIM117
-            with running(shelf, Limits(), "127.0.0.1", port):
+            with running(shelf, PageLimits(), "127.0.0.1", port):
                 pytest.fail("it was served")

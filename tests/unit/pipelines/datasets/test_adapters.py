@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.adapters.build import build_adapter
+from pipelines.data.adapters.build import ADAPTERS
 from pipelines.data.adapters.cityscapes import TRAIN_IDS
 from pipelines.data.adapters.samples import Adapter, RawSample
 from pipelines.settings.sources import SOURCES
@@ -52,7 +52,7 @@ def make_tree(root: str | Path, *paths: str) -> str:
 
 def adapter(name: str, root: str, num_classes: int | None = None, **settings: object) -> Adapter:
     source = SOURCES[name].model_validate({"adapter": name, "root": root, **settings})
-    return build_adapter(source, num_classes or NUM_CLASSES.get(name, 8))
+    return ADAPTERS[name](source, num_classes or NUM_CLASSES.get(name, 8))
 
 
 def found(samples: list[RawSample]) -> list[tuple[str, str, str, str | None]]:

@@ -13,15 +13,15 @@ from starlette.testclient import TestClient
 
 from pipelines.inference.images import Photo, decode_photo, encode_photo
 from pipelines.inference.server.application import serving_application
-from pipelines.inference.server.limits import Limits
-from pipelines.inference.server.pairs import Pair
+from pipelines.inference.server.limits import ServingLimits
+from pipelines.inference.server.pairs import PhotoWithHole
 from sgenet.inpainter import Inpainted
 from sgenet.inpainter.images import open_image
 
 DESCRIPTION = {"name": "sge-net@champion", "version": "3", "method": "sge_net", "classes": ["sky", "tree"]}
 
 
-async def paint_red(pair: Pair) -> Inpainted:
+async def paint_red(pair: PhotoWithHole) -> Inpainted:
     image = pair.photo.pixels.copy()
     image[pair.hole] = (255, 0, 0)
     confidence = np.full(pair.hole.shape, 0.75, np.float32)
@@ -30,7 +30,7 @@ async def paint_red(pair: Pair) -> Inpainted:
 
 
 def client(fill=paint_red, **limits) -> TestClient:
-    return TestClient(serving_application(fill, DESCRIPTION, Limits(**limits)), raise_server_exceptions=False)
+    return TestClient(serving_application(fill, DESCRIPTION, ServingLimits(**limits)), raise_server_exceptions=False)
 
 
 def red() -> np.ndarray:
@@ -67,7 +67,7 @@ def test_the_client_may_say_what_it_wants():
 def test_rows_are_filled_at_the_same_time_and_answered_in_their_order():
     waiting = []
 
-    async def when_three_wait(pair: Pair) -> Inpainted:
+    async def when_three_wait(pair: PhotoWithHole) -> Inpainted:
         waiting.append(pair)
         while len(waiting) < 3:
             await asyncio.sleep(0.001)
@@ -143,7 +143,7 @@ def test_a_deep_image_is_answered_with_all_its_bits_and_what_looks_wrong_is_said
     inverted = file_of(255 - mask())
     files = {"image": ("p.png", content), "hole_mask": ("m.png", inverted)}
 
-    async def paint(pair: Pair) -> Inpainted:
+    async def paint(pair: PhotoWithHole) -> Inpainted:
         colours = np.where(pair.hole[..., None], np.uint16(0), pair.photo.pixels)
         source = open_image(pair.photo.pixels)
         return Inpainted(pair.photo.rgb, pair.hole, filled=colours, source=source)
@@ -163,7 +163,7 @@ def test_too_many_pixels_are_413():
 
 
 def test_an_answer_that_takes_too_long_is_429():
-    async def never(pair: Pair) -> Inpainted:
+    async def never(pair: PhotoWithHole) -> Inpainted:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -174,7 +174,7 @@ def test_an_answer_that_takes_too_long_is_429():
 
 
 def test_a_failure_of_ours_is_not_called_the_clients():
-    async def fail(pair: Pair) -> Inpainted:
+    async def fail(pair: PhotoWithHole) -> Inpainted:
         raise RuntimeError("secret details")
 
     answered = client(fail).post("/inpaint", json=row())

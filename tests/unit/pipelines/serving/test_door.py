@@ -8,7 +8,7 @@ import json
 import pytest
 
 from pipelines.inference.server.door import Door
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 
 
 class Connection:
@@ -68,7 +68,7 @@ async def through(door: Door, connection: Connection) -> Connection:
 
 def let_in(connection: Connection, **limits) -> tuple[Connection, Echo]:
     echo = Echo()
-    asyncio.run(through(Door(echo, Limits(**limits)), connection))
+    asyncio.run(through(Door(echo, ServingLimits(**limits)), connection))
     return connection, echo
 
 
@@ -123,7 +123,7 @@ def test_a_websocket_is_closed():
 def test_too_many_at_once_are_told_to_come_back_and_health_is_still_answered():
     async def crowd() -> tuple[list[int], bytes, int, int]:
         wait = asyncio.Event()
-        door = Door(Echo(wait), Limits(under_way=2))
+        door = Door(Echo(wait), ServingLimits(under_way=2))
         connections = [Connection(part(b"")) for _ in range(4)]
         tasks = [asyncio.create_task(through(door, connection)) for connection in connections]
         refused = [await tasks[2], await tasks[3]]
@@ -143,7 +143,7 @@ def test_too_many_at_once_are_told_to_come_back_and_health_is_still_answered():
 def test_a_closed_door_answers_who_is_inside_and_sends_away_who_is_not():
     async def closing() -> tuple[bool, list[int], bool]:
         wait = asyncio.Event()
-        door = Door(Echo(wait), Limits())
+        door = Door(Echo(wait), ServingLimits())
         inside, late, health = Connection(part(b"")), Connection(part(b"")), Connection(method="GET")
         first = asyncio.create_task(through(door, inside))
         await asyncio.sleep(0)
@@ -160,6 +160,6 @@ def test_a_closed_door_answers_who_is_inside_and_sends_away_who_is_not():
 
 def test_an_empty_house_is_closed_at_once():
     async def closing() -> None:
-        await asyncio.wait_for(Door(Echo(), Limits()).close(), timeout=1)
+        await asyncio.wait_for(Door(Echo(), ServingLimits()).close(), timeout=1)
 
     asyncio.run(closing())

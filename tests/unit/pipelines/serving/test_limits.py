@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.inference.server.limits import Limits, limits_from_environment
+from pipelines.inference.server.limits import ServingLimits, limits_from_environment
 from sgenet.errors import SettingsError
 
 
 def test_what_the_variable_names_is_changed_and_nothing_else(monkeypatch):
     monkeypatch.setenv("SGENET_SERVING", '{"pixels": 1000, "body_seconds": 2.5}')
-    assert limits_from_environment() == Limits(pixels=1000, body_seconds=2.5)
+    assert limits_from_environment() == ServingLimits(pixels=1000, body_seconds=2.5)
 
 
 def test_without_the_variable_an_image_of_4k_fits(monkeypatch):

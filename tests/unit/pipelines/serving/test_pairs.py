@@ -12,17 +12,17 @@ from PIL import Image
 from sent import file_of, mask, random_image
 
 from pipelines.inference.server import pairs
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.pairs import decode_row, decode_rows
 from pipelines.inference.server.refusal import Refusal
-from pipelines.inference.server.rows import Row
+from pipelines.inference.server.rows import RequestRow
 
-LIMITS = Limits(pixels=128 * 128, side=200)
+LIMITS = ServingLimits(pixels=128 * 128, side=200)
 
 
-def row(image: bytes, hole_mask: bytes) -> Row:
+def row(image: bytes, hole_mask: bytes) -> RequestRow:
     """As the parts of a form make it."""
-    return Row.model_construct(image=image, hole_mask=hole_mask)
+    return RequestRow.model_construct(image=image, hole_mask=hole_mask)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -8,11 +8,11 @@ import json
 import pytest
 from sent import file_of, mask, random_image, row, text_of
 
-from pipelines.inference.server.limits import Limits
+from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import media_type, parse_json, read_records, read_row, read_rows
 
-LIMITS = Limits(rows=3)
+LIMITS = ServingLimits(rows=3)
 
 
 @pytest.mark.parametrize(
