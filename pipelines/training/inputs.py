@@ -22,6 +22,7 @@ from pipelines.data.shards.publish import (
     with_published_labels,
 )
 from pipelines.data.shards.schema import SampleTable
+from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
 from pipelines.storage.files import digest_files, write_atomically
@@ -108,9 +109,18 @@ def fetch_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | 
         labels: the same of the stage ``label``; None where inpainting is trained with people's labels.
 
     Raises:
-        DataError: what was published is gone, or the storage or the disk cannot be used.
+        DataError: nothing was published, what was is gone, or the storage or the disk cannot be used.
     """
-    if "://" not in root or shards.exists() or not note.exists():
+    if shards.exists():
+        return
+    remote = "://" in root
+    if cluster_is_addressed() and not (remote and note.exists()):
+        first = "" if remote else f"set storage to s3://BUCKET/PREFIX (it is {root}), "
+        raise DataError(
+            f"{shards} is not here and {note} says of nothing published: {first}prepare the data (`dvc repro masks`) "
+            f"and run `python -m pipelines publish --dataset {note.stem}` before a job is submitted"
+        )
+    if not (remote and note.exists()):
         return
     data, storage = PublishedData.read(note), open_storage(root)
     if labels is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...
 
 else:
-    _DOC = (BaseRecipe.__doc__ or "").rstrip() + "".join(
-        f"\n        {name}: of {spec.title}." for name, spec in _SECTIONS.items()
+    # Python 3.13 and newer keep docstrings without their indentation.
+    _DOC = inspect.cleandoc(BaseRecipe.__doc__ or "") + "".join(
+        f"\n    {name}: of {spec.title}." for name, spec in _SECTIONS.items()
     )
     Recipe = make_dataclass(
         "Recipe",

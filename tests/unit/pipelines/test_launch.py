@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.settings.params import ElasticWorkers, RunSettings
+from pipelines.training.inputs import fetch_data
 from pipelines.training.launch import trains_here
+from sgenet.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -24,3 +28,19 @@ def test_one_worker_needs_no_cluster_unless_one_is_addressed(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     assert trains_here(RunSettings(workers=workers)) is here
+
+
+@pytest.mark.parametrize(
+    ("storage", "first"),
+    [("s3://bucket/store", ""), ("storage", "set storage to s3://BUCKET/PREFIX (it is storage), ")],
+)
+def test_a_job_for_which_nothing_was_published_says_what_comes_before_it(
+    storage: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    with pytest.raises(DataError) as caught:
+        fetch_data(storage, Path("published/mine.json"), tmp_path / "shards", tmp_path / "masks")
+    assert f"published/mine.json says of nothing published: {first}prepare the data" in str(caught.value)
+    assert "`python -m pipelines publish --dataset mine` before a job is submitted" in str(caught.value)
+    monkeypatch.delenv("RAY_ADDRESS")
+    fetch_data(storage, Path("published/mine.json"), tmp_path / "shards", tmp_path / "masks")
