@@ -28,7 +28,7 @@ _LARGEST = 1_000_000
 _MARGIN = 256
 _FEWEST_SOURCES = 64
 
-_AGREEMENT = 0.1
+_AGREEMENT = 0.12
 """Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, what was copied
 without a guide is kept: it looks best. Beyond it, something was copied that does not belong there."""
 
