@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from sgenet.errors import UserError
 from sgenet.inpainter.patches import Scene, copy_at_full_size, source_middles
-from sgenet.inpainter.pyramid import Bools, Floats, Ids, halve_any, halve_where
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, enlarge, halve_any, halve_where
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -26,6 +27,8 @@ _LARGEST = 1_000_000
 """Pixels of the largest image that PatchMatch fills, in some 10 s."""
 
 _MARGIN = 256
+"""Pixels around the hole that are searched at least; around a larger hole, as many as it is long."""
+
 _FEWEST_SOURCES = 64
 
 _AGREEMENT = 0.12
@@ -87,7 +90,7 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     joined = np.where(hole[..., None], drawn, image)
     if not hole.any():
         return joined
-    window = _window(hole)
+    window = _bounds(hole, _MARGIN, 1)
     sizes = [Scene(joined[window], hole[window], unknown[window])]
     while sizes[-1].hole.size > _LARGEST:
         sizes.append(_halved(sizes[-1]))
@@ -97,11 +100,13 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     sigma = _depth(sizes[0].hole) * _LOW
     step = 2 ** (len(sizes) - 1)
     filled = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
+    most = _MOST if given is None else _GIVEN_MOST
+    shade = np.clip(_SHARE * _low_difference(small, filled, sigma / step), -most, most)
+    target = sizes[0].hole
     if len(sizes) > 1:
         filled = copy_at_full_size(sizes, filled)
-    target = sizes[0].hole
-    most = _MOST if given is None else _GIVEN_MOST
-    filled += np.clip(_SHARE * _low_difference(sizes[0], filled, sigma), -most, most)
+        shade = _enlarged(shade, step, target.shape)
+    filled += shade
     joined[window][target] = filled[target].clip(-1, 1)
     return joined
 
@@ -158,19 +163,28 @@ def patchmatch(
     return np.where(hole[..., None], filled, image)
 
 
+def _enlarged(planes: Floats, factor: int, size: tuple[int, ...]) -> Floats:
+    """(h, w, C) → (H, W, C), bilinear."""
+    channels_first = torch.from_numpy(planes).permute(2, 0, 1)
+    return enlarge(channels_first, factor, slice(0, size[0]), slice(0, size[1])).permute(1, 2, 0).numpy()
+
+
 def _depth(hole: Bools) -> float:
     """How far a pixel of the hole is from what is known, at most; beyond the image's border nothing is."""
-    return float(distance_transform_edt(np.pad(hole, 1, mode="edge")).max())
+    part = hole[_bounds(hole, 1, 0)]
+    return float(distance_transform_edt(np.pad(part, 1, mode="edge")).max()) if part.size else 0.0
 
 
-def _window(hole: Bools) -> tuple[slice, slice]:
-    """The part of the image that is searched: the hole and as much around it as it is large, at least a margin."""
+def _bounds(hole: Bools, margin: int, share: float) -> tuple[slice, slice]:
+    """The part of an image with the hole and around it a margin, at least this share of its side; none without one."""
     spans = []
     for axis in (1, 0):
         marked = np.flatnonzero(hole.any(axis=axis))
+        if not len(marked):
+            return slice(0), slice(0)
         first, last = int(marked[0]), int(marked[-1]) + 1
-        margin = max(_MARGIN, last - first)
-        spans.append(slice(max(0, first - margin), min(hole.shape[1 - axis], last + margin)))
+        around = max(margin, int(share * (last - first)))
+        spans.append(slice(max(0, first - around), min(hole.shape[1 - axis], last + around)))
     return spans[0], spans[1]
 
 
