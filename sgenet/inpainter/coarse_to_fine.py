@@ -35,6 +35,7 @@ from sgenet.inpainter.pyramid import (
     build_pyramid,
     depth,
     enlarge,
+    enlarge_image,
     halve,
     halve_any,
     halve_where,
@@ -95,8 +96,7 @@ def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: in
 
 def _enlarged(filled: Filled, size: tuple[int, int], factor: int) -> Filled:
     """The image bilinear, each label and confidence repeated."""
-    planes = torch.from_numpy(filled.image).permute(2, 0, 1)
-    image = enlarge(planes, factor, slice(0, size[0]), slice(0, size[1])).permute(1, 2, 0).numpy()
+    image = enlarge_image(filled.image, factor, size)
 
     def repeated(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return plane.repeat(factor, axis=0).repeat(factor, axis=1)[: size[0], : size[1]]

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from sgenet.errors import UserError
 from sgenet.inpainter.patches import Scene, copy_at_full_size, source_middles
-from sgenet.inpainter.pyramid import Bools, Floats, Ids, enlarge, halve_any, halve_where
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, enlarge_image, halve_any, halve_where, normalise
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -99,27 +98,29 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
         return joined
     sigma = _depth(sizes[0].hole) * _LOW
     step = 2 ** (len(sizes) - 1)
-    filled = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
+    filled, difference = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
     most = _MOST if given is None else _GIVEN_MOST
-    shade = np.clip(_SHARE * _low_difference(small, filled, sigma / step), -most, most)
+    shade = np.clip(_SHARE * difference, -most, most)
     target = sizes[0].hole
     if len(sizes) > 1:
         filled = copy_at_full_size(sizes, filled)
-        shade = _enlarged(shade, step, target.shape)
+        shade = enlarge_image(shade, step, target.shape)
     filled += shade
     joined[window][target] = filled[target].clip(-1, 1)
     return joined
 
 
-def _copied(scene: Scene, sigma: float, classes: Ids | None) -> Floats:
-    """(h, w, 3): the hole filled by PatchMatch, guided where that is needed."""
+def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Floats]:
+    """(h, w, 3): the hole filled by PatchMatch, guided where that is needed; and what low frequencies it lacks."""
     pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
     if classes is None:
-        free = _from_pixels(patchmatch(pixels, scene.hole, transparent))
-        if np.sqrt(np.square(_low_difference(scene, free, sigma)[scene.hole]).mean()) < _AGREEMENT:
-            return free
+        free = normalise(patchmatch(pixels, scene.hole, transparent))
+        difference = _low_difference(scene, free, sigma)
+        if np.sqrt(np.square(difference[scene.hole]).mean()) < _AGREEMENT:
+            return free, difference
     weight = _WEIGHT if classes is None else _GIVEN_WEIGHT
-    return _from_pixels(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
+    guided = normalise(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
+    return guided, _low_difference(scene, guided, sigma)
 
 
 def _low_difference(scene: Scene, filled: Floats, sigma: float) -> Floats:
@@ -161,12 +162,6 @@ def patchmatch(
             image, hole, coordinates, global_mask=excluded, patch_size=_RADIUS, guide_weight=weight
         )
     return np.where(hole[..., None], filled, image)
-
-
-def _enlarged(planes: Floats, factor: int, size: tuple[int, ...]) -> Floats:
-    """(h, w, C) → (H, W, C), bilinear."""
-    channels_first = torch.from_numpy(planes).permute(2, 0, 1)
-    return enlarge(channels_first, factor, slice(0, size[0]), slice(0, size[1])).permute(1, 2, 0).numpy()
 
 
 def _depth(hole: Bools) -> float:
@@ -232,7 +227,3 @@ def _blur(planes: Floats, sigma: float) -> Floats:
 
 def _to_pixels(image: Floats) -> Pixels:
     return np.rint((image + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
-
-
-def _from_pixels(pixels: Pixels) -> Floats:
-    return pixels.astype(np.float32) / np.float32(127.5) - 1

@@ -129,6 +129,12 @@ def enlarge(planes: Tensor, factor: int, rows: slice, columns: slice) -> Tensor:
     return large[:, _moved(rows, coarse_rows.start * factor), _moved(columns, coarse_columns.start * factor)]
 
 
+def enlarge_image(image: Floats, factor: int, size: tuple[int, ...]) -> Floats:
+    """(h, w, C) → (H, W, C): all of it, ``factor`` times as large, cut to ``size``."""
+    planes = torch.from_numpy(image).permute(2, 0, 1)
+    return enlarge(planes, factor, slice(0, size[0]), slice(0, size[1])).permute(1, 2, 0).numpy()
+
+
 def _under(span: slice, factor: int, length: int) -> slice:
     """The coarse pixels under a span and one more on either side, which bilinear weights reach."""
     return slice(max(span.start // factor - 1, 0), min(-(-span.stop // factor) + 1, length))
