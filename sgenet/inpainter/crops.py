@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects, label
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -62,7 +63,7 @@ def plan_crops(asked: Bools, side: int) -> Iterator[Crop]:
     """
     cell = side // 8
     parts = _label_cells(_any_of_cells(asked, cell))
-    for number, (cell_rows, cell_columns) in enumerate(_boxes(parts), start=1):
+    for number, (cell_rows, cell_columns) in enumerate(find_objects(parts), start=1):
         rows, columns = (slice(span.start * cell, span.stop * cell) for span in (cell_rows, cell_columns))
         mine = np.kron(parts[cell_rows, cell_columns] == number, np.ones((cell, cell), bool))
         mine = mine[: asked.shape[0] - rows.start, : asked.shape[1] - columns.start] & asked[rows, columns]
@@ -123,17 +124,10 @@ def _any_of_cells(asked: Bools, cell: int) -> Bools:
     return np.asarray(padded.reshape(height, cell, width, cell).any(axis=(1, 3)))
 
 
-def _label_cells(cells: Bools) -> npt.NDArray[np.integer]:
+def _label_cells(cells: Bools) -> npt.NDArray[np.int32]:
     """Number the connected parts from 1, in reading order; corners connect."""
-    from skimage.measure import label  # only where an image is larger than the network works on
-
-    return np.asarray(label(cells, connectivity=2))  # type: ignore[no-untyped-call]
-
-
-def _boxes(parts: npt.NDArray[np.integer]) -> list[tuple[slice, slice]]:
-    from skimage.measure import regionprops
-
-    return [region.slice for region in regionprops(parts)]  # type: ignore[no-untyped-call]
+    parts, _ = label(cells, structure=np.ones((3, 3)))
+    return np.asarray(parts)
 
 
 def _tight(mine: Bools, axis: int) -> slice:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from sgenet.methods.method import Method
 from sgenet.methods.registry import METHODS
@@ -51,6 +50,9 @@ def count_parameters(module: nn.Module) -> int:
 
 def count_macs(generator: nn.Module, size: int) -> int:
     """Multiply-accumulates of convolutions and matrix products for one image of size × size pixels."""
+    # Imports Triton where it is installed, for which nobody who fills an image should wait.
+    from torch.utils.flop_counter import FlopCounterMode
+
     parameter = next(generator.parameters())
     image = torch.zeros(1, 3, size, size, device=parameter.device)
     hole_mask = torch.zeros(1, 1, size, size, device=parameter.device)
