@@ -7,7 +7,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.restoration import inpaint_biharmonic
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -36,6 +35,8 @@ def navier_stokes(image: Pixels, hole_mask: Pixels) -> Pixels:
 
 def biharmonic(image: Pixels, hole_mask: Pixels) -> Pixels:
     """The smoothest surface through the known pixels (Damelin & Hoang 2018), by scikit-image."""
+    from skimage.restoration import inpaint_biharmonic  # the only baseline that needs it
+
     filled = inpaint_biharmonic(image.astype(np.float64) / 255, hole_mask > 0, channel_axis=-1)
     return _composite(np.clip(filled * 255, 0, 255).round(), image, hole_mask)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torchmetrics import Metric
 
 from pipelines.settings.params import EvaluationSettings
 from sgenet.evaluation.networks import ALEXNET, INCEPTION, check_weights, load_inception, load_lpips
 from sgenet.evaluation.vgg_distance import WEIGHTS as VGG_WEIGHTS
 from sgenet.evaluation.vgg_distance import load_vgg
 from sgenet.losses.vgg import VGG
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 _INCEPTION_SETTING = "evaluation.inception_weights"
 _LPIPS_SETTING = "evaluation.lpips_weights"

@@ -6,13 +6,16 @@ Both are gathered while images stream by. FID needs no more than sums, KID a bou
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
+
+# torchmetrics takes seconds to import: only where there are features to compare.
+if TYPE_CHECKING:
+    from torchmetrics.image.fid import FrechetInceptionDistance
 
 KEPT_IMAGES = 5000
 """So many images' features are kept for KID, drawn from all with a seed: 41 MB of each side."""
@@ -62,6 +65,8 @@ class FeatureComparison:
         return {"fid": max(float(self._fid.compute()), 0.0), "kid": self._kid()}
 
     def _kid(self) -> float:
+        from torchmetrics.image.kid import KernelInceptionDistance
+
         subset = min(len(self._kept), SUBSET_IMAGES)
         num_subsets = NUM_SUBSETS if subset < len(self._kept) else 1
         kid = KernelInceptionDistance(_given_features(self._kept[0][0].shape[0]), num_subsets, subset)
@@ -74,6 +79,8 @@ class FeatureComparison:
     def _close_block(self) -> None:
         if not self._block:
             return
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
         original, inpainted = (np.concatenate(side) for side in zip(*self._block, strict=True))
         self._block = []
         if self._fid is None:

@@ -13,8 +13,6 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from sgenet.checks import check_shape
 from sgenet.label_space import IGNORE_ID
@@ -168,14 +166,8 @@ def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int, region:
     counted = label != IGNORE_ID
     if region is not None:
         counted = counted & region
-    if not bool(counted.any()):
-        return torch.zeros(num_classes, num_classes, dtype=torch.int64, device=label.device)
-    # A binary problem is no special case here, but torchmetrics wants two classes or more.
-    classes = max(num_classes, 2)
-    matrix = multiclass_confusion_matrix(
-        predicted[counted].to(torch.int64), label[counted].to(torch.int64), num_classes=classes
-    )
-    return matrix[:num_classes, :num_classes].to(torch.int64)
+    pairs = label[counted].to(torch.int64) * num_classes + predicted[counted].to(torch.int64)
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def mean_iou(matrix: Tensor) -> float:
@@ -220,8 +212,8 @@ def pixel_accuracy(matrix: Tensor) -> float:
 def _psnr(predicted: Tensor, target: Tensor, region: Tensor) -> float:
     if not bool(region.any()):
         return math.nan
-    decibels = peak_signal_noise_ratio(predicted[:, region], target[:, region], data_range=_DATA_RANGE)
-    return min(float(decibels), MAX_PSNR)
+    error = float((predicted[:, region] - target[:, region]).square().mean())
+    return min(10 * math.log10(_DATA_RANGE**2 / error), MAX_PSNR) if error else MAX_PSNR
 
 
 def _l1(predicted: Tensor, target: Tensor, region: Tensor) -> float:

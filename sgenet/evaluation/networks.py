@@ -7,16 +7,18 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch_fidelity import FeatureExtractorInceptionV3
-from torchmetrics import Metric
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from sgenet.errors import CheckpointError
+
+# The libraries take seconds to import: only where one of their networks is loaded.
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def load_inception(path: Path, setting: str) -> nn.Module:
     Raises:
         CheckpointError: as :func:`check_weights`.
     """
+    from torch_fidelity import FeatureExtractorInceptionV3
+
     check_weights(path, INCEPTION, setting)
     # Images are resized as TensorFlow 1 did; torchmetrics' own class of this network smooths them first.
     network: nn.Module = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(path))
@@ -90,6 +94,8 @@ def load_lpips(path: Path, setting: str) -> Metric:
     Raises:
         CheckpointError: as :func:`check_weights`.
     """
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
     check_weights(path, ALEXNET, setting)
     # It takes AlexNet from where torch.hub keeps downloads, so the file is laid there.
     usual = torch.hub.get_dir()

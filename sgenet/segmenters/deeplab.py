@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.segmenters.segmenter import imagenet_normalised
@@ -84,7 +83,10 @@ def _replace_norms(network: nn.Module, encoder: str, *, frozen: bool, below: str
         setattr(part.get_submodule(parent), attribute, _frozen(module) if frozen else _grouped(module))
 
 
-def _frozen(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
+def _frozen(norm: nn.BatchNorm2d) -> nn.Module:
+    # Takes more than a second to import, and every stage that may read labels imports this module.
+    from torchvision.ops import FrozenBatchNorm2d
+
     frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
     frozen.load_state_dict(norm.state_dict(), strict=False)
     return frozen
