@@ -83,6 +83,8 @@ TRAININGS = {
 }
 """By dataset, in the order of the tables."""
 
+CONFIGS = {"outdoor_mix": "outdoor_photos.yaml", "camvid": "camvid.yaml"}
+
 
 def main() -> None:
     """Train what is missing, or print the tables of what is there."""
@@ -187,8 +189,9 @@ def _place(folder: Path, dataset: str, training: Training) -> Path:
     (folder / "data").mkdir(exist_ok=True)
     if not (place / "data").exists():
         (place / "data").symlink_to("../data")
-    settings = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    settings |= {"datasets": list(TRAININGS), "methods": list(METHODS), "run": {"workers": 0, "cpus_per_worker": 1}}
+    settings = yaml.safe_load((REPOSITORY / "configs" / CONFIGS[dataset]).read_text(encoding="utf-8"))
+    settings |= {"datasets": [dataset], "transfer": [], "methods": list(METHODS)}
+    settings["run"] = {"workers": 0, "cpus_per_worker": 1}
     settings["evaluation"] |= EVALUATION
     settings = _with_absolute_paths(settings)
     recipe = settings["recipes"][dataset]

@@ -1,6 +1,6 @@
-"""Parameters and multiply-accumulates of every method, as a Markdown table: a row for each recipe of params.yaml.
+"""Parameters and multiply-accumulates of every method, a row for each recipe of params.yaml and configs/.
 
-python benchmarks/methods_table.py [params.yaml]
+python benchmarks/methods_table.py [FILE …]
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from sgenet.errors import UserError
 from sgenet.methods.build import build_generator, count_macs, count_parameters
 from sgenet.methods.registry import METHODS
 
+ROOT = Path(__file__).resolve().parents[1]
+HEADER = """\
+| recipe | crop | method | parameters (M) | MACs (G) | MACs against base_net |
+| --- | --: | --- | --: | --: | --: |
+"""
+
 
 def main() -> int:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "params.yaml"
+    """Print the table for the files that are named, or all that there are; 2 where one cannot be read."""
+    paths = [Path(name) for name in sys.argv[1:]] or [ROOT / "params.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
     try:
-        print(table(load(path)), end="")
+        print(HEADER + "".join(rows(load(path)) for path in paths), end="")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def table(settings: Settings) -> str:
-    """A row a recipe and method: millions of parameters, and billions of MACs for one image of its crop."""
-    lines = [
-        "| recipe | crop | method | parameters (M) | MACs (G) | MACs against base_net |",
-        "| --- | --: | --- | --: | --: | --: |",
-    ]
+def rows(settings: Settings) -> str:
+    """One a recipe and method: millions of parameters, and billions of MACs for one image of its crop."""
+    lines = []
     for dataset, recipe in settings.recipes.items():
         data, smallest = settings.data[dataset], 0
         for name in METHODS:

@@ -15,10 +15,10 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from every_dataset import settings_of_every_dataset
 from infra_files import INFRA, read_yaml
 
 from pipelines.settings.layout import DatasetPaths
-from pipelines.settings.load import load
 
 _STRING = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -216,7 +216,7 @@ def test_a_job_has_as_many_workers_as_its_batch_can_be_divided_among() -> None:
     spec = read_yaml(INFRA / "kuberay" / "rayjob.yaml")["spec"]
     dataset = re.search(r"--dataset (\S+)", spec["entrypoint"])
     assert dataset is not None
-    recipe = load(INFRA.parent / "params.yaml").recipes[dataset[1]]
+    recipe = settings_of_every_dataset().recipes[dataset[1]]
     workers = 0
     for group in spec["rayClusterSpec"]["workerGroupSpecs"]:
         requests = group["template"]["spec"]["containers"][0]["resources"]["requests"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every_dataset import settings_of_every_dataset
 from infra_files import INFRA, ROOT, read_yaml, strings
 
 from pipelines.__main__ import main
@@ -56,12 +57,12 @@ def test_the_command_line_knows_every_command(arguments: str, capsys: pytest.Cap
     with pytest.raises(SystemExit) as left:
         main([*words, "--help"])
     assert left.value.code == 0, capsys.readouterr().err
-    settings = load(ROOT / "params.yaml")
+    settings = settings_of_every_dataset()
     known = {"dataset": settings.data, "method": (*settings.methods, "gated_conv", "edge_connect", "spg_net")}
     for option, names in known.items():
         if f"--{option}" in words:
             value = words[words.index(f"--{option}") + 1]
-            assert value in names or value == "mine", f"{value} is not in params.yaml"
+            assert value in names or value == "mine", f"{value} is in no settings file"
 
 
 def test_there_are_commands_to_check() -> None:

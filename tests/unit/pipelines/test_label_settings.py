@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from every_dataset import every_dataset
 
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.load import parse
@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def with_labels(labels: Any, dataset: str = "mixed_scenes") -> Settings:
-    raw = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), "params.yaml")[0]
+    raw = with_presets(every_dataset(), "params.yaml")[0]
     return parse(raw | {"labels": {dataset: labels}})
 
 
 def test_people_label_unless_the_settings_say_otherwise() -> None:
-    raw = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), "params.yaml")[0]
+    raw = with_presets(every_dataset(), "params.yaml")[0]
     raw.pop("labels", None)
     assert parse(raw).labels_of("mixed_scenes") == LabelSettings(source="human")
 

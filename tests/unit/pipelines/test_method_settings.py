@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from every_dataset import every_dataset
 
 from pipelines.settings.load import parse
 from pipelines.settings.presets import with_presets
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    settings: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
+    settings: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
     settings["methods"] = list(REGISTERED)
     return settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from dvc.utils.hydra import apply_overrides
+from every_dataset import CONFIGS, every_dataset, settings_of_every_dataset
 from PIL import Image
 
 from pipelines.__main__ import main
@@ -25,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    content: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
+    content: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
     return content
 
 
@@ -36,10 +39,34 @@ def _problems(raw: dict[str, Any]) -> list[str]:
 
 
 def test_the_repository_s_own_settings_have_no_problem() -> None:
-    settings = load(ROOT / "params.yaml")
+    settings = settings_of_every_dataset()
     assert set(settings.data) == set(settings.masks)
     # Filled by the models of outdoor_photos, never trained on.
     assert set(settings.data) - set(settings.recipes) == {"intel_kept"}
+
+
+def test_the_settings_of_the_demo_fit_on_a_screen() -> None:
+    assert len((ROOT / "params.yaml").read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_can_take_the_place_of_params_yaml(config: Path, tmp_path: Path) -> None:
+    """DVC finds each key that a stage depends on, and a setting is changed as by ``dvc exp run -S``."""
+    settings = load(config)
+    shutil.copy(config, tmp_path / "params.yaml")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    dataset = settings.datasets[0]
+    apply_overrides(tmp_path / "params.yaml", [f"+recipes.{dataset}.training.seed=7", "registry.name=mine"])
+    with Repo.init(str(tmp_path), no_scm=True) as repository:
+        stages = repository.index.stages
+        for stage in stages:
+            for dependency in stage.params:
+                dependency.get_hash()
+    assert {f"train@{name}-{method}" for name in settings.datasets for method in settings.methods} <= {
+        stage.name for stage in stages
+    }
+    changed = load(tmp_path / "params.yaml")
+    assert (changed.recipes[dataset].training.seed, changed.registry.name) == (7, "mine")
 
 
 def test_dvc_prepares_and_fills_what_transfer_lists_and_trains_nothing_on_it(

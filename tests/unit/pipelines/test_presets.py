@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import yaml
+from every_dataset import every_dataset
 
 from pipelines.settings.load import load, parse
 from pipelines.settings.presets import preset_names, with_presets
 from sgenet.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[3]
-RAW = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+RAW = every_dataset()
 
 
 def with_recipe(**given: object) -> dict[str, object]:

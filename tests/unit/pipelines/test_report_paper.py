@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from every_dataset import every_dataset
 
 from pipelines.report.paper import published
 from pipelines.settings.load import load, parse
@@ -20,7 +20,7 @@ def settings() -> Settings:
 
 
 def _changed(**sections: Any) -> Settings:
-    raw = with_presets(yaml.safe_load(PARAMS.read_text()), "params.yaml")[0]
+    raw = with_presets(every_dataset(), "params.yaml")[0]
     for section, (dataset, change) in sections.items():
         raw[section][dataset] |= change
     return parse(raw)

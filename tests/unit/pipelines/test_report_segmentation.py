@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from every_dataset import every_dataset
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs, label_with
 
 from pipelines.report.paper import published_label_sources, published_segmentation
@@ -25,7 +25,7 @@ WORSE_BY = 5  # grey levels, of the methods trained there
 
 
 def _settings(**changes: object) -> Settings:
-    raw = with_presets(yaml.safe_load(PARAMS.read_text(encoding="utf-8")), "params.yaml")[0]
+    raw = with_presets(every_dataset(), "params.yaml")[0]
     for section in ("data", "masks", "recipes"):
         raw[section][OTHER] = raw[section][DATASET]
     return parse(raw | {"datasets": [DATASET, OTHER]} | changes)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from every_dataset import every_dataset
 
 from pipelines.settings.load import load, parse
 from pipelines.settings.params import SearchSettings
@@ -48,7 +49,7 @@ TRIED = {
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    content: dict[str, Any] = with_presets(yaml.safe_load((ROOT / "params.yaml").read_text()), "params.yaml")[0]
+    content: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
     return content
 
 

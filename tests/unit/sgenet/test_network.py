@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 
 import pytest
 import torch
+from every_dataset import settings_of_every_dataset
 from small import METHODS, NUM_CLASSES, SIDE, small_batch, small_network, small_recipe
 
-from pipelines.settings.load import load
 from pipelines.settings.params import Settings
 from sgenet.batch import Prediction
 from sgenet.methods.build import build_generator, count_parameters
@@ -184,7 +183,7 @@ def test_every_parameter_of_every_method_takes_part() -> None:
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return load(Path(__file__).resolve().parents[3] / "params.yaml")
+    return settings_of_every_dataset()
 
 
 GOLDEN_PARAMETERS = {
