@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from every_dataset import every_dataset
+from every_dataset import every_dataset, settings_of_every_dataset
 
 from pipelines.report.paper import published
-from pipelines.settings.load import load, parse
+from pipelines.settings.load import parse
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
-
-PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 
 
 @pytest.fixture(scope="module")
 def settings() -> Settings:
-    return load(PARAMS)
+    return settings_of_every_dataset()
 
 
 def _changed(**sections: Any) -> Settings:
