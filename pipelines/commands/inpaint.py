@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--texture",
         choices=("exemplar", "network"),
         default="exemplar",
-        help="exemplar: copied from known pixels of the same class, by the colours and the layout that the model "
+        help="exemplar: copied from the rest of the photo, led by the colours and the layout that the model "
         "draws; network: what the model draws as it is (default: exemplar)",
     )
     model.add_argument(
