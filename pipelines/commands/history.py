@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.registry.gate.act import ChampionHistory
+    from pipelines.registry.history import ChampionHistory
 
 HELP = "Show who was champion of a registered model when, why, and what the gate refused."
 
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> None:
-    """See :func:`pipelines.registry.gate.act.look_back`."""
-    from pipelines.registry.gate.act import default_model, look_back
+    """See :func:`pipelines.registry.history.look_back`."""
+    from pipelines.registry.history import default_model, look_back
     from pipelines.settings.load import load
 
     history = look_back(options.model or default_model(load(options.params)))
@@ -49,7 +49,7 @@ def _json(history: ChampionHistory) -> str:
 def _print(history: ChampionHistory) -> None:
     from rich.text import Text
 
-    from pipelines.registry.gate.tables import decisions_grid, moves_grid, show
+    from pipelines.registry.terminal import decisions_grid, moves_grid, show
 
     champion = history.state.champion
     now = "has no champion" if champion is None else f"version {champion} is champion"

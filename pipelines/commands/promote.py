@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.common import add_params
 
 if TYPE_CHECKING:
-    from pipelines.registry.gate.act import Promotion
+    from pipelines.registry.gate.promote import Promotion
 
 HELP = "Make a version of the registered model champion, if it is better on the same images."
 DESCRIPTION = """\
@@ -49,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """See :func:`pipelines.registry.gate.act.promote`; the exit status is in the help."""
-    from pipelines.registry.gate.act import default_model, promote
+    """See :func:`pipelines.registry.gate.promote.promote`; the exit status is in the help."""
+    from pipelines.registry.gate.promote import promote
+    from pipelines.registry.history import default_model
     from pipelines.settings.load import load
 
     settings = load(options.params)
@@ -84,7 +85,8 @@ def _json(name: str, outcome: Promotion) -> str:
 def _print(name: str, outcome: Promotion) -> None:
     from rich.text import Text
 
-    from pipelines.registry.gate.tables import show, to_terminal
+    from pipelines.registry.gate.tables import to_terminal
+    from pipelines.registry.terminal import show
 
     if outcome.judgement is not None:
         show(to_terminal(name, outcome.judgement))

@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """See :func:`pipelines.registry.gate.act.roll_back`; the exit status is in the help."""
+    """See :func:`pipelines.registry.history.roll_back`; the exit status is in the help."""
     from dataclasses import asdict
 
     from pipelines.registry.champions import OvertakenError
-    from pipelines.registry.gate.act import Status, default_model, roll_back
+    from pipelines.registry.history import Status, default_model, roll_back
     from pipelines.settings.load import load
 
     name = options.model or default_model(load(options.params))

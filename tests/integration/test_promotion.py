@@ -16,7 +16,9 @@ from promotion_world import DATASET, NAME, World, add_version, make_world
 
 from pipelines.__main__ import main
 from pipelines.registry.champions import Champions
-from pipelines.registry.gate import act, gate
+from pipelines.registry.gate import gate
+from pipelines.registry.gate import promote as promoting
+from pipelines.registry.history import default_model
 from pipelines.settings.layout import DatasetPaths
 from pipelines.stages import baselines
 from pipelines.tracking.released import ReleasedModels
@@ -189,14 +191,14 @@ def test_of_two_promotions_at_once_both_decisions_are_kept_and_the_last_one_stan
 ) -> None:
     name = world.model("at-once", 120, 180, 90)
     assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
-    real = act.judge
+    real = promoting.judge
 
     def slow(*arguments: Any) -> Any:
         judgement = real(*arguments)
         Champions(name).move("promotion", "3", "faster")
         return judgement
 
-    monkeypatch.setattr(act, "judge", slow)
+    monkeypatch.setattr(promoting, "judge", slow)
     status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
     assert (status, world.champion(name)) == (0, "2")
     assert "version 3 became champion meanwhile, and this was judged against version 1" in answer["sentence"]
@@ -292,7 +294,7 @@ def test_a_dataset_the_settings_do_not_describe_is_named(world: World, ask: Any)
 
 
 def test_the_model_of_the_only_dataset_is_the_default(world: World) -> None:
-    assert act.default_model(world.settings) == NAME
+    assert default_model(world.settings) == NAME
 
 
 def test_the_evidence_lies_in_the_version(world: World, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence
 from pipelines.registry.gate.invariants import check_filling, check_latency, check_weights
+from pipelines.registry.history import Say
 from pipelines.registry.register import EVIDENCE, digest_evidence
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
@@ -20,9 +20,6 @@ from pipelines.tracking.released import ReleasedModels, StoredVersion
 from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.inpainter import Inpainter
 from sgenet.methods.registry import LABEL_STARTED_METHODS
-
-Say = Callable[[str], None]
-"""Reports progress to the user."""
 
 
 @dataclass(frozen=True)

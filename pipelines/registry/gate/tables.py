@@ -8,13 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table as Grid
 from rich.text import Text
 
-from pipelines.registry.champions import ChampionMove
-from pipelines.registry.decisions import RecordedDecision
 from pipelines.registry.gate.compare import EVERYTHING
 from pipelines.registry.gate.decision import Check, Decision, Judged, Verdict, interval, signed
 from pipelines.registry.gate.gate import Judgement
@@ -77,40 +75,6 @@ def to_json(name: str, judgement: Judgement, **more: Any) -> str:
     """Everything, for machines; a number that does not exist is null."""
     content = {"model": name, **more, **asdict(judgement)}
     return json.dumps(_without_nan(content), indent=2, ensure_ascii=False) + "\n"
-
-
-def moves_grid(entries: Sequence[ChampionMove]) -> Grid:
-    """Every move of ``champion``, the latest last."""
-    grid = Grid(title="Champions", title_justify="left", title_style="bold", show_lines=True)
-    for column in ("when (UTC)", "champion", "how", "why"):
-        grid.add_column(column)
-    for entry in entries:
-        change = f"{entry.before or '–'} → {entry.after or '–'}"
-        why = Text(entry.reason)
-        if entry.evidence:
-            why.append(f"\n{entry.evidence}/decision.md", "dim")
-        grid.add_row(entry.at[:16].replace("T", " "), Text(change, "bold"), f"{entry.kind} by {entry.by}", why)
-    return grid
-
-
-def decisions_grid(decisions: Sequence[tuple[str, RecordedDecision]]) -> Grid:
-    """The last decision about each version."""
-    styles = {"promote": "green", "refuse": "red"}
-    grid = Grid(title="What the gate decided", title_justify="left", title_style="bold", show_lines=True)
-    for column in ("version", "when (UTC)", "decision", "against", "why"):
-        grid.add_column(column)
-    for version, record in decisions:
-        why = Text(record.reasons).append(f"\n{record.evidence}/decision.md", "dim")
-        decision = Text(record.decision, styles.get(record.decision, "default"))
-        grid.add_row(version, record.at[:16].replace("T", " "), decision, record.against, why)
-    return grid
-
-
-def show(part: RenderableType) -> None:
-    """Print something made by this module: as wide as the terminal, or 100 columns into a file or pipe."""
-    console = Console()
-    # A sentence is left to the terminal to wrap, which keeps its addresses whole for whoever copies them.
-    console.print(part, width=None if console.is_terminal else 100, soft_wrap=isinstance(part, Text))
 
 
 def _checks_grid(checks: Iterable[Check]) -> Grid:
