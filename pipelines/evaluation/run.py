@@ -29,7 +29,7 @@ from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
 
 BLOCK_IMAGES = 64
-"""So many are worth a process: fewer take less time than it takes to start."""
+"""Images of a block: fewer would take less time than starting a process."""
 
 
 def evaluate_model(

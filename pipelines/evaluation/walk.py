@@ -85,7 +85,7 @@ class Example:
 
 @dataclass(frozen=True, order=True)
 class Failure:
-    """An image that was filled badly. Ordered by how badly, then by key."""
+    """A failure case. Ordered by PSNR in the hole, then by key."""
 
     psnr_hole: float
     key: str

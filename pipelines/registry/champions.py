@@ -1,4 +1,4 @@
-"""Who is champion: the alias says it, and tags on the versions say who set it when, why and on what evidence.
+"""The ``champion`` alias of a model; tags on its versions record who moved it, when, why and on what evidence.
 
 Whoever sets the alias in the MLflow UI is obeyed: the next command notes that on the version. Of several that set it
 at the same time the last one stands, and the moves of all are on their versions.
@@ -110,7 +110,7 @@ class Champions:
         return State(tuple(sorted(moves, key=lambda entry: entry.at)), champion)
 
     def note_outside(self) -> State:
-        """Note where the alias was found, if no noted move sent it there; then :meth:`look`."""
+        """Record a move of the alias made outside these commands, if there was one; then :meth:`look`."""
         state = self.look()
         if state.champion == state.noted:
             return state

@@ -1,4 +1,4 @@
-"""Roll back and look back: who was champion of a registered model, without a look at any model."""
+"""Rollback and history of ``champion``; no model is loaded."""
 
 from __future__ import annotations
 

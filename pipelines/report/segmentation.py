@@ -37,7 +37,7 @@ PaperBySource = Callable[[str, str, str | None], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class _Segmentation:
-    """A way to a segmentation of an image with a hole."""
+    """A source of segmentations: a method's own, or a segmenter on its filled images."""
 
     title: str
     method: MethodResult
@@ -121,8 +121,8 @@ def label_quality(results: DatasetResults) -> Table | None:
         rows.append(cells)
     note = (
         f"{SEGMENTER_TITLES[made['segmenter']]} against people's labels, where there are any; a pixel is labelled "
-        f"where the most probable class has at least {made['threshold']:g}. A segmenter fitted to these training "
-        "images knows them better than any others."
+        f"where the most probable class has at least {made['threshold']:g}. Scores on the images that "
+        "a segmenter was fitted to are optimistic."
     )
     return Table("Automatic labels", ["labels of", "N", *_QUALITY.values()], rows, note, name="labels")
 

@@ -126,7 +126,7 @@ class RunLogger:
             self._client.log_text(self.run_id, content, name)
 
     def close(self) -> None:
-        """Wait until everything is logged or given up, and say whether anything was given up."""
+        """Wait for pending logs, and warn about those that failed."""
         if self._sent:
             mlflow.flush_async_logging()
         self._images.shutdown()

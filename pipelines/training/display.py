@@ -111,5 +111,5 @@ class TrainingDisplay:
 
     def say(self, text: str) -> None:
         """Print a sentence above the bar."""
-        # Wrapped by nobody: a log file is read by tools that expect one line an event.
+        # Not wrapped: a log file is read by tools that expect one line an event.
         self._console.print(f"{self._title}: {text}", markup=False, highlight=False, soft_wrap=True)

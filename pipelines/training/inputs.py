@@ -98,7 +98,7 @@ def publish_data(storage: Storage, shards: Path, masks: Path, labels: Path | Non
 
 
 def fetch_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | None = None) -> None:
-    """Where the data were published and are not on this machine, download what a training's driver needs.
+    """Download what a training's driver needs, if the data are published and not on this machine.
 
     That is the index, the manifests and the masks; workers read the shards themselves.
 
@@ -162,7 +162,7 @@ class Inputs:
         masks: the fixed evaluation masks; None for a segmenter.
         holes: how training holes are drawn, with local paths.
         shards: reads published shards; None where the shards lie in the table's folder.
-        ahead: brings published shards to this node, once a training follows its batches.
+        ahead: prefetches published shards to this node; None until training starts.
     """
 
     table: SampleTable

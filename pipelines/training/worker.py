@@ -53,7 +53,7 @@ TRAINING_SPLIT = "train"
 def train(job: TrainingJob, place: WorkerPlace, supervisor: Supervisor) -> Reached:
     """Train from the newest stored state to the end of the recipe's budget, or until the supervisor asks to stop.
 
-    All that is learnt ends in the checkpoint store. Every rank calls this, in a process group
+    The result is in the checkpoint store. Every rank calls this, in a process group
     where there are several.
 
     Raises:
@@ -101,7 +101,7 @@ def _method(job: TrainingJob) -> Method:
     num_classes = job.label_space.num_classes
     if job.segmenter is None:
         return build_method(job.method, job.recipe, num_classes)
-    # Nothing of it decides what an inpainting method learns, as the run key promises.
+    # Only for segmenters: their code is not in the run key of an inpainting method.
     from sgenet.segmenters.build import build_segmenter
     from sgenet.segmenters.method import segmenter_method
 

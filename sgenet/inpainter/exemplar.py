@@ -1,7 +1,7 @@
 """Texture copied from known pixels, under the colours and the layout that a network drew.
 
-A network knows better what belongs into a hole than how that looks from close by; the rest of the image shows just
-that. So the hole is filled by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
+A network predicts colours and layout better than fine texture, which the rest of the image has. So the hole is filled
+by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
 is known. Where these have other colours than the network drew, they are copied once more, led by a guide: the colours
 that the network drew, the contrast of what surrounds the hole and, where someone gave a segmentation, its classes.
 Last, part of the low frequencies is taken from the network.
@@ -52,9 +52,9 @@ _CONTRAST_WIDTH = 0.5
 
 _ENOUGH_KNOWN = 0.3
 _SHARE, _MOST, _GIVEN_MOST = 0.7, 0.05, 0.2
-"""How much of the low frequencies is taken from the network, and from what difference on no more: a shade is mended,
-but where something else was copied than the network drew, its colours would lie over that like haze. More where someone
-said what is there."""
+"""Share of the low-frequency difference to the network that is added, and the limit it is clipped to: small colour
+shifts are corrected, but a large correction would put a haze over copied content that differs. The limit is higher for
+a given segmentation."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
@@ -111,7 +111,7 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
 
 
 def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Floats]:
-    """(h, w, 3): the hole filled by PatchMatch, guided where that is needed; and what low frequencies it lacks."""
+    """(h, w, 3): the hole filled by PatchMatch, guided if needed; and its low-frequency residual."""
     pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
     if classes is None:
         free = normalise(patchmatch(pixels, scene.hole, transparent))

@@ -1,4 +1,4 @@
-"""Spatially adaptive normalisation: a segmentation says how each place is scaled and shifted (Eq. 3)."""
+"""Spatially adaptive normalisation: scale and shift of each pixel are predicted from a segmentation (Eq. 3)."""
 
 from __future__ import annotations
 

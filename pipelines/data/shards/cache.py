@@ -5,7 +5,7 @@
                       CRC-32 of each of its blocks of 64 KiB, and its size
 ``leases/<name>``     the shards that a process of a training reads now and next, and where they
                       are published; locked while the process lives
-``partial``, ``lock`` of the one process that brings and removes shards: :mod:`.fetcher`
+``partial``, ``lock`` of the one process that downloads and evicts shards: :mod:`.fetcher`
 ====================  ============================================================================
 
 All locks belong to open files, so a killed process leaves none behind. Every read is verified
@@ -90,9 +90,9 @@ class ShardCache:
         return type(self), (self.folder,)
 
     def lease(self, lease: Lease) -> None:
-        """Say what this process, or one forked from it later, reads from now on, in place of what was said before.
+        """Replace the lease of this process, which processes forked from it later share.
 
-        What is leased is brought here and stays while the process lives.
+        Leased shards are downloaded to this node and kept while the process lives.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -165,7 +165,7 @@ class _OpenShard(NamedTuple):
 
     @classmethod
     def open(cls, path: Path) -> _OpenShard | None:
-        """None where it is not there; one whose every read fails where its checksums make no sense."""
+        """Open a cached shard; None if there is none. With inconsistent checksums, every read fails."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Which samples form global batch n: a function of (seed, n) alone.
 
-Position p of the endless training stream lies in epoch ``p div N`` of N samples. An epoch is dealt in two levels, so
+Position p of the endless training stream lies in epoch ``p div N`` of N samples. An epoch is shuffled at two levels, so
 that data many times larger than a node's disk can be read in whole shards:
 
 1. The shards are permuted anew for each epoch and divided into windows of nearly as many shards each.
@@ -63,7 +63,7 @@ class Window(NamedTuple):
 class GlobalBatchSampler:
     """The endless sequence of global batches of a training.
 
-    Within an epoch every sample comes exactly once; a batch may run across the border of two, and of two windows.
+    Within an epoch every sample comes exactly once; a batch may span two epochs or two windows.
 
     Args:
         shard_sizes: (S,) samples of each shard; the rows of the sample table are those of shard 0, then of shard 1, …

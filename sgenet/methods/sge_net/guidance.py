@@ -13,14 +13,14 @@ from sgenet.settings import NetworkSettings
 
 
 class InferenceStep(nn.Module):
-    """From φ^l to φ^{l-1}: the decoder's step, with the paper's modules switched by arguments.
+    """One decoder step, from φ^l to φ^{l-1}; arguments enable the paper's modules.
 
     f_de-c joins the upsampled φ^l and the skip features ϕ^{l-1}. It is normalised per channel
     and, in SG-Net, modulated by Ŝ^l (Eq. 3). The base-net F_ba turns it into φ^{l-1}. In
     SGE-Net the bias-net F_bi adds what the reliability mask M^l calls for (Eq. 6).
 
-    F_ba also has a 1×1 shortcut from f_de-c itself, since normalising each channel of each
-    image alone would forget how bright the image is (*ours*).
+    F_ba also has a 1×1 shortcut from f_de-c itself, since instance
+    normalisation discards the brightness of the image (*ours*).
 
     Args:
         coarse_width, fine_width: channels at scales l and l-1.
