@@ -1,9 +1,10 @@
 """How long filling takes and how much memory: `python benchmarks/inpainting_latency.py [--model FOLDER]`.
 
-The model against two classical methods of OpenCV, on the same images of an embedded scene with the same
-holes: a spot of 64 × 64 pixels, and the middle half in height and width. Every case runs in a process of
-its own, so that its peak memory (resident, with Python and the libraries) is its own; the time is the
-median over the repeats, after one run that is not counted, and leaves out loading.
+The model, with texture of its own and copied, against PatchMatch (up to a megapixel) and two classical methods of
+OpenCV, on the same images of an embedded scene with the same holes: a spot of 64 × 64 pixels, and the middle half in
+height and width. Every case runs in a process of its own, so that its peak memory (resident, with Python and the
+libraries) is its own; the time is the median over the repeats, after one run that is not counted, and leaves out
+loading.
 """
 
 from __future__ import annotations
@@ -25,9 +26,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZES = {"256²": (256, 256), "512²": (512, 512), "1024²": (1024, 1024), "2048²": (2048, 2048), "4K": (2160, 3840)}
+SIZES = {
+    "256²": (256, 256),
+    "640×480": (480, 640),
+    "512²": (512, 512),
+    "1024²": (1024, 1024),
+    "2048²": (2048, 2048),
+    "4K": (2160, 3840),
+}
 HOLES = ("spot", "centre")
-METHODS = ("model", "model, bfloat16", "Telea", "Navier-Stokes")
+METHODS = ("model", "model, bfloat16", "model, copied texture", "PatchMatch", "Telea", "Navier-Stokes")
+LARGEST_FOR_PATCHMATCH = 1_000_000
 RADIUS = 3
 SPOT = 64
 SCENE_SEED = 2020_11
@@ -62,7 +71,9 @@ def main() -> None:
 
 def print_rows(options: argparse.Namespace, image: Path, size: str, hole: str) -> None:
     """Measure every method on one image and hole; ratios are to Telea of the same image and hole."""
-    results = {method: measure(options, image, hole, method) for method in options.methods}
+    small = SIZES[size][0] * SIZES[size][1] <= LARGEST_FOR_PATCHMATCH
+    methods = [method for method in options.methods if small or method != "PatchMatch"]
+    results = {method: measure(options, image, hole, method) for method in methods}
     for method, result in results.items():
         ratio = f"{result['seconds'] / results['Telea']['seconds']:.2f}" if "Telea" in results else "–"
         print(
@@ -126,11 +137,17 @@ def build_fill(method: str, options: argparse.Namespace) -> Fill:
         import torch
 
         from sgenet.inpainter import Inpainter
+        from sgenet.inpainter.inpainter import Texture
 
         warnings.simplefilter("ignore")
         torch.set_num_threads(options.threads)
         inpainter = Inpainter.load(options.model, precision="bfloat16" if "bfloat16" in method else "float32")
-        return lambda image, hole: inpainter(image, hole).image
+        texture: Texture = "exemplar" if "texture" in method else "network"
+        return lambda image, hole: inpainter(image, hole, texture=texture).image
+    if method == "PatchMatch":
+        from sgenet.inpainter.exemplar import patchmatch
+
+        return patchmatch
     import cv2
 
     cv2.setNumThreads(options.threads)
