@@ -2,14 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing
 from tiny import CROP
 from torch import Tensor, nn
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.index import open_index
-from pipelines.training.validation import Validator
+from pipelines.training import segmenter_validation, validation
+from pipelines.training.ranks import ALONE, Ranks, all_ranks
+from pipelines.training.segmenter_validation import SegmenterValidator
+from pipelines.training.validation import Validation, Validator
 from sgenet.batch import Prediction
 from sgenet.label_space import LabelSpace
 
@@ -57,3 +63,52 @@ def test_validating_leaves_the_training_s_random_stream_alone(tiny_dataset: Path
     before = torch.get_rng_state()
     _validator(tiny_dataset, 2).validate(_Oracle(0), torch.device("cpu"))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class _Uneven(nn.Module):
+    """Errs more where an image is darker, and takes its brightness for its classes."""
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+        logits = torch.stack([image.mean(1) * factor for factor in (-1, 0.1, 1)], dim=1)
+        return Prediction((image * 0.9,), (logits,))
+
+
+def _validations(dataset: Path, batch_size: int, ranks: Ranks = ALONE) -> list[Validation]:
+    """Of inpainting and of a segmenter."""
+    validation.BATCH_SIZE = segmenter_validation.BATCH_SIZE = batch_size
+    table = open_index(dataset / "shards").of_split("val")
+    validators = (
+        Validator(table, load_evaluation_masks(dataset / "masks"), CROP, LABELS, 2, ranks=ranks),
+        SegmenterValidator(table.labelled(), CROP, LABELS, 2, ranks=ranks),
+    )
+    return [validator.validate(_Uneven(), torch.device("cpu")) for validator in validators]
+
+
+def _rank(rank: int, dataset: Path, batch_size: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    ranks = all_ranks(rank, 2)
+    found = _validations(dataset, batch_size, ranks)
+    torch.save([(each.scores, torch.from_numpy(each.sheet)) for each in found], folder / f"{rank}.pt")
+    seen = len(ranks.part(open_index(dataset / "shards").of_split("val"), batch_size))
+    (folder / f"{rank}.txt").write_text(str(seen), encoding="utf-8")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+# In batches of eight there is one, and nothing for the second rank.
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_two_ranks_share_the_images_and_find_the_scores_of_one(
+    tiny_dataset: Path, tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (validation, segmenter_validation):
+        monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
+    torch.multiprocessing.spawn(_rank, (tiny_dataset, batch_size, tmp_path), nprocs=2)
+    seen = [int((tmp_path / f"{rank}.txt").read_text(encoding="utf-8")) for rank in range(2)]
+    alone = _validations(tiny_dataset, batch_size)
+    assert sum(seen) == len(open_index(tiny_dataset / "shards").of_split("val")) > 1
+    assert (min(seen) > 0) == (batch_size == 1)
+    for rank in range(2):
+        for (scores, sheet), expected in zip(torch.load(tmp_path / f"{rank}.pt"), alone, strict=True):
+            assert scores == expected.scores
+            assert np.array_equal(sheet.numpy(), expected.sheet)
