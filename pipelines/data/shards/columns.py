@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -23,6 +25,8 @@ COLUMNS_VERSION = 1
 """Raised whenever columns that nodes have on their disks can no longer be read."""
 
 _ROWS_AT_ONCE = 1 << 16
+_LIST = "files.json"
+_BLOCK = 1 << 16
 
 
 class Text:
@@ -114,20 +118,40 @@ def in_memory(pieces: Pieces) -> dict[str, Column]:
 def mapped(folder: Path, pieces: Callable[[], Pieces]) -> dict[str, Column]:
     """The same columns, written to a folder by the first process that asks for them, and mapped by all.
 
+    Files that are missing, cut off, or damaged where they begin or end are written again. Reading all of them would
+    take longer than what they are for, and more memory.
+
     Args:
         folder: on a disk of this node, named after the content; it appears when it is whole.
-        pieces: called where the folder is not there yet.
+        pieces: called where the folder is not there yet, or damaged.
 
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    if not folder.is_dir():
+    if not _is_whole(folder):
         # Whoever waited finds it whole.
         with alone_at(folder):
-            if not folder.is_dir():
+            if not _is_whole(folder):
                 with publish_folder(folder) as partial, writing(folder):
                     _write(partial, pieces())
-    return {path.stem: _map(path) for path in folder.iterdir()}
+    return {path.stem: _map(path) for path in folder.iterdir() if path.name != _LIST}
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        written = json.loads((folder / _LIST).read_text(encoding="utf-8"))
+        return bool(written == {name: _mark(folder / name) for name in written})
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _mark(path: Path) -> list[int]:
+    """The size of a file, and the CRC-32 of its first and its last block."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(_BLOCK)
+        file.seek(max(0, size - _BLOCK))
+        return [size, zlib.crc32(file.read(), zlib.crc32(start))]
 
 
 def _map(path: Path) -> Column:
@@ -149,3 +173,5 @@ def _write(folder: Path, pieces: Pieces) -> None:
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
+    marks = {path.name: _mark(path) for path in folder.iterdir()}
+    (folder / _LIST).write_text(json.dumps(marks), encoding="utf-8")
