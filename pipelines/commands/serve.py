@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="cpu",
-        help="cuda takes one GPU a replica; auto: where this machine or the cluster has enough (default: cpu)",
+        help="cuda: replicas share the GPUs evenly; auto: where this machine or the cluster has one (default: cpu)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16 is faster where the device has it, and differs a little (default: float32)",
     )
 
 
@@ -49,7 +55,7 @@ def execute(options: argparse.Namespace) -> None:
     if not on_cluster:
         check_free(options.port, options.host)
         if options.device == "cuda":
-            _check_gpus(options.replicas)
+            _check_gpu()
     keep_to_loopback()
     # Ray is imported only now: it reads what was just set.
     from pipelines.inference.server.on_ray import Service, deploy_to_cluster, serve_until_stopped
@@ -68,6 +74,7 @@ def execute(options: argparse.Namespace) -> None:
         replicas=options.replicas,
         cpus=options.cpus_per_replica or 0,
         device=options.device,
+        precision=options.precision,
     )
     if on_cluster:
         deploy_to_cluster(service)
@@ -76,16 +83,13 @@ def execute(options: argparse.Namespace) -> None:
         serve_until_stopped(service)
 
 
-def _check_gpus(replicas: int) -> None:
-    """Refuse GPUs that are not there: Ray would wait for them."""
-    import torch
+def _check_gpu() -> None:
+    """Refuse a GPU that is not there: Ray would wait for it."""
+    from pipelines.parallel.device import gpu_problem
 
-    found = torch.cuda.device_count()
-    if found < replicas:
-        raise UserError(
-            f"--device cuda takes {replicas} GPUs, one a replica, but PyTorch finds {found} on this machine; "
-            "choose --device auto or cpu, or fewer --replicas"
-        )
+    problem = gpu_problem()
+    if problem is not None:
+        raise UserError(f"--device cuda asks for a GPU, but {problem}, or choose --device auto or cpu")
 
 
 def address_on_cluster(source: ModelSource) -> str:

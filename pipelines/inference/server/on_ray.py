@@ -25,6 +25,7 @@ from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.training.interruption import stop_requests
 from sgenet.errors import UserError
+from sgenet.settings import Precision
 
 APPLICATION = "sgenet"
 """What the application is called in a cluster."""
@@ -50,7 +51,9 @@ class Service:
         host, port: where HTTP is listened for.
         replicas: copies of the model.
         cpus: cores of a replica; 0 shares this machine's among them.
-        device: ``cpu``; ``cuda``, one GPU a replica; or ``auto``, which is ``cuda`` where there are enough.
+        device: ``cpu``; ``cuda``, which replicas share evenly where they are more than the GPUs; or ``auto``, which is
+            ``cuda`` where there is one.
+        precision: of the convolutions.
     """
 
     model: str
@@ -61,6 +64,7 @@ class Service:
     replicas: int
     cpus: int = 0
     device: str = "cpu"
+    precision: Precision = "float32"
 
 
 def serve_until_stopped(service: Service) -> None:
@@ -114,7 +118,8 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
-    limits, device = service.limits, _device(service)
+    limits, num_gpus = service.limits, gpus_of_a_replica(service, _gpus_of_cluster())
+    device = "cuda" if num_gpus else "cpu"
     serve.start(
         http_options=HTTPOptions(
             host=service.host, port=service.port, request_timeout_s=limits.answer_seconds + _SLACK_SECONDS
@@ -123,7 +128,7 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
     as_deployment = serve.deployment(
         name="replica",
         num_replicas=service.replicas,
-        ray_actor_options={"num_cpus": cpus, "num_gpus": int(device == "cuda")},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": num_gpus},
         max_ongoing_requests=2 * LARGEST_BATCH,
         max_queued_requests=limits.under_way,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_SECONDS),
@@ -131,18 +136,29 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
         graceful_shutdown_wait_loop_s=_SECONDS_BETWEEN_LOOKS,
         max_constructor_retry_count=2,
     )
-    application = as_deployment(Replica).bind(service.model, dict(service.description), limits, device)
+    application = as_deployment(Replica).bind(
+        service.model, dict(service.description), limits, device, service.precision
+    )
     try:
         return serve.run(application, name=APPLICATION, route_prefix="/")
     except RuntimeError as error:
         raise UserError(f"the model {service.model} does not come up ({error}); see the log of Ray Serve") from error
 
 
-def _device(service: Service) -> str:
-    if service.device != "auto":
-        return service.device
+def gpus_of_a_replica(service: Service, found: int) -> float:
+    """What each replica asks for, so that none is spread over two GPUs.
+
+    Args:
+        found: GPUs there are now; a cluster that has none yet may grow.
+    """
+    if service.device == "cpu" or (service.device == "auto" and not found):
+        return 0
+    return 1 / -(-service.replicas // (found or service.replicas))
+
+
+def _gpus_of_cluster() -> int:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return "cuda" if resources.get("GPU", 0) >= service.replicas else "cpu"
+    return int(resources.get("GPU", 0))
 
 
 def _finish(replicas: DeploymentHandle[Any], limits: ServingLimits) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from ray import serve
 
 from pipelines.inference.server.application import serving_application
@@ -16,7 +17,10 @@ from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.pairs import PhotoWithHole
 from pipelines.parallel.torch_thread import in_torch_thread, submit
 from pipelines.tracking.model_source import find_model
+from sgenet.errors import UserError
 from sgenet.inpainter import Inpainted, Inpainter
+from sgenet.precision import has_bfloat16
+from sgenet.settings import Precision
 
 LARGEST_BATCH = 8
 """Images that are filled together; fewer where they are large."""
@@ -34,10 +38,18 @@ class Replica:
         description: what ``GET /model`` answers.
         limits: of a request.
         device: ``cpu`` or ``cuda``.
+        precision: of the convolutions.
+
+    Raises:
+        UserError: the model cannot be used, or the device would emulate the precision.
     """
 
-    def __init__(self, model: str, description: dict[str, Any], limits: ServingLimits, device: str) -> None:
-        self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device)
+    def __init__(
+        self, model: str, description: dict[str, Any], limits: ServingLimits, device: str, precision: Precision
+    ) -> None:
+        if precision == "bfloat16" and not has_bfloat16(torch.device(device)):
+            raise UserError(f"--precision bfloat16 would be emulated on {device} here, and slow; leave it out")
+        self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device, precision=precision)
         self._description = description
         self._limits = limits
 
