@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import jsonschema
 import pytest
-from infra_files import INFRA, read_yaml
+from infra_files import INFRA, ROOT, read_yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 
@@ -44,6 +45,26 @@ def test_workers_are_gpus_on_spot_instances_and_the_head_is_not(config: dict[str
         )
         assert worker["min_workers"] == 0
         assert worker["max_workers"] <= config["max_workers"]
+
+
+OLDEST_DRIVER = {"13": 580}
+"""Of each CUDA, by NVIDIA's table of compatibility."""
+
+
+def test_what_to_put_for_the_placeholder_of_the_image_is_said_with_the_driver_that_the_lock_needs(
+    config: dict[str, Any],
+) -> None:
+    locked = re.search(r"^nvidia-cuda-runtime==((\d+)\.\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert locked is not None
+    cuda, driver = locked[1], OLDEST_DRIVER[locked[2]]
+    assert config["available_node_types"]["gpu"]["node_config"]["ImageId"] == "ami-00000000000000000"
+    beside = (INFRA / "ray-up.aws.yaml").read_text().split("ImageId: ami-")[0].splitlines()[-4:]
+    explained = (ROOT / "docs" / "cluster-guide.md").read_text().split("## 4. A cloud")[1]
+    for text in ("\n".join(beside), explained):
+        assert "placeholder" in text
+        assert re.search(rf"driver\s(of\s)?{driver} or newer", text)
+        assert f"CUDA {cuda}" in text
+    assert f"--region {config['provider']['region']} " in explained
 
 
 def test_nodes_ask_for_the_token_and_the_dashboard_stays_on_the_head(config: dict[str, Any]) -> None:
