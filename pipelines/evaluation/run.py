@@ -122,7 +122,7 @@ def evaluate(
         blocks,
         workers=workers_for(settings.run.use_gpu),
         description=f"evaluate {dataset}: {method}",
-        num_gpus=int(settings.run.use_gpu),
+        use_gpu=settings.run.use_gpu,
     )
     scores = joined(parts)
     summary = EvaluationSummary(

@@ -24,8 +24,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _QUEUED_PER_WORKER = 2
-_PROCESSES_PER_GPU = 2
-"""So that one decodes, scores and encodes while the other one's network runs."""
+_FEWEST_PER_GPU, _PER_GPU_OF_A_CLUSTER = 2, 4
+_GPU_BYTES_OF_A_PROCESS = 6 << 30
+"""CUDA itself, a method's network, those that score it, and a batch."""
 
 
 def parallel_map(
@@ -36,7 +37,7 @@ def parallel_map(
     *,
     shared: Path | None = Path(),
     total: int | None = None,
-    num_gpus: int = 0,
+    use_gpu: bool = False,
 ) -> Iterator[Result]:
     """Give ``function(item)`` for each item, in the order of the items, wherever they are computed.
 
@@ -55,8 +56,8 @@ def parallel_map(
         shared: a folder that every node of a cluster must see and where its workers run: the working folder by
             default, so that relative paths mean the same. None where the function touches no files of this machine.
         total: how many items there are, where ``items`` does not say.
-        num_gpus: that each item needs: on a cluster for itself; on this machine two processes share one, each of which
-            sees that GPU alone.
+        use_gpu: compute on GPUs, each of which several processes share: while the network of one runs, others decode,
+            score, copy texture and encode. A process sees one GPU alone.
 
     Raises:
         UserError: a worker was killed, most often for want of memory; the cluster does not answer; a
@@ -72,11 +73,10 @@ def parallel_map(
     elif cluster_is_addressed():
         from pipelines.parallel.ray_map import map_on_ray
 
-        results = map_on_ray(function, items, workers, shared, num_gpus)
+        results = map_on_ray(function, items, workers, shared, 1 / _PER_GPU_OF_A_CLUSTER if use_gpu else 0)
     else:
-        gpus = visible_gpus() if num_gpus else []
-        default = len(gpus) * _PROCESSES_PER_GPU or usable_cpus()
-        results = _on_this_machine(function, items, min(most, workers or default), gpus)
+        gpus = visible_gpus() if use_gpu else []
+        results = _on_this_machine(function, items, min(most, workers or _all_of_this_machine(len(gpus))), gpus)
     return _with_progress(results, total, description)
 
 
@@ -89,7 +89,8 @@ def workers_for(use_gpu: bool) -> int | None:
     """``workers`` for work that takes all that there is of this machine's GPUs or cores, or of a cluster."""
     if not use_gpu or cluster_is_addressed():
         return None
-    return max(1, len(visible_gpus()) * _PROCESSES_PER_GPU)
+    gpus = len(visible_gpus())
+    return _all_of_this_machine(gpus) if gpus else 1
 
 
 def visible_gpus() -> list[str]:
@@ -99,6 +100,17 @@ def visible_gpus() -> list[str]:
     count = torch.cuda.device_count()
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     return named[:count] if named else [str(number) for number in range(count)]
+
+
+def _all_of_this_machine(num_gpus: int) -> int:
+    """A process a core; with GPUs as many of them as these have memory for, but two a GPU at least."""
+    cores = usable_cpus()
+    if not num_gpus:
+        return cores
+    import torch
+
+    memory = min(torch.cuda.get_device_properties(number).total_memory for number in range(num_gpus))
+    return num_gpus * max(_FEWEST_PER_GPU, min(cores // num_gpus, memory // _GPU_BYTES_OF_A_PROCESS))
 
 
 def _on_this_machine(

@@ -46,21 +46,21 @@ def map_on_ray(
     items: Iterable[Item],
     most_at_once: int | None = None,
     shared: Path | None = None,
-    num_gpus: int = 0,
+    gpu_share: float = 0,
 ) -> Iterator[Result]:
     """See :func:`pipelines.parallel.parallel.parallel_map`.
 
     Args:
         most_at_once: how many items may be under way; None lets the cluster decide, also while it grows.
         shared: a folder that every node must see.
-        num_gpus: that each item needs for itself.
+        gpu_share: of a GPU, that each item takes.
     """
     with _connected(), _marked(shared) as marker:
-        run: Any = ray.remote(_run).options(max_retries=_RETRIES, num_gpus=num_gpus)
+        run: Any = ray.remote(_run).options(max_retries=_RETRIES, num_gpus=gpu_share)
         # Once for all items: what the function carries may be large.
         carried = ray.put(function)
         waiting: deque[ObjectRef[Result]] = deque()
-        room = _Room(most_at_once, "GPU" if num_gpus else "CPU")
+        room = _Room(most_at_once, gpu_share)
         try:
             for item in items:
                 waiting.append(run.remote(carried, item, marker))
@@ -104,8 +104,8 @@ def _result(reference: ObjectRef[Result]) -> Result:
 class _Room:
     """How many items may be under way: enough to keep all of the cluster busy, counted again as it grows."""
 
-    def __init__(self, most_at_once: int | None, resource: str) -> None:
-        self._most, self._resource = most_at_once, resource
+    def __init__(self, most_at_once: int | None, gpu_share: float) -> None:
+        self._most, self._gpu_share = most_at_once, gpu_share
         self._counted_at = -_SECONDS_BETWEEN_COUNTS
         self._size = 1
 
@@ -115,7 +115,8 @@ class _Room:
         now = time.monotonic()
         if now - self._counted_at >= _SECONDS_BETWEEN_COUNTS:
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            self._size, self._counted_at = max(1, int(resources.get(self._resource, 0))) * _QUEUED_PER_UNIT, now
+            units = resources.get("GPU", 0) / self._gpu_share if self._gpu_share else resources.get("CPU", 0)
+            self._size, self._counted_at = max(1, int(units)) * _QUEUED_PER_UNIT, now
         return self._size
 
 

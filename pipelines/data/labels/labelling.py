@@ -87,7 +87,7 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
         table.shard_names,
         workers_for(labelling.place.device == "cuda"),
         f"labelling {dataset}",
-        num_gpus=int(labelling.place.device == "cuda"),
+        use_gpu=labelling.place.device == "cuda",
     )
     labels = settings.labels_of(dataset)
     with publish_folder(output) as folder:

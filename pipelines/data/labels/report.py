@@ -74,7 +74,7 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
         blocks,
         workers=workers_for(place.device == "cuda"),
         description="scoring the segmenter",
-        num_gpus=int(place.device == "cuda"),
+        use_gpu=place.device == "cuda",
     ):
         scores.extend(part)
     return scores

@@ -133,7 +133,7 @@ def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> I
         f"inpainting, {size} at a time" if size > 1 else "inpainting",
         shared=_shared_folder(work),
         total=-(-count // size),
-        num_gpus=int(work.device == "cuda" or (work.device.startswith("cuda") and cluster_is_addressed())),
+        use_gpu=work.device == "cuda" or (work.device.startswith("cuda") and cluster_is_addressed()),
     )
     for rows in chunks:
         yield from rows

@@ -4,9 +4,11 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from pipelines.parallel import ray_map
 from pipelines.parallel.parallel import parallel_map, visible_gpus, workers_for
 from sgenet.errors import DataError, SettingsError, UserError
 
@@ -51,17 +53,43 @@ def test_the_processes_of_a_machine_share_its_gpus_and_each_sees_one(monkeypatch
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5ab")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    _machine(monkeypatch, cores=2, gigabytes=80)
     assert workers_for(use_gpu=True) == 4
-    assert set(parallel_map(_gpu, range(16), workers_for(use_gpu=True), num_gpus=1)) == {"2", "GPU-5ab"}
+    assert set(parallel_map(_gpu, range(16), workers_for(use_gpu=True), use_gpu=True)) == {"2", "GPU-5ab"}
 
 
-def test_gpus_are_counted_where_no_variable_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def _machine(monkeypatch: pytest.MonkeyPatch, cores: int, gigabytes: int) -> None:
+    monkeypatch.setattr("pipelines.parallel.parallel.usable_cpus", lambda: cores)
+    memory = SimpleNamespace(total_memory=gigabytes * 10**9)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: memory)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "gigabytes", "processes"),
+    # Two a GPU at least; else a process a core; else as many as have 6 GiB of the GPU.
+    [(8, 8, 141, 16), (1, 16, 141, 16), (8, 64, 80, 64), (8, 192, 80, 96), (1, 8, 24, 3), (1, 8, 8, 2), (0, 8, 0, 1)],
+)
+def test_as_many_processes_share_the_gpus_as_there_are_cores_and_memory_for(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, cores: int, gigabytes: int, processes: int
+) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    assert visible_gpus() == [str(number) for number in range(8)]
-    assert workers_for(use_gpu=True) == 16
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    _machine(monkeypatch, cores, gigabytes)
+    assert visible_gpus() == [str(number) for number in range(gpus)]
+    assert workers_for(use_gpu=True) == processes
     assert workers_for(use_gpu=False) is None
+
+
+def test_four_items_share_a_gpu_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    shares = []
+    monkeypatch.setattr(ray_map, "map_on_ray", lambda *arguments: shares.append(arguments[-1]) or iter(()))
+    for use_gpu in (True, False):
+        list(parallel_map(abs, range(9), workers_for(use_gpu), use_gpu=use_gpu))
+    assert shares == [1 / 4, 0]
+    monkeypatch.setattr(ray_map.ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
+    assert [ray_map._Room(None, share).size() for share in shares] == [64, 128]
 
 
 def test_no_workers_are_refused() -> None:
