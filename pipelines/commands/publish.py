@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipelines.commands.common import add_params, check_dataset
-from sgenet.errors import UserError
+from sgenet.errors import CheckpointError, UserError
 
 HELP = "Publish a dataset's shards and masks in the storage, for jobs on a cluster."
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Publish what the stages ``shards``, ``masks`` and, where labels are automatic, ``label`` wrote, and note where in
-    ``published/<dataset>.json``.
+    ``published/<dataset>.json``; and the VGG of the losses, so that no machine of the cluster needs to download it.
 
     Raises:
         UserError: the storage is a folder of this machine, or the data are not prepared.
@@ -27,6 +27,7 @@ def execute(options: argparse.Namespace) -> None:
     from pipelines.settings.load import load
     from pipelines.storage.store import open_storage
     from pipelines.training.inputs import publish_data
+    from pipelines.training.published_weights import publish_weights
 
     settings = load(options.params)
     check_dataset(settings, options.dataset)
@@ -34,5 +35,11 @@ def execute(options: argparse.Namespace) -> None:
         raise UserError(f"storage is the folder {settings.storage}; set it to s3://bucket/prefix in {options.params}")
     paths = DatasetPaths(options.dataset)
     labels = settings.labels_of(options.dataset).automatic(paths.labels)
-    publish_data(open_storage(settings.storage), paths.shards, paths.masks, labels).write(paths.published)
+    storage = open_storage(settings.storage)
+    publish_data(storage, paths.shards, paths.masks, labels).write(paths.published)
+    for method in settings.methods:
+        try:
+            publish_weights(method, settings.recipes[options.dataset], storage)
+        except CheckpointError as error:
+            print(f"not published, the cluster downloads them itself: {error}")
     print(f"{options.dataset} is in {settings.storage}; {paths.published} says where, and travels with a job")

@@ -26,13 +26,18 @@ def publish_files(folder: Path, names: Iterable[str], storage: Storage, path: st
     Raises:
         DataError: a file is missing, or the storage cannot be used.
     """
-    if storage.exists(f"{path}/{_LIST}"):
+    if is_published(storage, path):
         return
     digests = {}
     for name in sorted(names):
         storage.upload(folder / name, f"{path}/{name}")
         digests[name] = sha256_of_file(folder / name)
     storage.write(f"{path}/{_LIST}", json.dumps(digests, indent=1).encode())
+
+
+def is_published(storage: Storage, path: str) -> bool:
+    """Whether all of it is there."""
+    return storage.exists(f"{path}/{_LIST}")
 
 
 def fetch_files(storage: Storage, path: str, folder: Path) -> None:

@@ -34,6 +34,7 @@ from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_inputs
 from pipelines.training.job import StartingModel, TrainingJob
 from pipelines.training.launch import launch
+from pipelines.training.published_weights import without_weights
 from pipelines.training.run_key import TRAINED_BY, run_key
 from pipelines.training.worker import build_state
 from sgenet.errors import CheckpointError, DataError
@@ -192,7 +193,7 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
     store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
     if store.steps():
         return
-    state = build_state(job)
+    state = build_state(without_weights(job))
     taken = start_from(state, load_file(Path(job.start.folder) / WEIGHTS))
     if not taken.taken:
         raise CheckpointError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.history import History
 from pipelines.training.job import TrainingJob
+from pipelines.training.published_weights import without_weights
 from pipelines.training.worker import build_state
 from sgenet.errors import CheckpointError
 from sgenet.training.state import TrainingState
@@ -17,7 +18,7 @@ def finished_state(job: TrainingJob) -> tuple[TrainingState, History]:
         CheckpointError: the last checkpoint is damaged or missing.
     """
     store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
-    state = build_state(job)
+    state = build_state(without_weights(job))
     problems: list[str] = []
     step = store.load_newest(state, problems.append)
     if not state.finished:

@@ -1,8 +1,9 @@
 """What a training may take on GPUs: hours and money by estimate, before any is rented.
 
-Nothing here is measured. Peaks and memory are of the makers' data sheets. Prices are on-demand list prices of 2025,
-rounded, of whichever large cloud is cheaper; spot machines cost a third to a half. Shares of the peak are what someone
-who trains on such machines expects of these networks, by counting operations and memory traffic (2026).
+Nothing here is measured. Peaks and memory are of the makers' data sheets. Prices are on-demand list prices of
+:data:`PRICES_OF`, rounded, of whichever large cloud is cheaper; spot machines cost a third to a half. Each line has the
+price that it counts with beside the hours: whoever pays another one multiplies. Shares of the peak are what someone who
+trains on such machines expects of these networks, by counting operations and memory traffic (2026).
 ``benchmarks/gpu_hour.py`` measures.
 """
 
@@ -35,6 +36,9 @@ class GpuKind:
     dollars: float
 
 
+PRICES_OF = 2025
+"""The year."""
+
 KINDS = (
     GpuKind("A10G", 70, 24, 1.2),
     GpuKind("L4", 121, 24, 0.8),
@@ -61,7 +65,10 @@ def cost_lines(
     """
     shares = _DETERMINISTIC if training.deterministic else _COMPILED if training.compile else _EAGER
     kinds = f"{workers} × " if workers > 1 else ""
-    lines = [f"on GPUs         by estimate, nothing of it measured; {flops / 1e9:,.0f} GFLOP an image and step:"]
+    lines = [
+        f"on GPUs         by estimate, nothing of it measured, at list prices of {PRICES_OF}; "
+        f"{flops / 1e9:,.0f} GFLOP an image and step:"
+    ]
     for kind in KINDS:
         rates = [workers * share * kind.teraflops * 1e12 / flops for share in shares]
         if precision == "float32":
@@ -75,7 +82,8 @@ def cost_lines(
             else:
                 hours = [training.seconds / 3600] * 2
             dollars = [workers * kind.dollars * count for count in hours]
-            said = f"{_range(rates)} images/s, {_range(hours)} hours, {_range(dollars)} USD"
+            price = f"{_range(dollars)} USD at {kind.dollars:g} a GPU and hour"
+            said = f"{_range(rates)} images/s, {_range(hours)} hours, {price}"
         lines.append(f"  {kinds + kind.name:<15} {said}")
     return lines
 

@@ -46,7 +46,8 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
     """
     storage = open_storage(root)
     return replace(
-        publish_weights(job, storage),
+        job,
+        recipe=publish_weights(job.method, job.recipe, storage),
         published=root,
         shards=publish_shards(Path(job.shards), storage),
         masks=None if job.masks is None else _publish_evaluation_masks(Path(job.masks), storage),

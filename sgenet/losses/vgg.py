@@ -107,19 +107,12 @@ def read_vgg_state(depth: Depth, weights: str, setting: str) -> dict[str, Tensor
     return _imagenet_state(depth, setting) if weights == "imagenet" else _read_state(Path(weights), setting)
 
 
-def imagenet_file(depth: Depth, setting: str) -> Path:
-    """Where torchvision keeps its weights of a VGG, downloaded by it where allowed.
-
-    Raises:
-        CheckpointError: they cannot be had.
-    """
+def imagenet_file(depth: Depth) -> Path:
+    """Where torchvision keeps its weights of a VGG, once it has downloaded them; the name holds their hash."""
     from torchvision.models import VGG16_Weights, VGG19_Weights
 
     weights = VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1
-    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
-    if not path.is_file():
-        _imagenet_state(depth, setting)
-    return path
+    return Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
 
 
 def _imagenet_state(depth: Depth, setting: str) -> dict[str, Tensor]:
