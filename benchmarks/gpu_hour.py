@@ -2,9 +2,9 @@
 `python benchmarks/gpu_hour.py [--output FILE] [--minutes N]`; `--device cpu --tiny` tries the script itself in seconds.
 
 Speed of a training step eager, compiled and deterministic; memory against batch, beside the dry run's estimate; the
-loop with images from the host; how long a checkpoint stops the training; filling and scoring; agreement with the CPU.
-A table is printed as it grows, and a JSON with the machine's name is written at the end. Images are noise: decoding
-is what benchmarks/reading.py measures, whose images a second of all loader processes must exceed those here.
+loop with images from the host; the loader by itself, whose images a second must exceed those of the steps; how long a
+checkpoint stops the training; filling and scoring; agreement with the CPU. A table is printed as it grows, and a JSON
+with the machine's name is written at the end. Images are noise, and the embedded landscapes for the loader.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peer_readers import Reading, measure
+from reading import ours, store
 from torch import Tensor
 from training_step import random_batch
 
+from pipelines.parallel.cpus import usable_cpus
 from pipelines.settings.presets import with_presets
 from pipelines.storage.files import write_atomically
 from pipelines.training.gpu_costs import KINDS
@@ -166,6 +169,19 @@ def loop(machine: Machine) -> None:
     machine.say("loop", f"batch {batch}, from the host", report.num_images / report.seconds, "images/s")
 
 
+def loader(machine: Machine) -> None:
+    """What loader processes read, decode and draw holes for, as many as the presets have; from the page cache."""
+    processes = min(machine.recipe.training.loader_processes, usable_cpus())
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        store(Path(folder), 32 * machine.steps, machine.side, machine.side)
+        reading = Reading(Path(folder), machine.side, machine.batches[0], processes, seconds=float(machine.steps))
+        first, rate = measure(ours(reading, holes=True), reading)
+    torch.set_num_threads(threads)  # of which a reader leaves one
+    machine.say("loader", f"{processes} processes", rate, "images/s")
+    machine.say("loader", "first batch", first, "s")
+
+
 def checkpoint(machine: Machine) -> None:
     """How long a checkpoint stops the training, and how long its writing takes beside it."""
     batch = machine.batches[0]
@@ -221,7 +237,7 @@ def agreement(machine: Machine) -> None:
         machine.say("agreement", "verdict", "FAILED: more than 0.02")
 
 
-SECTIONS = (agreement, step_speed, memory, loop, checkpoint, use)
+SECTIONS = (agreement, step_speed, memory, loop, loader, checkpoint, use)
 
 
 def main() -> int:

@@ -22,11 +22,12 @@ def test_every_section_is_measured_and_written_down(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads(written.read_text())
-    assert {"agreement", "step", "memory", "loop", "checkpoint", "use"} <= found.keys()
+    assert {"agreement", "step", "memory", "loop", "loader", "checkpoint", "use"} <= found.keys()
     assert "FAILED" not in ended.stdout
     # The CPU against itself.
     assert found["agreement"] == {"losses of two steps with the CPU's": 0.0}
     assert found["step"]["eager, batch 4"] > 0
     assert found["memory"]["batch 4, tensors of a step"] > found["memory"]["batch 2, tensors of a step"] > 0
+    assert found["loader"]["first batch"] > 0
     assert found["machine"]
     assert found["sizes"] == "tiny"

@@ -24,7 +24,7 @@ from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.segmenters.build import SEGMENTERS, build_segmenter
 from sgenet.segmenters.method import segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
-from sgenet.settings import DiscriminatorSettings, TrainingSettings
+from sgenet.settings import DiscriminatorSettings, Precision, TrainingSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -74,9 +74,10 @@ def _batch(images: slice) -> InpaintingBatch:
     return InpaintingBatch(image[images], hole_mask[images], label[images])
 
 
-def _gradients(name: str, images: slice) -> dict[str, Tensor]:
+def _gradients(name: str, images: slice, exchange: Precision = "float32") -> dict[str, Tensor]:
     """Of both networks after the first step."""
     recipe = _recipe()
+    recipe = replace(recipe, training=replace(recipe.training, gradient_exchange=exchange))
     method, batch = _method(name, recipe), _batch(images)
     if name in SEGMENTERS:
         # A unit of a deep network may be so close to 0 that rounding decides whether it learns: rounding less, not one.
@@ -94,10 +95,10 @@ def _gradients(name: str, images: slice) -> dict[str, Tensor]:
     return found
 
 
-def _rank(rank: int, name: str, folder: Path) -> None:
+def _rank(rank: int, name: str, folder: Path, exchange: Precision = "float32") -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
-    gradients = _gradients(name, slice(rank, rank + 1))
+    gradients = _gradients(name, slice(rank, rank + 1), exchange)
     if rank == 0:
         torch.save(gradients, folder / "gradients.pt")
     dist.destroy_process_group()
@@ -177,3 +178,14 @@ def test_two_ranks_have_the_gradients_of_one(name: str, tmp_path: Path) -> None:
     for key, expected in _gradients(name, slice(None)).items():
         scale = float(expected.abs().max())
         assert torch.allclose(together[key], expected, rtol=1e-3, atol=1e-3 * scale + 1e-7), key
+
+
+def test_gradients_that_travel_in_bfloat16_differ_by_its_rounding_alone(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_rank, ("gated_conv", tmp_path, "bfloat16"), nprocs=WORLD)
+    together = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    differs = False
+    for key, expected in _gradients("gated_conv", slice(None)).items():
+        assert torch.equal(together[key], together[key].bfloat16().float()), key
+        assert torch.allclose(together[key], expected, rtol=0.02, atol=0.02 * float(expected.abs().max()) + 1e-7), key
+        differs |= not torch.equal(together[key], expected)
+    assert differs

@@ -16,6 +16,7 @@ from pipelines.training import worker
 from pipelines.training.job import WorkerPlace
 from pipelines.training.ray_train import is_fault_of_program
 from sgenet.errors import SettingsError, UserError
+from sgenet.settings import TrainingSettings
 
 
 def _failed(*causes: Exception) -> WorkerGroupError:
@@ -83,3 +84,12 @@ def test_a_driver_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(SettingsError, match="is built without CUDA"):
         device.check_device("cuda")
+
+
+def test_compiling_without_a_c_compiler_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "check_device", lambda device: None)
+    monkeypatch.setattr(worker.shutil, "which", lambda name: None)
+    monkeypatch.setattr(worker, "choose_kernels", lambda device, deterministic: None)
+    with pytest.raises(SettingsError, match=r"training\.compile is true, but there is no C compiler; install gcc"):
+        worker._prepare_process(WorkerPlace(device="cuda:0"), TrainingSettings(compile=True))
+    worker._prepare_process(WorkerPlace(), TrainingSettings(compile=True))
