@@ -89,6 +89,13 @@ def test_every_package_is_pinned_by_the_lock(stages: dict[str, list[Instruction]
     assert {"mlflow", "boto3", "psycopg2-binary", "torch", "torchvision", "uv"} <= locked
 
 
+def test_the_image_compiles_kernels_and_speaks_to_infiniband(stages: dict[str, list[Instruction]]) -> None:
+    """Without a C compiler `training.compile` is refused; without libibverbs NCCL goes by sockets and says nothing."""
+    installed = {word for instruction in stages["ray"] if "apt-get install" in instruction.rest
+                 for word in instruction.rest.split()}  # fmt: skip
+    assert {"gcc", "libc6-dev", "libibverbs1"} <= installed
+
+
 def test_what_is_copied_exists_and_reaches_the_builder(stages: dict[str, list[Instruction]]) -> None:
     copied = [
         source

@@ -171,6 +171,8 @@ def test_gpu_workers_may_stand_on_spot_nodes_and_have_time_to_leave(cluster: dic
         assert limits["limits"]["nvidia.com/gpu"] == limits["requests"]["nvidia.com/gpu"]
         tolerated = {toleration["key"] for toleration in pod["tolerations"]}
         assert {"nvidia.com/gpu", *pod["nodeSelector"]} <= tolerated
+        # Whole nodes: gradients go by NVLink, and by the pods' own interface between nodes.
+        assert limits["limits"]["nvidia.com/gpu"] == "8"
         # A spot notice is of two minutes at most: all of them, for the checkpoint that is under way and the last one.
         assert pod["terminationGracePeriodSeconds"] >= 120
 
@@ -189,6 +191,11 @@ def test_the_cluster_asks_for_a_token_and_holds_no_secret(cluster: dict[str, Any
 @CLUSTERS
 def test_ray_is_the_version_of_the_lock(cluster: dict[str, Any]) -> None:
     assert cluster["rayVersion"] == version("ray")
+
+
+def test_nccl_and_gloo_are_told_their_interface() -> None:
+    told = read_yaml(INFRA / "kuberay" / "environment.yaml")["data"]
+    assert told["NCCL_SOCKET_IFNAME"] == told["GLOO_SOCKET_IFNAME"]
 
 
 def test_configuration_is_no_place_for_secrets() -> None:

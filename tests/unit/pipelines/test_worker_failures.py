@@ -11,7 +11,7 @@ from ray.exceptions import ActorDiedError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
-from pipelines.parallel import device
+from pipelines.parallel import cluster, device
 from pipelines.training import worker
 from pipelines.training.job import WorkerPlace
 from pipelines.training.ray_train import is_fault_of_program
@@ -93,3 +93,19 @@ def test_compiling_without_a_c_compiler_is_refused_before_it_begins(monkeypatch:
     with pytest.raises(SettingsError, match=r"training\.compile is true, but there is no C compiler; install gcc"):
         worker._prepare_process(WorkerPlace(device="cuda:0"), TrainingSettings(compile=True))
     worker._prepare_process(WorkerPlace(), TrainingSettings(compile=True))
+
+
+def test_gpus_that_one_node_of_a_cluster_cannot_use_are_said_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"NodeID": name, "NodeManagerAddress": f"10.0.0.{name}", "Resources": {"CPU": 8.0, "GPU": gpus}}
+        for name, gpus in (("1", 0.0), ("2", 8.0), ("3", 8.0))
+    ]
+    problems = {"2": None, "3": "PyTorch finds no GPU (the driver is too old)"}
+    monkeypatch.setattr(cluster, "_usable_nodes", lambda: nodes)
+    # Nodes without GPUs are not asked: they have no answer here.
+    monkeypatch.setattr(cluster, "_ask", lambda node, question: (node, problems[node]))
+    monkeypatch.setattr(cluster.ray, "wait", lambda asked, **_: (asked, []))
+    monkeypatch.setattr(cluster.ray, "get", lambda reference: reference[1])
+    with pytest.raises(UserError, match=r"the node 10\.0\.0\.3 of the cluster .*the driver is too old"):
+        cluster.Cluster(cpus_per_worker=1, gpus_per_worker=1).check_gpus()
+    cluster.Cluster(cpus_per_worker=1, gpus_per_worker=0).check_gpus()
