@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.labels import read_label_manifest
@@ -36,14 +35,14 @@ from pipelines.training.job import StartingModel, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.published_weights import without_weights
 from pipelines.training.run_key import TRAINED_BY, run_key
+from pipelines.training.start import take_start
 from pipelines.training.worker import build_state
-from sgenet.errors import CheckpointError, DataError
+from sgenet.errors import DataError
 from sgenet.methods.build import count_macs, count_parameters
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
 from sgenet.methods.release import WEIGHTS, save_released
 from sgenet.settings import TrainingSettings
-from sgenet.training.start import start_from
 from sgenet.training.state import TrainingState
 
 
@@ -194,15 +193,7 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
     if store.steps():
         return
     state = build_state(without_weights(job))
-    taken = start_from(state, load_file(Path(job.start.folder) / WEIGHTS))
-    if not taken.taken:
-        raise CheckpointError(
-            f"recipes.{job.dataset}.start_from: nothing of {job.start.name} fits a {job.method} of this recipe; name a "
-            "model of the same method, or give network the widths of that model"
-        )
-    count = len(taken.taken)
-    anew = f"; of other shapes there, and initialised from scratch: {', '.join(taken.anew)}" if taken.anew else ""
-    say(f"starting from {job.start.name}: {count} of {count + len(taken.anew)} tensors taken{anew}")
+    say(take_start(job, job.start, state))
     store.save(state)
 
 

@@ -25,6 +25,7 @@ from pipelines.training.inputs import open_inputs
 from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.launch import trains_here
 from pipelines.training.memory import StepMemory, step_memory, tensor_bytes
+from pipelines.training.start import take_start
 from pipelines.training.worker import build_state, open_batches
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import count_macs, count_parameters
@@ -103,6 +104,7 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     state = build_state(job)
     problems: list[str] = []
     CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
+    start = None if job.start is None or state.step else take_start(job, job.start, state)
     size = measure(job, run, state, data.batch)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     check_reachable(tracking_uri(), to_write=True)
@@ -117,7 +119,8 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
         f"launch          {_launch(run)}",
         f"run key         {job.run_key}",
         *(f"                {problem}" for problem in problems),
-        f"would           {_outlook(state)}",
+        *([] if start is None else [f"start           {start}"]),
+        f"would           {_outlook(state, 'the beginning' if start is None else 'that model')}",
     ]
 
 
@@ -243,7 +246,7 @@ def _world(job: TrainingJob, run: RunSettings) -> int:
     return num_workers(job.recipe.training.batch_size, run.min_workers, run.max_workers, run.max_workers) or 1
 
 
-def _outlook(state: TrainingState) -> str:
+def _outlook(state: TrainingState, start: str) -> str:
     training = state.recipe.training
     if training.budget == "wall_clock":
         budget, done = f"{training.seconds:g} seconds of training", f"all {training.seconds:g} seconds are used"
@@ -253,7 +256,7 @@ def _outlook(state: TrainingState) -> str:
         reached = f"step {state.step} of {training.steps}"
     if state.finished:
         return f"train no step: {done}, the model would be released from the stored state"
-    return f"continue after {reached}" if state.step else f"start from the beginning, {budget}"
+    return f"continue after {reached}" if state.step else f"start from {start}, {budget}"
 
 
 def _bytes(count: int) -> str:
