@@ -94,7 +94,7 @@ def test_a_training_starts_from_a_released_model_of_other_classes(
     train.run(settings, DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", tmp_path / "fitted")
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("starting from")]
     assert f"starting from {tmp_path / 'model'}: " in line
-    assert "label_heads.0.weight" in line
+    assert "by name: left, right, square; initialised from scratch: nothing" in line
     facts = json.loads((tmp_path / "fitted" / "training.json").read_text())
     sha256 = sha256_of_file(tmp_path / "model" / "model.safetensors")
     assert facts["start_from"] == {"name": str(tmp_path / "model"), "sha256": sha256}
