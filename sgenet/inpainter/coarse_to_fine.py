@@ -40,7 +40,7 @@ from sgenet.inpainter.pyramid import (
     halve,
     halve_any,
     halve_where,
-    normalise,
+    to_floats,
 )
 
 _GIVEN = 0.5
@@ -160,7 +160,7 @@ class _Coarser:
 
     @classmethod
     def of(cls, level: Level, asked: Bools, image: Floats, probabilities: Tensor | None) -> _Coarser:
-        joined = np.where(asked[..., None], image, normalise(level.image))
+        joined = np.where(asked[..., None], image, to_floats(level.image))
         return cls(asked, torch.from_numpy(joined).permute(2, 0, 1), probabilities)
 
 
@@ -240,7 +240,7 @@ def _with_context(level: Level, crop: Crop, given: Bools, coarser: _Coarser | No
     if not drawn.any():
         return seen
     enlarged = enlarge(coarser.image, 2, crop.rows, crop.columns).permute(1, 2, 0).numpy()
-    image = np.where(drawn[..., None], enlarged, normalise(seen.image))
+    image = np.where(drawn[..., None], enlarged, to_floats(seen.image))
     return Level(image, seen.unknown & ~drawn, seen.guide)
 
 
