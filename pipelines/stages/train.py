@@ -31,7 +31,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import tracked_rows
-from pipelines.training.inputs import publish_inputs
+from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import StartingModel, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.published_weights import without_weights
@@ -93,7 +93,7 @@ def run(
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         _store_start(job, print)
-        launch(_where_workers_read(job, settings.storage), settings.run)
+        launch(publish_for_workers(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
@@ -204,10 +204,6 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
     anew = f"; of other shapes there, and initialised from scratch: {', '.join(taken.anew)}" if taken.anew else ""
     say(f"starting from {job.start.name}: {count} of {count + len(taken.anew)} tensors taken{anew}")
     store.save(state)
-
-
-def _where_workers_read(job: TrainingJob, storage: str) -> TrainingJob:
-    return publish_inputs(job, storage) if "://" in storage else job
 
 
 def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> None:
