@@ -143,40 +143,43 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: in
     Raises:
         DataError: the training split is empty, or nothing in it is labelled and a segmenter is fitted.
     """
-    training = job.recipe.training
-    table = _training_table(job, inputs)
+    return _load(job, inputs, place, start, *_training_data(job, inputs))
+
+
+def _training_data(job: TrainingJob, inputs: Inputs) -> tuple[SampleTable, GlobalBatchSampler]:
+    """What is trained on, and in which order."""
+    training, table = job.recipe.training, inputs.table.of_split(TRAINING_SPLIT)
+    if job.segmenter is not None:
+        table = table.labelled()
+    return table, training_order(table, training.batch_size, training.seed, training.window_gigabytes)
+
+
+def _load(
+    job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, table: SampleTable, order: GlobalBatchSampler
+) -> Iterator[RawBatch]:
     draw_hole = None if job.segmenter else HoleDrawer(inputs.holes, job.crop, job.crop)
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
     return training_batches(
         ShardDataset(table, transform, draw_hole, inputs.shards),
-        _order(job, table),
+        order,
         rank=place.rank,
         world=place.world,
         start=start,
-        processes=training.loader_processes,
+        processes=job.recipe.training.loader_processes,
         crop=job.crop,
     )
 
 
-def _training_table(job: TrainingJob, inputs: Inputs) -> SampleTable:
-    table = inputs.table.of_split(TRAINING_SPLIT)
-    return table if job.segmenter is None else table.labelled()
-
-
-def _order(job: TrainingJob, table: SampleTable) -> GlobalBatchSampler:
-    training = job.recipe.training
-    return training_order(table, training.batch_size, training.seed, training.window_gigabytes)
-
-
 def _batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, display: Display) -> Iterator[RawBatch]:
+    table, order = _training_data(job, inputs)
     if inputs.shards is not None:
-        table, validation = _training_table(job, inputs), inputs.table.of_split(job.validation_split)
+        validation = inputs.table.of_split(job.validation_split)
         always = validation.files_of(np.flatnonzero(validation.shard_sizes()).tolist())
         capacity = int(job.cache.gigabytes * 1e9)
-        inputs.ahead = WindowsAhead(inputs.shards, table, _order(job, table), always, capacity, display.say)
+        inputs.ahead = WindowsAhead(inputs.shards, table, order, always, capacity, display.say)
         # Processes are forked here and for the first batch: no thread may be at work before.
         inputs.ahead.move_to(start)
-    for number, batch in enumerate(open_batches(job, inputs, place, start), start):
+    for number, batch in enumerate(_load(job, inputs, place, start, table, order), start):
         yield batch
         if inputs.ahead is not None:
             inputs.ahead.move_to(number + 1)
