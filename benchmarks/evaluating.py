@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import torch
 from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
+from pipelines.data.evaluation_masks import EvaluationMasks
 from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.walk import FilledBatch, model_fill, score_split
 from pipelines.landscapes import render_scene
@@ -78,8 +80,10 @@ def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, 
         filling += time.perf_counter() - begin
         return filled
 
+    holes = cast(EvaluationMasks, CentreHoles(size))
+
     def walk(part: list[RawBatch]) -> None:
-        score_split(timed_fill, part, CentreHoles(size), ["centre"], OUTDOOR_SCENES.num_classes)
+        score_split(timed_fill, part, holes, ["centre"], OUTDOOR_SCENES.num_classes)
 
     walk(batches[:1])
     filling, begin = 0.0, time.perf_counter()

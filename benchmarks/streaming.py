@@ -27,7 +27,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -170,7 +169,7 @@ def simulation(samples: int, latency: float) -> None:
         now, entered, requests = 0.0, -1, 0
         rates: list[float] = []
         begun, read = 0.0, 0
-        for number, part in enumerate(copy(sampler).rank_batches(0, nodes)):
+        for number, part in enumerate(sampler.rank_batches(0, nodes)):
             window = sampler.window_of(number)
             if window.number != entered:
                 if read:
@@ -309,7 +308,7 @@ def _read(reading: Reading, rank: int, barrier: Barrier, results: Queue[tuple[fl
     barrier.wait()
     times = [time.perf_counter()]
     if shards is not None:
-        ahead = WindowsAhead(shards, table, copy(order), {}, reading.cache[1], print if rank == 0 else len)
+        ahead = WindowsAhead(shards, table, order, {}, reading.cache[1], print if rank == 0 else len)
     for number in range(reading.steps):
         if ahead is not None:
             ahead.move_to(number)

@@ -92,10 +92,10 @@ def train(settings: Settings, dataset: str, method: str) -> None:
     if settings.run.max_workers:
         ask_addressed_cluster()
     from pipelines.stages import train as stage
-    from pipelines.training.inputs import fetch_inputs
+    from pipelines.training.inputs import fetch_dataset
 
     paths = DatasetPaths(dataset)
-    labels = fetch_inputs(settings, paths)
+    labels = fetch_dataset(settings, paths)
     stage.run(settings, dataset, method, paths.shards, paths.masks, RunPaths(dataset, method).model, labels)
 
 
@@ -103,16 +103,16 @@ def dry_run(settings: Settings, dataset: str, method: str) -> None:
     """Do everything a training does before its first step, print what it would take, and stop."""
     from pipelines.stages import train as stage
     from pipelines.training.dry_run import dry_run as lines
-    from pipelines.training.inputs import fetch_inputs, read_published
+    from pipelines.training.inputs import fetch_dataset, with_published_paths
     from pipelines.training.segmenter_cost import fitting_ahead
 
     paths = DatasetPaths(dataset)
     if not paths.segmenter.exists() and (ahead := fitting_ahead(settings, dataset)):
         print(ahead)
-    labels = fetch_inputs(settings, paths)
+    labels = fetch_dataset(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(settings, dataset, method, paths.shards, paths.masks, digests, labels)
-    print("\n".join(lines(read_published(job, settings.storage, paths.published), settings.run, paths.shards)))
+    print("\n".join(lines(with_published_paths(job, settings.storage, paths.published), settings.run, paths.shards)))
 
 
 def evaluate(settings: Settings, dataset: str, method: str) -> None:

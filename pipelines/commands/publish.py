@@ -26,7 +26,7 @@ def execute(options: argparse.Namespace) -> None:
     from pipelines.settings.layout import DatasetPaths
     from pipelines.settings.load import load
     from pipelines.storage.store import open_storage
-    from pipelines.training.inputs import publish_data
+    from pipelines.training.inputs import publish_dataset
     from pipelines.training.published_weights import publish_weights
 
     settings = load(options.params)
@@ -36,7 +36,7 @@ def execute(options: argparse.Namespace) -> None:
     paths = DatasetPaths(options.dataset)
     labels = settings.labels_of(options.dataset).automatic(paths.labels)
     storage = open_storage(settings.storage)
-    publish_data(storage, paths.shards, paths.masks, labels).write(paths.published)
+    publish_dataset(storage, paths.shards, paths.masks, labels).write(paths.published)
     for method in settings.methods:
         try:
             publish_weights(method, settings.recipes[options.dataset], storage)

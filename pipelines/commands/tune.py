@@ -79,7 +79,7 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     """What is searched; and which λ are not, each with why."""
     from pipelines.stages import train as stage
     from pipelines.storage.store import join
-    from pipelines.training.inputs import fetch_inputs, publish_inputs
+    from pipelines.training.inputs import fetch_dataset, publish_for_workers
     from pipelines.training.search.plan import plan_search, search_recipe
     from pipelines.training.search.space import dimensions, not_searched
 
@@ -93,13 +93,11 @@ def _plan(settings: Settings, dataset: str, method: str, paths: DatasetPaths) ->
     if "lambda_p" in left_out:
         recipe = replace(recipe, losses=replace(recipe.losses, perceptual=0.0))
     trained = settings.model_copy(update={"recipes": {**settings.recipes, dataset: recipe}})
-    labels = fetch_inputs(settings, paths)
+    labels = fetch_dataset(settings, paths)
     digests = stage.read_digests(paths.shards, paths.masks, labels)
     job = stage.plan(trained, dataset, method, paths.shards, paths.masks, digests, labels)
-    remote = "://" in settings.storage
-    storage = settings.storage if remote else str(Path(settings.storage).resolve())
-    if remote:
-        job = publish_inputs(job, settings.storage)
+    job = publish_for_workers(job, settings.storage)
+    storage = settings.storage if "://" in settings.storage else str(Path(settings.storage).resolve())
     plan = plan_search(job, searched, settings.search, settings.run, join(storage, "searches"))
     return plan, left_out
 

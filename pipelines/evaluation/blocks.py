@@ -29,16 +29,18 @@ MakeFill = Callable[[Segment | None], Fill]
 """Gives a method, which may look at images with a segmenter where there is one; called in the process that scores."""
 
 
+BLOCK_IMAGES = 64
+"""Images of a block: fewer would take less time than starting a process."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class ImageBlock:
-    """Some of the evaluation split, and how it is scored.
+class Scoring:
+    """What is scored, and how: the same for every block.
 
     Attributes:
         shards, masks: folders of the stages of these names.
         digests: of what must be found there.
         split: its name in the index.
-        first: position of the first image in the split.
-        images: how many; the last block has fewer.
         batch_size: images that are filled together.
         crop: side of the square that is cut out of each.
         num_classes: of the labels.
@@ -53,8 +55,6 @@ class ImageBlock:
     masks: Path
     digests: tuple[str, str]
     split: str
-    first: int
-    images: int
     batch_size: int
     crop: int
     num_classes: int
@@ -65,28 +65,31 @@ class ImageBlock:
     segmenter: SegmenterPlace | None = None
 
 
-def score_block(make_fill: MakeFill, block: ImageBlock) -> dict[str, SetScores]:
-    """Fill and score the images of a block with every set of masks.
+def score_block(make_fill: MakeFill, scoring: Scoring, first: int) -> dict[str, SetScores]:
+    """Fill and score :data:`BLOCK_IMAGES` images, or those that are left, with every set of masks.
+
+    Args:
+        first: position of the first image in the split.
 
     Raises:
         DataError: shards or masks are unfinished, or are not those of the other blocks.
         CheckpointError: a network's or the segmenter's weights changed while they were used.
     """
-    table, masks = _open(block)
-    rows = np.arange(block.first, min(block.first + block.images, len(table)))
-    dataset = ShardDataset(table.rows(rows), CentreCrop(block.crop))
-    batches = evaluation_batches(dataset, block.batch_size)
+    table, masks = _open(scoring)
+    rows = np.arange(first, min(first + BLOCK_IMAGES, len(table)))
+    dataset = ShardDataset(table.rows(rows), CentreCrop(scoring.crop))
+    batches = evaluation_batches(dataset, scoring.batch_size)
     with one_thread():
-        segment = None if block.segmenter is None else open_segmenter(block.segmenter).label
+        segment = None if scoring.segmenter is None else open_segmenter(scoring.segmenter).label
         return score_split(
             make_fill(segment),
             batches,
             masks,
             masks.sets,
-            block.num_classes,
-            block.examples,
-            block.num_worst,
-            load_networks(block.weights, block.use_gpu),
+            scoring.num_classes,
+            scoring.examples,
+            scoring.num_worst,
+            load_networks(scoring.weights, scoring.use_gpu),
             segment,
         )
 
@@ -139,9 +142,11 @@ def _released(model: Path, weights_sha256: str) -> Released:
     return load_released(model)
 
 
-def _open(block: ImageBlock) -> tuple[SampleTable, EvaluationMasks]:
-    shards_digest, masks_digest = block.digests
-    return reopen_index(block.shards, shards_digest).of_split(block.split), _reopen_masks(block.masks, masks_digest)
+def _open(scoring: Scoring) -> tuple[SampleTable, EvaluationMasks]:
+    shards_digest, masks_digest = scoring.digests
+    return reopen_index(scoring.shards, shards_digest).of_split(scoring.split), _reopen_masks(
+        scoring.masks, masks_digest
+    )
 
 
 @lru_cache(maxsize=1)

@@ -7,14 +7,13 @@ on a Ray cluster. A block is the same images and one thread wherever it is score
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.labels.opened import SegmenterPlace
 from pipelines.data.shards.index import open_index
-from pipelines.evaluation.blocks import ImageBlock, MakeFill, joined, load_model_fill, score_block
+from pipelines.evaluation.blocks import BLOCK_IMAGES, MakeFill, Scoring, joined, load_model_fill, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.images import write_examples, write_failures
@@ -27,9 +26,6 @@ from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import Released, load_released
-
-BLOCK_IMAGES = 64
-"""Images of a block: fewer would take less time than starting a process."""
 
 
 def evaluate_model(
@@ -100,13 +96,11 @@ def evaluate(
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
     examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_images)
-    first = ImageBlock(
+    scoring = Scoring(
         shards=shards,
         masks=masks,
         digests=(table.digest, holes.digest),
         split=evaluation.split,
-        first=0,
-        images=BLOCK_IMAGES,
         batch_size=evaluation.batch_size,
         crop=settings.data[dataset].crop,
         num_classes=labels.num_classes,
@@ -116,10 +110,9 @@ def evaluate(
         use_gpu=settings.run.use_gpu,
         segmenter=segmenter,
     )
-    blocks = [replace(first, first=start) for start in range(0, len(table), BLOCK_IMAGES)]
     parts = parallel_map(
-        partial(score_block, make_fill),
-        blocks,
+        partial(score_block, make_fill, scoring),
+        range(0, len(table), BLOCK_IMAGES),
         workers=workers_for(settings.run.use_gpu),
         description=f"evaluate {dataset}: {method}",
         use_gpu=settings.run.use_gpu,

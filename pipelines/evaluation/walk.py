@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.data.evaluation_masks import EvaluationMasks
+from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.baselines import BaselineFunction, mean_colour
 from pipelines.evaluation.networks import ScoringNetworks
 from pipelines.evaluation.texture import with_texture
@@ -50,22 +50,6 @@ Fill = Callable[[Tensor, Tensor, Tensor], FilledBatch]
 
 Segment = Callable[[Tensor], Tensor]
 """A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
-
-
-class EvaluationBatch(Protocol):
-    """Uint8 tensors of some images: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys."""
-
-    @property
-    def image(self) -> Tensor:
-        """The originals."""
-
-    @property
-    def label(self) -> Tensor:
-        """Their labels."""
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Their keys in the shards."""
 
 
 @dataclass(frozen=True)
@@ -145,17 +129,10 @@ class SetScores:
 _NO_NETWORKS = ScoringNetworks()
 
 
-class HoleSource(Protocol):
-    """Fixed evaluation masks by set and image."""
-
-    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
-        """(H, W) of 0 and 1, 1 = missing."""
-
-
 def score_split(
     fill: Fill,
-    batches: Iterable[EvaluationBatch],
-    holes: HoleSource,
+    batches: Iterable[RawBatch],
+    holes: EvaluationMasks,
     sets: Sequence[str],
     num_classes: int,
     example_keys: frozenset[str] = frozenset(),
@@ -167,7 +144,7 @@ def score_split(
 
     Args:
         fill: the method.
-        batches: the evaluation split, cropped.
+        batches: the evaluation split, cropped; its ``hole_mask`` is not used.
         holes: where the masks come from.
         sets: names of the mask sets.
         num_classes: of the labels.
@@ -227,8 +204,8 @@ def model_fill(
         inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
         if not prediction.label_logits:
             return FilledBatch(inpainted, prediction=prediction)
-        label, confidence = label_confidence(prediction.label_logits[0])
-        return FilledBatch(inpainted, label.cpu(), confidence.cpu(), prediction)
+        predicted, confidence = label_confidence(prediction.label_logits[0])
+        return FilledBatch(inpainted, predicted.cpu(), confidence.cpu(), prediction)
 
     return fill
 
@@ -288,7 +265,7 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
 
 def _add(
     scores: SetScores,
-    batch: EvaluationBatch,
+    batch: RawBatch,
     hole_mask: Tensor,
     filled: FilledBatch,
     filled_label: Tensor | None,
@@ -308,22 +285,22 @@ def _add(
             scores.examples.append(_example(batch, hole_mask, filled, index, filled_label))
 
 
-def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
+def _add_worst(scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
     if not scores.num_worst:
         return
     # The maps of every scale are large, and no figure of failures shows them.
     shown = replace(filled, prediction=None)
-    for index, score in enumerate(scores.evaluator.scores[-len(batch.keys) :]):
-        if math.isnan(score.psnr_hole):
-            continue
-        bound = (scores.worst[-1].psnr_hole, scores.worst[-1].key) if len(scores.worst) == scores.num_worst else None
-        if bound is None or (score.psnr_hole, batch.keys[index]) < bound:
-            failure = Failure(score.psnr_hole, batch.keys[index], _example(batch, hole_mask, shown, index))
-            scores.worst = sorted([*scores.worst, failure])[: scores.num_worst]
+    added = scores.evaluator.scores[-len(batch.keys) :]
+    found = [
+        Failure(score.psnr_hole, key, _example(batch, hole_mask, shown, index))
+        for index, (score, key) in enumerate(zip(added, batch.keys, strict=True))
+        if not math.isnan(score.psnr_hole)
+    ]
+    scores.worst = sorted([*scores.worst, *found])[: scores.num_worst]
 
 
 def _add_network_scores(
-    scores: SetScores, batch: EvaluationBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
+    scores: SetScores, batch: RawBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
         found = image_distances(networks.lpips, filled.image, batch.image)
@@ -345,7 +322,7 @@ def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tenso
 
 
 def _example(
-    batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
+    batch: RawBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
 ) -> Example:
     prediction = filled.prediction
     return Example(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def after_inpainting(
     if not any(way.filled for way in ways):
         return None
     reference = next((way for way in ways if way.method.name == against and not way.filled), None)
-    best = {region: max(_text(way.score(set_name, region)) for way in ways) for region in _REGIONS}
+    best = {region: _best(way.score(set_name, region) for way in ways) for region in _REGIONS}
     if results.undamaged is not None:
         ways.append(_Segmentation(f"{results.undamaged.title} + {tool}", results.undamaged, filled=True))
     rows = []
@@ -111,17 +111,17 @@ def after_inpainting(
 
 def label_quality(results: DatasetResults) -> Table | None:
     """How well the automatic labels that were trained with agree with people's."""
-    made = next((labels for method in results.methods if (labels := _automatic_labels(method)) is not None), None)
-    if made is None or results.models_of != results.name:
+    automatic = next((labels for method in results.methods if (labels := _automatic_labels(method)) is not None), None)
+    if automatic is None or results.models_of != results.name:
         return None
     rows = []
-    for split, scores in made["agreement"].items():
+    for split, scores in automatic["agreement"].items():
         cells = [Cell(_SPLITS.get(split, split)), Cell(str(scores["images"]))]
         cells += [Cell("–" if scores[name] is None else f"{scores[name]:.3f}") for name in _QUALITY]
         rows.append(cells)
     note = (
-        f"{SEGMENTER_TITLES[made['segmenter']]} against people's labels, where there are any; a pixel is labelled "
-        f"where the most probable class has at least {made['threshold']:g}. Scores on the images that "
+        f"{SEGMENTER_TITLES[automatic['segmenter']]} against people's labels, where there are any; a pixel is labelled "
+        f"where the most probable class has at least {automatic['threshold']:g}. Scores on the images that "
         "a segmenter was fitted to are optimistic."
     )
     return Table("Automatic labels", ["labels of", "N", *_QUALITY.values()], rows, note, name="labels")
@@ -145,8 +145,8 @@ def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) 
     for group in _same_images(datasets):
         names = ", ".join(results.name for results in group)
         for set_name in group[0].sets:
-            sources = [_alike(method.name, group) for method in group[0].methods]
-            rows = [row for alike in sources for row in _source_rows(alike, set_name, published)]
+            of_methods = [_by_label_source(method.name, group) for method in group[0].methods]
+            rows = [row for trained in of_methods for row in _source_rows(trained, set_name, published)]
             if not rows:
                 continue
             columns = ["method", *(score.title for score in _SOURCE_SCORES), "Δ PSNR", "N"]
@@ -165,8 +165,11 @@ def _same_images(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _alike(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, MethodResult, Training]]:
-    """A method on every dataset of a group, in the order of :data:`_SOURCES`; none where trainings differ otherwise."""
+def _by_label_source(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, MethodResult, Training]]:
+    """A method's trainings on the datasets of a group, in the order of :data:`_SOURCES`.
+
+    None where they differ in more than the source of their labels, or not in that.
+    """
     trained = [
         (results.name, method, method.training)
         for results in group
@@ -175,39 +178,39 @@ def _alike(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, Method
     trained.sort(key=lambda each: list(_SOURCES).index(_source(each[2])))
     # Images that are filled from a segmenter's labels are others with another segmenter.
     by_segmenter = name in LABEL_STARTED_METHODS
-    ways = {
-        (_way_of_training(training), method.summary.get("segmenter_sha256") if by_segmenter else None)
+    setups = {
+        (_all_but_data(training), method.summary.get("segmenter_sha256") if by_segmenter else None)
         for _, method, training in trained
     }
     sources = {_source(training) for _, _, training in trained}
-    return trained if len(sources) > 1 and len(ways) == 1 else []
+    return trained if len(sources) > 1 and len(setups) == 1 else []
 
 
-def _way_of_training(training: Training) -> str:
-    """All that decides a training but its data."""
+def _all_but_data(training: Training) -> str:
+    """What decides a training beside its data: the recipe, the training holes and the code."""
     facts = training.facts
     return json.dumps([training.recipe, facts.get("holes"), facts.get("digests", {}).get("code")])
 
 
 def _source_rows(
-    alike: Sequence[tuple[str, MethodResult, Training]], set_name: str, published: PaperBySource
+    trained: Sequence[tuple[str, MethodResult, Training]], set_name: str, published: PaperBySource
 ) -> list[list[Cell]]:
-    made = next((labels for _, method, _ in alike if (labels := _automatic_labels(method)) is not None), None)
+    automatic = next((labels for _, method, _ in trained if (labels := _automatic_labels(method)) is not None), None)
     rows = []
-    for dataset, method, training in alike:
-        cells = [Cell(f"{method.title}, {_told(training)}, {dataset}")]
+    for dataset, method, training in trained:
+        cells = [Cell(f"{method.title}, {_source_title(training)}, {dataset}")]
         cells += [
             Cell(score.format(method.metrics[set_name].get(score.name)), interval(score, method, set_name))
             for score in _SOURCE_SCORES
         ]
-        first = alike[0][1]
+        first = trained[0][1]
         if method is first:
             cells.append(Cell("–"))
         else:
             difference = paired_difference(per_image(method, set_name, "psnr"), per_image(first, set_name, "psnr"))
             cells.append(Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"))
         cells.append(Cell(str(int(method.metrics[set_name]["num_images"]))))
-        if theirs := published(dataset, set_name, None if made is None else made["segmenter"]):
+        if theirs := published(dataset, set_name, None if automatic is None else automatic["segmenter"]):
             of_paper = theirs.get(_source(training)) if method.name == "sge_net" else None
             cells.append(Cell("–" if of_paper is None else f"{of_paper:.2f}"))
         rows.append(cells)
@@ -215,12 +218,14 @@ def _source_rows(
 
 
 def _source(training: Training) -> str:
+    """Where a training has its labels from: a key of :data:`_SOURCES`."""
     return str(training.facts.get("labels", "human"))
 
 
-def _told(training: Training) -> str:
-    made = training.facts.get("automatic_labels")
-    tool = "" if made is None else f" of {SEGMENTER_TITLES[made['segmenter']]}"
+def _source_title(training: Training) -> str:
+    """The same in words, with the segmenter of automatic labels."""
+    automatic = training.facts.get("automatic_labels")
+    tool = "" if automatic is None else f" of {SEGMENTER_TITLES[automatic['segmenter']]}"
     return f"{_SOURCES[_source(training)]}{tool}"
 
 
@@ -233,6 +238,12 @@ def _difference(way: _Segmentation, reference: _Segmentation, set_name: str, reg
         return Cell("–")
     estimate = miou_difference(way.counts(set_name, region), reference.counts(set_name, region))
     return Cell(f"{estimate.value:+z.3f}", f"{estimate.low:+z.3f} … {estimate.high:+z.3f}")
+
+
+def _best(scores: Iterable[float]) -> str | None:
+    """The highest score as the table shows it, so that equal texts are marked alike; None where there is no score."""
+    found = [score for score in scores if not math.isnan(score)]
+    return _text(max(found)) if found else None
 
 
 def _text(miou: float) -> str:

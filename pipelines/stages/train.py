@@ -30,7 +30,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import tracked_rows
-from pipelines.training.inputs import publish_inputs
+from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import StartingModel, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.published_weights import without_weights
@@ -92,7 +92,7 @@ def run(
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         _store_start(job, print)
-        launch(_where_workers_read(job, settings.storage), settings.run)
+        launch(publish_for_workers(job, settings.storage), settings.run)
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
@@ -195,10 +195,6 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
     state = build_state(without_weights(job))
     say(take_start(job, job.start, state))
     store.save(state)
-
-
-def _where_workers_read(job: TrainingJob, storage: str) -> TrainingJob:
-    return publish_inputs(job, storage) if "://" in storage else job
 
 
 def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> None:

@@ -42,21 +42,8 @@ Progress = LoggedStep | ValidationRow
 """What a training shows on its way."""
 
 
-class Supervisor(Protocol):
-    """The launcher's side of a training: receives progress, and says whether to continue."""
-
-    def show(self, shown: Progress) -> None:
-        """Show a logged step or a validation."""
-
-    def say(self, text: str) -> None:
-        """Tell the user a sentence."""
-
-    def stop_requested(self) -> bool:
-        """Whether training should store its state and stop after this step."""
-
-
 class Display(Protocol):
-    """What becomes of the messages where the training was launched."""
+    """Shows a training to its user, where it was launched."""
 
     def show(self, shown: Progress) -> None:
         """Show a logged step or a validation."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, Supervisor
+from pipelines.training.display import Display, LoggedStep
 from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.training.ranks import ALONE, Ranks
 from pipelines.training.validation import Validates, Validation
@@ -42,7 +42,7 @@ class Recorder:
 
     history: History
     store: CheckpointStore
-    supervisor: Supervisor
+    display: Display
     logger: RunLogger | None = None
     _stored_step: int = field(default=-1, init=False)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "checkpoints"), init=False)
@@ -54,7 +54,7 @@ class Recorder:
         speed = row.timed_steps * batch_size / row.seconds
         if self.logger is not None:
             self.logger.metrics(tracked_losses(row, batch_size), row.step)
-        self.supervisor.show(LoggedStep(row.step, row.terms, speed, seconds_left))
+        self.display.show(LoggedStep(row.step, row.terms, speed, seconds_left))
 
     def record_validation(self, result: Validation, state: TrainingState) -> None:
         """Keep and track the scores and the sample images of the averaged generator.
@@ -67,7 +67,7 @@ class Recorder:
             self.logger.metrics(tracked_scores(self.history.validations[-1]), state.step)
             if result.sheet is not None:
                 self.logger.image(result.sheet, "samples", state.step)
-        self.supervisor.show(row)
+        self.display.show(row)
         if self.history.best is not None and self.history.best.step == state.step:
             self.store_state(state)
 
@@ -226,12 +226,21 @@ class CheckpointHook:
 
 
 class StopHook:
-    """Stops all ranks after the same step once the supervisor of any of them asks for it. For every rank."""
+    """Stops all ranks after the same step once any of them is asked to stop. For every rank.
+
+    Args:
+        stop_requested: whether this rank is asked to.
+        recorder: stores the state; None on other ranks than the first.
+    """
 
     def __init__(
-        self, supervisor: Supervisor, recorder: Recorder | None, losses: LossHook, ranks: Ranks = ALONE
+        self,
+        stop_requested: Callable[[], bool],
+        recorder: Recorder | None,
+        losses: LossHook,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self._supervisor = supervisor
+        self._stop_requested = stop_requested
         self._recorder = recorder
         self._losses = losses
         self._ranks = ranks
@@ -245,7 +254,7 @@ class StopHook:
         if self._ranks.world > 1 and not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
             # Steps of a GPU are short: meeting after every one would cost more than a late stop.
             return
-        if not self._ranks.any(self._supervisor.stop_requested()):
+        if not self._ranks.any(self._stop_requested()):
             return
         state.check_finite()
         self._losses.collect(state.step)

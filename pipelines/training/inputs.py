@@ -35,15 +35,17 @@ from sgenet.settings import HoleSettings
 _MASKS = "masks"
 
 
-def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
-    """Publish what a training reads below an ``s3://`` address; what is there already is not sent again.
+def publish_for_workers(job: TrainingJob, root: str) -> TrainingJob:
+    """Publish what a training reads, if the storage is an ``s3://`` address; what is there already is not sent again.
 
     Returns:
-        The job with the paths there in place of the local folders.
+        The job with the paths there in place of the local folders; the job as it is where the storage is a folder.
 
     Raises:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
+    if "://" not in root:
+        return job
     storage = open_storage(root)
     return replace(
         job,
@@ -57,7 +59,7 @@ def publish_inputs(job: TrainingJob, root: str) -> TrainingJob:
 
 
 @dataclass(frozen=True)
-class PublishedData:
+class PublishedPaths:
     """Where the shards and evaluation masks of a dataset lie in a storage: paths that hold their hashes.
 
     Attributes:
@@ -73,7 +75,7 @@ class PublishedData:
         write_atomically(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     @classmethod
-    def read(cls, path: Path) -> PublishedData:
+    def read(cls, path: Path) -> PublishedPaths:
         """Read such a file.
 
         Raises:
@@ -85,73 +87,73 @@ class PublishedData:
             raise DataError(f"{path} is damaged ({error}); run the command publish again") from error
 
 
-def publish_data(storage: Storage, shards: Path, masks: Path, labels: Path | None = None) -> PublishedData:
+def publish_dataset(storage: Storage, shards: Path, masks: Path, labels: Path | None = None) -> PublishedPaths:
     """Publish a dataset's shards, evaluation masks and automatic labels; what is there already is not sent again.
 
     Raises:
         DataError: the data are not what was prepared, or the storage cannot be used.
     """
-    return PublishedData(
+    return PublishedPaths(
         publish_shards(shards, storage),
         _publish_evaluation_masks(masks, storage),
         None if labels is None else publish_labels(labels, storage),
     )
 
 
-def fetch_data(root: str, note: Path, shards: Path, masks: Path, labels: Path | None = None) -> None:
+def fetch_dataset(settings: Settings, paths: DatasetPaths) -> Path | None:
     """Download what a training's driver needs, if the data are published and not on this machine.
 
-    That is the index, the manifests and the masks; workers read the shards themselves.
+    That is the index, the manifests, the masks and automatic labels; workers read the shards themselves.
 
-    Args:
-        root: the storage.
-        note: what :meth:`PublishedData.write` wrote.
-        shards, masks: folders that the stages of these names would have written.
-        labels: the same of the stage ``label``; None where inpainting is trained with people's labels.
+    Returns:
+        The folder of automatic labels; None where inpainting is trained with people's labels.
 
     Raises:
         DataError: nothing was published, what was is gone, or the storage or the disk cannot be used.
     """
-    if shards.exists():
-        return
+    root, labels = settings.storage, settings.labels_of(paths.dataset).automatic(paths.labels)
+    if paths.shards.exists():
+        return labels
     remote = "://" in root
-    if cluster_is_addressed() and not (remote and note.exists()):
-        first = "" if remote else f"set storage to s3://BUCKET/PREFIX (it is {root}), "
-        raise DataError(
-            f"{shards} is not here and {note} says of nothing published: {first}prepare the data (`dvc repro masks`) "
-            f"and run `python -m pipelines publish --dataset {note.stem}` before a job is submitted"
-        )
-    if not (remote and note.exists()):
-        return
-    data, storage = PublishedData.read(note), open_storage(root)
+    published = remote and paths.published.exists()
+    if not published:
+        if cluster_is_addressed():
+            first = "" if remote else f"set storage to s3://BUCKET/PREFIX (it is {root}), "
+            raise DataError(
+                f"{paths.shards} is not here and {paths.published} says of nothing published: {first}prepare the data "
+                f"(`dvc repro masks`) and run `python -m pipelines publish --dataset {paths.dataset}` before a job is "
+                "submitted"
+            )
+        return labels
+    there, storage = PublishedPaths.read(paths.published), open_storage(root)
     if labels is not None:
-        if data.labels is None:
-            raise DataError(f"{note} names no automatic labels; run the command publish again where they were made")
-        fetch_files(storage, data.labels, labels)
-    fetch_files(storage, data.masks, masks)
-    fetch_files(storage, data.shards, shards)
-
-
-def fetch_inputs(settings: Settings, paths: DatasetPaths) -> Path | None:
-    """:func:`fetch_data` of a dataset; gives the folder of automatic labels, where they are trained with."""
-    labels = settings.labels_of(paths.dataset).automatic(paths.labels)
-    fetch_data(settings.storage, paths.published, paths.shards, paths.masks, labels)
+        if there.labels is None:
+            raise DataError(
+                f"{paths.published} names no automatic labels; run the command publish again where they were made"
+            )
+        fetch_files(storage, there.labels, labels)
+    fetch_files(storage, there.masks, paths.masks)
+    fetch_files(storage, there.shards, paths.shards)
     return labels
 
 
-def read_published(job: TrainingJob, root: str, note: Path) -> TrainingJob:
-    """The training with its data read from the storage, as on a cluster, where the same data were published."""
+def with_published_paths(job: TrainingJob, root: str, note: Path) -> TrainingJob:
+    """The job with the paths in the storage, as :func:`publish_for_workers` gives it; nothing is sent.
+
+    Args:
+        note: what :meth:`PublishedPaths.write` wrote. Where it is missing or names other data, the job stays as it is.
+    """
     if "://" not in root or not note.exists() or any(hole.path is not None for hole in job.holes):
         return job
-    data = PublishedData.read(note)
-    if data.shards != published_shards(read_manifest(Path(job.shards))):
+    there = PublishedPaths.read(note)
+    if there.shards != published_shards(read_manifest(Path(job.shards))):
         return job
     labels = job.labels
     if labels is not None:
-        if data.labels != published_labels(read_label_manifest(Path(labels))):
+        if there.labels != published_labels(read_label_manifest(Path(labels))):
             return job
-        labels = data.labels
-    return replace(job, published=root, shards=data.shards, masks=data.masks, labels=labels)
+        labels = there.labels
+    return replace(job, published=root, shards=there.shards, masks=there.masks, labels=labels)
 
 
 @dataclass

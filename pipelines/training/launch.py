@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
-from pipelines.training.display import Display, Progress, TrainingDisplay
+from pipelines.training.display import Display, TrainingDisplay
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.worker import train
@@ -45,21 +42,6 @@ def trains_here(run: RunSettings) -> bool:
     return run.max_workers == 0 or (run.max_workers == 1 and not cluster_is_addressed())
 
 
-@dataclass(frozen=True)
-class _LocalSupervisor:
-    display: Display
-    stop: threading.Event
-
-    def show(self, shown: Progress) -> None:
-        self.display.show(shown)
-
-    def say(self, text: str) -> None:
-        self.display.say(text)
-
-    def stop_requested(self) -> bool:
-        return self.stop.is_set()
-
-
 def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
     """Train in this process.
 
@@ -70,4 +52,4 @@ def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
     device = "cuda:0" if device_of(run) == "cuda" else "cpu"
     place = WorkerPlace(device=device, threads=run.cpus_per_worker or usable_cpus())
     with stop_requests() as stop:
-        return train(job, place, _LocalSupervisor(display, stop))
+        return train(job, place, display, stop.is_set)

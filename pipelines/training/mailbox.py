@@ -78,8 +78,8 @@ def open_mailbox() -> ActorHandle[Mailbox]:
     return cast("ActorHandle[Mailbox]", actor.remote())
 
 
-class RemoteSupervisor:
-    """The driver, as a worker sees it.
+class RemoteDriver:
+    """The driver, as a worker sees it: a :class:`~pipelines.training.display.Display` that may also ask to stop.
 
     Args:
         mailbox: both look into.

@@ -44,7 +44,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Display
 from pipelines.training.interruption import stop_requests
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
-from pipelines.training.mailbox import Mailbox, News, RemoteSupervisor, open_mailbox, stop_on_sigterm
+from pipelines.training.mailbox import Mailbox, News, RemoteDriver, open_mailbox, stop_on_sigterm
 from pipelines.training.worker import train
 from sgenet.errors import UserError
 
@@ -245,7 +245,8 @@ def _work(job: TrainingJob, mailbox: ActorHandle[Mailbox], threads: int) -> None
     place = WorkerPlace(context.get_world_rank(), context.get_world_size(), str(get_device()), threads)
     ray.get(mailbox.begin.remote(ray.get_runtime_context().get_node_id()))
     try:
-        reached = train(job, place, RemoteSupervisor(mailbox, asks=place.rank == 0))
+        driver = RemoteDriver(mailbox, asks=place.rank == 0)
+        reached = train(job, place, driver, driver.stop_requested)
     except UserError as error:
         ray.get(mailbox.finish.remote(error))
         raise

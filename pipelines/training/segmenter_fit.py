@@ -25,7 +25,7 @@ from pipelines.tracking.runs import DataInput, flat_parameters, logical_run
 from pipelines.tracking.segmenters import register_segmenter
 from pipelines.training.finished import finished_state
 from pipelines.training.hooks import tracked_rows
-from pipelines.training.inputs import publish_inputs
+from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import SegmenterFit, TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.run_key import FITTED_BY, segmenter_key
@@ -56,7 +56,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
         inputs=[DataInput(name=f"{dataset}/shards", source=str(shards), digest=digest)],
     ) as logger:
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
-        launch(publish_inputs(job, settings.storage) if "://" in settings.storage else job, settings.run)
+        launch(publish_for_workers(job, settings.storage), settings.run)
         state, history = finished_state(job)
         network = state.ema.network
         assert isinstance(network, SegmentingGenerator), "what is fitted is a segmenter"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
 from pipelines.data.shards.schema import SampleTable
 from pipelines.parallel.device import check_device
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import Supervisor
+from pipelines.training.display import Display
 from pipelines.training.hooks import (
     CheckpointHook,
     LossHook,
@@ -50,11 +50,14 @@ if TYPE_CHECKING:
 TRAINING_SPLIT = "train"
 
 
-def train(job: TrainingJob, place: WorkerPlace, supervisor: Supervisor) -> Reached:
-    """Train from the newest stored state to the end of the recipe's budget, or until the supervisor asks to stop.
+def train(job: TrainingJob, place: WorkerPlace, display: Display, stop_requested: Callable[[], bool]) -> Reached:
+    """Train from the newest stored state to the end of the recipe's budget, or until it is asked to stop.
 
     The result is in the checkpoint store. Every rank calls this, in a process group
     where there are several.
+
+    Args:
+        stop_requested: asked after steps; once it is true on any rank, all store the state and stop.
 
     Raises:
         UserError: the data, the settings or the losses do not allow training to continue.
@@ -65,18 +68,18 @@ def train(job: TrainingJob, place: WorkerPlace, supervisor: Supervisor) -> Reach
     state = build_state(job, place.device)
     state.distribute()
     ranks = all_ranks(place.rank, place.world)
-    _restore(state, store, supervisor, ranks)
+    _restore(state, store, display, ranks)
     if state.finished:
         return Reached(state.step, state.finished)
     if place.rank == 0 and state.precision == "bfloat16" and not has_bfloat16(state.device):
-        supervisor.say(
+        display.say(
             f"this {state.device.type.upper()} has no bfloat16 and emulates it, many times slower than float32; "
             f"recipes.{job.dataset}.training.precision: auto starts trainings with what the device has"
         )
-    with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, supervisor) as recorder:
-        hooks = _hooks(job, inputs, supervisor, recorder, state.step, ranks)
+    with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, display) as recorder:
+        hooks = _hooks(job, inputs, stop_requested, recorder, state.step, ranks)
         with suppress(TrainingStopped), _out_of_memory_said(job, place):
-            fit(state, _batches(job, inputs, place, state.step, supervisor), hooks)
+            fit(state, _batches(job, inputs, place, state.step, display), hooks)
     return Reached(state.step, state.finished)
 
 
@@ -122,16 +125,16 @@ def _prepare_process(place: WorkerPlace, training: TrainingSettings) -> None:
     choose_kernels(device, deterministic=deterministic)
 
 
-def _restore(state: TrainingState, store: CheckpointStore, supervisor: Supervisor, ranks: Ranks) -> None:
+def _restore(state: TrainingState, store: CheckpointStore, display: Display, ranks: Ranks) -> None:
     """Load the newest checkpoint that rank 0 could read and verify on every rank."""
     step, found = 0, False
     if ranks.rank == 0:
         # Of step 0 as well, where a training starts from another model.
-        step, found = store.load_newest(state, supervisor.say), bool(store.steps())
+        step, found = store.load_newest(state, display.say), bool(store.steps())
     if ranks.of_first(found):
         ranks.share_state(state)
     if step:
-        supervisor.say(f"continuing after step {step}")
+        display.say(f"continuing after step {step}")
 
 
 def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int) -> Iterator[RawBatch]:
@@ -140,42 +143,43 @@ def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: in
     Raises:
         DataError: the training split is empty, or nothing in it is labelled and a segmenter is fitted.
     """
-    training = job.recipe.training
-    table = _training_table(job, inputs)
+    return _load(job, inputs, place, start, *_training_data(job, inputs))
+
+
+def _training_data(job: TrainingJob, inputs: Inputs) -> tuple[SampleTable, GlobalBatchSampler]:
+    """What is trained on, and in which order."""
+    training, table = job.recipe.training, inputs.table.of_split(TRAINING_SPLIT)
+    if job.segmenter is not None:
+        table = table.labelled()
+    return table, training_order(table, training.batch_size, training.seed, training.window_gigabytes)
+
+
+def _load(
+    job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, table: SampleTable, order: GlobalBatchSampler
+) -> Iterator[RawBatch]:
     draw_hole = None if job.segmenter else HoleDrawer(inputs.holes, job.crop, job.crop)
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
     return training_batches(
         ShardDataset(table, transform, draw_hole, inputs.shards),
-        _order(job, table),
+        order,
         rank=place.rank,
         world=place.world,
         start=start,
-        processes=training.loader_processes,
+        processes=job.recipe.training.loader_processes,
         crop=job.crop,
     )
 
 
-def _training_table(job: TrainingJob, inputs: Inputs) -> SampleTable:
-    table = inputs.table.of_split(TRAINING_SPLIT)
-    return table if job.segmenter is None else table.labelled()
-
-
-def _order(job: TrainingJob, table: SampleTable) -> GlobalBatchSampler:
-    training = job.recipe.training
-    return training_order(table, training.batch_size, training.seed, training.window_gigabytes)
-
-
-def _batches(
-    job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, supervisor: Supervisor
-) -> Iterator[RawBatch]:
+def _batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, display: Display) -> Iterator[RawBatch]:
+    table, order = _training_data(job, inputs)
     if inputs.shards is not None:
-        table, validation = _training_table(job, inputs), inputs.table.of_split(job.validation_split)
+        validation = inputs.table.of_split(job.validation_split)
         always = validation.files_of(np.flatnonzero(validation.shard_sizes()).tolist())
         capacity = int(job.cache.gigabytes * 1e9)
-        inputs.ahead = WindowsAhead(inputs.shards, table, _order(job, table), always, capacity, supervisor.say)
+        inputs.ahead = WindowsAhead(inputs.shards, table, order, always, capacity, display.say)
         # Processes are forked here and for the first batch: no thread may be at work before.
         inputs.ahead.move_to(start)
-    for number, batch in enumerate(open_batches(job, inputs, place, start), start):
+    for number, batch in enumerate(_load(job, inputs, place, start, table, order), start):
         yield batch
         if inputs.ahead is not None:
             inputs.ahead.move_to(number + 1)
@@ -183,25 +187,30 @@ def _batches(
 
 @contextmanager
 def _recorder(
-    job: TrainingJob, place: WorkerPlace, state: TrainingState, store: CheckpointStore, supervisor: Supervisor
+    job: TrainingJob, place: WorkerPlace, state: TrainingState, store: CheckpointStore, display: Display
 ) -> Iterator[Recorder | None]:
     """What rank 0 keeps, closed at the end; None for the other ranks."""
     if place.rank != 0:
         yield None
         return
-    with closing(Recorder(store.load_history(state.step), store, supervisor, _open_logger(job))) as recorder:
+    with closing(Recorder(store.load_history(state.step), store, display, _open_logger(job))) as recorder:
         yield recorder
 
 
 def _hooks(
-    job: TrainingJob, inputs: Inputs, supervisor: Supervisor, recorder: Recorder | None, step: int, ranks: Ranks
+    job: TrainingJob,
+    inputs: Inputs,
+    stop_requested: Callable[[], bool],
+    recorder: Recorder | None,
+    step: int,
+    ranks: Ranks,
 ) -> list[Hook]:
     training = job.recipe.training
     losses = LossHook(training, recorder, step)
     hooks: list[Hook] = [losses, ValidationHook(training, recorder, _validator(job, inputs, ranks))]
     if recorder is not None:
         hooks.append(CheckpointHook(training, recorder))
-    return [*hooks, StopHook(supervisor, recorder, losses, ranks)]
+    return [*hooks, StopHook(stop_requested, recorder, losses, ranks)]
 
 
 def _validator(job: TrainingJob, inputs: Inputs, ranks: Ranks) -> Validates:

@@ -16,6 +16,7 @@ Crops of one part of the hole overlap and fade into one another.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +40,12 @@ from sgenet.inpainter.pyramid import (
     halve,
     halve_any,
     halve_where,
-    normalise,
+    to_floats,
 )
 
-_DEEP = 0.5
-"""Pixels at this depth and more are given to a crop as the coarser size drew them."""
+_GIVEN = 0.5
+"""Pixels that lie deeper than this are given to a crop as the coarser size drew them, around its middle. From any depth
+above 0 on a pixel is filled at the coarser size first, so what is given is always there."""
 _BAND = 256
 
 
@@ -158,7 +160,7 @@ class _Coarser:
 
     @classmethod
     def of(cls, level: Level, asked: Bools, image: Floats, probabilities: Tensor | None) -> _Coarser:
-        joined = np.where(asked[..., None], image, normalise(level.image))
+        joined = np.where(asked[..., None], image, to_floats(level.image))
         return cls(asked, torch.from_numpy(joined).permute(2, 0, 1), probabilities)
 
 
@@ -174,26 +176,25 @@ def _refine(
     asked, depths = _plan(levels, hole, reach=side * 3 // 8)
     image, probabilities = overview
     coarser = _Coarser.of(levels[-1], asked[-1], image, probabilities) if len(asked) == len(levels) else None
-    for number in reversed(range(len(levels) - 1)):
-        if number >= len(depths):
-            continue
+    for number in reversed(range(len(depths))):
         level = levels[number]
-        store = labels if number == 0 else _ClassPlanes(level.size)
-        image = _fill_level(network, level, asked[number], depths[number], coarser, side, store)
-        if isinstance(store, _ClassPlanes):
-            coarser = _Coarser.of(level, asked[number], image, store.planes)
+        planes = _ClassPlanes(level.size) if number else None
+        put = (planes or labels).put
+        image = _fill_level(network, level, asked[number], depths[number], coarser, side, put)
+        if planes is not None:
+            coarser = _Coarser.of(level, asked[number], image, planes.planes)
     return image
 
 
 def _plan(levels: list[Level], hole: Bools, reach: int) -> tuple[list[Bools], list[Floats]]:
-    """Which pixels each level is asked for, and how deep they lie at all but the last of these levels."""
+    """Which pixels each level is asked for, and the depth of every pixel at all but the last of these levels."""
     asked, depths = [hole], []
     for level in levels[:-1]:
         depths.append(depth(level.unknown, reach))
-        deep = asked[-1] & (depths[-1] > 0)
-        if not deep.any():
+        coarser_first = asked[-1] & (depths[-1] > 0)
+        if not coarser_first.any():
             break
-        asked.append(halve_any(deep))
+        asked.append(halve_any(coarser_first))
     return asked, depths
 
 
@@ -201,48 +202,49 @@ def _fill_level(
     network: Network,
     level: Level,
     asked: Bools,
-    lies: Floats,
+    depths: Floats,
     coarser: _Coarser | None,
     side: int,
-    labels: _Labels | _ClassPlanes,
+    put: Callable[[Crop, Tensor], None],
 ) -> Floats:
-    """Fill what a level is asked for, (h, w, 3), and note the classes.
+    """Fill what a level is asked for, (h, w, 3).
 
     Args:
-        lies: (h, w), how deep its pixels lie.
+        depths: (h, w) in [0, 1], the :func:`~sgenet.inpainter.pyramid.depth` of its pixels: a share, no distance.
+        put: keeps the class probabilities (K, h, w) of a crop's inner part.
     """
     image = np.zeros((*level.size, 3), np.float32)
-    deep = asked & (lies > _DEEP)
+    given = asked & (depths > _GIVEN)
     for crop in plan_crops(asked, side):
-        prediction = network(_with_context(level, crop, deep, coarser))
+        prediction = network(_with_context(level, crop, given, coarser))
         image[crop.where] += drawn_image(prediction)[crop.inner] * crop.weight[..., None]
         classes = class_probabilities(prediction)
         if classes is not None:
             classes = classes[:, *crop.inner]
             if coarser is not None and coarser.probabilities is not None:
-                share = torch.from_numpy(lies[crop.where])
+                share = torch.from_numpy(depths[crop.where])
                 classes = torch.lerp(classes, enlarge(coarser.probabilities, 2, *crop.where), share)
-            labels.put(crop, classes)
+            put(crop, classes)
     if coarser is not None:
-        _take_low_frequencies(image, coarser, asked, lies)
+        _take_low_frequencies(image, coarser, asked, depths)
     return image
 
 
-def _with_context(level: Level, crop: Crop, deep: Bools, coarser: _Coarser | None) -> Level:
-    """A crop of a level, in which what the coarser level drew is known around the inner part."""
+def _with_context(level: Level, crop: Crop, given: Bools, coarser: _Coarser | None) -> Level:
+    """A crop of a level; around its inner part, the pixels ``given`` are known as the coarser level drew them."""
     seen = level.crop(crop.rows, crop.columns)
     if coarser is None:
         return seen
-    drawn = deep[crop.rows, crop.columns].copy()
+    drawn = given[crop.rows, crop.columns].copy()
     drawn[crop.inner] = False
     if not drawn.any():
         return seen
     enlarged = enlarge(coarser.image, 2, crop.rows, crop.columns).permute(1, 2, 0).numpy()
-    image = np.where(drawn[..., None], enlarged, normalise(seen.image))
+    image = np.where(drawn[..., None], enlarged, to_floats(seen.image))
     return Level(image, seen.unknown & ~drawn, seen.guide)
 
 
-def _take_low_frequencies(image: Floats, coarser: _Coarser, asked: Bools, lies: Floats) -> None:
+def _take_low_frequencies(image: Floats, coarser: _Coarser, asked: Bools, depths: Floats) -> None:
     """Correct a level's image, in place, by what the coarser one drew otherwise."""
     own = torch.from_numpy(halve_where(image, asked)).permute(2, 0, 1)
     difference = torch.where(torch.from_numpy(coarser.asked), coarser.image - own, 0.0)
@@ -250,4 +252,4 @@ def _take_low_frequencies(image: Floats, coarser: _Coarser, asked: Bools, lies: 
     for top in range(0, height, _BAND):
         rows = slice(top, min(top + _BAND, height))
         correction = enlarge(difference, 2, rows, slice(0, width)).permute(1, 2, 0).numpy()
-        image[rows] += correction * lies[rows, :, None]
+        image[rows] += correction * depths[rows, :, None]

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.errors import UserError
 from sgenet.inpainter.patches import Scene, copy_at_full_size, source_middles
-from sgenet.inpainter.pyramid import Bools, Floats, Ids, enlarge_image, halve_any, halve_where, normalise
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, enlarge_image, halve_any, halve_where, to_floats
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -57,7 +57,7 @@ shifts are corrected, but a large correction would put a haze over copied conten
 a given segmentation."""
 
 _LOW = 3 / 32
-"""Low frequencies are what a Gaussian with this share of the hole's depth keeps: sigma 3 for a hole of 64×64."""
+"""Low frequencies are what a Gaussian with this share of the hole's radius keeps: sigma 3 for a hole of 64×64."""
 
 _FINEST = 6.0
 """Pixels of sigma that are left at the size at which the network fills."""
@@ -65,7 +65,7 @@ _FINEST = 6.0
 
 def enough_halvings(hole: Bools) -> int:
     """How many times an image may be halved before the network fills it, since only its low frequencies are used."""
-    return max(0, int(np.log2(max(1.0, _depth(hole) * _LOW / _FINEST))))
+    return max(0, int(np.log2(max(1.0, _radius_of(hole) * _LOW / _FINEST))))
 
 
 def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, given: Ids | None = None) -> Floats:
@@ -89,14 +89,14 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     joined = np.where(hole[..., None], drawn, image)
     if not hole.any():
         return joined
-    window = _bounds(hole, _MARGIN, 1)
+    window = _around(hole, _MARGIN, 1)
     sizes = [Scene(joined[window], hole[window], unknown[window])]
     while sizes[-1].hole.size > _LARGEST:
         sizes.append(_halved(sizes[-1]))
     small = sizes[-1]
     if np.count_nonzero(source_middles(small.unknown)) < _FEWEST_SOURCES:
         return joined
-    sigma = _depth(sizes[0].hole) * _LOW
+    sigma = _radius_of(sizes[0].hole) * _LOW
     step = 2 ** (len(sizes) - 1)
     filled, difference = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
     most = _MOST if given is None else _GIVEN_MOST
@@ -114,12 +114,12 @@ def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Fl
     """(h, w, 3): the hole filled by PatchMatch, guided if needed; and its low-frequency residual."""
     pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
     if classes is None:
-        free = normalise(patchmatch(pixels, scene.hole, transparent))
+        free = to_floats(patchmatch(pixels, scene.hole, transparent))
         difference = _low_difference(scene, free, sigma)
         if np.sqrt(np.square(difference[scene.hole]).mean()) < _AGREEMENT:
             return free, difference
     weight = _WEIGHT if classes is None else _GIVEN_WEIGHT
-    guided = normalise(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
+    guided = to_floats(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
     return guided, _low_difference(scene, guided, sigma)
 
 
@@ -164,23 +164,23 @@ def patchmatch(
     return np.where(hole[..., None], filled, image)
 
 
-def _depth(hole: Bools) -> float:
-    """How far a pixel of the hole is from what is known, at most; beyond the image's border nothing is."""
-    part = hole[_bounds(hole, 1, 0)]
-    return float(distance_transform_edt(np.pad(part, 1, mode="edge")).max()) if part.size else 0.0
+def _radius_of(hole: Bools) -> float:
+    """How far a pixel of the hole is from what is known, at most, in pixels; beyond the image's border nothing is."""
+    if not hole.any():
+        return 0.0
+    part = np.pad(hole[_around(hole, 1, 0)], 1, mode="edge")
+    return float(distance_transform_edt(part).max())
 
 
-def _bounds(hole: Bools, margin: int, share: float) -> tuple[slice, slice]:
-    """The part of an image with the hole and around it a margin, at least this share of its side; none without one."""
-    spans = []
-    for axis in (1, 0):
-        marked = np.flatnonzero(hole.any(axis=axis))
-        if not len(marked):
-            return slice(0), slice(0)
-        first, last = int(marked[0]), int(marked[-1]) + 1
-        around = max(margin, int(share * (last - first)))
-        spans.append(slice(max(0, first - around), min(hole.shape[1 - axis], last + around)))
-    return spans[0], spans[1]
+def _around(hole: Bools, margin: int, share: float) -> tuple[slice, slice]:
+    """The part of an image with a hole and, around it, ``margin`` pixels, or this share of its side if that is more."""
+    (box,) = find_objects(hole.view(np.uint8))
+
+    def widened(span: slice) -> slice:
+        around = max(margin, int(share * (span.stop - span.start)))
+        return slice(max(0, span.start - around), span.stop + around)
+
+    return widened(box[0]), widened(box[1])
 
 
 def _halved(scene: Scene) -> Scene:

@@ -19,7 +19,7 @@ from sgenet.inpainter.exemplar import copy_texture, enough_halvings
 from sgenet.inpainter.images import ImageLike, Pixels, open_image, to_eight_bits
 from sgenet.inpainter.masks import Guide, Hole, as_guide, check_size, read_hole
 from sgenet.inpainter.network import Network
-from sgenet.inpainter.pyramid import Floats, Level, normalise
+from sgenet.inpainter.pyramid import Floats, Level, to_floats
 from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.registry import GUIDED_METHODS, UNSEGMENTED_METHODS
@@ -217,7 +217,7 @@ class Inpainter:
         image_drawn = drawn.image
         if texture == "exemplar":
             image_drawn = copy_texture(
-                normalise(opened.rgb), hole, unknown, drawn.image, None if guide is None else drawn.label
+                to_floats(opened.rgb), hole, unknown, drawn.image, None if guide is None else drawn.label
             )
         filled = join(opened.rgb, image_drawn, hole)
         scales = read_scales(drawn.overview) if details else ()

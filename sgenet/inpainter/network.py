@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sgenet.batch import Prediction
-from sgenet.inpainter.pyramid import Level, normalise
+from sgenet.inpainter.pyramid import Level, to_floats
 from sgenet.precision import autocast
 from sgenet.settings import Precision
 
@@ -31,7 +31,7 @@ class Network:
     def __call__(self, level: Level) -> Prediction:
         """Draw one image: everything at its size and, at scale l, that divided by 2^l and rounded up."""
         device = next((parameter.device for parameter in self.generator.parameters()), torch.device("cpu"))
-        image = torch.from_numpy(self._reflect_up(normalise(level.image))).to(device)
+        image = torch.from_numpy(self._reflect_up(to_floats(level.image))).to(device)
         # The mask is reflected too: what mirrors an unknown pixel is unknown.
         hole_mask = torch.from_numpy(self._reflect_up(level.unknown)).to(device)
         # (H, W, 3) seen as (1, 3, H, W) has its channels last already.

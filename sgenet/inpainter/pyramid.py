@@ -41,16 +41,16 @@ class Level:
         return Level(self.image[rows, columns], self.unknown[rows, columns], guide)
 
 
-def normalise(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Floats) -> Floats:
+def to_floats(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Floats) -> Floats:
     """Unsigned integers over their whole range → float32 in [-1, 1]; floats pass."""
     if image.dtype == np.float32:
         return image.view(np.float32)
     half_range = np.float32(127.5 if image.dtype == np.uint8 else 32767.5)
     # Divided rather than multiplied by the inverse: 0 and the largest value must map to exactly ±1.
-    normalised = image.astype(np.float32)
-    normalised /= half_range
-    normalised -= 1
-    return normalised
+    floats = image.astype(np.float32)
+    floats /= half_range
+    floats -= 1
+    return floats
 
 
 def build_pyramid(level: Level, longest_side: int, num_classes: int) -> list[Level]:
@@ -64,7 +64,7 @@ def build_pyramid(level: Level, longest_side: int, num_classes: int) -> list[Lev
 def halve(level: Level, num_classes: int) -> Level:
     """Means over the known pixels of each 2×2 block; a block is known when at least half of it is."""
     known = _planes(~level.unknown)
-    colours = _planes(normalise(level.image))
+    colours = _planes(to_floats(level.image))
     colours *= known
     known_share, sums = _means_of_blocks(known), _means_of_blocks(colours)
     unknown = known_share < 0.5

@@ -22,7 +22,7 @@ from pipelines.settings.params import RunSettings
 from pipelines.stages import train as stage
 from pipelines.training.display import LoggedStep
 from pipelines.training.dry_run import dry_run, measure, open_data
-from pipelines.training.job import TrainingJob, WorkerPlace
+from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.worker import build_state, train
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import CheckpointError, DataError
@@ -33,7 +33,7 @@ HERE = RunSettings(workers=0)
 
 
 class _StopAfter:
-    """A supervisor that asks to stop once a step has been logged."""
+    """A display that asks to stop once a step has been logged."""
 
     def __init__(self, step: int) -> None:
         self._last, self._stop = step, False
@@ -47,6 +47,10 @@ class _StopAfter:
 
     def stop_requested(self) -> bool:
         return self._stop
+
+
+def _train(job: TrainingJob, display: _StopAfter) -> Reached:
+    return train(job, WorkerPlace(), display, display.stop_requested)
 
 
 def _said(job: TrainingJob, run: RunSettings = HERE) -> str:
@@ -124,7 +128,7 @@ def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Pa
 def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
     assert "would           start from the beginning, 8 steps" in _said(job)
-    assert train(job, WorkerPlace(), _StopAfter(5)) == (5, False)
+    assert _train(job, _StopAfter(5)) == (5, False)
     assert f"run key         {job.run_key}" in _said(job)
     assert "would           continue after step 5 of 8" in _said(job)
 
@@ -134,7 +138,7 @@ def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_
     assert "passed over the checkpoint of step 5" in said
     assert "would           continue after step 4 of 8" in said
 
-    train(job, WorkerPlace(), _StopAfter(99))
+    _train(job, _StopAfter(99))
     assert "would           train no step: all 8 are done" in _said(job)
 
 
@@ -145,9 +149,9 @@ def test_it_says_how_much_of_a_wall_clock_budget_is_left(
     set_clock(monkeypatch)
     job = tiny_job(tiny_dataset, tmp_path / "storage", budget="wall_clock", seconds=3.5)
     assert "would           start from the beginning, 3.5 seconds of training" in _said(job)
-    assert train(job, WorkerPlace(), _StopAfter(2)) == (2, False)
+    assert _train(job, _StopAfter(2)) == (2, False)
     assert "would           continue after step 2, 2 of 3.5 seconds used" in _said(job)
-    assert train(job, WorkerPlace(), _StopAfter(99)) == (4, True)
+    assert _train(job, _StopAfter(99)) == (4, True)
     assert "would           train no step: all 3.5 seconds are used" in _said(job)
 
 
@@ -217,6 +221,6 @@ def test_bfloat16_asked_for_by_name_is_warned_of_where_it_is_emulated(
 ) -> None:
     monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
     monkeypatch.setattr("pipelines.training.worker.has_bfloat16", lambda device: False)
-    supervisor = _StopAfter(1)
-    train(tiny_job(tiny_dataset, tmp_path / "storage", precision=precision), WorkerPlace(), supervisor)
-    assert any("emulates it" in text for text in supervisor.said) == warned
+    display = _StopAfter(1)
+    _train(tiny_job(tiny_dataset, tmp_path / "storage", precision=precision), display)
+    assert any("emulates it" in text for text in display.said) == warned

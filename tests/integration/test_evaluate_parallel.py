@@ -12,7 +12,7 @@ import yaml
 from ray_head import driver_environment, ray_head
 from tiny import DATASET, METHOD, make_dataset, tiny_job, tiny_settings
 
-from pipelines.evaluation import run
+from pipelines.evaluation.blocks import BLOCK_IMAGES
 from pipelines.parallel import parallel
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.layout import DatasetPaths
@@ -70,7 +70,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     over_processes = _evaluate(workspace)
     scored = json.loads(over_processes["metrics.json"])["centre"]["num_images"]
-    assert run.BLOCK_IMAGES < scored < _IMAGES
+    assert BLOCK_IMAGES < scored < _IMAGES
     assert any(name.startswith("images/") for name in over_processes)
 
     with ray_head(tmp_path, num_cpus=2) as address:

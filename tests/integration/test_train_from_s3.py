@@ -21,7 +21,7 @@ from pipelines.settings.params import CacheSettings, RunSettings
 from pipelines.stages import shards
 from pipelines.storage.store import open_storage
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.inputs import publish_inputs
+from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.worker import build_state
@@ -50,7 +50,7 @@ def _on_s3(dataset: Path, folder: Path, bucket: str) -> TrainingJob:
         checkpoints=f"{root}/checkpoints/tiny",
         cache=CacheSettings(folder=str(folder / "cache")),
     )
-    return publish_inputs(job, root)
+    return publish_for_workers(job, root)
 
 
 def _train(job: TrainingJob) -> object:
@@ -102,7 +102,7 @@ def test_data_of_many_windows_and_a_cache_for_some_of_them_equal_training_from_l
     )
     root = f"s3://{s3_bucket}/store"
     cache = CacheSettings(folder=str(tmp_path / "cache"), gigabytes=0.7 * sum(sizes) / 1e9)
-    published = publish_inputs(replace(local, checkpoints=f"{root}/checkpoints/tiny", cache=cache), root)
+    published = publish_for_workers(replace(local, checkpoints=f"{root}/checkpoints/tiny", cache=cache), root)
     assert _train(published) == _train(local)
     assert len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
 

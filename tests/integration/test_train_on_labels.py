@@ -16,10 +16,18 @@ from tiny import DATASET, METHOD
 from pipelines.data.shards.labels import read_label_manifest
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import SampleRequest
+from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
 from pipelines.stages import label, train
 from pipelines.storage.store import open_storage
-from pipelines.training.inputs import Inputs, PublishedData, fetch_data, open_inputs, publish_data, publish_inputs
+from pipelines.training.inputs import (
+    Inputs,
+    PublishedPaths,
+    fetch_dataset,
+    open_inputs,
+    publish_dataset,
+    publish_for_workers,
+)
 from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.worker import open_batches
 from sgenet.batch import InpaintingBatch
@@ -154,7 +162,7 @@ def test_published_labels_are_read_as_local_ones(prepared: Path, tmp_path: Path,
     root = f"s3://{s3_bucket}/data"
     local = job_of(prepared, tmp_path, "fill")
     cache = local.cache.model_copy(update={"folder": str(tmp_path / "cache")})
-    published = replace(publish_inputs(local, root), cache=cache)
+    published = replace(publish_for_workers(local, root), cache=cache)
     assert published.labels is not None
     assert not Path(published.labels).exists()
     here, there = labels_by_key(local, open_inputs(local)), labels_by_key(published, open_inputs(published))
@@ -162,14 +170,17 @@ def test_published_labels_are_read_as_local_ones(prepared: Path, tmp_path: Path,
     assert all(np.array_equal(here[key], there[key]) for key in here)
 
 
-def test_a_job_brings_the_labels_that_it_is_to_train_with(prepared: Path, tmp_path: Path, s3_bucket: str) -> None:
-    root, note = f"s3://{s3_bucket}/data", tmp_path / "published.json"
-    folders = [tmp_path / name for name in ("shards", "masks", "labels")]
+def test_a_job_downloads_the_labels_that_it_is_to_train_with(
+    prepared: Path, tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root, paths = f"s3://{s3_bucket}/data", DatasetPaths(DATASET)
+    settings = settings_of(prepared, tmp_path, "fill").model_copy(update={"storage": root})
     storage = open_storage(root)
-    publish_data(storage, prepared / "shards", prepared / "masks").write(note)
+    publish_dataset(storage, prepared / "shards", prepared / "masks").write(paths.published)
     with pytest.raises(DataError, match="names no automatic labels"):
-        fetch_data(root, note, *folders)
-    publish_data(storage, prepared / "shards", prepared / "masks", prepared / "fill").write(note)
-    fetch_data(root, note, *folders)
-    assert read_label_manifest(folders[2]) == read_label_manifest(prepared / "fill")
-    assert PublishedData.read(note).labels is not None
+        fetch_dataset(settings, paths)
+    publish_dataset(storage, prepared / "shards", prepared / "masks", prepared / "fill").write(paths.published)
+    assert fetch_dataset(settings, paths) == paths.labels
+    assert read_label_manifest(paths.labels) == read_label_manifest(prepared / "fill")
+    assert PublishedPaths.read(paths.published).labels is not None

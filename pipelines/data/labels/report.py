@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,24 +28,6 @@ NUM_SHOWN = 6
 _TITLES = ("image", "label", "automatic", "confidence")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoredBlock:
-    """Some of the held-out images.
-
-    Attributes:
-        shards: folder of the stage of this name.
-        digest: of what must be found there.
-        split: whose labelled images are held out.
-        first, images: their position among these, and how many; the last block has fewer.
-    """
-
-    shards: Path
-    digest: str
-    split: str
-    first: int
-    images: int
-
-
 def held_out(shards: Path, split: str) -> SampleTable:
     """The labelled images of a split.
 
@@ -64,14 +45,10 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
         CheckpointError: see :func:`~pipelines.data.labels.opened.open_segmenter`.
     """
     table = held_out(shards, split)
-    blocks = [
-        ScoredBlock(shards=shards, digest=table.digest, split=split, first=first, images=BLOCK_IMAGES)
-        for first in range(0, len(table), BLOCK_IMAGES)
-    ]
     scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
     for part in parallel_map(
-        partial(score_block, place),
-        blocks,
+        partial(score_block, place, shards, table.digest, split),
+        range(0, len(table), BLOCK_IMAGES),
         workers=workers_for(place.device == "cuda"),
         description="scoring the segmenter",
         use_gpu=place.device == "cuda",
@@ -80,14 +57,20 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
     return scores
 
 
-def score_block(place: SegmenterPlace, block: ScoredBlock) -> SegmenterScores:
-    """Score the images of a block.
+def score_block(place: SegmenterPlace, shards: Path, digest: str, split: str, first: int) -> SegmenterScores:
+    """Score :data:`BLOCK_IMAGES` held-out images, or those that are left.
+
+    Args:
+        shards: folder of the stage of this name.
+        digest: of what must be found there.
+        split: whose labelled images are held out.
+        first: position of the first image among these.
 
     Raises:
         DataError: the shards are not those of the other blocks.
     """
-    table = reopen_index(block.shards, block.digest).of_split(block.split).labelled()
-    rows = np.arange(block.first, min(block.first + block.images, len(table)))
+    table = reopen_index(shards, digest).of_split(split).labelled()
+    rows = np.arange(first, min(first + BLOCK_IMAGES, len(table)))
     scores = SegmenterScores(place.label_space.num_classes, place.settings.threshold)
     with threads_for(place.device):
         segmenter = open_segmenter(place)

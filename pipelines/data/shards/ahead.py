@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 
 from pipelines.data.shards.fetcher import FetcherProcess
 from pipelines.data.shards.publish import PublishedShards
@@ -36,8 +35,7 @@ class WindowsAhead:
     ) -> None:
         self._shards = shards
         self._table = table
-        # A copy, as the loader is some batches ahead, and each remembers the window it is in.
-        self._order = copy(order)
+        self._order = order
         self._always = always
         self._capacity = capacity
         self._say = say

@@ -87,7 +87,6 @@ class GlobalBatchSampler:
         self.num_windows = min(num_windows, len(self._shards))
         self._borders = np.arange(self.num_windows + 1) * len(self._shards) // self.num_windows
         self._epoch = _Epoch(-1, self._shards, sizes)
-        self._window = Window(-1, 0, 0, self._shards, sizes)
 
     def batch(self, number: int) -> list[SampleRequest]:
         """Global batch ``number``, counted from 0."""
@@ -143,20 +142,18 @@ class GlobalBatchSampler:
         return rows
 
     def _window_at(self, position: int) -> Window:
-        if not 0 <= position - self._window.first < self._window.size:
-            epoch, place = self._epoch_at(position // self.num_samples), position % self.num_samples
-            starts = epoch.starts[self._borders]
-            number = int(np.searchsorted(starts, place, side="right")) - 1
-            first, size = int(starts[number]), int(starts[number + 1] - starts[number])
-            shards = slice(self._borders[number], self._borders[number + 1])
-            self._window = Window(
-                number=epoch.number * self.num_windows + number,
-                first=epoch.number * self.num_samples + first,
-                size=size,
-                shards=epoch.shards[shards],
-                starts=epoch.starts[shards] - first,
-            )
-        return self._window
+        epoch, place = self._epoch_at(position // self.num_samples), position % self.num_samples
+        starts = epoch.starts[self._borders]
+        number = int(np.searchsorted(starts, place, side="right")) - 1
+        first, size = int(starts[number]), int(starts[number + 1] - starts[number])
+        shards = slice(self._borders[number], self._borders[number + 1])
+        return Window(
+            number=epoch.number * self.num_windows + number,
+            first=epoch.number * self.num_samples + first,
+            size=size,
+            shards=epoch.shards[shards],
+            starts=epoch.starts[shards] - first,
+        )
 
     def _epoch_at(self, number: int) -> _Epoch:
         if number != self._epoch.number:

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.settings.layout import DatasetPaths
+from pipelines.settings.load import load
 from pipelines.settings.params import ElasticWorkers, RunSettings
-from pipelines.training.inputs import fetch_data
+from pipelines.training.inputs import fetch_dataset
 from pipelines.training.launch import trains_here
 from sgenet.errors import DataError
+
+PARAMS = Path(__file__).resolve().parents[3] / "params.yaml"
 
 
 @pytest.mark.parametrize(
@@ -38,9 +42,11 @@ def test_a_job_for_which_nothing_was_published_says_what_comes_before_it(
     storage: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.chdir(tmp_path)
+    settings, paths = load(PARAMS).model_copy(update={"storage": storage}), DatasetPaths("mine")
     with pytest.raises(DataError) as caught:
-        fetch_data(storage, Path("published/mine.json"), tmp_path / "shards", tmp_path / "masks")
+        fetch_dataset(settings, paths)
     assert f"published/mine.json says of nothing published: {first}prepare the data" in str(caught.value)
     assert "`python -m pipelines publish --dataset mine` before a job is submitted" in str(caught.value)
     monkeypatch.delenv("RAY_ADDRESS")
-    fetch_data(storage, Path("published/mine.json"), tmp_path / "shards", tmp_path / "masks")
+    assert fetch_dataset(settings, paths) is None

@@ -11,7 +11,10 @@ import pytest
 from every_dataset import every_dataset
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs, label_with
 
+from pipelines.report.collect import MethodResult, collect_dataset
 from pipelines.report.paper import published_label_sources, published_segmentation
+from pipelines.report.segmentation import after_inpainting
+from pipelines.report.tables import Cell
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.load import parse
 from pipelines.settings.params import Settings
@@ -67,6 +70,36 @@ def test_fillings_by_a_segmenter_stand_beside_the_methods_own_segmentations(repo
     assert rows["SGE-Net, its own"]["mIoU hole ↑"] == f"{metrics['centre']['miou_hole']:.3f}"
     assert rows["Undamaged images + DPN"]["mIoU ↑"] == "1.000"
     assert {row["N"] for row in rows.values()} == {str(COUNT)}
+
+
+def _forget(method: MethodResult, *names: str) -> None:
+    """Leave scores out, as where no pixel of the region is labelled."""
+    scores = method.metrics["centre"]
+    assert isinstance(scores, dict)
+    for name in names:
+        scores.pop(name, None)
+
+
+def test_the_best_of_a_region_is_a_score_and_no_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fabricate_runs(tmp_path, segmenter="deep_parsing")
+    monkeypatch.chdir(tmp_path)
+    results = collect_dataset(_settings(), DATASET)
+
+    def in_the_hole() -> list[Cell]:
+        table = after_inpainting(results, "centre", against="sge_net")
+        assert table is not None
+        return [row[table.columns.index("mIoU hole ↑")] for row in table.rows]
+
+    _forget(results.methods[0], "miou_filled_hole")
+    cells = in_the_hole()
+    assert cells[0] == Cell("–", cells[0].detail)
+    competing = cells[:-1]  # the last row is that of undamaged images
+    highest = max(cell.text for cell in competing if cell.text != "–")
+    assert {cell.text for cell in competing if cell.best} == {highest}
+
+    for method in results.methods:
+        _forget(method, "miou_hole", "miou_filled_hole")
+    assert not any(cell.best for cell in in_the_hole())
 
 
 def test_differences_are_to_the_released_methods_own(reported: Path) -> None:

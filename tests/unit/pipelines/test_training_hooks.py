@@ -33,18 +33,14 @@ from sgenet.training.state import TrainingState
 
 
 @dataclass
-class _Supervisor:
+class _Display:
     shown: list[LoggedStep] = field(default_factory=list)
-    stop: bool = False
 
     def show(self, logged: LoggedStep) -> None:
         self.shown.append(logged)
 
     def say(self, text: str) -> None:
         pass
-
-    def stop_requested(self) -> bool:
-        return self.stop
 
 
 @dataclass
@@ -72,8 +68,8 @@ class _State:
         return {}
 
 
-def _recorder(supervisor: _Supervisor, store: _Store) -> Recorder:
-    return Recorder(History(), cast(CheckpointStore, store), supervisor)
+def _recorder(display: _Display, store: _Store) -> Recorder:
+    return Recorder(History(), cast(CheckpointStore, store), display)
 
 
 def _after(hook: LossHook | CheckpointHook | StopHook, step: int, *, finished: bool = False, used: float = 0.0) -> None:
@@ -90,8 +86,8 @@ def test_things_are_due_every_so_many_steps_and_at_the_end(step: int, every: int
 
 
 def test_a_logged_row_holds_the_mean_losses_and_the_time_since_the_row_before() -> None:
-    supervisor = _Supervisor()
-    recorder = _recorder(supervisor, _Store())
+    display = _Display()
+    recorder = _recorder(display, _Store())
     hook = LossHook(TrainingSettings(steps=5, batch_size=8, log_every=2), recorder)
     for step in range(1, 6):
         _after(hook, step, finished=step == 5)
@@ -103,19 +99,19 @@ def test_a_logged_row_holds_the_mean_losses_and_the_time_since_the_row_before() 
     ]
     assert recorder.history.data_wait_share == 0.25
     # 8 images a step at 2 steps a second; one step is left after step 4.
-    assert supervisor.shown[1].images_per_second == 16
-    assert supervisor.shown[1].seconds_left == 0.5
+    assert display.shown[1].images_per_second == 16
+    assert display.shown[1].seconds_left == 0.5
 
 
 def test_a_mean_that_was_interrupted_is_the_same_after_a_resume() -> None:
     settings = TrainingSettings(steps=9, batch_size=8, log_every=4, checkpoint_every=3)
-    undisturbed = _recorder(_Supervisor(), _Store())
+    undisturbed = _recorder(_Display(), _Store())
     hook = LossHook(settings, undisturbed)
     for step in range(1, 9):
         _after(hook, step)
     assert [row.terms["l1"] for row in undisturbed.history.losses] == [2.5, 6.5]
     for killed_after in (3, 6):
-        recorder = _recorder(_Supervisor(), _Store())
+        recorder = _recorder(_Display(), _Store())
         recorder.history = History.from_json_lines(undisturbed.history.to_json_lines())
         recorder.history.rewind(killed_after)
         resumed = LossHook(settings, recorder, killed_after)
@@ -125,17 +121,17 @@ def test_a_mean_that_was_interrupted_is_the_same_after_a_resume() -> None:
 
 
 def test_the_end_is_as_near_as_the_clock_says() -> None:
-    supervisor = _Supervisor()
+    display = _Display()
     settings = TrainingSettings(budget="wall_clock", seconds=60.0, batch_size=8, log_every=2)
-    hook = LossHook(settings, _recorder(supervisor, _Store()))
+    hook = LossHook(settings, _recorder(display, _Store()))
     _after(hook, 2, used=42.5)
     _after(hook, 3, used=61.0, finished=True)
-    assert [logged.seconds_left for logged in supervisor.shown] == [17.5, 0.0]
+    assert [logged.seconds_left for logged in display.shown] == [17.5, 0.0]
 
 
 def test_history_is_stored_before_the_state_so_that_no_checkpoint_lacks_a_row() -> None:
     store = _Store()
-    recorder = _recorder(_Supervisor(), store)
+    recorder = _recorder(_Display(), store)
     hook = CheckpointHook(TrainingSettings(steps=5, checkpoint_every=2), recorder)
     for step in range(1, 6):
         _after(hook, step, finished=step == 5)
@@ -144,12 +140,12 @@ def test_history_is_stored_before_the_state_so_that_no_checkpoint_lacks_a_row() 
 
 
 def test_a_stop_stores_the_state_once_and_ends_the_loop() -> None:
-    supervisor, store = _Supervisor(), _Store()
-    recorder = _recorder(supervisor, store)
+    requested, store = threading.Event(), _Store()
+    recorder = _recorder(_Display(), store)
     checkpoint = CheckpointHook(TrainingSettings(steps=9, checkpoint_every=2), recorder)
-    stop = StopHook(supervisor, recorder, LossHook(TrainingSettings(steps=9), recorder))
+    stop = StopHook(requested.is_set, recorder, LossHook(TrainingSettings(steps=9), recorder))
     _after(stop, 1)
-    supervisor.stop = True
+    requested.set()
     _after(checkpoint, 2)
     with pytest.raises(TrainingStopped):
         _after(stop, 2)
@@ -179,7 +175,7 @@ class _Validator:
 
 def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
     store = _Store()
-    recorder = _recorder(_Supervisor(), store)
+    recorder = _recorder(_Display(), store)
     settings = TrainingSettings(steps=6, validate_every=1, checkpoint_every=3)
     validator = _Validator([10.0, 12.0, math.nan, 11.0, 12.0, 13.0])
     validation = ValidationHook(settings, recorder, cast(Validator, validator))
@@ -227,7 +223,7 @@ def _on_gpu(step: int, content: dict[str, object]) -> TrainingState:
 
 def test_a_training_goes_on_while_its_state_is_stored_as_it_was() -> None:
     store, weight = _SlowStore(), torch.tensor(1.0)
-    recorder = _recorder(_Supervisor(), store)
+    recorder = _recorder(_Display(), store)
     recorder.store_state(_on_gpu(1, {"weight": weight}))
     # Here the training is at its next step, and nothing is stored yet.
     weight += 5
@@ -240,7 +236,7 @@ def test_a_training_goes_on_while_its_state_is_stored_as_it_was() -> None:
 def test_a_state_that_cannot_be_stored_stops_the_training_at_the_next_one() -> None:
     store = _SlowStore()
     store.go_on.set()
-    recorder = _recorder(_Supervisor(), store)
+    recorder = _recorder(_Display(), store)
     recorder.store_state(_on_gpu(2, {}))
     with pytest.raises(CheckpointError, match="the disk is full"):
         recorder.store_state(_on_gpu(3, {}))
