@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.data.evaluation_masks import EvaluationMasks
-from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.baselines import BaselineFunction, mean_colour
 from pipelines.evaluation.networks import ScoringNetworks
 from pipelines.evaluation.texture import with_texture
@@ -50,6 +50,22 @@ Fill = Callable[[Tensor, Tensor, Tensor], FilledBatch]
 
 Segment = Callable[[Tensor], Tensor]
 """A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
+
+
+class EvaluationBatch(Protocol):
+    """Uint8 tensors of some images: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys."""
+
+    @property
+    def image(self) -> Tensor:
+        """The originals."""
+
+    @property
+    def label(self) -> Tensor:
+        """Their labels."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Their keys in the shards."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +145,17 @@ class SetScores:
 _NO_NETWORKS = ScoringNetworks()
 
 
+class HoleSource(Protocol):
+    """Fixed evaluation masks by set and image."""
+
+    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
+        """(H, W) of 0 and 1, 1 = missing."""
+
+
 def score_split(
     fill: Fill,
-    batches: Iterable[RawBatch],
-    holes: EvaluationMasks,
+    batches: Iterable[EvaluationBatch],
+    holes: HoleSource,
     sets: Sequence[str],
     num_classes: int,
     example_keys: frozenset[str] = frozenset(),
@@ -144,7 +167,7 @@ def score_split(
 
     Args:
         fill: the method.
-        batches: the evaluation split, cropped; its ``hole_mask`` is not used.
+        batches: the evaluation split, cropped.
         holes: where the masks come from.
         sets: names of the mask sets.
         num_classes: of the labels.
@@ -265,7 +288,7 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
 
 def _add(
     scores: SetScores,
-    batch: RawBatch,
+    batch: EvaluationBatch,
     hole_mask: Tensor,
     filled: FilledBatch,
     filled_label: Tensor | None,
@@ -285,7 +308,7 @@ def _add(
             scores.examples.append(_example(batch, hole_mask, filled, index, filled_label))
 
 
-def _add_worst(scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
+def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
     if not scores.num_worst:
         return
     # The maps of every scale are large, and no figure of failures shows them.
@@ -300,7 +323,7 @@ def _add_worst(scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: Fi
 
 
 def _add_network_scores(
-    scores: SetScores, batch: RawBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
+    scores: SetScores, batch: EvaluationBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
         found = image_distances(networks.lpips, filled.image, batch.image)
@@ -322,7 +345,7 @@ def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tenso
 
 
 def _example(
-    batch: RawBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
+    batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
 ) -> Example:
     prediction = filled.prediction
     return Example(

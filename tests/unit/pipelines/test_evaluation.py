@@ -6,7 +6,6 @@ import csv
 import json
 import pickle
 from pathlib import Path
-from typing import cast
 from unittest import mock
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from pipelines.data.evaluation_masks import EvaluationMasks
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.baselines import mean_colour
@@ -64,7 +62,7 @@ class ConstantGenerator(nn.Module):
         return Prediction((torch.zeros(batch, 3, height, width),), (logits,), (reliability,))
 
 
-class _Holes:
+class Holes:
     """A wide hole in the set ``wide``, a small one in ``small``, lower for later images."""
 
     def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
@@ -72,9 +70,6 @@ class _Holes:
         top = 2 + int(key.rsplit("-", 1)[1])
         hole_mask[top : top + (16 if set_name == "wide" else 8), 8:24] = 1
         return hole_mask
-
-
-HOLES = cast(EvaluationMasks, _Holes())
 
 
 def _batches(batch_size: int) -> list[RawBatch]:
@@ -96,12 +91,12 @@ def _fill() -> Fill:
 def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScores]:
     examples = frozenset((KEYS[0], KEYS[-1]))
     return score_split(
-        fill or _fill(), _batches(batch_size), HOLES, ("wide", "small"), DATA.labels.num_classes, examples, WORST
+        fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA.labels.num_classes, examples, WORST
     )
 
 
 def _scores_of(batch: RawBatch, num_worst: int) -> SetScores:
-    return score_split(_fill(), [batch], HOLES, ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
+    return score_split(_fill(), [batch], Holes(), ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
 
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
@@ -156,7 +151,7 @@ def test_groups_partition_the_images(written: Path) -> None:
 
 def test_the_released_model_paints_only_the_hole() -> None:
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(HOLES.mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
     filled = _fill()(batch.image, hole_mask, batch.label)
     inside = hole_mask.expand_as(batch.image) > 0
     assert (filled.image[inside] == 128).all()
@@ -189,7 +184,7 @@ def _darker_is_1(image: Tensor) -> Tensor:
 
 def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     parts = [
-        score_split(baseline_fill(mean_colour), [batch], HOLES, ("wide", "small"), 8, segment=_darker_is_1)
+        score_split(baseline_fill(mean_colour), [batch], Holes(), ("wide", "small"), 8, segment=_darker_is_1)
         for batch in _batches(batch_size=3)
     ]
     metrics = _write(tmp_path / "segmented", joined(parts))
@@ -200,7 +195,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
 
     # By hand, from all images at once.
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(HOLES.mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
     predicted = _darker_is_1(baseline_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
     for name, region in (("miou_filled", torch.ones_like(hole_mask)), ("miou_filled_hole", hole_mask)):
         ious = []
@@ -245,7 +240,7 @@ def test_spg_net_starts_from_the_segmenters_labels_of_the_corrupted_image(method
     generator = StartsFromLabels()
     released = Released(method, generator, Recipe(), OUTDOOR_SCENES)
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(HOLES.mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
     model_fill(released, torch.device("cpu"), segment=_darker_is_1)(batch.image, hole_mask, batch.label)
     expected = [_darker_is_1(without_holes(batch.image, hole_mask)).long()] if method == "spg_net" else []
     assert len(generator.given) == len(expected)
@@ -298,7 +293,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
             for tensors in [(whole.image, whole.hole_mask, whole.label)]
             for names in [keys[start : start + batch_size]]
         ]
-        part = score_split(baseline_fill(mean_colour), batches, HOLES, ("wide", "small"), 8, networks=networks)
+        part = score_split(baseline_fill(mean_colour), batches, Holes(), ("wide", "small"), 8, networks=networks)
         parts.append(pickle.loads(pickle.dumps(part)))
     return joined(parts)
 
