@@ -21,7 +21,7 @@ def peer_python() -> Path:
     """
     python, installed = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "peers.sha256"
     with REQUIREMENTS.open("rb") as requirements:
-        # Of two benchmarks that start at once, the second waits for what the first installs.
+        # The second of two benchmarks that start at once waits for what the first installs.
         fcntl.flock(requirements, fcntl.LOCK_EX)
         digest = hashlib.sha256(requirements.read()).hexdigest()
         # Written last: an environment without it was never finished.

@@ -9,7 +9,7 @@ def check_shape(tensor: torch.Tensor, pattern: str, name: str = "tensor", **boun
     """Check a tensor against a pattern such as ``"B 3 H W"`` and return what the letters bind to.
 
     A number must match exactly; a letter matches any size but the same one wherever it
-    stands, including the sizes passed in ``bound`` by an earlier check.
+    occurs, including the sizes passed in ``bound`` by an earlier check.
 
     Raises:
         ValueError: with the name, the pattern and the shape found.

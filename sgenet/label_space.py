@@ -96,7 +96,7 @@ def _natural_colours(names: Sequence[str]) -> tuple[Colour, ...]:
         while colour is None:
             new = _spread_colour(next(spread))
             near = [other for other in found if other is not None and _distance(other, new) < _TOO_NEAR]
-            # Of many classes some are alike.
+            # Where there are many classes, some are alike.
             colour = new if not near or len(names) > _FEW else None
         found[index] = colour
     return tuple(colour for colour in found if colour is not None)

@@ -55,7 +55,7 @@ class AugmentationSettings(Strict):
     """How a training image is varied. One geometry draw serves image, label and hole.
 
     Attributes:
-        flip: mirror left–right with probability ½ (paper: not said; *ours*).
+        flip: mirror left–right with probability ½ (not stated in the paper; *ours*).
         min_scale: 1 means a plain random crop of the crop's size, as in the paper. Below 1, a
             square is cut whose side is drawn uniformly between this share of the largest square
             that fits (or the crop's side, if that is longer) and all of it, then resized to the crop.
@@ -122,7 +122,7 @@ class NetworkSettings(Strict):
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceSettings(Strict):
-    """How SG-Net and SGE-Net learn to obey a segmentation that they are given (*ours*; the paper: not said).
+    """How SG-Net and SGE-Net learn to obey a segmentation that they are given (*ours*; not stated in the paper).
 
     Trained on their own segmentation alone, they are blind to another one. Scales above 4 of a guided sample are left
     out of the cross-entropy: what is given there is nothing to learn.

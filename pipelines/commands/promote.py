@@ -31,7 +31,7 @@ exit status:
   0  promoted (with --dry-run: would be), or the champion already
   2  something you can fix: no such model, no scores and no data to take them on …
   3  refused
-  4  promoted, but another command moved the champion at the same time; the last one stands
+  4  promoted, but another command moved the champion at the same time; the last one wins
 """
 
 

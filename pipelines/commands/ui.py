@@ -55,7 +55,7 @@ def _serve(command: list[str]) -> int:
         return 0
     finally:
         for end in (signal.SIGTERM, signal.SIGKILL):
-            # Of the whole session: MLflow's workers outlive it for a moment.
+            # The whole session is ended: MLflow's workers outlive it for a moment.
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, end)
             with suppress(subprocess.TimeoutExpired):

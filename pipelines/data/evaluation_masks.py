@@ -268,7 +268,7 @@ def _count_bins(rows: Sequence[MaskRow], edges: Sequence[float]) -> dict[str, in
 
 
 def _digest(tables: Mapping[str, Sequence[MaskRow]], height: int, width: int) -> str:
-    """Of what the masks are, not of how the files store them: another Parquet version gives the same digest."""
+    """A hash of what the masks are, not of how the files store them: another Parquet version gives the same digest."""
     digest = hashlib.sha256(f"{height}×{width}\n".encode())
     for name, rows in tables.items():
         for row in rows:

@@ -40,7 +40,7 @@ _DESCRIBING_TAGS = frozenset(
         ExifTags.IFD.GPSInfo,
     }
 )
-"""Of a TIFF, whose other tags say how its own pixels are stored."""
+"""Those of a TIFF; its other tags say how its own pixels are stored."""
 
 _HIGH_BIT_DEPTH = 0x40
 _HEADER_BYTES = 33  # the signature and the chunk IHDR of a PNG
@@ -239,7 +239,7 @@ def _png(image: Image.Image, photo: Photo | None = None) -> bytes:
 
 
 def _further_frames(image: Image.Image, where: str) -> str | None:
-    """What is said of an animation or a file of many pages. A phone's JPEG may hold a second image for 3D screens."""
+    """A report of an animation or a file of many pages. A phone's JPEG may hold a second image for 3D screens."""
     if image.format in ("JPEG", "MPO") or not getattr(image, "is_animated", False):
         return None
     kind = "has several pages" if image.format == "TIFF" else "is an animation"

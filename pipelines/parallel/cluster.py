@@ -212,7 +212,7 @@ def _answer() -> float:
 def _is_answer(reference: ObjectRef[Any]) -> bool:
     try:
         ray.get(reference)
-    # Of many classes: the node died, it is leaving, its worker could not be started.
+    # Errors of many classes: the node died, it is leaving, its worker could not be started.
     except Exception:
         return False
     return True

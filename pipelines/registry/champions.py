@@ -1,7 +1,7 @@
 """The ``champion`` alias of a model; tags on its versions record who moved it, when, why and on what evidence.
 
-Whoever sets the alias in the MLflow UI is obeyed: the next command notes that on the version. Of several that set it
-at the same time the last one stands, and the moves of all are on their versions.
+Whoever sets the alias in the MLflow UI is obeyed: the next command notes that on the version. Where several set it
+at the same time, the last one wins, and the moves of all are on their versions.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Champions:
             kind, after, reason, evidence: see :class:`ChampionMove`.
 
         Raises:
-            OvertakenError: another command set the alias at the same time; the last one stands.
+            OvertakenError: another command set the alias at the same time; the last one wins.
         """
         state = self.look()
         before = state.champion
@@ -137,7 +137,7 @@ class Champions:
         if state.champion != after or entry not in state.entries:
             raise OvertakenError(
                 f"{shown(after)} of {self.name} was made champion, but the alias is now at {shown(state.champion)}: "
-                "another command set it at the same time, and the last one stands; `sgenet history` shows both"
+                "another command set it at the same time, and the last one wins; `sgenet history` shows both"
             )
         return entry
 

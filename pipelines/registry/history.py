@@ -1,4 +1,4 @@
-"""Rollback and history of ``champion``; no model is loaded."""
+"""Reads the history of ``champion`` and rolls it back; no model is loaded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ChampionHistory:
     """Every move of ``champion``, and the last decision about every version that the gate saw.
 
     Attributes:
-        note: said where the champion was set outside of these commands and that is not noted yet.
+        note: the sentence to report where the champion was set outside of these commands and that is not noted yet.
     """
 
     name: str
@@ -74,11 +74,10 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
         OvertakenError: another command moved ``champion`` at the same time.
     """
     models, champions = ReleasedModels(), Champions(name)
-    models.versions_of(name)  # says so where there is no such model
+    versions = {version.version for version in models.versions_of(name)}  # an error where there is no such model
     state = state_to_decide_on(champions, dry_run, say)
     earlier = state.previous
-    existing = {version.version for version in models.versions_of(name)}
-    while earlier and earlier[-1] not in existing:
+    while earlier and earlier[-1] not in versions:
         say(f"version {earlier.pop()} was champion before, but does not exist any more; going further back")
     if not earlier:
         raise UserError(
@@ -104,7 +103,7 @@ def look_back(name: str) -> ChampionHistory:
 
 
 def state_to_decide_on(champions: Champions, dry_run: bool, say: Say) -> State:
-    """The state to decide on. A champion set outside of these commands is said, and noted unless nothing may change."""
+    """The state to decide on. A champion set outside of these commands is reported, and noted unless in a dry run."""
     state = champions.look()
     if note := _note(state):
         say(note)

@@ -80,7 +80,7 @@ class SGEModel(PythonModel):
                 pairs = decode_rows(rows, NO_LIMITS, start)
             except Refusal as refusal:
                 raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
-            # Of several requests one at a time: an image uses every core.
+            # One request at a time: an image uses every core.
             filled = in_torch_thread(self._fill, pairs)
             answers += map(answer, pairs, filled)
         # dtype=object: a missing confidence must stay null; in a float column it becomes NaN, which is not JSON.

@@ -274,7 +274,7 @@ def _read_json(path: Path) -> Any:
 
 
 def check_comparable(results: DatasetResults) -> None:
-    """Scores may only stand in one table when they were taken on the same images with the same holes.
+    """Scores may only be in one table when they were taken on the same images with the same holes.
 
     Raises:
         DataError: they were not.

@@ -26,7 +26,7 @@ class Gallery:
         columns: what the images of a column are.
         rows: data addresses, as many as columns; None where a method has no such image.
         keys: of the examples, one a row.
-        labels: what stands before each row.
+        labels: of the rows, written before each.
     """
 
     title: str

@@ -35,7 +35,7 @@ def pairs(results: DatasetResults, set_name: str) -> Table | None:
     if not compared:
         return None
     rows = [[Cell(f"{first.title} − {second.title}")] for first, second in compared]
-    # Of a segmentation some have a score, and not others; distances were taken of all or of none.
+    # Some methods have a score of segmentation, and not others; distances were taken of all or of none.
     scores = [score for score in _SCORES if score.name == "miou" or taken(score, results.methods, set_name)]
     for score in scores:
         measured = _measure(compared, set_name, score)

@@ -1,4 +1,4 @@
-"""The paper's numbers, to stand beside ours where dataset, crop and holes are the paper's."""
+"""The paper's numbers, to be shown beside ours where dataset, crop and holes are the paper's."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def label_quality(results: DatasetResults) -> Table | None:
 def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) -> list[Table]:
     """The same methods trained with people's and with automatic labels (Table 5).
 
-    Trainings stand beside each other where only the source of their labels differs: the same images and holes, the
+    Trainings are compared where only the source of their labels differs: the same images and holes, the
     same recipe and training holes, and the same code.
 
     Args:

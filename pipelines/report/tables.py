@@ -105,7 +105,7 @@ def headline(
     Args:
         results: of one dataset.
         set_name: of the holes.
-        with_costs: whether size, work and time stand beside the scores.
+        with_costs: whether size, work and time are shown beside the scores.
         published: the paper's numbers by method, for a column of their own.
     """
     shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
@@ -147,7 +147,7 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
     rows = []
     for bound in results.upper_bounds:
         method = results.method(bound.name)
-        assert method is not None, "an upper bound stands beside its method"
+        assert method is not None, "an upper bound comes with its method"
         own, guided = (per_image(each, set_name, "psnr_hole") for each in (method, bound))
         difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)

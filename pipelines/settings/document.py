@@ -90,7 +90,7 @@ def _default(value: Any) -> str:
 
 
 def _models(kind: Any) -> list[tuple[str, type]]:
-    """The settings types within a type, each with what stands between this key and theirs."""
+    """The settings types within a type, each with what is written between this key and theirs."""
     if isinstance(kind, type) and (issubclass(kind, BaseModel) or dataclasses.is_dataclass(kind)):
         return [(_kind_of_source(kind), kind)]
     arguments = typing.get_args(kind)
@@ -107,7 +107,7 @@ def _models(kind: Any) -> list[tuple[str, type]]:
 
 
 def _kind_of_source(model: type) -> str:
-    """`` (folder)`` for one of several types that stand in the same place, told apart by ``adapter``; else nothing."""
+    """`` (folder)`` for one of several types that may be in the same place, told apart by ``adapter``; else nothing."""
     return f" ({typing.get_args(model.model_fields['adapter'].annotation)[0]})" if issubclass(model, Source) else ""
 
 

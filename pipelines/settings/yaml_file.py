@@ -9,7 +9,7 @@ import yaml
 
 
 def read_yaml(text: str) -> tuple[Any, list[str]]:
-    """Parse a document, and name every key that stands twice in its mapping, a sentence each.
+    """Parse a document, and name every key that is written twice in its mapping, a sentence each.
 
     Raises:
         yaml.YAMLError: it is not YAML.
@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in first:
                 self.repeated.append(
-                    f"the key '{key.value}' stands twice, in line {first[key.value]} and in line {line}; remove one"
+                    f"the key '{key.value}' is written twice, in line {first[key.value]} and in line {line}; remove one"
                 )
             first.setdefault(key.value, line)
         return super().construct_mapping(node, deep)

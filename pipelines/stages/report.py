@@ -89,7 +89,7 @@ def _markdown(page: Page) -> str:
 
 
 def _for_terminal(dataset: str, table: Table, console: Console) -> TerminalTable:
-    """The table's first columns, as many as stand whole in the terminal, two at least."""
+    """The table's first columns, as many as fit whole in the terminal, two at least."""
     for shown in range(len(table.columns), 2, -1):
         fitting = _first_columns(dataset, table, shown)
         if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), fitting).minimum <= console.width:
@@ -123,7 +123,7 @@ def _first_columns(dataset: str, table: Table, shown: int) -> TerminalTable:
 
 
 def _longest_word(table: Table) -> int:
-    """Of the names in the first column: they wrap between words, and no word is cut."""
+    """The longest word's length in the first column: names wrap between words, and no word is cut."""
     return max((len(word) for row in table.rows for word in row[0].text.split()), default=1)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.data.adapters.build import build_adapters
-from pipelines.data.shards.decode import TOO_SMALL
+from pipelines.data.shards.decode_raw import TOO_SMALL
 from pipelines.data.shards.index import write_index, write_table
 from pipelines.data.shards.manifest import SplitCount, write_manifest
 from pipelines.data.shards.schema import INDEX_NAME, QUARANTINE_NAME

@@ -49,7 +49,7 @@ KINDS = (
 
 _COMPILED, _EAGER, _DETERMINISTIC = (0.20, 0.30), (0.13, 0.19), (0.07, 0.11)
 _FLOAT32 = 0.5
-"""Of the speed in bfloat16, with products in TF32 and twice the traffic."""
+"""A share of the speed in bfloat16, with products in TF32 and twice the traffic."""
 
 
 def cost_lines(

@@ -103,7 +103,7 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkerPlace:
-    """Where a worker stands among the workers.
+    """A worker's place among the workers.
 
     Attributes:
         rank: 0 … world - 1; rank 0 validates, records and stores.

@@ -26,7 +26,7 @@ TRAINED_BY = (
     "sgenet.methods.build",
     "sgenet.masks",
     "sgenet.transforms",
-    "pipelines.data.shards.decode",
+    "pipelines.data.shards.decode_raw",
     "pipelines.data.shards.loader",
 )
 """What decides the result of a training: the loop, the methods, and which pixels a step sees, in what order."""

@@ -40,7 +40,7 @@ def seconds_to_fit(settings: Settings, dataset: str) -> float:
     labels, data = settings.labels_of(dataset), settings.data[dataset]
     training, device = labels.recipe.training, device_of_workers(settings.run)
     segmenter = build_segmenter(labels.segmenter, labels.recipe, data.labels.num_classes, load=False).to(device).train()
-    # Of two images: a batch of one has no statistics where an encoder normalises.
+    # Two images: a batch of one has no statistics where an encoder normalises.
     image = torch.zeros(2, 3, data.crop, data.crop, device=device)
     for _ in range(_TIMED):
         begin = time.perf_counter()

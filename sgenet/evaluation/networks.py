@@ -128,7 +128,7 @@ def image_distances(lpips: Metric, inpainted: Tensor, original: Tensor) -> list[
     lpips.reset()
     for pair in zip(inpainted, original, strict=True):
         lpips.update(*(image[None].to(lpips.device) / 127.5 - 1 for image in pair))
-    # Of a single pair it makes a number.
+    # For a single pair it gives a number.
     distances: list[float] = lpips.compute().reshape(-1).tolist()
     lpips.reset()
     return distances

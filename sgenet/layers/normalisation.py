@@ -65,7 +65,7 @@ class ChannelsLastGroupNorm(torch.autograd.Function):
         flat, gradient = _pixels_by_channels(x), _pixels_by_channels(gradients[0])
         batch, num_pixels, channels = flat.shape
         sums = gradient.sum(1, dtype=torch.float32)
-        # Of the gradient times the normalised features.
+        # Sums of the gradient times the normalised features.
         products = ((gradient.float() * flat).sum(1) - mean * sums) * inverse_std
 
         def group_means(values: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def segmentation_loss(
 
 
 def balanced_weights(label: Tensor, num_classes: int, balance: float) -> Tensor:
-    """How much each pixel counts so that rare classes count more (*ours*; the paper: not said).
+    """How much each pixel counts so that rare classes count more (*ours*; the paper does not state it).
 
     Class c weighs (its share of the labelled pixels of the global batch) to the power of minus ``balance``, scaled so
     that a labelled pixel counts 1 on average; the same on any number of workers.

@@ -1,4 +1,4 @@
-"""What the rest of the house has to know of a method, said once."""
+"""What is known of a method without building it, written once: an entry of the registry."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ INFRA = ROOT / "infra"
 
 
 def read_yaml(path: Path) -> Any:
-    """One document, in which no key stands twice: YAML's readers take the last and say nothing."""
+    """One document, in which no key is written twice: YAML's readers take the last and say nothing."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceOnly)
 
 
@@ -40,5 +40,5 @@ class _OnceOnly(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         repeated = {key for key in keys if keys.count(key) > 1}
-        assert not repeated, f"{node.start_mark}: {repeated} stands twice"
+        assert not repeated, f"{node.start_mark}: {repeated} is written twice"
         return super().construct_mapping(node, deep)

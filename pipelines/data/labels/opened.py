@@ -64,7 +64,7 @@ class OpenSegmenter:
 
     @torch.inference_mode()
     def probabilities(self, image: Tensor) -> Tensor:
-        """Of each pixel's classes: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the CPU."""
+        """The probabilities of each pixel's classes: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the CPU."""
         settings = self.settings
         images = image.to(self.device, torch.float32).div(127.5).sub(1.0)
         with autocast(self.device, settings.precision):

@@ -205,7 +205,7 @@ def checksums_of(content: bytes) -> list[int]:
 
 
 def stored_size(size: int) -> int:
-    """Of a shard with its checksums."""
+    """Bytes of a shard with its checksums."""
     return size + np.uint32().itemsize * -(-size // _BLOCK) + _SIZE.size
 
 

@@ -157,7 +157,7 @@ def _mark(path: Path) -> list[int]:
 def _map(path: Path) -> Column:
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    # The rows of a window lie here and there: without this, each would bring what lies around it into memory.
+    # The rows of a window lie here and there: without this, each would read what lies around it into memory.
     content.madvise(mmap.MADV_RANDOM)
     return np.frombuffer(content, path.suffix[1:])
 

@@ -1,4 +1,4 @@
-"""The one process of a node that brings the shards which trainings there read, and removes what none of them does.
+"""The one process of a node that downloads the shards which trainings there read, and removes what none of them does.
 
 Every process of every training leases what it reads now and next (:class:`.cache.ShardCache`) and starts one of these.
 The one that gets the lock of the folder works for all of them, the others wait to take its place. As nobody else adds
@@ -78,11 +78,11 @@ class FetcherProcess:
                     say(text)
         status = self._process.exitcode
         if status and status != self._status and status != -signal.SIGTERM:
-            say(f"the process that brings shards here ended with status {status}; samples are read one by one")
+            say(f"the process that downloads shards ended with status {status}; samples are read one by one")
         self._status = status
 
     def stop(self, say: Say) -> None:
-        """End it; what it was bringing is brought anew by the next one."""
+        """End it; the next one downloads anew what this one had begun."""
         with suppress(OSError):
             self._connection.send("stop")
         self._process.join(_SECONDS_TO_END)
@@ -123,7 +123,7 @@ def _work(folder: Path, capacity: int, connection: Connection, parent: int) -> N
 
 @contextmanager
 def the_only(folder: Path) -> Iterator[bool]:
-    """Whether this is the one process that may bring and remove shards, until the end of the block."""
+    """Whether this is the one process that may download and remove shards, until the end of the block."""
     make_folders(folder)
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -156,7 +156,7 @@ class Fetcher:
         self._idle: deque[str] = deque(self._here)
 
     def work(self, stopped: Callable[[float], bool]) -> None:
-        """Bring what is leased until it is stopped.
+        """Download what is leased until it is stopped.
 
         Args:
             stopped: waits for so many seconds at most, and says whether to stop.
@@ -170,7 +170,7 @@ class Fetcher:
         self._notice_removed()
 
     def fetch_wanted(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Bring all that is leased, as far as there is room and it can be had."""
+        """Download all that is leased, as far as there is room and the storage has it."""
         self._look_at_leases()
         self._notice_removed()
         queue, failures = self._missing(), 0

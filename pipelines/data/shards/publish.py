@@ -160,7 +160,7 @@ class PublishedShards:
         return content if content is not None else self.storage.read_range(path.as_posix(), offset, size)
 
     def lease(self, now: Mapping[str, int], following: Mapping[str, int]) -> None:
-        """Have shards brought here and kept, given by their names and sizes (:meth:`SampleTable.files_of`).
+        """Have shards downloaded to this node and kept, given by their names and sizes (:meth:`SampleTable.files_of`).
 
         Args:
             now: those that are read from now on, in place of what was leased before.

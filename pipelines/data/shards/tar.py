@@ -40,12 +40,12 @@ class ShardWriter:
 
     @property
     def size(self) -> int:
-        """Of the whole file in bytes, once it is closed."""
+        """Bytes of the whole file, once it is closed."""
         return self._file.size
 
     @property
     def sha256(self) -> str:
-        """Of the whole file, once it is closed."""
+        """The hash of the whole file, once it is closed."""
         return self._file.digest.hexdigest()
 
     def __enter__(self) -> ShardWriter:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import simplejpeg
 
 from pipelines.data.adapters.samples import Adapter
-from pipelines.data.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
+from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.data.shards.index import IndexRow, count_classes, index_table
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.png import encode_png

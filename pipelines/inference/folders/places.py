@@ -10,7 +10,7 @@ from sgenet.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic", ".heif")
 """The endings, in either case, of what is taken for an image; of several holes with one name the first counts.
-The last two cannot be read, which is said of each rather than passed over."""
+The last two cannot be read, which is reported for each rather than passed over."""
 
 SEGMENTATION, CONFIDENCE = "segmentation", "confidence"
 OUTPUT_SUFFIX = ".png"

@@ -156,7 +156,7 @@ class ManifestRow:
 
 
 def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[ManifestRow]:
-    """Fill some images; one that cannot be filled is said to have failed and does not stop the others."""
+    """Fill some images; one that cannot be filled is reported as failed and does not stop the others."""
     return [_fill_or_say_why(job, work) for job in jobs]
 
 

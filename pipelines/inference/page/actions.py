@@ -71,7 +71,7 @@ class Actions:
     """Everything a visitor can do, bound to the models and the limits.
 
     Nothing here raises: what a person can set right becomes a sentence on the page, and what is our own
-    fault is logged with its traceback and said to be so.
+    fault is logged with its traceback and reported as ours.
     """
 
     def __init__(self, shelf: ModelShelf, limits: PageLimits) -> None:

@@ -24,7 +24,7 @@ from sgenet.inpainter import Inpainted, Texture
 from sgenet.label_space import IGNORE_ID, LabelSpace
 
 _KEPT_BYTES = 512 * 2**20
-"""Of the photos that a visitor may take fills back to; the latest one is kept whatever its size."""
+"""Bytes of the photos that a visitor may take fills back to; the latest one is kept whatever its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Filling:
 
     @property
     def title(self) -> str:
-        """What stands above its images."""
+        """The heading above its images."""
         return self.model if self.guide is None else f"Your classes · {self.model}"
 
 

@@ -105,7 +105,7 @@ def _draw(rng: np.random.Generator, size: tuple[int, int, int]) -> list[npt.NDAr
 
 
 def _differences(expected: Arrays, found: Arrays, inputs: Arrays) -> list[npt.NDArray[Any]]:
-    """Of the filled values, of the labels and of the confidences, each as one row."""
+    """The differences of filled values, of labels and of confidences, each as one row."""
     described = [[(array.shape, array.dtype) for array in arrays] for arrays in (expected, found)]
     if described[0] != described[1]:
         raise RuntimeError(f"the exported model answers with {described[1]} where the model answers {described[0]}")

@@ -67,7 +67,7 @@ class Decision:
 
     Attributes:
         promote: the decision.
-        reasons: sentences: for a refusal everything that stands against it, else what speaks for it.
+        reasons: sentences: for a refusal everything against it, else what speaks for it.
         primary: the comparison that must be won; None where it could not be made.
         comparisons: by mask set, stratum and score.
         checks: the invariants.

@@ -47,7 +47,7 @@ class Preference:
 
     @property
     def share(self) -> float:
-        """Of the decided votes, how many are for ``row``, 0–1; NaN where none is decided."""
+        """The share of the decided votes that are for ``row``, 0–1; NaN where none is decided."""
         return self.preferred / self.decided if self.decided else math.nan
 
     @property

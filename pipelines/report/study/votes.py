@@ -58,7 +58,7 @@ class Vote:
         voter: a hash of the random number that the person's browser keeps.
         pair: key of the pair.
         choice: the answer.
-        on_left: which method of the pair stood on the left.
+        on_left: which method of the pair was on the left.
     """
 
     voter: str

@@ -1,6 +1,6 @@
 """Holes and recipes under a name: what ``{preset: NAME}`` in ``params.yaml`` stands for.
 
-A preset is a file of this folder with the sections ``masks`` and ``recipe``. What stands beside ``preset`` in
+A preset is a file of this folder with the sections ``masks`` and ``recipe``. What is written beside ``preset`` in
 ``params.yaml``, or in a preset that builds on another one, is laid over it, key by key; lists are replaced.
 """
 

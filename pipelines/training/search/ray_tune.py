@@ -38,7 +38,7 @@ from pipelines.training.search.state import disk_for_search_state
 from pipelines.training.search.trials import Trial
 
 _STEP, _CURVE = "step", "curve"
-# Of the node where the search's driver runs; a trial's own process takes no core from the trainings.
+# A resource of the node where the search's driver runs; a trial's own process takes no core from the trainings.
 _BESIDE_THE_DRIVER = {"node:__internal_head__": 0.001}
 _QUIET = {
     # Tables of results beside ours, which nobody reads.

@@ -118,7 +118,7 @@ def with_values(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
 
 
 def settings_of(recipe: Recipe, values: Mapping[str, float]) -> dict[str, Any]:
-    """Values as keys of a recipe in ``params.yaml`` and what stands there: τ is one list."""
+    """Values as keys of a recipe in ``params.yaml`` and their values: τ is one list."""
     changed = with_values(recipe, values)
     keys: dict[str, Any] = {f"losses.{_LOSSES[name]}": values[name] for name in _LOSSES if name in values}
     if any(name.startswith(_TAU) for name in values):

@@ -1,4 +1,4 @@
-"""EdgeConnect as the rest of the house sees it."""
+"""EdgeConnect's entry in the registry of methods."""
 
 from __future__ import annotations
 

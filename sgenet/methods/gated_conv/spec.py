@@ -1,4 +1,4 @@
-"""GatedConv as the rest of the house sees it."""
+"""GatedConv's entry in the registry of methods."""
 
 from __future__ import annotations
 

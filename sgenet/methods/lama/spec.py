@@ -1,4 +1,4 @@
-"""LaMa as the rest of the house sees it."""
+"""LaMa's entry in the registry of methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base-Net, SG-Net and SGE-Net as the rest of the house sees them."""
+"""The entries of Base-Net, SG-Net and SGE-Net in the registry of methods."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def training_inputs(batch: InpaintingBatch) -> tuple[Tensor, ...]:
 class SPGNetStage(nn.Module):
     """Encoder, residual blocks at 1/16 and decoder, the shape of SP-Net and of SG-Net (after Johnson et al., 2016).
 
-    Group normalisation stands where the paper has batch normalisation (*ours*): an image's result must not
+    Group normalisation replaces the paper's batch normalisation (*ours*): an image's result must not
     depend on its neighbours, and instance normalisation would forget which class fills a plain label map.
 
     Args:

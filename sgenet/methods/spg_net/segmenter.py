@@ -17,7 +17,7 @@ _MULTIPLES = (1, 2, 4, 8, 8)
 class InputSegmenter(nn.Module):
     """Five scales down and up again with skips (Ronneberger et al., MICCAI 2015).
 
-    It stands where SPG-Net's authors have a segmenter trained elsewhere (DeepLab), so that a released
+    It replaces the segmenter trained elsewhere (DeepLab) of SPG-Net's authors, so that a released
     model needs nothing but the image and its hole.
 
     Args:

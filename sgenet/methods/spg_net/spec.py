@@ -1,4 +1,4 @@
-"""SPG-Net as the rest of the house sees it."""
+"""SPG-Net's entry in the registry of methods."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_of_several_moves_at_once_the_last_one_stands_and_all_are_noted(client: 
     assert any(isinstance(result, ChampionMove) and result.after == state.champion for result in results)
     for result in results:
         if isinstance(result, OvertakenError):
-            assert "the last one stands" in str(result)
+            assert "the last one wins" in str(result)
 
 
 def test_an_alias_moved_by_hand_is_obeyed_and_noted(client: MlflowClient) -> None:

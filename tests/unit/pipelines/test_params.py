@@ -275,7 +275,7 @@ def test_check_names_keys_that_stand_twice_names_mlflow_cannot_have_and_empty_sp
     path.write_text(yaml.safe_dump(raw) + "storage: elsewhere\n")
     said = refused_by_check(path)
     assert "registry.name (team/sge-net) names a model; use letters, digits" in said
-    assert "the key 'storage' stands twice, in line " in said
+    assert "the key 'storage' is written twice, in line " in said
 
 
 def refused_by_check(path: Path) -> str:

@@ -96,7 +96,7 @@ def test_all_that_a_worker_computes_with_is_in_the_code_digest() -> None:
     judged = ("pipelines.training", "pipelines.data", "sgenet.evaluation", "sgenet.figures", "sgenet.training")
     beside = set(modules_run_by("pipelines.training.worker")) - set(modules_run_by(*FITTED_BY))
     assert [name for name in beside if not name.startswith(judged)] == []
-    readers = {"decode", "kept_memory", "loader", "reader", "sampler"}
+    readers = {"decode_raw", "kept_memory", "loader", "reader", "sampler"}
     assert {f"pipelines.data.shards.{name}" for name in readers} <= set(modules_run_by(*TRAINED_BY))
 
 

@@ -70,14 +70,14 @@ def test_windows_are_read_from_the_disk_that_holds_two_of_them(
     def number_here() -> int:
         return len(list((tmp_path / "cache" / "shards").iterdir()))
 
-    def bring(number: int) -> None:
+    def download(number: int) -> None:
         ahead.move_to(number)
         window = order_of(table).window_of(number)
         wanted = {*window.shards.tolist(), *order_of(table).window_after(window).shards.tolist()}
         digests = {Path(name).stem for name in (*always, *table.files_of(wanted))}
         wait_until(lambda: digests <= {path.name for path in (tmp_path / "cache" / "shards").iterdir()})
 
-    bring(start)
+    download(start)
     requests: list[str] = []
     # Requests of this process alone: samples that are not here.
     monkeypatch.setattr(S3Storage, "read_range", lambda storage, path, *_: requests.append(path))
@@ -89,7 +89,7 @@ def test_windows_are_read_from_the_disk_that_holds_two_of_them(
         assert torch.equal(there.image, here.image)
         assert torch.equal(there.label, here.label)
         assert number_here() <= 5
-        bring(number + 1)
+        download(number + 1)
     ahead.close()
     assert requests == said == []
     assert list((tmp_path / "cache" / "leases").iterdir()) == []

@@ -336,7 +336,7 @@ def test_a_fetcher_that_was_killed_is_missed(store: Store) -> None:
     for _ in range(2):
         process.pass_on(store.said.append)
     process.stop(store.said.append)
-    assert store.said == ["the process that brings shards here ended with status -9; samples are read one by one"]
+    assert store.said == ["the process that downloads shards ended with status -9; samples are read one by one"]
 
 
 def test_a_fetcher_ends_with_the_training_that_started_it(store: Store) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from raw_tree import RawTree, label_map, png, texture
 
 from pipelines.data.shards import reader
-from pipelines.data.shards.decode import resize_label
+from pipelines.data.shards.decode_raw import resize_label
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.loader import evaluation_batches, training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset, collate, decode_stored_image

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.shards import decode
-from pipelines.data.shards.decode import check_fits, decode_image, decode_label, resize_image, resize_label
+from pipelines.data.shards import decode_raw
+from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
 from sgenet.errors import DataError
 
 
@@ -290,8 +290,8 @@ def test_what_may_turn_a_jpeg_is_found_wherever_it_is() -> None:
 
 
 def test_a_jpeg_is_refused_by_its_header_too_where_pillow_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48)
+    monkeypatch.setattr(decode_raw, "MAX_PIXELS", 64 * 48)
     assert _pixels(_encoded(_coarse(), "JPEG")).shape == (48, 64, 3)
-    monkeypatch.setattr(decode, "MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr(decode_raw, "MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(DataError, match="megapixels"):
         decode_image(_encoded(_coarse(), "JPEG"))
