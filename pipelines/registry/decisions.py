@@ -8,6 +8,7 @@ from typing import Any
 
 import mlflow.artifacts
 
+from pipelines.settings.program import program
 from pipelines.tracking.address import TrackingError, open_client, tracking_uri
 from pipelines.tracking.released import StoredVersion
 from pipelines.tracking.store import store_errors
@@ -56,7 +57,7 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
     if not version.run_id:
         raise TrackingError(
             f"version {version.version} of {version.name} has no run to keep the decision with; register it with "
-            "`python -m pipelines register`"
+            f"`{program()} register`"
         )
     folder = f"promotion/{version.name}-v{version.version}/{identity}"
     client = open_client()

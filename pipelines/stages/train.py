@@ -20,6 +20,7 @@ from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.labels import read_label_manifest
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import RunSettings, Settings
+from pipelines.settings.program import program
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder, sha256_of_file
 from pipelines.storage.store import join
@@ -96,7 +97,7 @@ def run(
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
-    print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `python -m pipelines ui`), model in {output}")
+    print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `{program()} ui`), model in {output}")
 
 
 def _history(job: TrainingJob) -> History:
