@@ -7,11 +7,11 @@ same command resumes), 141 nobody reads the output any more; a command that has 
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from pipelines.commands import (
     app,
@@ -34,6 +34,7 @@ from pipelines.commands.common import Command, add_params, ask_addressed_cluster
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
+from pipelines.settings.program import program
 from sgenet.errors import UserError
 
 # Stages are imported where they are called: starting the command line must not load PyTorch,
@@ -186,8 +187,10 @@ TOOLS: dict[str, Command] = {
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     parser, given = _parser(), sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in RENAMED:
-        parser.error(f"the command {given[0]} is now called {RENAMED[given[0]]}")
+    if not given:
+        parser.print_help()
+        return 2
+    _refuse_unknown(given[0], parser)
     options = parser.parse_args(given)
     try:
         return _dispatch(options)
@@ -205,8 +208,20 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupted:
         reason = str(interrupted) or "interrupted; the same command resumes"
-        print(f"{reason}: python -m pipelines {shlex.join(given)}", file=sys.stderr)
+        print(f"{reason}: {program()} {shlex.join(given)}", file=sys.stderr)
         return 130
+
+
+def _refuse_unknown(command: str, parser: argparse.ArgumentParser) -> None:
+    """Say what a command that there is not may have been meant to be."""
+    known = [*DATASET_STAGES, *METHOD_STAGES, "report", *TOOLS]
+    if command in RENAMED:
+        parser.error(f"the command {command} is now called {RENAMED[command]}")
+    if command.startswith("-") or command in known:
+        return
+    close = difflib.get_close_matches(command, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"`{parser.prog} --help` lists all"
+    parser.error(f"there is no command '{command}'; {hint}")
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -240,7 +255,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sgenet" if Path(sys.argv[0]).name == "sgenet" else "python -m pipelines",
+        prog=program(),
         usage="%(prog)s COMMAND …",
         description=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

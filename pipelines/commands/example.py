@@ -24,6 +24,7 @@ def execute(options: argparse.Namespace) -> None:
     from PIL import Image
 
     from pipelines.inference.page.examples import HEIGHT, WIDTH, example_image
+    from pipelines.settings.program import program
     from pipelines.storage.files import writing
 
     hole = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -33,4 +34,4 @@ def execute(options: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(example_image(0)).save(folder / "photo.png")
         Image.fromarray(hole).save(folder / "hole.png")
-    print(f"python -m pipelines inpaint {folder}/photo.png --mask {folder}/hole.png -o {folder}/filled.png")
+    print(f"{program()} inpaint {folder}/photo.png --mask {folder}/hole.png -o {folder}/filled.png")

@@ -17,7 +17,9 @@ HELP = "Show who was champion of a registered model when, why, and what the gate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model."""
     parser.add_argument("--model", metavar="NAME", help="registered model (default: the one of params.yaml)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--full", action="store_true", help="print every decision with all its reasons and scores")
+    printed.add_argument("--json", action="store_true", help="print one JSON object, for machines")
     add_params(parser)
 
 
@@ -30,7 +32,7 @@ def execute(options: argparse.Namespace) -> None:
     if options.json:
         print(_json(history))
     else:
-        _print(history)
+        _print(history, full=options.full)
 
 
 def _json(history: ChampionHistory) -> str:
@@ -46,10 +48,12 @@ def _json(history: ChampionHistory) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _print(history: ChampionHistory) -> None:
+def _print(history: ChampionHistory, *, full: bool) -> None:
     from rich.text import Text
 
+    from pipelines.registry.decisions import decision_document
     from pipelines.registry.terminal import decisions_grid, moves_grid, show
+    from pipelines.settings.program import program
 
     champion = history.state.champion
     now = "has no champion" if champion is None else f"version {champion} is champion"
@@ -58,5 +62,9 @@ def _print(history: ChampionHistory) -> None:
         show(Text(history.note, "yellow"))
     if history.state.entries:
         show(moves_grid(history.state.entries))
-    if history.decisions:
+    if full:
+        for _, record in history.decisions:
+            print(f"\n{decision_document(record)}", end="")
+    elif history.decisions:
         show(decisions_grid(history.decisions))
+        show(Text(f"all reasons and scores: {program()} history --full --model {history.name}", "dim"))

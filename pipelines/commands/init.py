@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.settings.layout import PARAMS
+from pipelines.settings.program import program
 from sgenet.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -81,7 +83,14 @@ def execute(options: argparse.Namespace) -> None:
         print(f"  none of the label maps read holds {' or '.join(absent)}")
     if len(names) == 1:
         print("  255 is no class but ignore: where label maps are masks of 0 and 255, write 1 for 255")
-    print("Next: python -m pipelines check, then dvc repro")
+    print(f"Next: {_next(output)}")
+
+
+def _next(output: Path) -> str:
+    if output.resolve() == PARAMS.resolve():
+        return f"{program()} check, then dvc repro"
+    given = shlex.quote(str(output))
+    return f"{program()} check --params {given}; dvc repro reads {PARAMS} alone, so copy it there to train by it"
 
 
 def template(found: Survey, more: Survey | None, name: str, crop: int, classes: Mapping[int, str]) -> str:

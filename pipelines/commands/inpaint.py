@@ -26,15 +26,15 @@ bit. Photos, masks and results may lie on this machine or under s3://bucket/…
 _EPILOG = """\
 examples:
   one photo:
-    python -m pipelines inpaint photo.jpg --mask mask.png -o filled.png
+    %(prog)s photo.jpg --mask mask.png -o filled.png
   and where the model saw what, and how sure it was (filled.segmentation.png, filled.confidence.png):
-    python -m pipelines inpaint photo.jpg --mask mask.png -o filled.png --save-segmentation --save-confidence
+    %(prog)s photo.jpg --mask mask.png -o filled.png --save-segmentation --save-confidence
   every photo below a folder, with the mask of the same name:
-    python -m pipelines inpaint photos/ --mask masks/ -o filled/
+    %(prog)s photos/ --mask masks/ -o filled/
   the same mask for every photo, by a model of the registry:
-    python -m pipelines inpaint photos/ --mask logo.png -o filled/ --model sge-net-mixed_scenes@candidate
+    %(prog)s photos/ --mask logo.png -o filled/ --model sge-net-mixed_scenes@candidate
   millions, on a Ray cluster:
-    RAY_ADDRESS=head:6379 python -m pipelines inpaint s3://bucket/photos --mask s3://bucket/masks -o s3://bucket/filled
+    RAY_ADDRESS=head:6379 %(prog)s s3://bucket/photos --mask s3://bucket/masks -o s3://bucket/filled
 
 folders:
   photos/a/b.jpg is filled where masks/a/b.png is white (any image ending will do) and becomes filled/a/b.png.
@@ -128,7 +128,7 @@ class _Renamed(argparse.Action):
     """Refuses the old name of ``--mask``."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.error("--hole is called --mask: sgenet inpaint photo.jpg --mask mask.png -o filled.png")
+        parser.error(f"--hole is called --mask: {parser.prog} photo.jpg --mask mask.png -o filled.png")
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -87,12 +87,13 @@ def _print(name: str, outcome: Promotion) -> None:
 
     from pipelines.registry.gate.tables import to_terminal
     from pipelines.registry.terminal import show
+    from pipelines.settings.program import program
 
     if outcome.judgement is not None:
         show(to_terminal(name, outcome.judgement))
     show(Text(outcome.sentence, "bold"))
     if outcome.evidence:
-        show(Text(f"the whole table: {outcome.evidence}/decision.md", "dim"))
+        show(Text(f"the whole table: {program()} history --full --model {name}", "dim"))
 
 
 def _say(sentence: str) -> None:

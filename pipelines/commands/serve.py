@@ -76,6 +76,8 @@ def execute(options: argparse.Namespace) -> None:
         device=options.device,
         precision=options.precision,
     )
+    copies = "1 replica" if options.replicas == 1 else f"{options.replicas} replicas"
+    print(f"starting {copies} of {source.name}", flush=True)
     if on_cluster:
         deploy_to_cluster(service)
         print(f"{source.name} is deployed; `serve status` shows it, `serve shutdown` ends it")

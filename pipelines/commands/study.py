@@ -48,6 +48,7 @@ def execute(options: argparse.Namespace) -> None:
     from pipelines.report.study.votes import VoteBox
     from pipelines.settings.layout import StudyPaths
     from pipelines.settings.load import load
+    from pipelines.settings.program import program
 
     settings = load(options.params)
     dataset = options.dataset or settings.datasets[0]
@@ -59,7 +60,7 @@ def execute(options: argparse.Namespace) -> None:
         from pipelines.report.study.results import print_results, titles_of, write_results
 
         print_results(write_results(results, votes, paths.results), titles_of(results))
-        print(f"Written to {paths.results}; `python -m pipelines report` shows it")
+        print(f"Written to {paths.results}; `{program()} report` shows it")
         return
     plan = make_plan(results, options.holes or settings.masks[dataset].evaluation[0].name, options.method)
     box = VoteBox(votes)

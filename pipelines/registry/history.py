@@ -9,6 +9,7 @@ from enum import IntEnum
 from pipelines.registry.champions import ChampionMove, Champions, State, shown
 from pipelines.registry.decisions import RecordedDecision, recorded_decision
 from pipelines.settings.params import Settings
+from pipelines.settings.program import program
 from pipelines.tracking.released import ReleasedModels
 from sgenet.errors import UserError
 
@@ -80,9 +81,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     while earlier and earlier[-1] not in versions:
         say(f"version {earlier.pop()} was champion before, but does not exist any more; going further back")
     if not earlier:
-        raise UserError(
-            f"{name} has no earlier champion to go back to; `python -m pipelines history` shows all of them"
-        )
+        raise UserError(f"{name} has no earlier champion to go back to; `{program()} history` shows all of them")
     before, after = state.champion or "none", earlier[-1]
     if dry_run:
         return Rollback(f"would roll back from version {before} to version {after}; nothing was changed", before, after)

@@ -11,29 +11,30 @@ from rich.text import Text
 from pipelines.registry.champions import ChampionMove
 from pipelines.registry.decisions import RecordedDecision
 
+_DATE = 10  # characters: the time wraps below the date and leaves the width to the reasons
+
 
 def moves_grid(entries: Sequence[ChampionMove]) -> Grid:
     """Every move of ``champion``, the latest last."""
     grid = Grid(title="Champions", title_justify="left", title_style="bold", show_lines=True)
-    for column in ("when (UTC)", "champion", "how", "why"):
-        grid.add_column(column)
+    for column, width in (("when (UTC)", _DATE), ("champion", None), ("how", 13), ("why", None)):
+        grid.add_column(column, max_width=width)
     for entry in entries:
         change = f"{entry.before or '–'} → {entry.after or '–'}"
-        why = Text(entry.reason)
-        if entry.evidence:
-            why.append(f"\n{entry.evidence}/decision.md", "dim")
-        grid.add_row(entry.at[:16].replace("T", " "), Text(change, "bold"), f"{entry.kind} by {entry.by}", why)
+        how = f"{entry.kind} by {entry.by}"
+        grid.add_row(entry.at[:16].replace("T", " "), Text(change, "bold"), how, Text(entry.reason))
     return grid
 
 
 def decisions_grid(decisions: Sequence[tuple[str, RecordedDecision]]) -> Grid:
-    """The last decision about each version."""
+    """The last decision about each version, a row each with the first of its reasons."""
     styles = {"promote": "green", "refuse": "red"}
     grid = Grid(title="What the gate decided", title_justify="left", title_style="bold", show_lines=True)
-    for column in ("version", "when (UTC)", "decision", "against", "why"):
-        grid.add_column(column)
+    for column, width in (("version", None), ("when (UTC)", _DATE), ("decision", None), ("against", 13), ("why", None)):
+        grid.add_column(column, max_width=width)
     for version, record in decisions:
-        why = Text(record.reasons).append(f"\n{record.evidence}/decision.md", "dim")
+        first, more = record.reasons.split("\n", 1)[0], record.num_reasons - 1
+        why = Text(first).append(f"\nand {more} more" if more > 0 else "", "dim")
         decision = Text(record.decision, styles.get(record.decision, "default"))
         grid.add_row(version, record.at[:16].replace("T", " "), decision, record.against, why)
     return grid

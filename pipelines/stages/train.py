@@ -8,6 +8,7 @@ reuses it, changing anything starts from the beginning.
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,9 +21,11 @@ from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.labels import read_label_manifest
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import RunSettings, Settings
+from pipelines.settings.program import program
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder, sha256_of_file
 from pipelines.storage.store import join
+from pipelines.tracking.address import tracking_uri
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
@@ -44,6 +47,9 @@ from sgenet.methods.registry import METHODS
 from sgenet.methods.release import WEIGHTS, save_released
 from sgenet.settings import TrainingSettings
 from sgenet.training.state import TrainingState
+
+_JOB_OF_RAY = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Set by Ray in the environment of what ``ray job submit`` starts."""
 
 
 def run(
@@ -96,7 +102,18 @@ def run(
         release(job, settings.run, digests, output)
         logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
         logger.artifact(output)
-    print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `python -m pipelines ui`), model in {output}")
+    print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `{program()} ui`), model in {output}")
+    if only_in_job():
+        print(
+            f"MLFLOW_TRACKING_URI is not set: the run and the model are in this job's folder on the head alone, "
+            f"{output.resolve()}; copy the model from there, or submit the job again with the address of an MLflow "
+            "server, which takes both without training anew"
+        )
+
+
+def only_in_job() -> bool:
+    """Whether this is a submitted job of Ray without an MLflow server, so that its results stay in the job's folder."""
+    return _JOB_OF_RAY in os.environ and tracking_uri().startswith("sqlite:")
 
 
 def _history(job: TrainingJob) -> History:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.settings.program import program
 from pipelines.storage.files import sha256_of_file, writing
 from sgenet.errors import CheckpointError, UserError
 
@@ -174,7 +175,7 @@ def _only_one(
     if not versions:
         raise UserError(
             f"no registered model has a {what}{of_method} yet; "
-            "register one with `python -m pipelines register`, or name a model with --model"
+            f"register one with `{program()} register`, or name a model with --model"
         )
     if len(versions) > 1:
         names = ", ".join(_address(version) for version in versions)

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from pipelines.settings.program import program
 from pipelines.tracking.address import TrackingError, check_reachable, open_client, tracking_uri, without_secrets
 from pipelines.tracking.store import store_errors
 
@@ -114,13 +115,12 @@ class ReleasedModels:
             stored = self._client.get_model_version(name, version)
         except MlflowException as error:
             raise TrackingError(
-                f"the model {name} has no version {version} in {self._store}; see the versions with "
-                "`python -m pipelines ui`"
+                f"the model {name} has no version {version} in {self._store}; see the versions with `{program()} ui`"
             ) from error
         if "weights" not in digests_of(stored.tags):
             raise TrackingError(
                 f"models:/{name}/{version} does not say the hash of its weights (tag '{DIGESTS_TAG}'): it was not "
-                "registered by this project; register it with `python -m pipelines register`"
+                f"registered by this project; register it with `{program()} register`"
             )
         return _describe(stored)
 
@@ -173,7 +173,11 @@ class ReleasedModels:
             return self._client.get_registered_model(name)
         except MlflowException as error:
             with self._explained():
-                known = ", ".join(model.name for model in self._models()) or "none"
+                known = ", ".join(model.name for model in self._models())
+            if not known:
+                raise TrackingError(
+                    f"nothing is registered yet in {self._store}; `dvc repro register` registers what is trained"
+                ) from error
             raise TrackingError(
                 f"there is no registered model '{name}' in {self._store} (registered: {known}); correct the name"
             ) from error

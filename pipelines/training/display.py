@@ -33,7 +33,8 @@ class LoggedStep:
     seconds_left: float
 
     def __str__(self) -> str:
-        losses = "  ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
+        # Named as losses: the one called psnr is a loss too, and no score.
+        losses = "loss: " + "  ".join(f"{name} {value:.4g}" for name, value in self.terms.items())
         left = timedelta(seconds=round(self.seconds_left))
         return f"{losses}  {self.images_per_second:.1f} images/s  {left} left"
 

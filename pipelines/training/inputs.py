@@ -25,6 +25,7 @@ from pipelines.data.shards.schema import SampleTable
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
+from pipelines.settings.program import program
 from pipelines.storage.files import digest_files, write_atomically
 from pipelines.storage.store import Storage, open_storage
 from pipelines.training.job import TrainingJob
@@ -109,7 +110,7 @@ def fetch_dataset(settings: Settings, paths: DatasetPaths) -> Path | None:
         The folder of automatic labels; None where inpainting is trained with people's labels.
 
     Raises:
-        DataError: nothing was published, what was is gone, or the storage or the disk cannot be used.
+        DataError: nothing was prepared or published, what was is gone, or the storage or the disk cannot be used.
     """
     root, labels = settings.storage, settings.labels_of(paths.dataset).automatic(paths.labels)
     if paths.shards.exists():
@@ -121,10 +122,11 @@ def fetch_dataset(settings: Settings, paths: DatasetPaths) -> Path | None:
             first = "" if remote else f"set storage to s3://BUCKET/PREFIX (it is {root}), "
             raise DataError(
                 f"{paths.shards} is not here and {paths.published} says of nothing published: {first}prepare the data "
-                f"(`dvc repro masks`) and run `python -m pipelines publish --dataset {paths.dataset}` before a job is "
+                f"(`dvc repro masks`) and run `{program()} publish --dataset {paths.dataset}` before a job is "
                 "submitted"
             )
-        return labels
+        stages = "masks" if labels is None else "masks label"
+        raise DataError(f"{paths.shards} does not exist: there are no data to train on yet; run `dvc repro {stages}`")
     there, storage = PublishedPaths.read(paths.published), open_storage(root)
     if labels is not None:
         if there.labels is None:

@@ -27,11 +27,13 @@ class News:
     Attributes:
         messages: since the look before.
         nodes: ids of the nodes whose workers have begun.
+        begun: how many workers have.
         outcome: how far rank 0 came, or the error of a worker; None while they are at it.
     """
 
     messages: tuple[Progress | str, ...]
     nodes: frozenset[str]
+    begun: int
     outcome: Reached | UserError | None
 
 
@@ -41,12 +43,14 @@ class Mailbox:
     def __init__(self) -> None:
         self._messages: list[Progress | str] = []
         self._nodes: set[str] = set()
+        self._begun = 0
         self._stop = False
         self._outcome: Reached | UserError | None = None
 
     def begin(self, node: str) -> None:
         """A worker on this node has begun."""
         self._nodes.add(node)
+        self._begun += 1
 
     def post(self, message: Progress | str) -> None:
         """Leave a message."""
@@ -60,7 +64,7 @@ class Mailbox:
     def collect(self) -> News:
         """Take the messages, see the rest."""
         messages, self._messages = tuple(self._messages), []
-        return News(messages, frozenset(self._nodes), self._outcome)
+        return News(messages, frozenset(self._nodes), self._begun, self._outcome)
 
     def request_stop(self) -> None:
         """Ask the workers to store the state and stop."""

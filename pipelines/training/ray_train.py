@@ -8,6 +8,7 @@ workers as there is room for.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -38,6 +39,7 @@ from ray.train.v2.api.train_fn_utils import get_context
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from pipelines.parallel.cluster import Cluster, joined_cluster, leaving_nodes
+from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.training.checkpoints import CheckpointStore
@@ -64,6 +66,11 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
         ray.train.TrainingFailedError: workers were lost more often than ``run.max_failures``, or one raised what no
             second try would mend.
     """
+    wanted = _counted(run.max_workers)
+    if run.min_workers < run.max_workers:
+        wanted = f"{run.min_workers} to {wanted}"
+    where = f"the cluster at {os.environ['RAY_ADDRESS']}" if cluster_is_addressed() else "Ray on this machine"
+    display.say(f"waiting for {wanted} on {where}")
     with joined_cluster(run) as cluster, stop_requests() as stop:
         cluster.check_gpus()
         failures = 0
@@ -71,6 +78,7 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
             workers = _wait_for_room(job, run, cluster, display, stop)
             if workers is None:
                 return _stored(job)
+            display.say(f"starting {_counted(workers)}")
             attempt = _Attempt(job, run, cluster, workers, display, stop)
             try:
                 reached = attempt.run()
@@ -84,6 +92,10 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
                 continue
             if reached.finished or stop.is_set():
                 return reached
+
+
+def _counted(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
 
 
 def _wait_for_room(
@@ -191,11 +203,15 @@ class _Attempt:
     def _follow(self, fitted: Future[None], mailbox: ActorHandle[Mailbox]) -> News:
         """Pass on messages and the wish to stop until the attempt has ended."""
         reason: str | None = None
+        begun = 0
         grow_at = time.monotonic() + self.settings.seconds_before_growing
         while True:
             ended = bool(wait([fitted], timeout=_SECONDS_BETWEEN_LOOKS).done)
             collected: ObjectRef[News] = mailbox.collect.remote()
             news = ray.get(collected)
+            if news.begun > begun:
+                begun = news.begun
+                self.display.say(f"{begun} of {self.workers} workers have started")
             for message in news.messages:
                 if isinstance(message, str):
                     self.display.say(message)

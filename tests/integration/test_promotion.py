@@ -269,6 +269,12 @@ def test_the_tables_for_people_show_scores_strata_checks_and_reasons(
     printed = capsys.readouterr().out
     assert "people: version 2 is champion" in printed
     assert "1 → 2" in printed
+    assert f"history --full --model {name}" in printed
+    assert main(["history", "--model", name, "--full"]) == 0
+    printed = capsys.readouterr().out
+    assert "# people: version 1 passes against the baseline mean_colour" in printed
+    assert "# people: version 2 passes against version 1" in printed
+    assert "| PSNR hole ↑ | moderate |" in printed
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ def check_apart(output: Place, inputs: list[Place]) -> None:
         if output.name is not None and place.name is not None:
             if _real(join(output.folder, output.name)) == _real(join(place.folder, place.name)):
                 raise UserError(f"the output {output.shown} is the input itself; give another name with -o")
+        elif place.name is None and output.name is None and _real(output.folder) == _real(place.folder):
+            raise UserError(f"the folder {output.shown} is given twice; give these results a folder of their own")
         elif output.name is None and _meet(_real(output.folder), _real(place.folder), files=place.name is not None):
             raise UserError(
                 f"{output.shown} and {place.shown} lie within one another; give these results a folder of their own"

@@ -8,12 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipelines.registry.champions import ChampionMove, Champions, OvertakenError, State, shown
-from pipelines.registry.decisions import RecordedDecision, record_decision, record_files
+from pipelines.registry.decisions import DOCUMENT, RecordedDecision, record_decision, record_files
 from pipelines.registry.gate.decision import interval, signed
 from pipelines.registry.gate.gate import Judgement, judge
 from pipelines.registry.gate.tables import to_document, to_json
 from pipelines.registry.history import Say, Status, state_to_decide_on
 from pipelines.settings.params import Settings
+from pipelines.settings.program import program
 from pipelines.tracking.released import ReleasedModels
 
 
@@ -61,7 +62,7 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     if dry_run:
         return _dry_outcome(judgement)
     at = datetime.now(UTC)
-    files = {"decision.json": to_json(name, judgement), "decision.md": to_document(name, judgement)}
+    files = {"decision.json": to_json(name, judgement), DOCUMENT: to_document(name, judgement)}
     evidence = record_files(version, at.strftime("%Y%m%dT%H%M%S.%f"), files)
     record = _record(judgement, at, evidence)
     record_decision(version, record)
@@ -75,7 +76,7 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     if entry.before != state.champion:
         sentence += (
             f"; {shown(entry.before)} became champion meanwhile, and this was judged against {shown(state.champion)}: "
-            f"`sgenet promote --challenger {entry.before}` compares the two"
+            f"`{program()} promote --challenger {entry.before}` compares the two"
         )
     return Promotion(Status.DONE, sentence, judgement, evidence, entry)
 
@@ -99,6 +100,7 @@ def _record(judgement: Judgement, at: datetime, evidence: str) -> RecordedDecisi
         against=judgement.opponent,
         primary=primary,
         reasons="\n".join(decision.reasons),
+        num_reasons=len(decision.reasons),
         evidence=evidence,
     )
 

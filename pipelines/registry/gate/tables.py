@@ -30,6 +30,8 @@ _MARKS = {
 }
 _LEGEND = "✓ better  · not worse  ~ worse, within chance  ✗ refused  ? too few images to judge"
 _ALL = "all scenes"
+_FIRST_REASONS = 5
+"""Of a refusal, in words; the tables above show all."""
 
 
 def to_terminal(name: str, judgement: Judgement) -> RenderableType:
@@ -44,9 +46,7 @@ def to_terminal(name: str, judgement: Judgement) -> RenderableType:
     if decision.comparisons:
         parts.append(Text(f"Differences: + is better, whatever the score. {_LEGEND}", "dim"))
     parts += [Text(f"Not compared: {note}.", "dim") for note in decision.notes]
-    style = "green" if decision.promote else "red"
-    reasons = Text("\n".join(decision.reasons if decision.promote else (f"✗ {reason}" for reason in decision.reasons)))
-    parts.append(Panel(reasons, title="passes" if decision.promote else "does not pass", border_style=style))
+    parts.append(_verdict(decision))
     title = Text(f"{name}: version {judgement.challenger} against {judgement.opponent}", "bold")
     return Group(title, *parts)
 
@@ -75,6 +75,17 @@ def to_json(name: str, judgement: Judgement, **more: Any) -> str:
     """Everything, for machines; a number that does not exist is null."""
     content = {"model": name, **more, **asdict(judgement)}
     return json.dumps(_without_nan(content), indent=2, ensure_ascii=False) + "\n"
+
+
+def _verdict(decision: Decision) -> Panel:
+    if decision.promote:
+        return Panel(Text("\n".join(decision.reasons)), title="passes", border_style="green")
+    # Where nothing could be compared, the reasons are in no table.
+    first = decision.reasons[:_FIRST_REASONS] if decision.comparisons else decision.reasons
+    lines = [f"✗ {reason}" for reason in first]
+    if more := len(decision.reasons) - len(first):
+        lines.append(f"and {more} more, each marked ✗ above")
+    return Panel(Text("\n".join(lines)), title="does not pass", border_style="red")
 
 
 def _checks_grid(checks: Iterable[Check]) -> Grid:

@@ -17,6 +17,7 @@ from pipelines.report.study.plan import make_plan
 from pipelines.report.study.preferences import ALL, Preference, count_preferences
 from pipelines.report.study.votes import Choice, VoteBox
 from pipelines.report.tables import Cell, Table
+from pipelines.settings.program import program
 from pipelines.storage.files import publish_folder
 from sgenet.errors import DataError
 
@@ -60,7 +61,7 @@ def count_results(results: DatasetResults, votes: Path) -> StudyResults:
     Raises:
         DataError: there are no votes, or nothing is evaluated that they could be on.
     """
-    again = f"run `python -m pipelines study --dataset {results.name}` and let people vote"
+    again = f"run `{program()} study --dataset {results.name}` and let people vote"
     if not votes.exists():
         raise DataError(f"{votes} does not exist: nobody has voted on {results.name} yet; {again}")
     box = VoteBox(votes)
@@ -113,7 +114,7 @@ def read_results(folder: Path) -> StudyResults | None:
         content["preferences"] = [Preference(**row) for row in content["preferences"]]
         return StudyResults(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); run `python -m pipelines study --results` again") from None
+        raise DataError(f"{path} is damaged ({error}); run `{program()} study --results` again") from None
 
 
 def report_tables(results: DatasetResults, folder: Path) -> tuple[list[Table], str]:

@@ -131,3 +131,17 @@ def test_a_file_that_exists_is_kept_unless_it_is_to_be_replaced(
     assert Path("params.yaml").read_text() == "kept"
     assert main(["init", str(photos), "--force"]) == 0
     assert load(Path("params.yaml")).datasets == ("my_photos",)
+
+
+@pytest.mark.parametrize(
+    ("output", "following"),
+    [
+        ([], "Next: python -m pipelines check, then dvc repro\n"),
+        (["-o", "mine.yaml"], "Next: python -m pipelines check --params mine.yaml; dvc repro reads params.yaml alone"),
+    ],
+)
+def test_the_command_to_type_next_reads_the_file_that_was_written(
+    output: list[str], following: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(photos), *output]) == 0
+    assert following in capsys.readouterr().out

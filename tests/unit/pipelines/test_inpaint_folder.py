@@ -215,7 +215,9 @@ def test_one_mask_serves_all_photos(tree, model):
 def test_results_among_the_photos_or_holes_are_refused(tree, model, output, capsys):
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     assert inpaint(model, output=output) == 2
-    assert "lie within one another; give these results a folder of their own" in capsys.readouterr().err
+    within = output in ("photos/filled", ".")
+    what = f"{output} and photos lie within one another" if within else f"the folder {output} is given twice"
+    assert f"error: {what}; give these results a folder of their own" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
 
 

@@ -49,4 +49,7 @@ def test_a_job_for_which_nothing_was_published_says_what_comes_before_it(
     assert f"published/mine.json says of nothing published: {first}prepare the data" in str(caught.value)
     assert "`python -m pipelines publish --dataset mine` before a job is submitted" in str(caught.value)
     monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(DataError, match=r"mine/shards does not exist.*; run `dvc repro masks`$"):
+        fetch_dataset(settings, paths)
+    paths.shards.mkdir(parents=True)
     assert fetch_dataset(settings, paths) is None

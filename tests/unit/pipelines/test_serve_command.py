@@ -99,13 +99,14 @@ def test_a_gpu_that_is_not_there_is_refused_before_ray_is_started(monkeypatch, c
     assert "--device cuda asks for a GPU, but PyTorch finds no GPU" in capsys.readouterr().err
 
 
-def test_the_precision_that_is_asked_for_is_the_one_that_is_served(monkeypatch):
+def test_the_precision_that_is_asked_for_is_the_one_that_is_served(monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     served = []
     monkeypatch.setattr(on_ray, "serve_until_stopped", served.append)
     for precision in ("float32", "bfloat16"):
         assert main(["serve", "--model", "shipped", "--port", "0", "--precision", precision]) == 0
     assert [service.precision for service in served] == ["float32", "bfloat16"]
+    assert capsys.readouterr().out == 2 * "starting 1 replica of shipped\n"
     monkeypatch.setattr(replica, "has_bfloat16", lambda device: True)
     weights = [_loaded(precision).generator.parameters() for precision in ("float32", "bfloat16")]
     assert [any(weight.dtype == torch.bfloat16 for weight in each) for each in weights] == [False, True]

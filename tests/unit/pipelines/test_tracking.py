@@ -25,8 +25,9 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from pipelines.tracking import address, heartbeat
-from pipelines.tracking.address import TrackingError, artifact_root, tracking_uri, without_secrets
+from pipelines.tracking.address import TrackingError, artifact_root, open_client, tracking_uri, without_secrets
 from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.released import ReleasedModels
 from pipelines.tracking.runs import DataInput, close_run, flat_parameters, logical_run, open_run
 from pipelines.tracking.scores import log_scores
 
@@ -345,3 +346,16 @@ def test_processes_that_start_at_once_share_a_fresh_store(tmp_path: Path) -> Non
     answers = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0, 0], answers
     assert answers[0][0] != answers[1][0]
+
+
+def test_a_model_asked_of_an_empty_registry_is_answered_with_how_to_fill_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    open_client().search_experiments()  # makes the tables
+    with pytest.raises(TrackingError, match=r"nothing is registered yet in .*; `dvc repro register`"):
+        ReleasedModels().versions_of("nobody")
+    open_client().create_registered_model("somebody")
+    with pytest.raises(TrackingError, match=r"no registered model 'nobody' .*\(registered: somebody\)"):
+        ReleasedModels().versions_of("nobody")

@@ -16,7 +16,7 @@ def test_a_log_file_gets_one_plain_line_a_logged_step() -> None:
         display.show(LOGGED)
         display.say("validation [at] step 20")
     assert text.getvalue().splitlines() == [
-        "camvid/sge_net: step 20/100  reconstruction 0.1235  discriminator 1  8.2 images/s  0:01:15 left",
+        "camvid/sge_net: step 20/100  loss: reconstruction 0.1235  discriminator 1  8.2 images/s  0:01:15 left",
         "camvid/sge_net: validation [at] step 20",
     ]
 
@@ -25,7 +25,7 @@ def test_where_the_clock_ends_a_training_no_last_step_is_named() -> None:
     text = io.StringIO()
     with TrainingDisplay("camvid/sge_net", None, Console(file=text, width=40)) as display:
         display.show(LOGGED)
-    assert text.getvalue().startswith("camvid/sge_net: step 20  reconstruction")
+    assert text.getvalue().startswith("camvid/sge_net: step 20  loss: reconstruction")
     on_terminal = io.StringIO()
     console = Console(file=on_terminal, force_terminal=True, width=160, legacy_windows=False)
     with TrainingDisplay("camvid/sge_net", None, console) as display:

@@ -1,0 +1,46 @@
+"""The command line as a newcomer meets it: without a command, with a wrong one, under either of its names."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.__main__ import main
+
+NAMES = [("/usr/local/bin/sgenet", "sgenet"), ("/somewhere/pipelines/__main__.py", "python -m pipelines")]
+
+
+def test_without_a_command_all_of_them_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert "  inpaint       Fill the hole" in shown.out
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(("typed", "hint"), [("inpant", "did you mean inpaint?"), ("xyzzy", "--help` lists all")])
+def test_a_wrong_command_is_answered_with_the_likely_one(
+    typed: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([typed, "photo.jpg"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"there is no command '{typed}'; " in said
+    assert said.endswith(hint)
+
+
+@pytest.mark.parametrize(("called", "name"), NAMES)
+def test_examples_are_written_as_the_command_was_called(
+    called: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [called])
+    with pytest.raises(SystemExit, match="0"):
+        main(["inpaint", "--help"])
+    assert f"    {name} inpaint photo.jpg --mask mask.png -o filled.png" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(("called", "name"), NAMES)
+def test_what_is_to_be_typed_next_is_written_as_the_command_was_called(
+    called: str, name: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", [called])
+    assert main(["example", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{name} inpaint {tmp_path}/photo.png --mask ")
