@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pipelines.tracking.address import TrackingError, open_client, tracking_uri
 from pipelines.tracking.released import StoredVersion
 from pipelines.tracking.store import store_errors
 
-_PREFIX = "gate."
-_LONGEST = 2000  # characters of a tag's value; databases behind a store keep 5000 and more
+_DECISION, _DETAILS = "gate.decision", "gate.details"
+_LONGEST = 2000  # characters of one of the details; databases behind a store keep 5000 and more of a tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +67,16 @@ def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
     """
     client = open_client()
     with store_errors(tracking_uri(), _failed(version)):
-        for key, value in vars(decision).items():
-            client.set_model_version_tag(version.name, version.version, _PREFIX + key, value[:_LONGEST])
+        details = {key: value[:_LONGEST] for key, value in asdict(decision).items() if key != "decision"}
+        for key, value in ((_DETAILS, json.dumps(details, ensure_ascii=False)), (_DECISION, decision.decision)):
+            client.set_model_version_tag(version.name, version.version, key, value)
 
 
 def recorded_decision(version: StoredVersion) -> RecordedDecision | None:
     """The last decision about a version; None where the gate has not seen it."""
-    values = {key: version.tags.get(_PREFIX + key, "") for key in RecordedDecision.__dataclass_fields__}
-    return RecordedDecision(**values) if values["decision"] else None
+    if _DECISION not in version.tags or _DETAILS not in version.tags:
+        return None
+    return RecordedDecision(decision=version.tags[_DECISION], **json.loads(version.tags[_DETAILS]))
 
 
 def _failed(version: StoredVersion) -> str:
