@@ -168,7 +168,7 @@ def tables(dataset: str) -> Iterator[str]:
     yield f"### {dataset}\n"
     for set_name in results.sets:
         differences = _of_sge_net(pairs(results, set_name))
-        drawn = (headline(results, set_name, with_costs=False), differences, true_labels(results, set_name))
+        drawn = (headline(results, set_name), differences, true_labels(results, set_name))
         yield from (to_markdown(table) for table in drawn if table is not None)
     if cost_table := costs(results):
         yield to_markdown(cost_table)

@@ -7,9 +7,12 @@ at the same time, the last one wins, and the moves of all are on their versions.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+
+from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, open_client, tracking_uri
 from pipelines.tracking.released import all_versions
@@ -20,6 +23,9 @@ CHAMPION = "champion"
 
 _TAG = "champion."
 """A move's tag is called this and its time, such as ``champion.2026-11-29T14:03:12.345Z``."""
+
+RUN_TAG = "champion"
+"""Of the run whose model is champion: which version of which model, for the table of runs."""
 
 _LONGEST_REASON = 1000
 
@@ -162,7 +168,18 @@ class Champions:
         version = after or before
         with store_errors(self.address, f"the champion of {self.name} cannot be noted"):
             self._client.set_model_version_tag(self.name, version, _TAG + at, json.dumps(value, ensure_ascii=False))
+            self._mark_runs(before, after)
         return entry
+
+    def _mark_runs(self, before: str | None, after: str | None) -> None:
+        """Move :data:`RUN_TAG` from the run of one version to that of another; a deleted run is passed over."""
+        for version in filter(None, (before, after)):
+            with suppress(MlflowException):
+                run = self._client.get_run(self._client.get_model_version(self.name, version).run_id or "")
+                if version == after:
+                    self._client.set_tag(run.info.run_id, RUN_TAG, f"version {version} of {self.name}")
+                elif RUN_TAG in run.data.tags:
+                    self._client.delete_tag(run.info.run_id, RUN_TAG)
 
 
 def shown(version: str | None) -> str:

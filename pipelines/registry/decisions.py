@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import mlflow.artifacts
 
@@ -16,8 +16,8 @@ from pipelines.tracking.store import store_errors
 DOCUMENT = "decision.md"
 """What people read of a decision, among its files."""
 
-_PREFIX = "gate."
-_LONGEST = 2000  # characters of a tag's value; databases behind a store keep 5000 and more
+_DECISION, _DETAILS = "gate.decision", "gate.details"
+_LONGEST = 2000  # characters of the reasons; databases behind a store keep 5000 and more of a tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +75,17 @@ def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
     """
     client = open_client()
     with store_errors(tracking_uri(), _failed(version)):
-        for key, value in vars(decision).items():
-            client.set_model_version_tag(version.name, version.version, _PREFIX + key, str(value)[:_LONGEST])
+        details = asdict(decision) | {"reasons": decision.reasons[:_LONGEST]}
+        del details["decision"]
+        for key, value in ((_DETAILS, json.dumps(details, ensure_ascii=False)), (_DECISION, decision.decision)):
+            client.set_model_version_tag(version.name, version.version, key, value)
 
 
 def recorded_decision(version: StoredVersion) -> RecordedDecision | None:
     """The last decision about a version; None where the gate has not seen it."""
-    values: dict[str, Any] = {key: version.tags.get(_PREFIX + key, "") for key in RecordedDecision.__dataclass_fields__}
-    # Earlier decisions were recorded without their number.
-    values["num_reasons"] = int(values["num_reasons"] or len(values["reasons"].splitlines()))
-    return RecordedDecision(**values) if values["decision"] else None
+    if _DECISION not in version.tags or _DETAILS not in version.tags:
+        return None
+    return RecordedDecision(decision=version.tags[_DECISION], **json.loads(version.tags[_DETAILS]))
 
 
 def decision_document(record: RecordedDecision) -> str:

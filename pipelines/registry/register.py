@@ -13,8 +13,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import mlflow
 from mlflow import MlflowClient
@@ -138,9 +140,10 @@ def _artifacts(released: Path, evaluation: Path | None) -> Iterator[dict[str, st
 
 def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[str, str], step: int, side: int) -> str:
     # Not mlflow.pyfunc.log_model: it knows the thread's active run only, and would reopen the training's run.
+    # MODEL_CONFIG goes past Model.log, which would make a parameter of the training's run of it.
     info = Model.log(
         artifact_path=None,
-        flavor=mlflow.pyfunc,
+        flavor=SimpleNamespace(save_model=partial(mlflow.pyfunc.save_model, model_config=MODEL_CONFIG)),
         name=tags.get("method", "model"),
         run_id=run_id,
         registered_model_name=name,
@@ -148,7 +151,6 @@ def _new_version(artifacts: dict[str, str], name: str, run_id: str, tags: dict[s
         step=step,
         python_model=str(_CODE),
         artifacts=artifacts,
-        model_config=MODEL_CONFIG,
         signature=SIGNATURE,
         input_example=example_input(side),
         pip_requirements=_requirements(),

@@ -44,11 +44,12 @@ class FigureImage:
     address: str
 
 
-def fillings(results: DatasetResults, set_name: str) -> Gallery:
-    """Corrupted, original, filled by every method."""
-    methods = [(method, "inpainted", method.title) for method in results.methods]
+def fillings(results: DatasetResults, set_name: str, shown: MethodResult) -> Gallery:
+    """Corrupted, filled by the method that is looked into, original, filled by the others."""
+    others = [(method, "inpainted", method.title) for method in results.methods if method is not shown]
     first = results.methods[0]
-    columns = [(first, "corrupted", "Input"), (first, "original", "Original"), *methods]
+    own = (shown, "inpainted", shown.title)
+    columns = [(first, "corrupted", "Input"), own, (first, "original", "Original"), *others]
     return _gallery(results, set_name, "Images", columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,9 +11,10 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from pipelines.report import images, plots, segmentation, tables
-from pipelines.report.collect import DatasetResults
+from pipelines.report.collect import DatasetResults, MethodResult
 from pipelines.report.images import FigureImage, Gallery
 from pipelines.report.pairs import pairs
 from pipelines.report.paper import published, published_label_sources, published_segmentation
@@ -129,9 +131,15 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["embedded"] = images.embed_svg
+    environment.filters["code"] = _with_code
     template = environment.get_template("report.html.j2")
     made = f"{page.made.day} {page.made:%B %Y}"
     return template.render(sections=page.sections, label_sources=page.label_sources, made=made)
+
+
+def _with_code(text: str) -> Markup:
+    """The text as HTML, with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
@@ -166,7 +174,7 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
         study_note=study_note,
         costs=tables.costs(results),
         confidence=tables.confidence(results),
-        galleries=_galleries(results),
+        galleries=_galleries(results, shown),
         classes=_classes(settings.data[results.name]),
         validation_curves=plots.validation_curves(results),
         loss_curves=plots.loss_curves(results),
@@ -183,10 +191,10 @@ def _made(tables: Iterable[Table | None]) -> list[Table]:
     return [table for table in tables if table is not None]
 
 
-def _galleries(results: DatasetResults) -> list[Gallery]:
+def _galleries(results: DatasetResults, shown: MethodResult) -> list[Gallery]:
     galleries = []
     for set_name in results.sets:
-        galleries.append(images.fillings(results, set_name))
+        galleries.append(images.fillings(results, set_name, shown))
         if segmentations := images.segmentations(results, set_name):
             galleries.append(segmentations)
     return galleries

@@ -38,10 +38,10 @@ class Score:
         return "–" if value is None or math.isnan(value) else f"{value:.{self.decimals}f}"
 
 
-# ``metrics.json`` holds more; these are the ones that decide.
+# ``metrics.json`` holds more; these are the ones that decide. Narrow screens and terminals show the first ones.
 SCORES = (
-    Score("psnr", "PSNR ↑", 2, True),
     Score("psnr_hole", "PSNR hole ↑", 2, True),
+    Score("psnr", "PSNR ↑", 2, True),
     Score("ssim", "SSIM ↑", 3, True),
     Score("ssim_hole", "SSIM hole ↑", 3, True),
     Score("vgg_distance", "VGG distance ↓", 3, False),
@@ -93,19 +93,12 @@ class Table:
     name: str = "table"
 
 
-def headline(
-    results: DatasetResults,
-    set_name: str,
-    *,
-    with_costs: bool = True,
-    published: Mapping[str, Published] | None = None,
-) -> Table:
-    """Every method with its mean scores, their intervals and what it costs, as in Table 1.
+def headline(results: DatasetResults, set_name: str, *, published: Mapping[str, Published] | None = None) -> Table:
+    """Every method with its mean scores and their intervals, as in Table 1; :func:`costs` has what they cost.
 
     Args:
         results: of one dataset.
         set_name: of the holes.
-        with_costs: whether size, work and time are shown beside the scores.
         published: the paper's numbers by method, for a column of their own.
     """
     shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
@@ -117,12 +110,10 @@ def headline(
         for score in shown:
             text = score.format(metrics.get(score.name))
             cells.append(Cell(text, interval(score, method, set_name), text == best[score.name]))
-        if with_costs:
-            cells += _cost_cells(method)
         if published:
             cells.append(Cell(str(published.get(method.name, "–"))))
         rows.append(cells)
-    rows += [_upper_bound_row(method, set_name, shown, with_costs, bool(published)) for method in results.upper_bounds]
+    rows += [_upper_bound_row(method, set_name, shown, bool(published)) for method in results.upper_bounds]
     note = "Means over images with their 95 % bootstrap intervals; mIoU from one confusion matrix over all pixels."
     if results.summary.get("segmenter") and any(method.name in LABEL_STARTED_METHODS for method in results.methods):
         note += f" SPG-Net starts from the labels of {SEGMENTER_TITLES[results.summary['segmenter']]}."
@@ -135,7 +126,7 @@ def headline(
             " A method that is given the true labels is told what is to be predicted: no result, but how far it obeys. "
             "It is the upper bound where it was trained with true labels alone (`guidance.given: 1`)."
         )
-    columns = ["method", *(score.title for score in shown), *(_COST_COLUMNS if with_costs else ())]
+    columns = ["method", *(score.title for score in shown)]
     if published:
         columns.append("paper: PSNR / SSIM / FID")
     number = int(results.methods[0].metrics[set_name]["num_images"])
@@ -205,10 +196,6 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
             groups = [_group(method, set_name, grouping, name) for method in results.methods]
             rows.append([Cell(name), Cell(str(groups[0].num_images)), *_breakdown_cells(groups)])
         columns = [title, "N", *(method.title for method in results.methods)]
-        rows += [
-            [Cell(cost), Cell(""), *(Cell(_cost_cells(method)[number].text) for method in results.methods)]
-            for number, cost in enumerate(_COST_COLUMNS)
-        ]
         note = "PSNR / SSIM of the whole image."
         tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, note, name=f"by-{grouping}-{set_name}"))
     return tables
@@ -274,9 +261,7 @@ def confidence(results: DatasetResults) -> Table | None:
     return Table("Confidence against hole L1", columns, rows, note, name="confidence")
 
 
-def _upper_bound_row(
-    method: MethodResult, set_name: str, shown: Sequence[Score], with_costs: bool, with_paper: bool
-) -> list[Cell]:
+def _upper_bound_row(method: MethodResult, set_name: str, shown: Sequence[Score], with_paper: bool) -> list[Cell]:
     metrics = method.metrics[set_name]
     recipe = {} if method.training is None else method.training.recipe
     only_true = recipe.get("guidance", {}).get("given") == 1
@@ -288,7 +273,6 @@ def _upper_bound_row(
         cells.append(
             Cell("–") if given else Cell(score.format(metrics.get(score.name)), interval(score, method, set_name))
         )
-    cells += _cost_cells(method) if with_costs else []
     return [*cells, *([Cell("–")] if with_paper else [])]
 
 

@@ -70,6 +70,6 @@ def _track(dataset: str, method: str, model: Path, scores: Scores) -> None:
     training = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
     if training.get("dataset") != dataset:
         return
-    run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{method} {dataset}")
+    run_id = restored_run(training, method, dataset)
     with RunLogger(run_id) as logger:
         log_scores(logger, scores, training["steps"])

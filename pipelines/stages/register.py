@@ -41,7 +41,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")
     check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
-    run_id = restored_run(training["run_id"], dataset, training["run_key"], f"{method} {dataset}")
+    run_id = restored_run(training, method, dataset)
     with RunLogger(run_id) as logger:
         log_scores(logger, scores, training["steps"])
         overview = evaluation / "figures" / f"{next(iter(scores))}-overview.png"
@@ -99,7 +99,7 @@ def _description(
     count = next(iter(scores.values()), {}).get("num_images")
     counted = f", evaluated on {count:g} images" if count else ""
     parts = [
-        f"**{method}** trained on **{dataset}** for {training['steps']} steps{counted}.",
+        f"{method} trained on {dataset} for {training['steps']} steps{counted}.",
         to_markdown(scores),
     ]
     if overview is not None:

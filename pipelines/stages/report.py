@@ -48,7 +48,7 @@ def run(settings: Settings, output: Path, made: date | None = None) -> None:
     console = Console()
     for results, section in zip(datasets, page.sections, strict=True):
         for set_name, sentences in section.summary.items():
-            console.print(_for_terminal(results.name, headline(results, set_name, with_costs=False), console))
+            console.print(_for_terminal(results.name, headline(results, set_name), console))
             for sentence in sentences:
                 console.print(sentence, highlight=False)
             console.print()
@@ -81,6 +81,7 @@ def _markdown(page: Page) -> str:
             parts += [f"Holes: {set_name}\n", *(f"- {sentence}" for sentence in sentences), ""]
         main = (*section.headline, *section.ablation, *section.segmentation, *section.study)
         parts += map(to_markdown, main)
+        parts += [to_markdown(section.costs)] if section.costs else []
         parts += [f"{section.study_note}\n"] if section.study_note else []
         parts += [to_markdown(section.labels)] if section.labels else []
     if page.label_sources:

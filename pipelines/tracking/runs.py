@@ -156,7 +156,7 @@ def open_run(
             # A run is made with its tags in one transaction: whoever is killed next leaves none without a parent.
             all_tags = {**_origin_tags(inputs, description), **(tags or {})}
             if run is None:
-                full_name = f"{name} {run_key[:_KEY_IN_NAME]} {datetime.now(UTC):%Y-%m-%d}"
+                full_name = f"{name}, {run_key[:_KEY_IN_NAME]} {datetime.now(UTC):%Y-%m-%d}"
                 run = client.create_run(experiment_id, run_name=full_name, tags={**all_tags, RUN_KEY_TAG: run_key})
             else:
                 client.update_run(run.info.run_id, status="RUNNING")
@@ -165,24 +165,42 @@ def open_run(
     return run_id
 
 
-def restored_run(run_id: str, experiment: str, run_key: str, name: str) -> str:
+def training_name(method: str, dataset: str, length: str, start_from: str | None) -> str:
+    """What a training's run is called, such as ``sge_net photos, 400 steps from shipped``.
+
+    Args:
+        method, dataset: which of them.
+        length: in words: steps, or seconds.
+        start_from: name of the model that it started from; None where it started from scratch.
+    """
+    start = "" if start_from is None else f" from {start_from}"
+    return f"{method} {dataset}, {length}{start}"
+
+
+def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
     """The run of a model that came with its files: the run itself, or a stand-in where this store never saw it.
 
     DVC's cache and remotes copy a trained model to machines whose tracking store has no trace of its
     training. The stand-in has the same run key, so that training it here would continue it, and the tag
     ``trained_elsewhere`` with the original's id.
 
+    Args:
+        training: content of the model's ``training.json``.
+        method, dataset: which of them; the dataset names the experiment.
+
     Returns:
         The id of a run that exists.
     """
-    address = tracking_uri()
+    address, run_id = tracking_uri(), training["run_id"]
     with store_errors(address, f"the run {run_id} cannot be found"):
         try:
             return str(open_client(address).get_run(run_id).info.run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    stand_in = open_run(experiment, run_key, name=name, params={}, tags={ELSEWHERE_TAG: run_id})
+    start = training.get("start_from")
+    name = training_name(method, dataset, f"{training['steps']} steps", start and start["name"])
+    stand_in = open_run(dataset, training["run_key"], name=name, params={}, tags={ELSEWHERE_TAG: run_id})
     close_run(stand_in, "FINISHED")
     return stand_in
 

@@ -46,11 +46,8 @@ def to_csv(scores: Scores) -> str:
 
 
 def to_markdown(scores: Scores) -> str:
-    """The headline scores of every set of holes, to read."""
-    names = [name for name in HEADLINE if any(name in values for values in scores.values())]
-    lines = [f"| holes | {' | '.join(names)} |", f"| --- |{' --: |' * len(names)}"]
-    for mask_set, values in scores.items():
-        lines.append(
-            f"| {mask_set} | {' | '.join(f'{values[name]:.4g}' if name in values else '–' for name in names)} |"
-        )
-    return "\n".join(lines)
+    """The headline scores, an item for each set of holes: the registry's list of models shows no tables."""
+    return "\n".join(
+        f"- {mask_set}: " + ", ".join(f"{name} {values[name]:.4g}" for name in HEADLINE if name in values)
+        for mask_set, values in scores.items()
+    )

@@ -102,11 +102,12 @@ def test_a_better_challenger_replaces_the_champion_on_stored_scores(
     assert answer["entry"]["before"] == "1"
 
     tags = world.client.get_model_version(name, "2").tags
+    details = json.loads(tags["gate.details"])
     assert tags["gate.decision"] == "promote"
-    assert tags["gate.primary"].startswith("psnr_hole +")
-    stored = json.loads(mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.json"))
+    assert details["primary"].startswith("psnr_hole +")
+    stored = json.loads(mlflow.artifacts.load_text(f"{details['evidence']}/decision.json"))
     assert stored["decision"] == answer["decision"]
-    table = mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.md")
+    table = mlflow.artifacts.load_text(f"{details['evidence']}/decision.md")
     assert "version 2 passes against version 1" in table
     assert "| PSNR hole ↑ | moderate |" in table
 
@@ -117,9 +118,10 @@ def test_a_worse_challenger_is_refused_and_the_refusal_is_kept(world: World, ask
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name), answer["entry"]) == (3, "1", None)
     tags = world.client.get_model_version(name, "2").tags
-    assert (tags["gate.decision"], tags["gate.against"]) == ("refuse", "version 1")
-    assert "PSNR hole is not shown to be better" in tags["gate.reasons"]
-    assert "does not pass" in mlflow.artifacts.load_text(f"{tags['gate.evidence']}/decision.md")
+    details = json.loads(tags["gate.details"])
+    assert (tags["gate.decision"], details["against"]) == ("refuse", "version 1")
+    assert "PSNR hole is not shown to be better" in details["reasons"]
+    assert "does not pass" in mlflow.artifacts.load_text(f"{details['evidence']}/decision.md")
 
 
 def test_a_dry_run_prints_the_same_and_changes_nothing(world: World, ask: Any) -> None:

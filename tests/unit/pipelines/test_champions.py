@@ -44,6 +44,30 @@ def test_a_move_is_noted_on_its_version_with_who_when_why_evidence_and_previous(
     assert champions.look().champion == "2"
 
 
+def test_the_run_of_the_champion_is_marked_as_such_and_no_other(client: MlflowClient) -> None:
+    runs = [client.create_run("0").info.run_id for _ in range(2)]
+    client.create_registered_model("marked")
+    for run_id in runs:
+        client.create_model_version("marked", f"runs:/{run_id}/model", run_id)
+    champions = Champions("marked")
+
+    def marks() -> list[str | None]:
+        return [client.get_run(run_id).data.tags.get("champion") for run_id in runs]
+
+    champions.move("promotion", "1", "the first")
+    champions.move("promotion", "2", "sharper")
+    assert marks() == [None, "version 2 of marked"]
+    client.set_registered_model_alias("marked", "champion", "1")
+    champions.note_outside()
+    assert marks() == ["version 1 of marked", None]
+    client.delete_registered_model_alias("marked", "champion")
+    champions.note_outside()
+    assert marks() == [None, None]
+    client.delete_run(runs[1])
+    champions.move("promotion", "2", "its run is deleted")
+    assert champions.look().champion == "2"
+
+
 def test_moves_keep_their_order_where_a_clock_was_set_back(client: MlflowClient) -> None:
     champions = new_model(client, "clock")
     first = champions.move("promotion", "1", "by a clock that is fast")

@@ -186,10 +186,11 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     assert str(stored.version) == registered["version"]
     digests = json.loads(stored.tags["digests"])
     assert (digests["evaluation.masks"], digests["evaluation.code"], digests["training.shards"]) == ("m1", "c1", "abc")
-    assert "| centre | 21.5 |" in stored.description
-    assert "**sge_net** trained on **mixed_scenes** for 2 steps, evaluated on 48 images." in stored.description
+    assert "\n- centre: psnr 21.5" in stored.description
+    assert "sge_net trained on mixed_scenes for 2 steps, evaluated on 48 images." in stored.description
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics == {"psnr": 21.5}
+    assert "device" not in run.data.params  # of serving, not of the training
     table = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="evaluation/scores.csv"))
     assert table.read_text() == "score,centre\npsnr,21.5\nnum_images,48\n"
     assert run.info.status == "FINISHED"
@@ -206,6 +207,7 @@ def test_a_model_trained_elsewhere_gets_one_stand_in_run(stages, run_id):
     )
     assert [run.info.run_id for run in runs] == [json.loads(output.read_text())["run_id"]]
     assert runs[0].data.tags["trained_elsewhere"] == "0" * 32
+    assert runs[0].info.run_name.startswith("sge_net mixed_scenes, 2 steps, elsewh ")
 
 
 def test_an_evaluation_of_other_weights_is_refused(stages):

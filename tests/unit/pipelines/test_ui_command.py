@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.commands import ui
+from pipelines.tracking.scores import HEADLINE
 from sgenet.errors import UserError
 
 
@@ -28,8 +30,12 @@ def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(mo
         ui.execute(Namespace(port=5001))
     number = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("outdoor_mix")
     ui.execute(Namespace(port=5001))
-    page = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning "
+    page = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=scores "
     assert page in capsys.readouterr().out
+    view = json.loads(MlflowClient().get_experiment(number).tags["mlflow.sharedViewState.scores"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`psnr_hole`", False)
+    assert {f"metrics.`{name}`" for name in ui.SCORES} < set(view["selectedColumns"])
+    assert set(ui.SCORES) < set(HEADLINE)
     options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
     assert started[0][1:4] == ["-m", "mlflow", "server"]
     assert options["--host"] == "127.0.0.1"
