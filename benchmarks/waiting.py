@@ -85,8 +85,8 @@ def main() -> int:
 
 def prepare_photo(project: Path) -> None:
     """A photo and its mask, as a user has them."""
-    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT // 32, WIDTH // 32, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(project / "photo.png")
+    with Image.open(ROOT / "pipelines/inference/page/photos/rocky_path.jpg") as photo:
+        photo.resize((WIDTH, HEIGHT)).save(project / "photo.png")
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[160:320, 240:400] = 255
     Image.fromarray(mask).save(project / "mask.png")
