@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import positive
+from pipelines.commands.common import add_precision, positive
 from sgenet.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -93,12 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, or auto: a GPU where there is one (default: cpu)",
     )
-    model.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16 is faster where the processor has it, by up to half, and differs a little (default: float32)",
-    )
+    add_precision(model)
     more = parser.add_argument_group("more results", "without PATH beside the filled image: filled.segmentation.png")
     more.add_argument(
         "--save-segmentation",

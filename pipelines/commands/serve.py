@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from pipelines.commands.common import check_free, positive
+from pipelines.commands.common import add_precision, check_free, positive
 from pipelines.tracking.model_source import SPECS, ModelSource, find_model
 from sgenet.errors import UserError
 
@@ -30,12 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="cpu",
         help="cuda: replicas share the GPUs evenly; auto: where this machine or the cluster has one (default: cpu)",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="bfloat16 is faster where the device has it, and differs a little (default: float32)",
-    )
+    add_precision(parser)
 
 
 def execute(options: argparse.Namespace) -> None:

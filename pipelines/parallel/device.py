@@ -9,6 +9,8 @@ import torch
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
 from sgenet.errors import SettingsError
+from sgenet.precision import has_bfloat16
+from sgenet.settings import Precision
 
 Device = Literal["cpu", "cuda"]
 
@@ -33,6 +35,13 @@ def device_of_workers(run: RunSettings) -> Device:
         SettingsError: a GPU, and there is none where the work is done on this machine.
     """
     return _asked_for(run) if cluster_is_addressed() else device_of(run)
+
+
+def precision_problem(device: str, precision: Precision) -> str | None:
+    """Why a device should not compute with a precision that was asked for; None where it has it."""
+    if precision == "bfloat16" and not has_bfloat16(torch.device(device)):
+        return f"--precision bfloat16 would be emulated on {device} here, and slow; leave it out"
+    return None
 
 
 def found_device() -> Device:

@@ -310,13 +310,13 @@ def _is_there(job: Job, work: Work) -> bool:
 def _load(model: Model, device: str, precision: Precision, threads: int | None) -> Inpainter:
     import torch
 
+    from pipelines.parallel.device import precision_problem
     from sgenet.inpainter import Inpainter
-    from sgenet.precision import has_bfloat16
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise OptionError(f"--device {device} asks for a GPU, but PyTorch finds none; leave it out to use the CPU")
-    if precision == "bfloat16" and not has_bfloat16(torch.device(device)):
-        raise OptionError(f"--precision bfloat16 would be emulated on {device} here, and slow; leave it out")
+    if problem := precision_problem(device, precision):
+        raise OptionError(problem)
     if threads is not None:
         torch.set_num_threads(threads)
     if model.files is None:

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from ray import serve
 
 from pipelines.inference.server.application import serving_application
 from pipelines.inference.server.door import Application
 from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.pairs import PhotoWithHole
+from pipelines.parallel.device import precision_problem
 from pipelines.parallel.torch_thread import in_torch_thread, submit
 from pipelines.tracking.model_source import find_model
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainted, Inpainter
-from sgenet.precision import has_bfloat16
 from sgenet.settings import Precision
 
 LARGEST_BATCH = 8
@@ -47,8 +46,8 @@ class Replica:
     def __init__(
         self, model: str, description: dict[str, Any], limits: ServingLimits, device: str, precision: Precision
     ) -> None:
-        if precision == "bfloat16" and not has_bfloat16(torch.device(device)):
-            raise UserError(f"--precision bfloat16 would be emulated on {device} here, and slow; leave it out")
+        if problem := precision_problem(device, precision):
+            raise UserError(problem)
         self._inpainter = in_torch_thread(Inpainter.load, find_model(model).folder, device, precision=precision)
         self._description = description
         self._limits = limits

@@ -98,7 +98,7 @@ def test_another_model_polarity_precision_or_further_result_does_it_all_again(
 ):
     inpaint(model)
     other = make_model(tmp_path_factory.mktemp("other") / "model", seed=1)
-    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: True)
     for arguments in ((), ("--black-is-hole",), ("--save-confidence",), ("--precision", "bfloat16")):
         filled.clear()
         inpaint(other, *arguments)
@@ -251,7 +251,7 @@ def test_a_device_that_is_not_there_is_said_once(tree, model, capsys, monkeypatc
 
 
 def test_bfloat16_is_refused_where_it_would_be_emulated(tree, model, capsys, monkeypatch):
-    monkeypatch.setattr("sgenet.precision.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: False)
     assert inpaint(model, "--precision", "bfloat16") == 2
     assert "--precision bfloat16 would be emulated on cpu here" in capsys.readouterr().err
     assert rows() == {}

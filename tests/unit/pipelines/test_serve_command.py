@@ -107,10 +107,10 @@ def test_the_precision_that_is_asked_for_is_the_one_that_is_served(monkeypatch, 
         assert main(["serve", "--model", "shipped", "--port", "0", "--precision", precision]) == 0
     assert [service.precision for service in served] == ["float32", "bfloat16"]
     assert capsys.readouterr().out == 2 * "starting 1 replica of shipped\n"
-    monkeypatch.setattr(replica, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: True)
     weights = [_loaded(precision).generator.parameters() for precision in ("float32", "bfloat16")]
     assert [any(weight.dtype == torch.bfloat16 for weight in each) for each in weights] == [False, True]
-    monkeypatch.setattr(replica, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: False)
     with pytest.raises(UserError, match="would be emulated on cpu"):
         _loaded("bfloat16")
 
