@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+from free_port import free_port
 from mlflow import MlflowClient
 
 
@@ -30,9 +30,7 @@ class TrackingServer:
         self._database = database or f"sqlite:///{root / 'mlflow.db'}"
         self._artifacts = artifacts or str(root / "artifacts")
         MlflowClient(self._database).search_experiments()  # makes the tables
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from free_port import free_port
 
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.build import build_generator
@@ -69,9 +69,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="session")
 def address(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page is served: by ``python -m pipelines app``, as a person would start it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     # Of no registry: the models are the two named here, then perhaps the shipped one.
     folder = tmp_path_factory.mktemp("elsewhere")
     arguments = [f"--model={model}" for model in models]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 
 import numpy as np
 import pytest
+from free_port import free_port
 
 from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
@@ -49,9 +49,7 @@ def slow():
 
 @pytest.fixture
 def address(slow, models):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     shelf = ModelShelf(lambda: [ModelSource("slow", models[1], "folder")], most_loaded=1, load=lambda _: slow)
     with running(shelf, PageLimits(waiting=1), "127.0.0.1", port) as page:
         yield page.local_url.rstrip("/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
+from free_port import free_port
 
 from pipelines.report.study.votes import Choice, Vote, VoteBox
 from pipelines.settings.layout import StudyPaths
@@ -31,9 +31,7 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from free_port import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_TO_START = 240
@@ -24,7 +24,7 @@ def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
     Args:
         folder: for its log; Ray's own files need a short path and lie in the temporary folder.
     """
-    gcs, client, agent, metrics = free_ports(4)
+    gcs, client, agent, metrics = (free_port() for _ in range(4))
     command = ["start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={num_cpus}"]
     command += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"]
     command += [f"--metrics-export-port={metrics}", "--include-dashboard=false", "--disable-usage-stats"]
@@ -67,15 +67,6 @@ def driver_environment() -> dict[str, str]:
         "RAY_raylet_start_wait_time_s": "180",
         "RAY_worker_register_timeout_seconds": "180",
     }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
 
 
 def _wait_until_started(head: subprocess.Popen[bytes], log: Path) -> None:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from free_port import free_port
 from PIL import Image
 from project import VERSIONS, Project
-from ray_head import free_ports
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def painted(project: Project, *options: str) -> int:
 @contextmanager
 def page(project: Project) -> Iterator[str]:
     """The web page's address, while it is served."""
-    command = [sys.executable, "-m", "pipelines", "app", "--port", str(free_ports(1)[0])]
+    command = [sys.executable, "-m", "pipelines", "app", "--port", str(free_port())]
     with subprocess.Popen(
         command, cwd=project.root, env=project.environment(), stdout=subprocess.PIPE, text=True
     ) as server:

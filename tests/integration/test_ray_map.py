@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_head import driver_environment, free_ports, ray_head
+from free_port import free_port
+from ray_head import driver_environment, ray_head
 
 from pipelines.parallel.parallel import parallel_map
 from sgenet.errors import UserError
@@ -72,7 +73,7 @@ def test_a_lost_worker_is_replaced_and_one_that_dies_again_and_again_is_explaine
 
 
 def test_a_cluster_that_does_not_answer_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
     with pytest.raises(UserError, match=rf"no Ray cluster answers at RAY_ADDRESS=127\.0\.0\.1:{port} .*or unset"):
         list(parallel_map(abs, range(3)))

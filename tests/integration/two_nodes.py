@@ -9,7 +9,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from free_port import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 240.0
@@ -89,7 +89,7 @@ class TwoNodes:
     def start(self) -> None:
         """Start what does not run, and wait until both nodes are there."""
         if self.head is None or self.head.process.poll() is not None:
-            port, dashboard, client = _free_port(), _free_port(), _free_port()
+            port, dashboard, client = free_port(), free_port(), free_port()
             self.environment |= {"RAY_ADDRESS": f"{_HEAD_ADDRESS}:{port}", "TEST_DASHBOARD_PORT": str(dashboard)}
             where = ["--head", f"--node-ip-address={_HEAD_ADDRESS}", f"--port={port}"]
             ports = [f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
@@ -125,8 +125,8 @@ class TwoNodes:
             f"--object-store-memory={_OBJECT_STORE_BYTES}",
             "--min-worker-port=0",
             "--max-worker-port=0",
-            f"--dashboard-agent-listen-port={_free_port()}",
-            f"--metrics-export-port={_free_port()}",
+            f"--dashboard-agent-listen-port={free_port()}",
+            f"--metrics-export-port={free_port()}",
             "--disable-usage-stats",
             "--include-log-monitor=false",
             f"--temp-dir={self.folder / name}",
@@ -192,10 +192,3 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

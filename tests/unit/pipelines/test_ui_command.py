@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from free_port import free_port
 from mlflow import MlflowClient
 
 from pipelines.commands import ui
@@ -62,9 +63,7 @@ def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch,
 def test_it_ends_without_a_traceback_and_leaves_no_process(tmp_path, wish):
     address = f"sqlite:///{tmp_path}/mlflow.db"
     MlflowClient(address).create_experiment("outdoor_mix")
-    with socket.socket() as probe:
-        probe.bind((ui.HOST, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     said = tmp_path / "said"
     with said.open("w") as output:
         started = subprocess.Popen(
