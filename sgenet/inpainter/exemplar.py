@@ -59,7 +59,7 @@ a given segmentation."""
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's radius keeps: sigma 3 for a hole of 64×64."""
 
-_FINEST = 6.0
+_FINEST = 3.0
 """Pixels of sigma that are left at the size at which the network fills."""
 
 
