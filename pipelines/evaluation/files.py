@@ -14,7 +14,7 @@
 =========================  ========================================================================
 
 Where the dataset has a segmenter, it segments the filled images (Table 4): ``metrics.json`` has ``miou_filled``,
-``miou_filled_hole`` and ``pixel_accuracy_filled``, and ``images.parquet`` their confusion counts. Where the settings
+``pixel_accuracy_filled`` and both of the hole alone, and ``images.parquet`` their confusion counts. Where the settings
 name the weights, ``metrics.json`` has ``vgg_distance``, ``lpips``, ``fid`` and ``kid`` as well; the first two are
 columns of ``images.parquet`` and ``strata.csv`` too, and have intervals. FID and KID are scores of many images: a
 stratum has too few.
@@ -56,7 +56,12 @@ EXEMPLAR = "exemplar"
 _DIGITS = 6
 _BREAKDOWN_SCORES = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1", "l1_hole", "miou", "miou_hole", "ssim_edgeconnect")
 
-_FILLED = {"miou": "miou_filled", "miou_hole": "miou_filled_hole", "pixel_accuracy": "pixel_accuracy_filled"}
+_FILLED = {
+    "miou": "miou_filled",
+    "miou_hole": "miou_filled_hole",
+    "pixel_accuracy": "pixel_accuracy_filled",
+    "pixel_accuracy_hole": "pixel_accuracy_filled_hole",
+}
 """What a score of a segmentation is called when it is of the filled image by a segmenter."""
 
 Groups = list[tuple[str, str, npt.NDArray[np.int64]]]

@@ -56,7 +56,7 @@ class Evaluator:
         self.segmentation.extend(other.segmentation)
 
     def summary(self) -> dict[str, float]:
-        """Means of the scores; ``miou``, ``miou_hole``, ``pixel_accuracy`` where labels were predicted.
+        """Means of the scores; ``miou``, ``pixel_accuracy`` and both of the hole alone where labels were predicted.
 
         Scores that no image has (no label in any hole) are left out.
         """

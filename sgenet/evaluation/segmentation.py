@@ -50,9 +50,14 @@ class SegmentationCounts:
         self.hole.extend(other.hole)
 
     def summary(self) -> dict[str, float]:
-        """``miou``, ``miou_hole``, ``pixel_accuracy``; none of what no labelled pixel tells."""
+        """``miou``, ``pixel_accuracy`` and both of the hole alone; none of what no labelled pixel tells."""
         if not len(self):
             return {}
         whole, hole = (torch.from_numpy(counts.total()) for counts in (self.whole, self.hole))
-        scores = {"miou": mean_iou(whole), "miou_hole": mean_iou(hole), "pixel_accuracy": pixel_accuracy(whole)}
+        scores = {
+            "miou": mean_iou(whole),
+            "miou_hole": mean_iou(hole),
+            "pixel_accuracy": pixel_accuracy(whole),
+            "pixel_accuracy_hole": pixel_accuracy(hole),
+        }
         return {name: score for name, score in scores.items() if not math.isnan(score)}

@@ -175,6 +175,8 @@ def test_mean_iou_comes_from_one_accumulated_matrix() -> None:
     evaluator.update(image, image, hole_mask, label, torch.zeros_like(label))
     assert evaluator.summary()["miou"] == pytest.approx((511 / 512 + 0) / 2)
     assert evaluator.summary()["miou_hole"] == pytest.approx((255 / 256 + 0) / 2)
+    assert evaluator.summary()["pixel_accuracy"] == pytest.approx(511 / 512)
+    assert evaluator.summary()["pixel_accuracy_hole"] == pytest.approx(255 / 256)
 
 
 def _rows(evaluator: Evaluator) -> np.ndarray:
