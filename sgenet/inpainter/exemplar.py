@@ -2,9 +2,9 @@
 
 A network predicts colours and layout better than fine texture, which the rest of the image has. So the hole is filled
 by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
-is known. Where these have other colours than the network drew, they are copied once more, led by a guide: the colours
-that the network drew, the contrast of what surrounds the hole and, where someone gave a segmentation, its classes.
-Last, part of the low frequencies is taken from the network.
+is known. Where these have quite other colours than the network drew, they are copied once more, led by a guide: the
+colours that the network drew, the contrast of what surrounds the hole and, where someone gave a segmentation, its
+classes. Last, where what was copied is smooth, part of the low frequencies is taken from the network.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ _MARGIN = 256
 _FEWEST_SOURCES = 64
 
 _AGREEMENT = 0.12
-"""Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, what was copied
-without a guide is kept: it looks best. Beyond it, something was copied that does not belong there."""
+_HIDDEN = 1.7
+"""Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, or up to so many
+times the detail that was copied, which hides it, what was copied without a guide is kept: it looks best. Beyond both,
+something was copied that does not belong there."""
 
 _WEIGHT = 0.015
 """How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
@@ -55,6 +57,13 @@ _SHARE, _MOST, _GIVEN_MOST = 0.7, 0.05, 0.2
 """Share of the low-frequency difference to the network that is added, and the limit it is clipped to: small colour
 shifts are corrected, but a large correction would put a haze over copied content that differs. The limit is higher for
 a given segmentation."""
+
+_SMOOTH = 0.02
+"""Detail up to which all of that is added; with twice as much, nothing is. In a sky it closes seams that everyone sees;
+over grass or leaves nobody sees what it corrects, only the haze."""
+
+_DETAIL_WIDTH = 2.0
+"""Pixels of sigma: detail is what a blur of this width takes away."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's radius keeps: sigma 3 for a hole of 64×64."""
@@ -98,9 +107,7 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
         return joined
     sigma = _radius_of(sizes[0].hole) * _LOW
     step = 2 ** (len(sizes) - 1)
-    filled, difference = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
-    most = _MOST if given is None else _GIVEN_MOST
-    shade = np.clip(_SHARE * difference, -most, most)
+    filled, shade = _copied(small, sigma / step, None if given is None else given[window][::step, ::step])
     target = sizes[0].hole
     if len(sizes) > 1:
         filled = copy_at_full_size(sizes, filled)
@@ -111,16 +118,38 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
 
 
 def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Floats]:
-    """(h, w, 3): the hole filled by PatchMatch, guided if needed; and its low-frequency residual."""
+    """(h, w, 3): the hole filled by PatchMatch, guided if needed; and what the network's colours add to it."""
     pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
-    if classes is None:
-        free = to_floats(patchmatch(pixels, scene.hole, transparent))
-        difference = _low_difference(scene, free, sigma)
-        if np.sqrt(np.square(difference[scene.hole]).mean()) < _AGREEMENT:
-            return free, difference
-    weight = _WEIGHT if classes is None else _GIVEN_WEIGHT
-    guided = to_floats(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma, classes), weight))
-    return guided, _low_difference(scene, guided, sigma)
+    if classes is not None:
+        guide = _guide(scene, sigma, classes)
+        filled = to_floats(patchmatch(pixels, scene.hole, transparent, guide, _GIVEN_WEIGHT))
+        return filled, _shade(_low_difference(scene, filled, sigma), _GIVEN_MOST)
+    filled = to_floats(patchmatch(pixels, scene.hole, transparent))
+    difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
+    if _mean_of(difference, scene.hole) > max(_AGREEMENT, _HIDDEN * _mean_of(detail, scene.hole)):
+        filled = to_floats(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma), _WEIGHT))
+        difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
+    return filled, _shade(difference, _MOST) * _smoothness(detail, sigma)
+
+
+def _shade(difference: Floats, most: float) -> Floats:
+    return np.clip(_SHARE * difference, -most, most)
+
+
+def _detail(filled: Floats) -> Floats:
+    """(h, w, 3): an image less its blur."""
+    return filled - _blur(filled, _DETAIL_WIDTH)
+
+
+def _smoothness(detail: Floats, sigma: float) -> Floats:
+    """(h, w, 1) in [0, 1]: 1 where there is little detail around a pixel."""
+    around = np.sqrt(_blur(np.square(detail).mean(axis=2, keepdims=True), sigma))
+    return (2 - around / np.float32(_SMOOTH)).clip(0, 1)
+
+
+def _mean_of(planes: Floats, hole: Bools) -> float:
+    """The root mean square in the hole."""
+    return float(np.sqrt(np.square(planes[hole]).mean()))
 
 
 def _low_difference(scene: Scene, filled: Floats, sigma: float) -> Floats:
@@ -189,7 +218,7 @@ def _halved(scene: Scene) -> Scene:
     return Scene(halve_where(scene.image, everywhere), halve_any(scene.hole), halve_any(scene.unknown))
 
 
-def _guide(scene: Scene, sigma: float, classes: Ids | None) -> Floats:
+def _guide(scene: Scene, sigma: float, classes: Ids | None = None) -> Floats:
     """(h, w, 2): blurred colours, contrast and classes in the two dimensions in which they differ most."""
     planes = [_blur(scene.image, sigma), _contrast(scene, sigma * _CONTRAST_WIDTH)]
     if classes is not None:

@@ -67,13 +67,26 @@ def test_texture_is_of_the_class_that_someone_gave():
 
 
 def test_colours_follow_the_network():
-    image = noise(96, 96) * 0.3
+    image = noise(96, 96) * 0.1
     image[:, 48:] += 0.5
     hole = box(96, 96, slice(24, 72), slice(24, 72))
     drawn = np.where(np.arange(96)[None, :, None] < 60, image[:, :48].mean(), image[:, 48:].mean())
     filled = copy_texture(image, hole, hole, np.broadcast_to(drawn, image.shape).astype(np.float32))
     # Between the middle and what the network took for the border, the left side's colour goes on.
     assert filled[40:56, 50:56].mean() < 0.2 < 0.3 < filled[40:56, 64:70].mean()
+
+
+def test_the_networks_colours_are_added_to_a_sky_and_not_to_leaves():
+    hole = box(96, 96, slice(24, 72), slice(24, 72))
+
+    def added(contrast):
+        """How much brighter the hole is filled where the network drew it brighter than all that is known."""
+        image = noise(96, 96) * np.float32(contrast)
+        brighter, plain = (copy_texture(image, hole, hole, grey(image) + np.float32(shift)) for shift in (0.06, 0))
+        return (brighter - plain)[40:56, 40:56].mean()
+
+    assert added(0.01) > 0.03
+    assert added(0.3) == 0
 
 
 def test_it_is_a_function_of_its_arguments_whoever_calls():
