@@ -25,8 +25,11 @@ _RADIUS = 3
 _LARGEST = 1_000_000
 """Pixels of the largest image that PatchMatch fills, in some 10 s."""
 
+_WHOLE = 500_000
+"""Pixels of an image that is searched whole."""
+
 _MARGIN = 256
-"""Pixels around the hole that are searched at least; around a larger hole, as many as it is long."""
+"""Pixels around the hole that are searched in a larger one at least; around a larger hole, as many as it is long."""
 
 _FEWEST_SOURCES = 64
 
@@ -98,7 +101,7 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
     joined = np.where(hole[..., None], drawn, image)
     if not hole.any():
         return joined
-    window = _around(hole, _MARGIN, 1)
+    window = (slice(None), slice(None)) if hole.size <= _WHOLE else _around(hole, _MARGIN, 1)
     sizes = [Scene(joined[window], hole[window], unknown[window])]
     while sizes[-1].hole.size > _LARGEST:
         sizes.append(_halved(sizes[-1]))

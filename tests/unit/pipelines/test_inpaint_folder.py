@@ -106,14 +106,14 @@ def test_another_model_polarity_precision_or_further_result_does_it_all_again(
 
 
 def test_what_an_interrupted_call_overwrote_is_not_taken_for_what_was_there(tree, model, tmp_path_factory, monkeypatch):
-    inpaint(model)
+    inpaint(model, "--texture", "network")
     before = {name: (tree / "filled" / name).read_bytes() for name in images_below(tree / "filled")}
     other = make_model(tmp_path_factory.mktemp("other") / "model", seed=1)
     with monkeypatch.context() as patch:
         patch.setattr(ManifestWriter, "add", _interrupt)
-        assert inpaint(other) == 130
+        assert inpaint(other, "--texture", "network") == 130
     assert (tree / "filled" / "a.png").read_bytes() != before["a.png"]
-    inpaint(model)
+    inpaint(model, "--texture", "network")
     assert {name: (tree / "filled" / name).read_bytes() for name in before} == before
 
 

@@ -46,7 +46,7 @@ def test_an_image_larger_than_shown_is_filled_at_its_own_size(shelf):
 
 
 def test_two_models_fill_the_same_hole_and_one_chosen_twice_fills_once(opened, shelf):
-    first, second = fill(opened, box(), [SGE, GATED], shelf).fillings
+    first, second = fill(opened, box(), [SGE, GATED], shelf, "network").fillings
     assert (first.method, second.method) == ("SGE-Net", "GatedConv")
     np.testing.assert_array_equal(first.inpainted.hole, second.inpainted.hole)
     assert (first.inpainted.image != second.inpainted.image).any()
