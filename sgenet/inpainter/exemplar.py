@@ -34,7 +34,7 @@ _MARGIN = 256
 _FEWEST_SOURCES = 64
 
 _AGREEMENT = 0.12
-_HIDDEN = 1.7
+_HIDDEN = 3.0
 """Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, or up to so many
 times the detail that was copied, which hides it, what was copied without a guide is kept: it looks best. Beyond both,
 something was copied that does not belong there."""
