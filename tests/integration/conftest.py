@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from project import Project, make_project
 from tiny import make_dataset
+from two_ranks import TwoRanks
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,11 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A folder as the demo leaves it: settings, data, and two versions of a model in the embedded store."""
     return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def two_ranks() -> Iterator[TwoRanks]:
+    """Two processes that run a function together."""
+    ranks = TwoRanks()
+    yield ranks
+    ranks.kill()

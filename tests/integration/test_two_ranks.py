@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+from two_ranks import WORLD, TwoRanks
 
 from pipelines.training.ranks import all_ranks
 from sgenet import precision
@@ -29,8 +30,6 @@ from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
 pytestmark = pytest.mark.slow
-
-WORLD = 2
 
 
 def _recipe() -> Recipe:
@@ -119,8 +118,8 @@ def _spend(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_two_ranks_use_up_a_wall_clock_budget_together(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_spend, (tmp_path,), nprocs=WORLD)
+def test_two_ranks_use_up_a_wall_clock_budget_together(two_ranks: TwoRanks, tmp_path: Path) -> None:
+    two_ranks.run(_spend, tmp_path)
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(WORLD))
     assert one == other
     assert one[:2] == (2, 4.0)
@@ -128,18 +127,18 @@ def test_two_ranks_use_up_a_wall_clock_budget_together(tmp_path: Path) -> None:
 
 def _agree(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
-    # The device of the second rank alone has bfloat16.
-    precision.has_bfloat16 = lambda device: rank == 1
     recipe = replace(_recipe(), training=TrainingSettings(steps=4, batch_size=WORLD, precision="auto"))
-    state = TrainingState(build_method("gated_conv", recipe, 3), recipe)
-    before = state.precision
-    state.distribute()
+    # The device of the second rank alone has bfloat16.
+    with mock.patch.object(precision, "has_bfloat16", return_value=rank == 1):
+        state = TrainingState(build_method("gated_conv", recipe, 3), recipe)
+        before = state.precision
+        state.distribute()
     (folder / f"{rank}.txt").write_text(f"{before} → {state.precision}", encoding="utf-8")
     dist.destroy_process_group()
 
 
-def test_two_ranks_compute_with_the_precision_that_both_have(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_agree, (tmp_path,), nprocs=WORLD)
+def test_two_ranks_compute_with_the_precision_that_both_have(two_ranks: TwoRanks, tmp_path: Path) -> None:
+    two_ranks.run(_agree, tmp_path)
     assert (tmp_path / "0.txt").read_text(encoding="utf-8") == "float32 → float32"
     assert (tmp_path / "1.txt").read_text(encoding="utf-8") == "bfloat16 → float32"
 
@@ -159,8 +158,8 @@ def _share(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_a_state_that_one_rank_has_read_is_that_of_all(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_share, (tmp_path,), nprocs=WORLD)
+def test_a_state_that_one_rank_has_read_is_that_of_all(two_ranks: TwoRanks, tmp_path: Path) -> None:
+    two_ranks.run(_share, tmp_path)
     one, other = (tree_leaves(torch.load(tmp_path / f"{rank}.pt")) for rank in range(WORLD))
     assert len(one) == len(other) > 100
     for first, second in zip(one, other, strict=True):
@@ -172,16 +171,16 @@ def test_a_state_that_one_rank_has_read_is_that_of_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gated_conv", "edge_connect", "spg_net", *SEGMENTERS])
-def test_two_ranks_have_the_gradients_of_one(name: str, tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_rank, (name, tmp_path), nprocs=WORLD)
+def test_two_ranks_have_the_gradients_of_one(two_ranks: TwoRanks, name: str, tmp_path: Path) -> None:
+    two_ranks.run(_rank, name, tmp_path)
     together = torch.load(tmp_path / "gradients.pt", weights_only=True)
     for key, expected in _gradients(name, slice(None)).items():
         scale = float(expected.abs().max())
         assert torch.allclose(together[key], expected, rtol=1e-3, atol=1e-3 * scale + 1e-7), key
 
 
-def test_gradients_that_travel_in_bfloat16_differ_by_its_rounding_alone(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_rank, ("gated_conv", tmp_path, "bfloat16"), nprocs=WORLD)
+def test_gradients_that_travel_in_bfloat16_differ_by_its_rounding_alone(two_ranks: TwoRanks, tmp_path: Path) -> None:
+    two_ranks.run(_rank, "gated_conv", tmp_path, "bfloat16")
     together = torch.load(tmp_path / "gradients.pt", weights_only=True)
     differs = False
     for key, expected in _gradients("gated_conv", slice(None)).items():

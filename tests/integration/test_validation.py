@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing
 from tiny import CROP
 from torch import Tensor, nn
+from two_ranks import TwoRanks
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.index import open_index
@@ -99,11 +99,11 @@ def _rank(rank: int, dataset: Path, batch_size: int, folder: Path) -> None:
 # In batches of eight there is one, and nothing for the second rank.
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_two_ranks_share_the_images_and_find_the_scores_of_one(
-    tiny_dataset: Path, tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
+    two_ranks: TwoRanks, tiny_dataset: Path, tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (validation, segmenter_validation):
         monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
-    torch.multiprocessing.spawn(_rank, (tiny_dataset, batch_size, tmp_path), nprocs=2)
+    two_ranks.run(_rank, tiny_dataset, batch_size, tmp_path)
     seen = [int((tmp_path / f"{rank}.txt").read_text(encoding="utf-8")) for rank in range(2)]
     alone = _validations(tiny_dataset, batch_size)
     assert sum(seen) == len(open_index(tiny_dataset / "shards").of_split("val")) > 1
