@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from promotion_world import LEVELS
+
+from pipelines.__main__ import main
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -33,8 +38,10 @@ class Project:
     def environment(self, **changes: str) -> dict[str, str]:
         """What a fresh shell has: nothing set that names a store or a cluster."""
         kept = {name: value for name, value in os.environ.items() if name not in _SET_BY_A_USER}
-        places = {"XDG_CACHE_HOME": str(self.root / "cache"), "XDG_STATE_HOME": str(self.root / "state")}
-        return kept | places | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"} | changes
+        return kept | self._places() | {"PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"} | changes
+
+    def _places(self) -> dict[str, str]:
+        return {"XDG_CACHE_HOME": str(self.root / "cache"), "XDG_STATE_HOME": str(self.root / "state")}
 
     def run(self, *arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Type ``python -m pipelines`` with arguments here.
@@ -65,6 +72,20 @@ class Project:
         sentence = ended.stderr.strip().splitlines()[-1]
         assert sentence.startswith("error: "), ended.stderr
         assert "Traceback" not in ended.stderr, ended.stderr
+        return sentence
+
+    def refused_here(self, *arguments: str, **environment: str) -> str:
+        """The same without a process of its own, which takes seconds to import what the command needs."""
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+            patch.chdir(self.root)
+            for name in _SET_BY_A_USER:
+                patch.delenv(name, raising=False)
+            for name, value in (self._places() | environment).items():
+                patch.setenv(name, value)
+            assert main(list(arguments)) == 2, said.getvalue()
+        sentence = said.getvalue().strip().splitlines()[-1]
+        assert sentence.startswith("error: "), said.getvalue()
         return sentence
 
     def write_images(self) -> None:
