@@ -43,15 +43,18 @@ style: install   ## style and types
 	ruff format --check .
 	mypy
 
-# One thread a test process: threads of two processes on two cores would wait for each other.
+# One thread a test process: threads of two processes on two cores would wait for each other. Files in their order, in
+# which the longest come early; by itself xdist leaves files of a single test, often a long one, to the end.
+TESTS := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 check: style     ## style, types and the fast tests
-	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile
+	$(TESTS) -m "not slow"
 
 test: install    ## every test but the heaviest
-	OMP_NUM_THREADS=1 pytest -m "not faults" -n 2 --dist loadfile --durations 25
+	$(TESTS) -m "not faults" --durations 25
 
 test-faults: install  ## the heaviest: whole runs killed, without their server, on two nodes
-	OMP_NUM_THREADS=1 pytest -m faults -n 2 --dist loadfile --durations 25
+	$(TESTS) -m faults --durations 25
 
 ui: install      ## the MLflow UI over the embedded store
 	python -m pipelines ui
