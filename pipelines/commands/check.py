@@ -38,7 +38,7 @@ def execute(options: argparse.Namespace) -> None:
         from pipelines.training.segmenter_cost import fitting_ahead
 
         lines += filter(None, (fitting_ahead(settings, dataset) for dataset in settings.datasets))
-    print("\n".join([*lines, f"{options.params}: no problem found"]))
+    print("\n".join([*lines, f"{options.params}: no problem found in the settings"]))
 
 
 def _splits(settings: Settings) -> tuple[list[str], list[str]]:
@@ -53,7 +53,9 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
             continue
         try:
             counts = count_splits(data)
-        except UserError:
+        except UserError as error:
+            # The images may lie on the machine that prepares them.
+            lines.append(f"{dataset}: images not read here: {error}")
             continue
         problems += [
             f"data.{dataset}: {problem}" for problem in empty_splits(counts, settings.splits_of(dataset), data)

@@ -137,7 +137,8 @@ masks:
       - {{name: centre, hole: {{kind: centre, size: {crop // 2}}}}}
       - {{name: irregular, hole: {{kind: medium}}}}
 
-# More steps are better; `python -m pipelines train --dataset {name} --dry-run` says what they take.
+# More steps are better; `python -m pipelines train --dataset {name} --dry-run` says what memory they take,
+# once shards and masks are there.
 recipes:
   {name}: {{preset: {_CROPS[crop]}}}
 

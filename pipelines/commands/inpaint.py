@@ -201,7 +201,7 @@ def _say_one(row: ManifestRow, output: Place) -> None:
     if not row.hole_ratio:
         print(f"{output.shown}: the mask marks nothing as missing, so the image is unchanged")
         return
-    sure = "" if row.confidence is None else f", mean confidence in the hole {row.confidence:.2f}"
+    sure = "" if row.confidence is None else f", its classes predicted with confidence {row.confidence:.2f}"
     print(f"{output.shown}: filled {row.hole_ratio:.1%} of the image{sure}")
 
 
@@ -217,7 +217,9 @@ def _say_all(summary: Summary, output: Place) -> int:
     parts += [f"{summary.unchanged:,} were done already"] if summary.unchanged else []
     parts += [f"{summary.failed:,} failed"] if summary.failed else []
     parts += [f"{summary.warnings:,} with a warning (see the manifest)"] if summary.warnings else []
-    sure = "" if summary.mean_confidence is None else f", mean confidence in the holes {summary.mean_confidence:.2f}"
+    sure = (
+        "" if summary.mean_confidence is None else f", classes predicted with confidence {summary.mean_confidence:.2f}"
+    )
     print(f"{output.shown}: {', '.join(parts)}, in {summary.seconds:.1f} s{sure}; a row for each in {manifest}")
     if summary.ours:
         print(f"error: {summary.ours} of them failed by a fault of this program; please report it", file=sys.stderr)

@@ -22,6 +22,7 @@ from pipelines.evaluation.walk import SetScores, choose_examples
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
+from pipelines.settings.program import program
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
@@ -53,6 +54,11 @@ def evaluate_model(
         SettingsError: a GPU is asked for and there is none.
         DataError: as :func:`evaluate`.
     """
+    if not model.is_dir():
+        raise CheckpointError(
+            f"{model} does not exist: {method} is not trained yet; train it first with `dvc repro`, or "
+            f"`{program()} train`"
+        )
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
     device = device_of_workers(settings.run)

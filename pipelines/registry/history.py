@@ -81,7 +81,10 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     while earlier and earlier[-1] not in versions:
         say(f"version {earlier.pop()} was champion before, but does not exist any more; going further back")
     if not earlier:
-        raise UserError(f"{name} has no earlier champion to go back to; `{program()} history` shows all of them")
+        raise UserError(
+            f"{name} has no earlier champion to go back to; `{program()} history` shows all of them, and "
+            "`--model shipped` fills with the model that comes with the code"
+        )
     before, after = state.champion or "none", earlier[-1]
     if dry_run:
         return Rollback(f"would roll back from version {before} to version {after}; nothing was changed", before, after)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import difflib
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,16 +34,19 @@ def innermost(error: ValidationError) -> list[Any]:
     return [problem for problem in error.errors() if not holds_another(problem["loc"])]
 
 
-def sentence(problem: Any, where: str) -> str:
+def sentence(problem: Any, where: str, names: Collection[str] = ()) -> str:
     """One problem of pydantic's as a sentence of ours.
 
     Args:
         where: the file.
+        names: of all settings, one of which a mistyped one may mean.
     """
     key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         if new := RENAMED.get(str(problem["loc"][-1])):
             return f"{where}: {key} is now called {new}; rename it"
+        if close := difflib.get_close_matches(str(problem["loc"][-1]), names, n=1):
+            return f"{where}: {key} is not a setting; did you mean {close[0]}?"
         return f"{where}: {key} is not a setting; remove it or correct its spelling"
     found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
     return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"

@@ -35,6 +35,12 @@ def load(path: Path) -> Settings:
     return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 
 
+def _names() -> set[str]:
+    """What settings are called, at any depth."""
+    schema = Settings.model_json_schema()
+    return {name for part in (schema, *schema["$defs"].values()) for name in part.get("properties", {})}
+
+
 def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Settings:
     """Check settings that have been read already; see :func:`load`.
 
@@ -53,7 +59,7 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         offences = innermost(error)
-        problems += [sentence(offence, where) for offence in offences]
+        problems += [sentence(offence, where, _names()) for offence in offences]
         settings = _parse_rest(without(raw, offences))
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]

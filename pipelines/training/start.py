@@ -27,6 +27,8 @@ def take_start(job: TrainingJob, model: StartingModel, state: TrainingState) -> 
             "model of the same method, or give network the widths of that model"
         )
     said = f"starting from {model.name}: {len(taken.taken)} of {len(taken.taken) + len(taken.anew)} tensors taken"
+    if (side := released.recipe.network.image_size) != (crop := job.recipe.network.image_size):
+        said += f"; it was trained on crops of {side}×{side} pixels, these are of {crop}×{crop}: more steps are needed"
     if taken.anew:
         said += f"; of other shapes there, and initialised from scratch: {', '.join(taken.anew)}"
     if taken.new_classes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,8 @@ def paired_labels(source: str, images: list[FoundFile], labels: dict[str, str]) 
 def refuse_missing(storage: Storage, source: str, missing: list[str]) -> None:
     """Raise a DataError where a layout lacks something: ``missing`` says what and where."""
     if missing:
+        if "://" not in storage.address and not Path(storage.address).is_dir():
+            raise DataError(f"{source}: {storage.address} does not exist; correct its root, or copy the images there")
         raise DataError(f"{source}: {storage.address} has no {', no '.join(missing)}; check root and the layout")
 
 

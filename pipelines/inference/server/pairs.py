@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipelines.inference.images import OversizedImage, Photo, decode_image, decode_photo
-from pipelines.inference.server.limits import ServingLimits
+from pipelines.inference.server.limits import ENVIRONMENT, ServingLimits
 from pipelines.inference.server.refusal import Refusal
 from pipelines.inference.server.rows import RequestRow, of_row
 from sgenet.errors import DataError
@@ -100,7 +100,7 @@ def _decode(
         if max(width, height) > limits.side:
             raise Refusal(413, f"{where} is {width}×{height} pixels; send sides of at most {limits.side}")
         if _cost(width, height) > pixels_left:
-            raise _too_many_pixels(where, limits)
+            raise _too_many_pixels(f"{where} ({width}×{height})", limits)
 
     try:
         return decode(content, where, inspect=inspect)
@@ -116,7 +116,8 @@ def _decode(
 
 
 def _too_many_pixels(where: str, limits: ServingLimits) -> Refusal:
-    return Refusal(413, f"{where} has too many pixels; send at most {limits.pixels / 1e6:.3g} million in a request")
+    most = f"{limits.pixels / 1e6:.3g} million in a request"
+    return Refusal(413, f"{where} has too many pixels; send at most {most}, or set pixels in {ENVIRONMENT}")
 
 
 def _cost(width: int, height: int) -> int:

@@ -78,6 +78,11 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
             f"; {shown(entry.before)} became champion meanwhile, and this was judged against {shown(state.champion)}: "
             f"`{program()} promote --challenger {entry.before}` compares the two"
         )
+    elif entry.before is None:
+        sentence += (
+            "; `inpaint`, `app` and `serve` fill with it from now on, no longer with the shipped model, which was not "
+            "compared with it: `--model shipped` names that one"
+        )
     return Promotion(Status.DONE, sentence, judgement, evidence, entry)
 
 

@@ -65,7 +65,8 @@ def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_clas
     assert Image.open("classes.png").mode == "P"
     assert pixels_of(tmp_path / "classes.png").max() < 8
     assert files_below(tmp_path / "out") == ["filled.confidence.png", "filled.png"]
-    assert "out/filled.png: filled 11.7% of the image, mean confidence in the hole 0." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "out/filled.png: filled 11.7% of the image, its classes predicted with confidence 0." in said
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_what_the_issue_asks_a_user_to_type_is_enough() -> None:
     ("labels", "message"),
     [
         ({"source": "guess"}, "labels.mixed_scenes.source"),
-        ({"segmentor": "deep_parsing"}, "labels.mixed_scenes.segmentor is not a setting"),
+        ({"segmentor": "deep_parsing"}, "labels.mixed_scenes.segmentor is not a setting; did you mean segmenter?"),
         ({"recipe": {"deeplab": {"encoders": "x"}}}, "labels.mixed_scenes.recipe.deeplab.encoders is not a setting"),
         ({"source": "auto", "segmenter": "transformers"}, "labels.mixed_scenes.checkpoint is missing"),
         ({"class_map": {0: 1}}, "labels.mixed_scenes.class_map is for transformers"),

@@ -55,7 +55,7 @@ def test_what_an_image_costs_is_what_the_network_sees_of_it():
 @pytest.mark.parametrize(
     ("content", "status", "sentence"),
     [
-        (png_claiming(60000, 60000), 413, "too many pixels; send at most 0.0164 million"),
+        (png_claiming(60000, 60000), 413, "too many pixels; send at most 0.0164 million in a request, or set pixels"),
         (png_claiming(129, 128), 413, "too many pixels"),
         (png_claiming(201, 1), 413, "201×1 pixels; send sides of at most 200"),
         (png_claiming(20, 28), 400, "is damaged"),
@@ -91,7 +91,7 @@ def test_an_image_turned_by_its_camera_is_turned_with_its_size():
 def test_the_images_of_a_request_share_its_pixels():
     large = row(file_of(random_image(90, 90)), file_of(mask(90, 90)))
     assert len(decode_rows([large], LIMITS)) == 1
-    with pytest.raises(Refusal, match="row 1: the image has too many pixels") as caught:
+    with pytest.raises(Refusal, match=r"row 1: the image \(90×90\) has too many pixels") as caught:
         decode_rows([large, large], LIMITS)
     assert caught.value.status == 413
 
