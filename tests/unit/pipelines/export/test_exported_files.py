@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from pipelines.registry.export.equality import compare
 from pipelines.registry.export.model import export_model, onnx_run
 from pipelines.registry.export.onnx_file import STANDARD_OPERATORS
 from pipelines.storage.files import sha256_of_file
-from sgenet.export import InpaintingGraph
+from sgenet.export import InpaintingGraph, trace
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
@@ -42,8 +43,7 @@ NETWORKS = {
     "base_net": dataclasses.replace(SMALL, context="channel_fc"),
     "sg_net": dataclasses.replace(SMALL, context="dilated", modulation_at="coarse"),
     "sge_net": dataclasses.replace(SMALL, context="fourier"),
-    "sge_net-fraction": dataclasses.replace(SMALL, tau=TauSettings(rule="fraction_of_max")),
-    "sge_net-membrane": dataclasses.replace(SMALL, start="membrane"),
+    "sge_net-other": dataclasses.replace(SMALL, tau=TauSettings(rule="fraction_of_max"), start="membrane"),
     "gated_conv": SMALL,
     "edge_connect": SMALL,
     "spg_net": SMALL,
@@ -62,13 +62,39 @@ def _release(folder, variant):
     return folder
 
 
-@pytest.fixture(scope="module", params=list(NETWORKS))
-def exported(request, tmp_path_factory):
+class Exports:
+    """Released models and what was exported of them, each once: tracing and converting one takes half a minute."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def model(self, variant):
+        folder = self.folder / variant / "model"
+        return folder if folder.exists() else _release(folder, variant)
+
+    @cache  # noqa: B019
+    def traced(self, variant):
+        return trace(InpaintingGraph(load_released(self.model(variant)).generator))
+
+    @cache  # noqa: B019
+    def export(self, variant, name, file_format):
+        """The file, and what exporting said of it."""
+        file = self.folder / variant / name
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting, "trace", lambda graph: self.traced(variant))
+            return file, export_model(self.model(variant), file, file_format)
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    return Exports(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(params=list(NETWORKS))
+def exported(request, exports):
     """A released model and the ONNX file made of it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    model = _release(folder / "model", request.param)
-    export_model(model, folder / "model.onnx", "onnx")
-    return model, folder / "model.onnx"
+    file, _ = exports.export(request.param, "model.onnx", "onnx")
+    return exports.model(request.param), file
 
 
 @pytest.mark.slow
@@ -108,10 +134,9 @@ def test_the_onnx_file_holds_standard_operators_only_and_says_what_it_is(exporte
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["sge_net", "gated_conv"])
 def test_the_program_of_torch_export_is_the_model_to_the_bit_and_loads_without_unpickling(
-    variant, tmp_path, monkeypatch
+    variant, exports, monkeypatch
 ):
-    model = _release(tmp_path / "model", variant)
-    exported = export_model(model, tmp_path / "model.pt2", "torch_export")
+    file, exported = exports.export(variant, "model.pt2", "torch_export")
     assert exported.agreement.off == exported.agreement.labels_off == 0
 
     careful = torch.load
@@ -122,13 +147,13 @@ def test_the_program_of_torch_export_is_the_model_to_the_bit_and_loads_without_u
 
     monkeypatch.setattr(torch, "load", refuse)
     extra = {"sgenet.json": ""}
-    program = torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    program = torch.export.load(file, extra_files=extra)
     assert json.loads(extra["sgenet.json"])["sgenet.method"] == variant
     called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert not any("fft" in name for name in called)
     with pytest.raises(AssertionError, match="Guard failed"):
         program.module()(torch.zeros(1, 16, 20, 3, dtype=torch.uint8), torch.zeros(1, 16, 20, dtype=torch.uint8))
-    assert b"/sgenet/" not in (tmp_path / "model.pt2").read_bytes()
+    assert b"/sgenet/" not in file.read_bytes()
 
 
 def test_a_file_that_computes_something_else_is_not_published(tmp_path, monkeypatch):
