@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,19 +74,30 @@ class Project:
         assert "Traceback" not in ended.stderr, ended.stderr
         return sentence
 
+    def done_here(self, *arguments: str, **environment: str) -> str:
+        """:meth:`done` without a process of its own, which takes seconds to import what the command needs."""
+        status, printed, said = self._run_here(arguments, environment)
+        assert status == 0, printed + said
+        return printed + said
+
     def refused_here(self, *arguments: str, **environment: str) -> str:
-        """The same without a process of its own, which takes seconds to import what the command needs."""
-        said = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        """:meth:`refused`, likewise."""
+        status, _, said = self._run_here(arguments, environment)
+        assert status == 2, said
+        sentence = said.strip().splitlines()[-1]
+        assert sentence.startswith("error: "), said
+        return sentence
+
+    def _run_here(self, arguments: tuple[str, ...], environment: dict[str, str]) -> tuple[int, str, str]:
+        """The status, and what was written to standard output and error."""
+        printed, said = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(said):
             patch.chdir(self.root)
             for name in _SET_BY_A_USER:
                 patch.delenv(name, raising=False)
             for name, value in (self._places() | environment).items():
                 patch.setenv(name, value)
-            assert main(list(arguments)) == 2, said.getvalue()
-        sentence = said.getvalue().strip().splitlines()[-1]
-        assert sentence.startswith("error: "), said.getvalue()
-        return sentence
+            return main(list(arguments)), printed.getvalue(), said.getvalue()
 
     def write_images(self) -> None:
         """Write a photo and the hole in it."""

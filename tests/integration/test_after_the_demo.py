@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,16 +20,16 @@ pytestmark = pytest.mark.slow
 def test_the_registered_model_is_used_promoted_exported_and_rolled_back(project: Project) -> None:
     worse, better = VERSIONS
     before = {path.name for path in project.root.iterdir()}
-    assert painted(project, "--model", "candidate") == better
+    assert painted(project, project.done_here, "--model", "candidate") == better
 
-    assert "promoted: version 1" in project.done("promote", "--challenger", "1")
-    assert painted(project) == worse
+    assert "promoted: version 1" in project.done_here("promote", "--challenger", "1")
+    assert painted(project, project.done_here) == worse
     assert "promoted: version 2" in project.done("promote")
-    assert painted(project) == better
+    assert painted(project, project.done_here) == better
     assert "version 2 is champion" in project.done("history")
     assert "equal to the model" in project.done("export", "-o", "model.onnx")
     assert "version 1" in project.done("rollback", "--reason", "a test")
-    assert painted(project) == worse
+    assert painted(project, project.done) == worse
     with page(project) as address, urllib.request.urlopen(address, timeout=60) as answer:
         assert answer.status == 200
 
@@ -39,10 +39,10 @@ def test_the_registered_model_is_used_promoted_exported_and_rolled_back(project:
     assert {"mlflow.db", "mlruns"}.isdisjoint(before)
 
 
-def painted(project: Project, *options: str) -> int:
-    """The grey value that the model puts into the hole."""
+def painted(project: Project, run: Callable[..., str], *options: str) -> int:
+    """The grey value that the model puts into the hole, where ``run`` is how the command is run."""
     command = ("inpaint", "photo.png", "--mask", "hole.png", "-o", "filled.png", "--texture", "network")
-    project.done(*command, *options)
+    run(*command, *options)
     pixels = np.asarray(Image.open(project.root / "filled.png"))[14:22, 18:30]
     return round(float(pixels.mean()))
 
