@@ -95,11 +95,12 @@ def _description(
     run_id: str,
     overview: Path | None,
 ) -> str:
-    """What a version's page in the UI shows: what it is, its scores, and what it draws."""
-    count = next(iter(scores.values()), {}).get("num_images")
-    counted = f", evaluated on {count:g} images" if count else ""
+    """What a version's page in the UI shows: its score, which the list of versions has room for, and what it draws."""
+    first = next(iter(scores.values()), {})
+    counted = f", evaluated on {first['num_images']:g} images" if first.get("num_images") else ""
+    score = f"{first['psnr_hole']:.2f} dB in the hole: " if "psnr_hole" in first else ""
     parts = [
-        f"{method} trained on {dataset} for {training['steps']} steps{counted}.",
+        f"{score}{method} trained on {dataset} for {training['steps']} steps{counted}.",
         to_markdown(scores),
     ]
     if overview is not None:

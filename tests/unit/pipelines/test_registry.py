@@ -168,7 +168,7 @@ def stages(released, run_id, tmp_path):
     evaluation.mkdir()
     training = {"run_id": run_id, "run_key": "registry", "steps": 2, "digests": {"shards": "abc", "code": "def"}}
     (model / "training.json").write_text(json.dumps(training))
-    (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "num_images": 48}}')
+    (evaluation / "metrics.json").write_text('{"centre": {"psnr": 21.5, "psnr_hole": 15.5, "num_images": 48}}')
     summary = {"shards_digest": "s1", "masks_digest": "m1", "code_digest": "c1"}
     summary["weights_sha256"] = sha256_of_file(model / "model.safetensors")
     (evaluation / "evaluation.json").write_text(json.dumps(summary))
@@ -188,6 +188,7 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     assert (digests["evaluation.masks"], digests["evaluation.code"], digests["training.shards"]) == ("m1", "c1", "abc")
     assert "\n- centre: psnr 21.5" in stored.description
     assert "sge_net trained on mixed_scenes for 2 steps, evaluated on 48 images." in stored.description
+    assert stored.description.startswith("15.50 dB in the hole: sge_net")
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics == {"psnr": 21.5}
     assert "device" not in run.data.params  # of serving, not of the training
