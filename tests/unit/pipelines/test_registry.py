@@ -193,7 +193,7 @@ def test_the_stage_registers_logs_the_evaluation_and_says_so_last(stages, run_id
     assert run.data.metrics == {"psnr": 21.5, "psnr_hole": 15.5}
     assert "device" not in run.data.params  # of serving, not of the training
     table = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="evaluation/scores.csv"))
-    assert table.read_text() == "score,centre\npsnr,21.5\nnum_images,48\n"
+    assert table.read_text() == "score,centre\npsnr,21.5\npsnr_hole,15.5\nnum_images,48\n"
     assert run.info.status == "FINISHED"
 
 
