@@ -35,12 +35,14 @@ def run(data: DataSettings, output: Path, workers: int | None = None, *, needed:
     adapters = dict(build_adapters(data))
     samples = [sample for adapter in adapters.values() for sample in adapter.samples()]
     _check_keys(samples)
-    empty = empty_splits(Counter(sample.split for sample in samples), needed, data)
+    counts = Counter(sample.split for sample in samples)
+    empty = empty_splits(counts, needed, data)
     if empty:
         raise DataError("; and ".join(empty))
     chunks = [samples[first : first + _CHUNK] for first in range(0, len(samples), _CHUNK)]
     examined = parallel_map(partial(_examine_all, adapters=adapters), chunks, workers, "hashing raw samples")
     write_sources(output, [row for rows in examined for row in rows])
+    print(f"{output}: " + ", ".join(f"{number:,} {split}" for split, number in sorted(counts.items())) + " images")
 
 
 def _examine_all(samples: Sequence[RawSample], adapters: Mapping[str, Adapter]) -> list[SourceRow]:

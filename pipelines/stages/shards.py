@@ -57,6 +57,8 @@ def run(data: DataSettings, sources: Path, output: Path, workers: int | None = N
         _check_share(quarantined, sum(len(plan.rows) for plan in plans), data.max_quarantine_ratio, refused)
         _check_labels([shard.index for shard in written], data)
         _write_tables(folder, written, quarantined, data)
+    lost = f"; {len(quarantined):,} unusable ones in its {QUARANTINE_NAME}" if quarantined else ""
+    print(f"{output}: {sum(len(shard.index) for shard in written):,} images in {len(written):,} shards{lost}")
 
 
 def _write_tables(
