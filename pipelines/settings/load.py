@@ -35,12 +35,6 @@ def load(path: Path) -> Settings:
     return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 
 
-def _names() -> set[str]:
-    """What settings are called, at any depth."""
-    schema = Settings.model_json_schema()
-    return {name for part in (schema, *schema["$defs"].values()) for name in part.get("properties", {})}
-
-
 def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Settings:
     """Check settings that have been read already; see :func:`load`.
 
@@ -58,8 +52,8 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        offences = innermost(error)
-        problems += [sentence(offence, where, _names()) for offence in offences]
+        offences, names = innermost(error), _names()
+        problems += [sentence(offence, where, names) for offence in offences]
         settings = _parse_rest(without(raw, offences))
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]
@@ -99,6 +93,12 @@ def _with_whole_transfers(raw: Any) -> Any:
 
 def _is_split_by_us(source: Any) -> bool:
     return isinstance(source, dict) and issubclass(SOURCES.get(str(source.get("adapter")), Source), SplitSource)
+
+
+def _names() -> set[str]:
+    """What settings are called, at any depth."""
+    schema = Settings.model_json_schema()
+    return {name for part in (schema, *schema["$defs"].values()) for name in part.get("properties", {})}
 
 
 def _parse_rest(raw: Any) -> Settings | None:

@@ -33,11 +33,10 @@ _MARGIN = 256
 
 _FEWEST_SOURCES = 64
 
-_AGREEMENT = 0.12
-_HIDDEN = 3.0
-"""Up to this difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, or up to so many
-times the detail that was copied, which hides it, what was copied without a guide is kept: it looks best. Beyond both,
-something was copied that does not belong there."""
+_AGREEMENT, _HIDDEN = 0.12, 3.0
+"""Up to the first difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, or up to the
+second times the detail that was copied, which hides it, what was copied without a guide is kept: it looks best. Beyond
+both, something was copied that does not belong there."""
 
 _WEIGHT = 0.015
 """How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
@@ -129,13 +128,14 @@ def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Fl
         return filled, _shade(_low_difference(scene, filled, sigma), _GIVEN_MOST)
     filled = to_floats(patchmatch(pixels, scene.hole, transparent))
     difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
-    if _mean_of(difference, scene.hole) > max(_AGREEMENT, _HIDDEN * _mean_of(detail, scene.hole)):
+    if _rms(difference, scene.hole) > max(_AGREEMENT, _HIDDEN * _rms(detail, scene.hole)):
         filled = to_floats(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma), _WEIGHT))
         difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
     return filled, _shade(difference, _MOST) * _smoothness(detail, sigma)
 
 
 def _shade(difference: Floats, most: float) -> Floats:
+    """(h, w, 3): the part of the low-frequency difference that is added, at most ``most``."""
     return np.clip(_SHARE * difference, -most, most)
 
 
@@ -150,8 +150,8 @@ def _smoothness(detail: Floats, sigma: float) -> Floats:
     return (2 - around / np.float32(_SMOOTH)).clip(0, 1)
 
 
-def _mean_of(planes: Floats, hole: Bools) -> float:
-    """The root mean square in the hole."""
+def _rms(planes: Floats, hole: Bools) -> float:
+    """Of the values in the hole."""
     return float(np.sqrt(np.square(planes[hole]).mean()))
 
 

@@ -22,7 +22,9 @@ def test_the_registered_model_is_used_promoted_exported_and_rolled_back(project:
     before = {path.name for path in project.root.iterdir()}
     assert painted(project, project.done_here, "--model", "candidate") == better
 
-    assert "promoted: version 1" in project.done_here("promote", "--challenger", "1")
+    printed = project.done_here("promote", "--challenger", "1")
+    assert "promoted: version 1" in printed
+    assert "`--model shipped` names that one" in " ".join(printed.split())
     assert painted(project, project.done_here) == worse
     assert "promoted: version 2" in project.done("promote")
     assert painted(project, project.done_here) == better
