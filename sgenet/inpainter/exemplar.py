@@ -1,10 +1,11 @@
 """Texture copied from known pixels, under the colours and the layout that a network drew.
 
 A network predicts colours and layout better than fine texture, which the rest of the image has. So the hole is filled
-by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what
-is known. Where these have quite other colours than the network drew, they are copied once more, led by a guide: the
-colours that the network drew, the contrast of what surrounds the hole and, where someone gave a segmentation, its
-classes. Last, where what was copied is smooth, part of the low frequencies is taken from the network.
+by PatchMatch (Barnes et al. 2009, the library PyPatchMatch), which copies patches of what is known, led by a guide. It
+does so twice: first, for a wide hole at half the size, led by the colours that the network drew and the contrast of
+what surrounds the hole; then at full size, led a little by the colours and the contrast of that first copy. Where
+someone gave a segmentation, one copy is made, led by its classes too. Last, where what was copied is smooth, part of
+the low frequencies is taken from the network.
 """
 
 from __future__ import annotations
@@ -33,17 +34,13 @@ _MARGIN = 256
 
 _FEWEST_SOURCES = 64
 
-_AGREEMENT, _HIDDEN = 0.12, 3.0
-"""Up to the first difference (root mean square, of colours in [-1, 1]) from the network's low frequencies, or up to the
-second times the detail that was copied, which hides it, what was copied without a guide is kept: it looks best. Beyond
-both, something was copied that does not belong there."""
-
-_WEIGHT = 0.015
-"""How much the guide counts beside the texture. With more, colours are nearer to the original's, and the eye likes the
-filling less: where no known pixel has the colours that the network drew, the same few patches are repeated."""
+_LAYOUT_WEIGHT, _WEIGHT = 0.1, 0.03
+"""How much the guide counts beside the texture, in the first and in the second copy. The first is near to what the
+network drew, but where no known pixel has such colours, the same few patches are repeated in it. The second follows the
+first, which has colours and contrasts of the image, and is free to copy whole structures."""
 
 _GIVEN_WEIGHT = 0.2
-"""The same where someone gave a segmentation, which is to be obeyed."""
+"""In the only copy where someone gave a segmentation, which is to be obeyed."""
 
 _SPAN = 0.35
 """PyPatchMatch takes a guide for coordinates of period 1: its values must lie less than half of that apart."""
@@ -120,18 +117,28 @@ def copy_texture(image: Floats, hole: Bools, unknown: Bools, drawn: Floats, give
 
 
 def _copied(scene: Scene, sigma: float, classes: Ids | None) -> tuple[Floats, Floats]:
-    """(h, w, 3): the hole filled by PatchMatch, guided if needed; and what the network's colours add to it."""
-    pixels, transparent = _to_pixels(scene.image), scene.unknown & ~scene.hole
+    """(h, w, 3): the hole filled by PatchMatch, guided; and what the network's colours add to it."""
     if classes is not None:
-        guide = _guide(scene, sigma, classes)
-        filled = to_floats(patchmatch(pixels, scene.hole, transparent, guide, _GIVEN_WEIGHT))
+        filled = _copy(scene, _guide(scene, sigma, classes), _GIVEN_WEIGHT)
         return filled, _shade(_low_difference(scene, filled, sigma), _GIVEN_MOST)
-    filled = to_floats(patchmatch(pixels, scene.hole, transparent))
-    difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
-    if _rms(difference, scene.hole) > max(_AGREEMENT, _HIDDEN * _rms(detail, scene.hole)):
-        filled = to_floats(patchmatch(pixels, scene.hole, transparent, _guide(scene, sigma), _WEIGHT))
-        difference, detail = _low_difference(scene, filled, sigma), _detail(filled)
-    return filled, _shade(difference, _MOST) * _smoothness(detail, sigma)
+    layout = Scene(_layout(scene, sigma), scene.hole, scene.unknown & ~scene.hole)
+    filled = _copy(scene, _guide(layout, sigma), _WEIGHT)
+    return filled, _shade(_low_difference(scene, filled, sigma), _MOST) * _smoothness(filled, sigma)
+
+
+def _layout(scene: Scene, sigma: float) -> Floats:
+    """(h, w, 3): the hole filled with what is nearest to what the network drew; a wide hole at half the size."""
+    small, step = _halved(scene), 2
+    if sigma < _FINEST or np.count_nonzero(source_middles(small.unknown)) < _FEWEST_SOURCES:
+        small, step = scene, 1
+    copied = _copy(small, _guide(small, sigma / step), _LAYOUT_WEIGHT)
+    return np.where(scene.hole[..., None], enlarge_image(copied, step, scene.hole.shape), scene.image)
+
+
+def _copy(scene: Scene, guide: Floats, weight: float) -> Floats:
+    """(h, w, 3): the image with its hole filled by PatchMatch."""
+    transparent = scene.unknown & ~scene.hole
+    return to_floats(patchmatch(_to_pixels(scene.image), scene.hole, transparent, guide, weight))
 
 
 def _shade(difference: Floats, most: float) -> Floats:
@@ -139,20 +146,11 @@ def _shade(difference: Floats, most: float) -> Floats:
     return np.clip(_SHARE * difference, -most, most)
 
 
-def _detail(filled: Floats) -> Floats:
-    """(h, w, 3): an image less its blur."""
-    return filled - _blur(filled, _DETAIL_WIDTH)
-
-
-def _smoothness(detail: Floats, sigma: float) -> Floats:
+def _smoothness(filled: Floats, sigma: float) -> Floats:
     """(h, w, 1) in [0, 1]: 1 where there is little detail around a pixel."""
+    detail = filled - _blur(filled, _DETAIL_WIDTH)
     around = np.sqrt(_blur(np.square(detail).mean(axis=2, keepdims=True), sigma))
     return (2 - around / np.float32(_SMOOTH)).clip(0, 1)
-
-
-def _rms(planes: Floats, hole: Bools) -> float:
-    """Of the values in the hole."""
-    return float(np.sqrt(np.square(planes[hole]).mean()))
 
 
 def _low_difference(scene: Scene, filled: Floats, sigma: float) -> Floats:
