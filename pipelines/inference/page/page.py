@@ -51,10 +51,8 @@ _SLIDE = """element.addEventListener("input", (event) => {
 });"""
 """Two results are compared at the same place: their sliders move together."""
 
-
 _FLAT: dict[str, Any] = {"apply_default_css": False, "elem_classes": "sge-flat"}
 """For pieces whose look is all ours."""
-
 
 _SHOW_RESULTS = """() => {
   if (window.matchMedia("(max-width: 640px)").matches) document.querySelector("#sge-results").scrollIntoView();
@@ -251,12 +249,8 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
         return trigger(act, inputs, controls.outputs, api_visibility="private", **how)
 
     def said_first(button: gr.Button) -> Callable[..., Any]:
-        said = button.click(meanwhile, controls.session, controls.notice, **at_once)
-
-        def then(*arguments: Any, **how: Any) -> None:
-            said.then(*arguments, **how).failure(lambda: views.notice(OPENED), None, controls.notice, **at_once)
-
-        return then
+        said, opened = button.click(meanwhile, controls.session, controls.notice, **at_once), views.notice(OPENED)
+        return lambda *act, **how: said.then(*act, **how).failure(lambda: opened, None, controls.notice, **at_once)
 
     at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     # One at a time: all run in one thread, and the network uses every core.

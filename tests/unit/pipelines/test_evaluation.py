@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import pickle
-import shutil
 from pathlib import Path
 from unittest import mock
 
@@ -17,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from pipelines.__main__ import main
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.baselines import mean_colour
@@ -399,16 +397,3 @@ def test_examples_are_spread_over_the_split_and_the_same_every_time() -> None:
     assert choose_examples(keys, [4] * 100, 4) == ["0", "33", "66", "99"]
     assert choose_examples(keys[:2], [4, 4], 6) == ["0", "1"]
     assert [example.key for example in _scores()["small"].examples] == [KEYS[0], KEYS[-1]]
-
-
-def test_a_method_that_is_not_trained_yet_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copy(Path(__file__).parents[3] / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert main(["evaluate", "--dataset", "mixed_scenes", "--method", "sge_net"]) == 2
-    model = Path("runs/mixed_scenes/sge_net/model")
-    assert capsys.readouterr().err == (
-        f"error: {model} does not exist: sge_net is not trained yet; train it first with `dvc repro`, or "
-        "`python -m pipelines train`\n"
-    )
