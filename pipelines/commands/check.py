@@ -1,18 +1,29 @@
-"""``python -m pipelines check``: read the settings, list the images, and report every problem."""
+"""``python -m pipelines check``: read the settings, list the images, look at some labels, and report
+every problem."""
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.commands.common import add_params
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.load import load
-from pipelines.settings.params import Settings
+from pipelines.settings.params import DataSettings, Settings
 from pipelines.settings.sources import FileSource
-from sgenet.errors import SettingsError, UserError
+from sgenet.errors import DataError, SettingsError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.data.adapters.samples import Adapter, RawSample
 
 HELP = "Check params.yaml: every problem, how the images are split, how long labelling them takes."
+
+_LABELS_READ = 50
+"""Of each dataset, spread over its samples: enough to meet every common id, and read in about a second."""
 
 _FEW = 8
 """With fewer images to evaluate on, methods can hardly be told apart."""
@@ -30,7 +41,7 @@ def execute(options: argparse.Namespace) -> None:
         SettingsError: naming every problem.
     """
     settings = load(options.params)
-    problems, lines = _splits(settings)
+    problems, lines = _images(settings)
     if problems:
         raise SettingsError([f"{options.params}: {problem}" for problem in problems])
     if any(settings.labels_of(dataset).needs_segmenter for dataset in settings.datasets):
@@ -41,9 +52,10 @@ def execute(options: argparse.Namespace) -> None:
     print("\n".join([*lines, f"{options.params}: no problem found in the settings"]))
 
 
-def _splits(settings: Settings) -> tuple[list[str], list[str]]:
-    """What is wrong with the splits, and how many images each has, of the datasets that lie on this machine."""
-    from pipelines.data.adapters.splits import count_splits, empty_splits
+def _images(settings: Settings) -> tuple[list[str], list[str]]:
+    """What is wrong with the images, and how many each split has, of the datasets that lie on this machine."""
+    from pipelines.data.adapters.build import build_adapters
+    from pipelines.data.adapters.splits import empty_splits
 
     problems: list[str] = []
     lines: list[str] = []
@@ -52,14 +64,21 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
         if any(isinstance(source, FileSource) and "://" in source.root for source in data.sources):
             continue
         try:
-            counts = count_splits(data)
+            sources = [
+                (source, adapter, adapter.samples())
+                for source, (_, adapter) in zip(data.sources, build_adapters(data), strict=True)
+            ]
         except UserError as error:
             # The images may lie on the machine that prepares them.
             lines.append(f"{dataset}: images not read here: {error}")
             continue
+        counts = Counter(sample.split for _, _, samples in sources for sample in samples)
         problems += [
             f"data.{dataset}: {problem}" for problem in empty_splits(counts, settings.splits_of(dataset), data)
         ]
+        for source, adapter, samples in sources:
+            if isinstance(source, FileSource) and (refused := _refused_labels(adapter, samples, data)):
+                problems.append(f"data.{dataset}: {refused}")
         lines.append(f"{dataset}: " + ", ".join(f"{number:,} {split}" for split, number in sorted(counts.items())))
         evaluated = counts[settings.evaluation.split]
         if 0 < evaluated < _FEW:
@@ -67,6 +86,24 @@ def _splits(settings: Settings) -> tuple[list[str], list[str]]:
         if (changed := _changed_since(DatasetPaths(dataset).sources, sum(counts.values()))) is not None:
             lines.append(changed)
     return problems, lines
+
+
+def _refused_labels(adapter: Adapter, samples: Sequence[RawSample], data: DataSettings) -> str | None:
+    """Why the stage ``shards`` would stop, where it would refuse too many of some of a source's label maps."""
+    from pipelines.data.shards.decode_raw import decode_ids
+
+    labelled = [sample for sample in samples if sample.label_path is not None]
+    looked_at = labelled[:: -(-len(labelled) // _LABELS_READ) or 1]
+    refused = []
+    for sample in looked_at:
+        try:
+            adapter.map_label(decode_ids(adapter.read_label(sample) or b""))
+        except (DataError, OSError) as error:
+            refused.append(f"the label map {sample.label_path}: {error}")
+    if len(refused) <= data.max_quarantine_ratio * len(looked_at):
+        return None
+    more = f" (as in {len(refused)} of {len(looked_at)} label maps looked at)" if len(refused) > 1 else ""
+    return f"{refused[0]}{more}"
 
 
 def _changed_since(listing: Path, found: int) -> str | None:

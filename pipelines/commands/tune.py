@@ -61,7 +61,7 @@ def execute(options: argparse.Namespace) -> None:
     with logical_run(
         dataset,
         plan.key,
-        name=f"search {method} {dataset}",
+        name=f"search {method}",
         params=_parameters(plan),
         tags={"dataset": dataset, "method": method, "storage": plan.storage},
         inputs=_inputs(settings, paths),

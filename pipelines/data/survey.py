@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.data.adapters.files import FoundFile, find_images, find_labels
 from pipelines.data.adapters.samples import hashed_split, sample_key, some
+from pipelines.data.shards.decode_raw import decode_ids
 from pipelines.storage.store import join, open_storage
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
@@ -107,13 +108,7 @@ def _class_ids(paths: Sequence[Path]) -> list[int]:
     found: set[int] = set()
     for path in paths:
         try:
-            with Image.open(path) as image:
-                if image.mode not in ("L", "P", "1"):
-                    raise DataError(
-                        f"{path} holds colours ({image.mode}), not class ids; label maps are grey or palette PNGs "
-                        "whose values are the ids"
-                    )
-                found |= set(np.unique(np.asarray(image)).tolist())
-        except OSError as error:
+            found.update(np.unique(decode_ids(path.read_bytes())).tolist())
+        except (DataError, OSError) as error:
             raise DataError(f"{path} cannot be read as a label map ({error}); repair or remove it") from None
     return sorted(found - {IGNORE_ID})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +23,8 @@ RENAMED = {
 }
 """Settings under the names they used to have: refused, with a hint."""
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
 
 def innermost(error: ValidationError) -> list[Any]:
     """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
@@ -34,19 +36,34 @@ def innermost(error: ValidationError) -> list[Any]:
     return [problem for problem in error.errors() if not holds_another(problem["loc"])]
 
 
-def sentence(problem: Any, where: str, names: Collection[str] = ()) -> str:
-    """One problem of pydantic's as a sentence of ours.
+def sentences(problems: Sequence[Any], where: str, names: Collection[str]) -> list[str]:
+    """Pydantic's problems as sentences of ours; that a setting is missing is not said beside its mistyped name.
 
     Args:
         where: the file.
         names: of all settings, one of which a mistyped one may mean.
     """
+    meant = {(*problem["loc"][:-1], _closest(problem, names)) for problem in problems if problem["type"] in _UNKNOWN}
+    return [
+        _sentence(problem, where, names)
+        for problem in problems
+        if problem["type"] != "missing" or problem["loc"] not in meant
+    ]
+
+
+def _closest(problem: Any, names: Collection[str]) -> str | None:
+    """The setting that an unknown one may mean; one of the same name belongs elsewhere."""
+    key = str(problem["loc"][-1])
+    return next(iter(difflib.get_close_matches(key, set(names) - {key}, n=1)), None)
+
+
+def _sentence(problem: Any, where: str, names: Collection[str]) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if problem["type"] in _UNKNOWN:
         if new := RENAMED.get(str(problem["loc"][-1])):
             return f"{where}: {key} is now called {new}; rename it"
-        if close := difflib.get_close_matches(str(problem["loc"][-1]), names, n=1):
-            return f"{where}: {key} is not a setting; did you mean {close[0]}?"
+        if close := _closest(problem, names):
+            return f"{where}: {key} is not a setting; did you mean {close}?"
         return f"{where}: {key} is not a setting; remove it or correct its spelling"
     found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
     return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.settings.complaints import innermost, sentence, without
+from pipelines.settings.complaints import innermost, sentences, without
 from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
@@ -53,7 +53,7 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         offences, names = innermost(error), _names()
-        problems += [sentence(offence, where, names) for offence in offences]
+        problems += sentences(offences, where, names)
         settings = _parse_rest(without(raw, offences))
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]

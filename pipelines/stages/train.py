@@ -28,7 +28,7 @@ from pipelines.storage.store import join
 from pipelines.tracking.address import tracking_uri
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.model_source import find_model
-from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run, training_name
+from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.finished import finished_state
 from pipelines.training.history import History
@@ -80,9 +80,8 @@ def run(
     with logical_run(
         dataset,
         job.run_key,
-        name=training_name(
-            method, dataset, _length(job.recipe.training), None if job.start is None else job.start.name
-        ),
+        name=method,
+        about=_length(job.recipe.training) + ("" if job.start is None else f" from {job.start.name}"),
         params=_parameters(job),
         tags={
             "dataset": dataset,

@@ -20,6 +20,7 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.entities import DatasetInput, InputTag, Param, Run, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -70,12 +71,13 @@ def logical_run(
     run_key: str,
     *,
     name: str,
+    about: str = "",
     params: Mapping[str, Scalar],
     tags: Mapping[str, str] | None = None,
     inputs: Sequence[DataInput] = (),
     description: str = "",
 ) -> Iterator[RunLogger]:
-    """Open (or resume) the run of a training, record system metrics, and close the run on every way out.
+    """Open (or resume) the run of a training, and close it on every way out.
 
     An exception closes it as FAILED; Ctrl-C, ``sys.exit`` and SIGTERM close it as KILLED. SIGTERM
     raises ``SystemExit(143)`` in the main thread, unless a handler is installed already. A run whose driver
@@ -84,7 +86,9 @@ def logical_run(
     Args:
         experiment: name of the MLflow experiment, made where missing.
         run_key: hash of settings, data and code; the same key is the same run.
-        name: what the run is called in the UI; the beginning of the key and the date follow it.
+        name: what the run is called in the UI, whose lists cut names off: the beginning of the key follows it at once,
+            then ``about``, the experiment and the date.
+        about: what else tells the run from others, such as how long it is.
         params: see :func:`flat_parameters`.
         tags: more tags.
         inputs: the data's hashes.
@@ -100,6 +104,7 @@ def logical_run(
         experiment,
         run_key,
         name=name,
+        about=about,
         params=params,
         tags={**(tags or {}), **heartbeat_tag()},
         inputs=inputs,
@@ -130,6 +135,7 @@ def open_run(
     run_key: str,
     *,
     name: str,
+    about: str = "",
     params: Mapping[str, Scalar],
     tags: Mapping[str, str] | None = None,
     inputs: Sequence[DataInput] = (),
@@ -156,25 +162,14 @@ def open_run(
             # A run is made with its tags in one transaction: whoever is killed next leaves none without a parent.
             all_tags = {**_origin_tags(inputs, description), **(tags or {})}
             if run is None:
-                full_name = f"{name}, {run_key[:_KEY_IN_NAME]} {datetime.now(UTC):%Y-%m-%d}"
+                parts = (f"{name} {run_key[:_KEY_IN_NAME]}", about, f"{experiment} {datetime.now(UTC):%Y-%m-%d}")
+                full_name = ", ".join(filter(None, parts))
                 run = client.create_run(experiment_id, run_name=full_name, tags={**all_tags, RUN_KEY_TAG: run_key})
             else:
                 client.update_run(run.info.run_id, status="RUNNING")
         run_id = str(run.info.run_id)
         _describe(client, run_id, params, all_tags, inputs)
     return run_id
-
-
-def training_name(method: str, dataset: str, length: str, start_from: str | None) -> str:
-    """What a training's run is called, such as ``sge_net photos, 400 steps from shipped``.
-
-    Args:
-        method, dataset: which of them.
-        length: in words: steps, or seconds.
-        start_from: name of the model that it started from; None where it started from scratch.
-    """
-    start = "" if start_from is None else f" from {start_from}"
-    return f"{method} {dataset}, {length}{start}"
 
 
 def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
@@ -198,9 +193,15 @@ def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    start = training.get("start_from")
-    name = training_name(method, dataset, f"{training['steps']} steps", start and start["name"])
-    stand_in = open_run(dataset, training["run_key"], name=name, params={}, tags={ELSEWHERE_TAG: run_id})
+    start = f" from {training['start_from']['name']}" if training.get("start_from") else ""
+    stand_in = open_run(
+        dataset,
+        training["run_key"],
+        name=method,
+        about=f"{training['steps']} steps{start}",
+        params={},
+        tags={ELSEWHERE_TAG: run_id},
+    )
     close_run(stand_in, "FINISHED")
     return stand_in
 
@@ -303,7 +304,10 @@ def user_name() -> str:
 
 @contextmanager
 def _system_metrics(logger: RunLogger) -> Iterator[None]:
-    """Record processor, memory, disk, network and GPUs until the block ends."""
+    """Record processor, memory, disk, network and GPUs until the block ends, where MLflow's own setting asks for it."""
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
+        yield
+        return
     monitor = SystemMetricsMonitor(logger.run_id, resume_logging=True, tracking_uri=logger.address)  # type: ignore[no-untyped-call]
     monitor.start()  # type: ignore[no-untyped-call]
     try:

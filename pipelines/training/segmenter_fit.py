@@ -50,7 +50,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
     with logical_run(
         dataset,
         job.run_key,
-        name=f"{job.method} {dataset}",
+        name=job.method,
         params=flat_parameters({**described, **asdict(settings.labels_of(dataset).recipe)}),
         tags={"dataset": dataset, "segmenter": job.method, "checkpoints": job.checkpoints},
         inputs=[DataInput(name=f"{dataset}/shards", source=str(shards), digest=digest)],

@@ -64,11 +64,13 @@ def test_a_full_line_is_a_sentence_and_nobody_else_notices(open_page, address, s
     fill = [page.get_by_role("button", name="Fill", exact=True) for page in pages]
 
     fill[0].click()
+    pages[0].get_by_text("Filling: drawn small first").wait_for()
     assert slow.started.acquire(timeout=60)
     with pages[1].expect_response("**/queue/join*"):
         fill[1].click()
     fill[2].click()
     pages[2].get_by_text("This application is currently busy. Please try again.").wait_for()
+    pages[2].locator("#sge-notice").get_by_text("press Fill").wait_for()
 
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
     connection.request("GET", "/")

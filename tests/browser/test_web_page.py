@@ -180,6 +180,26 @@ def test_two_models_side_by_side_and_what_each_can_show(open_page):
     assert len(alternatives(page)) == 20
 
 
+def test_the_whole_canvas_is_in_reach_and_what_is_announced_is_words(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => {
+          window.announced = [];
+          const region = document.querySelector(".sr-only[role=status]");
+          const heard = () => window.announced.push(region.textContent.trim());
+          new MutationObserver(heard).observe(region, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+    canvas(page, "hole").scroll_into_view_if_needed()
+    box = canvas(page, "hole").bounding_box()
+    covering = "([x, y]) => document.elementFromPoint(x, y).dataset.name"
+    assert page.evaluate(covering, [box["x"] + box["width"] / 2, box["y"] + box["height"] - 2]) == "hole"
+    drag(page, "hole", (0.3, 0.5), (0.5, 0.55))
+    fill(page)
+    page.wait_for_function("() => window.announced.includes('Done')")
+    assert not any(words.startswith("common.") for words in page.evaluate("() => window.announced"))
+
+
 def test_the_slider_moves_by_keyboard_and_both_move_together(open_page):
     page = open_page()
     choose(page, "sge-second", "GatedConv")

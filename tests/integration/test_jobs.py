@@ -113,9 +113,7 @@ def test_a_submitted_search_brings_what_was_published(cluster: Cluster, publishe
     client = MlflowClient(cluster.server.address)
     experiment = client.get_experiment_by_name(DATASET)
     assert experiment is not None
-    (search,) = client.search_runs(
-        [experiment.experiment_id], filter_string=f"run_name LIKE 'search {METHOD} {DATASET}%'"
-    )
+    (search,) = client.search_runs([experiment.experiment_id], filter_string=f"run_name LIKE 'search {METHOD} %'")
     assert search.info.status == "FINISHED"
     # The job's folder is gone; what was found is in the run.
     files = {

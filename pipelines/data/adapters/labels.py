@@ -53,7 +53,7 @@ class LabelMap:
             ids = ", ".join(map(str, np.unique(raw[mapped == _MEANINGLESS])[:8]))
             raise DataError(
                 f"label id out of range in {self.source}: found {ids}; ids are 0 … {self.num_classes - 1} "
-                f"or {IGNORE_ID} = ignore, others need a class_map"
+                f"or {IGNORE_ID} = ignore; name the others in label_space, or say in class_map what they are"
             )
         return mapped.astype(np.uint8)
 

@@ -1,22 +1,11 @@
-"""How many images of a dataset's sources each split has."""
+"""What to do about a split without images."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipelines.data.adapters.build import build_adapters
 from pipelines.settings.params import DataSettings
 from pipelines.settings.sources import SplitSource
-
-
-def count_splits(data: DataSettings) -> Counter[str]:
-    """Images by split, by listing the sources.
-
-    Raises:
-        DataError: a source is not there, or its layout lacks something.
-    """
-    return Counter(sample.split for _, adapter in build_adapters(data) for sample in adapter.samples())
 
 
 def empty_splits(counts: Mapping[str, int], needed: Iterable[str], data: DataSettings) -> list[str]:

@@ -100,10 +100,8 @@ def decode_label(content: bytes, image: DecodedImage) -> RawLabel:
     Raises:
         DataError: it does not hold ids, or its size is neither the image's as shown nor as stored.
     """
-    with _opened(content, _LABEL_FORMATS) as file:
-        file.load()
-        size = file.size
-        label = _ids(file, content)
+    label = decode_ids(content)
+    size = label.shape[::-1]
     if size != image.size and image.turned is not None:
         label = _transposed(label, image.turned)
     height, width = label.shape
@@ -112,6 +110,17 @@ def decode_label(content: bytes, image: DecodedImage) -> RawLabel:
             f"label of another size: the label is {size[0]}×{size[1]}, the image {image.size[0]}×{image.size[1]}"
         )
     return label
+
+
+def decode_ids(content: bytes) -> RawLabel:
+    """Decode a label file to (H, W) raw ids as it is stored.
+
+    Raises:
+        DataError: it does not hold ids.
+    """
+    with _opened(content, _LABEL_FORMATS) as file:
+        file.load()
+        return _ids(file, content)
 
 
 def check_fits(size: tuple[int, int], crop: int) -> None:

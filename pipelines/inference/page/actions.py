@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 OPENED = "Mark what should be filled, then press Fill."
 RESULT_TAB = "result"
+_SLOW_PIXELS = 4_000_000
+"""With a large hole, half a minute on one core."""
 RESULT_HERE = (
     "What the network makes of it appears here: the filled image, the classes it sees, how sure it is, "
     "and how it got there, scale by scale."
@@ -172,6 +174,15 @@ class Actions:
             tab=RESULT_TAB,
             notice=views.notice(_summary(session, seconds), "done"),
         )
+
+
+def meanwhile(session: Session) -> str:
+    """What is said while an image is filled, as HTML."""
+    if session.photo is None:
+        return views.notice(OPENED)
+    height, width = session.photo.size
+    long = ", which can take a minute or more" if height * width > _SLOW_PIXELS else ""
+    return views.notice(f"Filling: drawn small first, then at {width}×{height} pixels{long}.")
 
 
 def _guarded(act: Callable[[], Shown], remedy: str) -> Shown:

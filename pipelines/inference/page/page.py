@@ -13,7 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from pipelines.inference.page import views
-from pipelines.inference.page.actions import OPENED, RESULT_HERE, Actions, Shown
+from pipelines.inference.page.actions import OPENED, RESULT_HERE, Actions, Shown, meanwhile
 from pipelines.inference.page.examples import CREDIT, EXAMPLES, example_thumbnail
 from pipelines.inference.page.images import data_address
 from pipelines.inference.page.limits import PageLimits
@@ -51,15 +51,13 @@ _SLIDE = """element.addEventListener("input", (event) => {
 });"""
 """Two results are compared at the same place: their sliders move together."""
 
-
 _FLAT: dict[str, Any] = {"apply_default_css": False, "elem_classes": "sge-flat"}
 """For pieces whose look is all ours."""
-
 
 _SHOW_RESULTS = """() => {
   if (window.matchMedia("(max-width: 640px)").matches) document.querySelector("#sge-results").scrollIntoView();
 }"""
-"""On a phone the results are below what is visible."""
+"""On a phone the results, and what happens until they are there, are below what is visible."""
 
 _SHOW_CANVAS = """() => {
   if (window.matchMedia("(max-width: 640px)").matches) document.querySelector("#sge-hole").scrollIntoView();
@@ -149,10 +147,10 @@ def _lay_out(shelf: ModelShelf, limits: PageLimits) -> Controls:
             _step("2", "Mark what should be filled", "brush over it, or drag a box")
             hole = hole_painter()
             _step("3", "Fill it", "with one model, or two side by side")
+            fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
             with gr.Row():
                 model, second_model = _choosers(shelf)
             texture = gr.Radio(_TEXTURES, value="exemplar", label="Texture", elem_id="sge-texture")
-            fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
             take_back = gr.Button("Take back the last fill", visible=False, size="sm", elem_id="sge-take-back")
         with gr.Column(min_width=320, elem_id="sge-results"):
             notice = gr.HTML(views.notice(OPENED), **_FLAT, elem_id="sge-notice")
@@ -250,20 +248,26 @@ def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: Model
     def listen(trigger: Callable[..., Any], act: Callable[..., Any], inputs: list[Any], **how: Any) -> Any:
         return trigger(act, inputs, controls.outputs, api_visibility="private", **how)
 
+    def said_first(button: gr.Button) -> Callable[..., Any]:
+        said, opened = button.click(meanwhile, controls.session, controls.notice, **at_once), views.notice(OPENED)
+        return lambda *act, **how: said.then(*act, **how).failure(lambda: opened, None, controls.notice, **at_once)
+
+    at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     # One at a time: all run in one thread, and the network uses every core.
     network = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress_on": controls.results}
     # What takes no time does not wait in line behind what does.
     listen(controls.examples.click, pick, [], queue=False, show_progress="hidden")
     listen(controls.upload.upload, open_file, [controls.upload], show_progress_on=controls.hole)
+    controls.fill.click(None, js=_SHOW_RESULTS)
     listen(
-        controls.fill.click,
+        said_first(controls.fill),
         fill,
         [controls.session, controls.layer, controls.model, controls.second_model, controls.texture],
         js=read_script("hole", position=1, num_inputs=5),
         **network,
-    ).then(None, js=_SHOW_RESULTS)
+    )
     listen(
-        controls.refill.click,
+        said_first(controls.refill),
         refill,
         [controls.session, controls.layer],
         js=read_script("classes", position=1, num_inputs=2),

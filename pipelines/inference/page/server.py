@@ -14,7 +14,7 @@ from pipelines.inference.server.loopback import guarded_names
 from sgenet.errors import UserError
 
 if TYPE_CHECKING:
-    from gradio import Blocks
+    from gradio import Blocks, I18n
     from gradio.themes import Base
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -98,6 +98,7 @@ def _launch(page: Blocks, style: str, limits: PageLimits, host: str, port: int) 
             run_history=False,
             enable_monitoring=False,
             footer_links=[],
+            i18n=_sentences(),
             max_file_size=limits.file_bytes,
             state_session_capacity=limits.sessions,
             theme=_theme(),
@@ -106,6 +107,13 @@ def _launch(page: Blocks, style: str, limits: PageLimits, host: str, port: int) 
         )
     except (OSError, OverflowError) as error:
         raise UserError(f"port {port} of {host} cannot be used ({error}); choose another with --port") from error
+
+
+def _sentences() -> I18n:
+    """What Gradio announces to screen readers, and has no word for itself: else they would hear its name."""
+    import gradio as gr
+
+    return gr.I18n(en={"common.complete": "Done"})
 
 
 def _theme() -> Base:

@@ -23,7 +23,7 @@ class ServingLimits:
 
     Attributes:
         body_bytes: size of a request's body, whether it says its length or not.
-        pixels: of all images of a request together: by default as many as one of 3840×2160 has.
+        pixels: of all images of a request together: by default as many as a phone makes (24 megapixels).
         side: the longer side of an image.
         rows: images in a request.
         body_seconds: within which the whole body has to arrive.
@@ -32,7 +32,7 @@ class ServingLimits:
     """
 
     body_bytes: Count = 32 << 20
-    pixels: Count = 8 << 20
+    pixels: Count = 25_000_000
     side: Count = 8192
     rows: Count = 16
     body_seconds: Seconds = 20.0

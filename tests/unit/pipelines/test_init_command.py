@@ -64,6 +64,47 @@ def test_check_says_that_a_folder_changed_since_it_was_indexed(
     assert "lists 40 images, not 41: `dvc repro --force index` reads" in capsys.readouterr().out
 
 
+def test_check_names_label_ids_without_a_name_and_the_file_they_are_in(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(COUNT):
+        _write(photos / "labels" / f"{number:02d}.png", (320, 240), 9 if number in (3, 7) else 0)
+    assert main(["init", str(photos), "--name", "own", "--classes", ",".join("abcdefghij")]) == 0
+    text = Path("params.yaml").read_text()
+    assert main(["check"]) == 0
+    Path("params.yaml").write_text(text.replace("[a, b, c, d, e, f, g, h, i, j]", "[a, b, c, d, e, f, g, h]"))
+    capsys.readouterr()
+    assert main(["check"]) == 2
+    assert (
+        "data.own: the label map 03.png: label id out of range in folder: found 9; ids are 0 … 7 or 255 = ignore; name "
+        "the others in label_space, or say in class_map what they are (as in 2 of 40 label maps looked at)\n"
+    ) in capsys.readouterr().err
+
+    # As many as the stage `shards` would put up with.
+    Path("params.yaml").write_text(
+        Path("params.yaml").read_text().replace("    crop:", "    max_quarantine_ratio: 0.05\n    crop:")
+    )
+    assert main(["check"]) == 0
+
+
+def test_check_says_that_the_folder_is_not_on_this_machine(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(photos / "images"), "--name", "own"]) == 0
+    (photos / "images").rename(photos / "moved")
+    assert main(["check"]) == 0
+    assert (
+        f"own: images not read here: folder: {photos / 'images'} does not exist; correct its root, or copy the images "
+        "there\n"
+    ) in capsys.readouterr().out
+
+
+def test_label_maps_of_16_bits_are_read(photos: Path) -> None:
+    for number in range(COUNT):
+        ids = np.full((240, 320), 300 if number % 2 else 7, np.uint16)
+        Image.fromarray(ids).save(photos / "labels" / f"{number:02d}.png")
+    assert main(["init", str(photos)]) == 0
+    assert load(Path("params.yaml")).data["my_photos"].sources[0].class_map == {7: 0, 300: 1}
+
+
 def test_small_images_and_a_few_smaller_ones_give_a_smaller_crop_and_room_for_them(photos: Path) -> None:
     for number in range(COUNT):
         _write(photos / "images" / f"{number:02d}.jpg", (90, 50 if number == 0 else 70))

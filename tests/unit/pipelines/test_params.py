@@ -217,6 +217,15 @@ def test_a_wrong_item_is_reported_once_and_not_as_a_missing_list(raw: dict[str, 
     assert "bogus is not a setting" in problems[0]
 
 
+@pytest.mark.parametrize(("written", "meant"), [("method", "methods"), ("dataset", "datasets")])
+def test_a_mistyped_setting_is_one_sentence_that_says_what_is_meant(
+    raw: dict[str, Any], written: str, meant: str
+) -> None:
+    raw[written] = raw.pop(meant)
+    (problem,) = _problems(raw)
+    assert f"{written} is not a setting; did you mean {meant}?" in problem
+
+
 @pytest.mark.parametrize(("num_layers", "num_scales"), [(1, 1), (2, 3), (3, 3), (4, 2)])
 def test_the_smallest_crop_is_the_discriminator_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
     """The check counts without PyTorch; it must agree with the discriminator itself."""

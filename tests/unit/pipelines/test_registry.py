@@ -208,7 +208,7 @@ def test_a_model_trained_elsewhere_gets_one_stand_in_run(stages, run_id):
     )
     assert [run.info.run_id for run in runs] == [json.loads(output.read_text())["run_id"]]
     assert runs[0].data.tags["trained_elsewhere"] == "0" * 32
-    assert runs[0].info.run_name.startswith("sge_net mixed_scenes, 2 steps, elsewh ")
+    assert runs[0].info.run_name.startswith("sge_net elsewh, 2 steps, mixed_scenes ")
 
 
 def test_an_evaluation_of_other_weights_is_refused(stages):

@@ -28,7 +28,7 @@ from pipelines.tracking import address, heartbeat
 from pipelines.tracking.address import TrackingError, artifact_root, open_client, tracking_uri, without_secrets
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.released import ReleasedModels
-from pipelines.tracking.runs import DataInput, close_run, flat_parameters, logical_run, open_run, training_name
+from pipelines.tracking.runs import DataInput, close_run, flat_parameters, logical_run, open_run
 from pipelines.tracking.scores import log_scores
 
 DIGEST = "0123456789abcdef" * 4
@@ -178,16 +178,19 @@ def test_what_a_run_lacks_of_the_history_is_logged_and_nothing_twice(client):
 
 
 def test_a_run_says_who_made_it_with_what_and_is_named_so_that_it_is_told_from_others(client):
-    run = client.get_run(open_tiny("abcdef123", description="A **tiny** run."))
-    assert re.fullmatch(r"tiny, abcdef \d{4}-\d\d-\d\d", run.info.run_name)
+    run = client.get_run(open_tiny("abcdef123", about="400 steps", description="A **tiny** run."))
+    assert re.fullmatch(r"tiny abcdef, 400 steps, tests \d{4}-\d\d-\d\d", run.info.run_name)
     assert run.data.tags["mlflow.user"] == getpass.getuser()
     assert run.data.tags["mlflow.source.name"].startswith("sgenet")
     assert run.data.tags["mlflow.note.content"] == "A **tiny** run."
 
 
-def test_the_name_of_a_training_says_what_differs():
-    assert training_name("sge_net", "photos", "400 steps", None) == "sge_net photos, 400 steps"
-    assert training_name("sge_net", "photos", "900 s", "shipped") == "sge_net photos, 900 s from shipped"
+@pytest.mark.parametrize("asked", ["true", "false"])
+def test_metrics_of_the_machine_are_recorded_where_they_are_asked_for(client, monkeypatch, asked):
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", asked)
+    with logical_run("tests", f"system {asked}", name="system", params={}):
+        recording = "SystemMetricsMonitor" in [thread.name for thread in threading.enumerate()]
+    assert recording == (asked == "true")
 
 
 def driven(client, key: str, when: datetime, machine: str, pid: int) -> str:

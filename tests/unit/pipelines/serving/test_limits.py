@@ -13,10 +13,10 @@ def test_what_the_variable_names_is_changed_and_nothing_else(monkeypatch):
     assert limits_from_environment() == ServingLimits(pixels=1000, body_seconds=2.5)
 
 
-def test_without_the_variable_an_image_of_4k_fits(monkeypatch):
+def test_without_the_variable_what_a_phone_makes_fits(monkeypatch):
     monkeypatch.delenv("SGENET_SERVING", raising=False)
-    # As the network sees it: 2160 is no multiple of 32.
-    assert limits_from_environment().pixels >= 3840 * 2176
+    # 24 megapixels, with sides rounded up to multiples of 32.
+    assert limits_from_environment().pixels >= 5728 * 4288
 
 
 @pytest.mark.parametrize(
