@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from pipelines.evaluation.baselines import patchmatch, telea
-from sgenet.evaluation.metrics import score_image
+from sgenet.evaluation.metrics import score_images
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.evaluation.vgg_distance import load_vgg, vgg_distances
 from sgenet.inpainter import Inpainter
@@ -100,11 +100,11 @@ def run(
 
 def score(scores: Scores, filled: np.ndarray, image: np.ndarray, hole: np.ndarray, vgg: torch.nn.Module) -> None:
     """Add one image's scores."""
-    inpainted, original = (torch.from_numpy(pixels.copy()).permute(2, 0, 1) for pixels in (filled, image))
-    found = score_image(inpainted, original, torch.from_numpy(hole)[None].to(torch.uint8))
+    inpainted, original = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] for pixels in (filled, image))
+    [found] = score_images(inpainted, original, torch.from_numpy(hole)[None, None].to(torch.uint8))
     scores.psnr.append(found.psnr)
     scores.ssim.append(found.ssim)
-    scores.vgg += vgg_distances(vgg, inpainted[None], original[None])
+    scores.vgg += vgg_distances(vgg, inpainted, original)
 
 
 def centre_cases(data: Path, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

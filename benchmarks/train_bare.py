@@ -225,13 +225,12 @@ def score(state: TrainingState, arguments: argparse.Namespace) -> dict[str, floa
     with torch.inference_mode():
         for loaded in evaluation_batches(dataset, arguments.batch_size):
             holes = hole_mask.expand(len(loaded.keys), 1, -1, -1)
-            batch = InpaintingBatch.from_uint8(
-                loaded.image.to(state.device), holes.to(state.device), loaded.label.to(state.device)
-            )
+            image, holes, label = (tensor.to(state.device) for tensor in (loaded.image, holes, loaded.label))
+            batch = InpaintingBatch.from_uint8(image, holes, label)
             prediction: Prediction = state.ema.network(batch.image, batch.hole_mask)
-            inpainted = composite(to_uint8(prediction.image).cpu(), loaded.image, holes)
-            labels = prediction.label_logits[0].argmax(dim=1).cpu() if prediction.label_logits else None
-            evaluator.update(inpainted, loaded.image, holes, loaded.label, labels)
+            inpainted = composite(to_uint8(prediction.image), image, holes)
+            predicted = prediction.label_logits[0].argmax(dim=1) if prediction.label_logits else None
+            evaluator.update(inpainted, image, holes, label, predicted)
     return {"images": float(len(evaluator.scores)), **evaluator.summary()}
 
 

@@ -14,7 +14,7 @@ SCORED_BY = ("pipelines.evaluation.walk", "pipelines.data.evaluation_masks", "pi
 _SCORED = ("sgenet.methods", "sgenet.segmenters")
 
 # PSNR, SSIM, confusion matrices, FID and the arithmetic below them.
-_DEPENDENCIES = ("torch", "torchmetrics", "torch-fidelity", "scikit-image")
+_DEPENDENCIES = ("torch", "torchmetrics", "torch-fidelity")
 
 
 def digest_metric_code() -> str:

@@ -29,7 +29,7 @@ from sgenet.methods.release import Released
 
 @dataclass(frozen=True)
 class FilledBatch:
-    """What became of a batch of holes; everything but the image is None where a method has no such thing.
+    """What became of a batch of holes, on the device that filled and scores it; what a method does not have is None.
 
     Attributes:
         image: (B, 3, H, W) uint8, the inpainted images: known pixels are the original's.
@@ -216,19 +216,20 @@ def model_fill(
 
     @torch.inference_mode()
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> FilledBatch:
-        normalised = image.to(device, torch.float32).div_(127.5).sub_(1.0)
+        original, holes = image.to(device), hole_mask.to(device)
+        normalised = original.to(torch.float32).div_(127.5).sub_(1.0)
         normalised = normalised.contiguous(memory_format=torch.channels_last)
         guide: tuple[Tensor, ...] = (label.to(device, torch.int64),) if guided_by_truth else ()
         if starts_from_labels and segment is not None:
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
-        prediction: Prediction = generator(normalised, hole_mask.to(device, torch.float32), *guide)
+        prediction: Prediction = generator(normalised, holes.to(torch.float32), *guide)
         if copies_texture:
-            return FilledBatch(composite(with_texture(normalised, hole_mask, prediction.image), image, hole_mask))
-        inpainted = composite(to_uint8(prediction.image).cpu(), image, hole_mask)
+            refined = with_texture(normalised, holes, prediction.image).to(device)
+            return FilledBatch(composite(refined, original, holes))
+        inpainted = composite(to_uint8(prediction.image), original, holes)
         if not prediction.label_logits:
             return FilledBatch(inpainted, prediction=prediction)
-        predicted, confidence = label_confidence(prediction.label_logits[0])
-        return FilledBatch(inpainted, predicted.cpu(), confidence.cpu(), prediction)
+        return FilledBatch(inpainted, *label_confidence(prediction.label_logits[0]), prediction)
 
     return fill
 
@@ -294,13 +295,14 @@ def _add(
     filled_label: Tensor | None,
     kept: frozenset[str],
 ) -> None:
-    scores.evaluator.update(filled.image, batch.image, hole_mask, batch.label, filled.label)
+    image, holes, label = (tensor.to(filled.image.device) for tensor in (batch.image, hole_mask, batch.label))
+    scores.evaluator.update(filled.image, image, holes, label, filled.label)
     scores.keys.extend(batch.keys)
     scores.num_classes.extend(count_classes(label.numpy()) for label in batch.label)
     if filled.confidence is not None:
-        scores.confidence.extend(hole_confidence(filled.confidence, hole_mask).tolist())
-    if filled.prediction is not None:
-        _add_reliability(scores, filled.prediction, hole_mask)
+        scores.confidence.extend(hole_confidence(filled.confidence, holes).tolist())
+    if filled.prediction is not None and filled.prediction.reliability:
+        _add_reliability(scores, filled.prediction.reliability, holes)
     if scores.filled_segmentation is not None and filled_label is not None:
         scores.filled_segmentation.update(filled_label, batch.label, hole_mask)
     for index, key in enumerate(batch.keys):
@@ -314,12 +316,12 @@ def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, fil
     # The maps of every scale are large, and no figure of failures shows them.
     shown = replace(filled, prediction=None)
     added = scores.evaluator.scores[-len(batch.keys) :]
-    found = [
-        Failure(score.psnr_hole, key, _example(batch, hole_mask, shown, index))
-        for index, (score, key) in enumerate(zip(added, batch.keys, strict=True))
-        if not math.isnan(score.psnr_hole)
-    ]
-    scores.worst = sorted([*scores.worst, *found])[: scores.num_worst]
+    for index, (score, key) in enumerate(zip(added, batch.keys, strict=True)):
+        last = scores.worst[-1] if len(scores.worst) == scores.num_worst else None
+        better = last is not None and (score.psnr_hole, key) > (last.psnr_hole, last.key)
+        if not better and not math.isnan(score.psnr_hole):
+            failure = Failure(score.psnr_hole, key, _example(batch, hole_mask, shown, index))
+            scores.worst = sorted([*scores.worst, failure])[: scores.num_worst]
 
 
 def _add_network_scores(
@@ -337,28 +339,32 @@ def _add_network_scores(
         scores.features.update(features, image_features(networks.inception, filled.image))
 
 
-def _add_reliability(scores: SetScores, prediction: Prediction, hole_mask: Tensor) -> None:
-    for scale, reliability in enumerate(prediction.reliability):
-        on_cpu = reliability.cpu()
-        scores.unreliable.setdefault(scale, []).extend(unreliable_share(on_cpu).tolist())
-        scores.unreliable_hole.setdefault(scale, []).extend(unreliable_share(on_cpu, hole_mask).tolist())
+def _add_reliability(scores: SetScores, reliability: Sequence[Tensor], hole_mask: Tensor) -> None:
+    shares = torch.stack([torch.stack((unreliable_share(m), unreliable_share(m, hole_mask))) for m in reliability])
+    for scale, (everywhere, in_hole) in enumerate(shares.tolist()):
+        scores.unreliable.setdefault(scale, []).extend(everywhere)
+        scores.unreliable_hole.setdefault(scale, []).extend(in_hole)
 
 
 def _example(
     batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int, filled_label: Tensor | None = None
 ) -> Example:
     prediction = filled.prediction
+
+    def kept(tensor: Tensor) -> Tensor:
+        # A copy, so that the batch can be freed.
+        return tensor[index].cpu().clone()
+
     return Example(
         key=batch.keys[index],
-        # Copies, so that the batch can be freed.
-        image=batch.image[index].clone(),
-        hole_mask=hole_mask[index].clone(),
-        label=batch.label[index].clone(),
-        inpainted=filled.image[index].clone(),
-        predicted_label=None if filled.label is None else filled.label[index].clone(),
-        confidence=None if filled.confidence is None else filled.confidence[index].clone(),
+        image=kept(batch.image),
+        hole_mask=kept(hole_mask),
+        label=kept(batch.label),
+        inpainted=kept(filled.image),
+        predicted_label=None if filled.label is None else kept(filled.label),
+        confidence=None if filled.confidence is None else kept(filled.confidence),
         prediction=None if prediction is None else _alone(prediction, index),
-        filled_label=None if filled_label is None else filled_label[index].clone(),
+        filled_label=None if filled_label is None else kept(filled_label),
     )
 
 

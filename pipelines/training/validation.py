@@ -100,13 +100,12 @@ class Validator:
         with torch.inference_mode():
             for loaded in evaluation_batches(self._dataset, BATCH_SIZE):
                 hole_mask = _holes_of(loaded, self._masks)
-                batch = InpaintingBatch.from_uint8(
-                    loaded.image.to(device), hole_mask.to(device), loaded.label.to(device), loaded.keys
-                )
+                image, holes, label = (tensor.to(device) for tensor in (loaded.image, hole_mask, loaded.label))
+                batch = InpaintingBatch.from_uint8(image, holes, label)
                 prediction: Prediction = generator(batch.image, batch.hole_mask)
-                inpainted = composite(to_uint8(prediction.image).cpu(), loaded.image, hole_mask)
+                inpainted = composite(to_uint8(prediction.image), image, holes)
                 predicted_label = _label_of(prediction)
-                evaluator.update(inpainted, loaded.image, hole_mask, loaded.label, predicted_label)
+                evaluator.update(inpainted, image, holes, label, predicted_label)
                 rows |= self._sample_rows(loaded, hole_mask, inpainted, predicted_label)
         together = Evaluator(self._label_space.num_classes)
         for part, _ in (parts := self._ranks.gathered((evaluator, rows))):
@@ -124,8 +123,8 @@ class Validator:
             masked = corrupted_image(truth, hole_mask[index, 0].numpy())
             segmentation = None
             if predicted_label is not None:
-                segmentation = self._label_space.colourise(predicted_label[index].numpy())
-            rows[key] = [masked, to_image(inpainted[index]), segmentation, truth]
+                segmentation = self._label_space.colourise(predicted_label[index].cpu().numpy())
+            rows[key] = [masked, to_image(inpainted[index].cpu()), segmentation, truth]
         return rows
 
 
@@ -141,4 +140,4 @@ def _holes_of(loaded: RawBatch, masks: EvaluationMasks) -> Tensor:
 
 
 def _label_of(prediction: Prediction) -> Tensor | None:
-    return prediction.label_logits[0].argmax(dim=1).cpu() if prediction.label_logits else None
+    return prediction.label_logits[0].argmax(dim=1) if prediction.label_logits else None

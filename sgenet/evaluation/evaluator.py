@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from sgenet.evaluation.metrics import ImageScores, score_image
+from sgenet.evaluation.metrics import ImageScores, score_images
 from sgenet.evaluation.segmentation import SegmentationCounts
 
 SCORE_NAMES = tuple(item.name for item in fields(ImageScores))
@@ -37,7 +37,7 @@ class Evaluator:
         label: Tensor | None = None,
         predicted_label: Tensor | None = None,
     ) -> None:
-        """Score a batch.
+        """Score a batch, on the device that all of it is on.
 
         Args:
             inpainted, original: (B, 3, H, W) uint8.
@@ -45,8 +45,7 @@ class Evaluator:
             label: (B, H, W) class ids, 255 = ignore; needed with ``predicted_label``.
             predicted_label: (B, H, W) class ids, or None for a method without segmentation.
         """
-        for index in range(original.shape[0]):
-            self.scores.append(score_image(inpainted[index], original[index], hole_mask[index]))
+        self.scores += score_images(inpainted, original, hole_mask)
         if label is not None and predicted_label is not None:
             self.segmentation.update(predicted_label, label, hole_mask)
 

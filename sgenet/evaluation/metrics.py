@@ -1,11 +1,13 @@
-"""Scores of one inpainted image against the original, and confusion matrices of label maps.
+"""Scores of inpainted images against the originals, and confusion matrices of label maps.
 
-Every score is taken in float64 on one image at a time, so no result depends on the batch size.
+Every score is of one image alone and taken in float64, on the device that the images are on: no result depends on the
+batch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +31,10 @@ _SSIM_MARGIN = 5  # half of the 11-pixel window: nearer to the border, the windo
 
 EDGECONNECT_WINDOW = 51
 """Side in pixels of the window that EdgeConnect's script takes SSIM over; smaller images have no such score."""
+
+_BELL = [math.exp(-0.5 * (pixel / _SSIM_SIGMA) ** 2) for pixel in range(-_SSIM_MARGIN, _SSIM_MARGIN + 1)]
+_GAUSSIAN_WINDOW = [weight / math.fsum(_BELL) for weight in _BELL]
+_FLAT_WINDOW = [1 / EDGECONNECT_WINDOW] * EDGECONNECT_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,42 +62,55 @@ class ImageScores:
     ssim_edgeconnect: float
 
 
-def score_image(
+def score_images(
     inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int = BOUNDARY_WIDTH
-) -> ImageScores:
-    """Score one image.
+) -> list[ImageScores]:
+    """Score a batch, on the device that it is on; the host waits for it once.
 
     Args:
-        inpainted, original: (3, H, W) uint8; known pixels must already be the original's.
-        hole_mask: (1, H, W) uint8, 1 = missing.
+        inpainted, original: (B, 3, H, W) uint8; known pixels must already be the original's.
+        hole_mask: (B, 1, H, W) uint8, 1 = missing.
         boundary_width: of the border band in pixels.
 
     Raises:
         ValueError: when the shapes differ, the images are not uint8, or are smaller than 11 pixels.
     """
-    sizes = check_shape(original, "3 H W", "original")
-    check_shape(inpainted, "3 H W", "inpainted", **sizes)
-    check_shape(hole_mask, "1 H W", "hole_mask", **sizes)
+    sizes = check_shape(original, "B 3 H W", "original")
+    check_shape(inpainted, "B 3 H W", "inpainted", **sizes)
+    check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
     if inpainted.dtype != torch.uint8 or original.dtype != torch.uint8:
         raise ValueError(f"images are scored as uint8, found {inpainted.dtype} and {original.dtype}")
     if min(sizes["H"], sizes["W"]) <= 2 * _SSIM_MARGIN:
         raise ValueError(f"SSIM needs images of at least 11 × 11 pixels, found {sizes['H']} × {sizes['W']}")
+    # One at a time fits into the caches of a CPU; a GPU gets all at once.
+    at_once = 1 if original.device.type == "cpu" else sizes["B"]
+    parts = [slice(first, first + at_once) for first in range(0, sizes["B"], at_once)]
+    scores = [_scores(inpainted[part], original[part], hole_mask[part], boundary_width) for part in parts]
+    return [ImageScores(*row) for row in torch.cat(scores).tolist()]
 
-    predicted, target = (image.to("cpu", torch.float64) for image in (inpainted, original))
-    hole = hole_mask[0].cpu() > 0
-    everywhere = torch.ones_like(hole)
-    similarity = ssim_map(predicted, target)
-    inner = (slice(_SSIM_MARGIN, -_SSIM_MARGIN),) * 2
-    return ImageScores(
-        psnr=_psnr(predicted, target, everywhere),
-        psnr_hole=_psnr(predicted, target, hole),
-        ssim=_mean(similarity),
-        ssim_hole=_mean(similarity[hole[inner]]),
-        l1=_l1(predicted, target, everywhere),
-        l1_hole=_l1(predicted, target, hole),
-        l1_boundary=_l1(predicted, target, boundary_band(hole, boundary_width)),
-        hole_ratio=_mean(hole.to(torch.float64)),
-        ssim_edgeconnect=ssim_edgeconnect(predicted, target),
+
+def _scores(inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int) -> Tensor:
+    """(B, scores) float64, in the order of :class:`ImageScores`."""
+    predicted, target = inpainted.to(torch.float64), original.to(torch.float64)
+    difference = predicted - target
+    # Sums of whole numbers, which are exact in any order.
+    squared, absolute = difference.square(), difference.abs()
+    similarity = ssim_map(predicted, target)[:, None]
+    hole = hole_mask > 0
+    inner = (..., slice(_SSIM_MARGIN, -_SSIM_MARGIN), slice(_SSIM_MARGIN, -_SSIM_MARGIN))
+    return torch.stack(
+        (
+            _psnr(squared.mean(dim=(1, 2, 3))),
+            _psnr(_mean(squared, hole)),
+            similarity.mean(dim=(1, 2, 3)),
+            _mean(similarity, hole[inner]),
+            absolute.mean(dim=(1, 2, 3)) / _DATA_RANGE,
+            _mean(absolute, hole) / _DATA_RANGE,
+            _mean(absolute, boundary_band(hole, boundary_width)) / _DATA_RANGE,
+            hole.to(torch.float64).mean(dim=(1, 2, 3)),
+            ssim_edgeconnect(predicted, target),
+        ),
+        dim=1,
     )
 
 
@@ -102,72 +121,89 @@ def ssim_map(predicted: Tensor, target: Tensor) -> Tensor:
     fourth decimal.
 
     Args:
-        predicted, target: (3, H, W) float64 in 0–255, on the CPU.
+        predicted, target: (B, 3, H, W) float64 in 0–255.
 
     Returns:
-        (H - 10, W - 10), averaged over the channels.
+        (B, H - 10, W - 10), averaged over the channels.
     """
-    from skimage.metrics import structural_similarity
-
-    _, similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        predicted.numpy(),
-        target.numpy(),
-        channel_axis=0,
-        data_range=_DATA_RANGE,
-        gaussian_weights=True,
-        sigma=_SSIM_SIGMA,
-        use_sample_covariance=False,
-        full=True,
-    )
-    inner = slice(_SSIM_MARGIN, -_SSIM_MARGIN)
-    return torch.from_numpy(similarity)[:, inner, inner].mean(dim=0)
+    return _structural_similarity(predicted, target, _GAUSSIAN_WINDOW).mean(dim=1)
 
 
-def ssim_edgeconnect(predicted: Tensor, target: Tensor) -> float:
+def ssim_edgeconnect(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean structural similarity of the luminance over flat square windows, as EdgeConnect's script takes it (Nazeri
     et al. 2019). The wide window sees layout more than texture, so the value is not that of :func:`ssim_map`.
 
     Args:
-        predicted, target: (3, H, W) float64 in 0–255, on the CPU.
+        predicted, target: (B, 3, H, W) float64 in 0–255.
 
     Returns:
-        The mean over the windows that lie in the image; NaN where none does.
+        (B,), the means over the windows that lie in the image; NaN where none does.
     """
-    from skimage.color import rgb2gray
-    from skimage.metrics import structural_similarity
+    if min(predicted.shape[2:]) < EDGECONNECT_WINDOW:
+        return predicted.new_full(predicted.shape[:1], math.nan)
+    # The script leaves scikit-image's default as it is, which divides variances by one pixel less.
+    pixels = EDGECONNECT_WINDOW**2
+    similarity = _structural_similarity(_grey(predicted), _grey(target), _FLAT_WINDOW, pixels / (pixels - 1))
+    return similarity.mean(dim=(1, 2))
 
-    if min(predicted.shape[1:]) < EDGECONNECT_WINDOW:
-        return math.nan
-    grey = [rgb2gray(image.numpy(), channel_axis=0) for image in (predicted, target)]
-    similarity = structural_similarity(  # type: ignore[no-untyped-call]
-        *grey, data_range=_DATA_RANGE, win_size=EDGECONNECT_WINDOW
-    )
-    return float(similarity)
+
+def _grey(image: Tensor) -> Tensor:
+    """Luminance (B, H, W) of (B, 3, H, W) RGB, with the weights of scikit-image's ``rgb2gray``."""
+    red, green, blue = image.unbind(dim=1)
+    return 0.2125 * red + 0.7154 * green + 0.0721 * blue
+
+
+def _structural_similarity(x: Tensor, y: Tensor, window: Sequence[float], correction: float = 1.0) -> Tensor:
+    """Of (…, H, W) at each pixel whose square window lies in the image; ``correction`` is a factor of the variances."""
+    mean_x, mean_y, xx, yy, xy = _window_means(torch.stack((x, y, x * x, y * y, x * y)), window)
+    variances = xx - mean_x**2 + yy - mean_y**2
+    covariance = xy - mean_x * mean_y
+    c1, c2 = (0.01 * _DATA_RANGE) ** 2, (0.03 * _DATA_RANGE) ** 2
+    contrast = (2 * correction * covariance + c2) / (correction * variances + c2)
+    return contrast * (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+
+
+def _window_means(x: Tensor, window: Sequence[float]) -> Tensor:
+    """Weighted means over the windows that lie in (…, H, W): the rows' weights times the columns'.
+
+    By sums of shifted images: PyTorch's convolutions in float64 take several times as long on a CPU.
+    """
+    for dim in (-2, -1):
+        size = x.shape[dim] - len(window) + 1
+        means = x.narrow(dim, 0, size) * window[0]
+        for start, weight in enumerate(window[1:], start=1):
+            means.add_(x.narrow(dim, start, size), alpha=weight)
+        x = means
+    return x
 
 
 def boundary_band(hole: Tensor, width: int) -> Tensor:
-    """Pixels of the hole (H, W) bool that have a known pixel at most ``width`` rows and columns away."""
-    known = (~hole).to(torch.float32)[None, None]
-    near_known = F.max_pool2d(known, kernel_size=2 * width + 1, stride=1, padding=width)[0, 0] > 0
-    return hole & near_known
+    """Pixels of the holes (B, 1, H, W) bool that have a known pixel at most ``width`` rows and columns away."""
+    near_known = (~hole).to(torch.float32)
+    for kernel in ((2 * width + 1, 1), (1, 2 * width + 1)):
+        near_known = F.max_pool2d(near_known, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return hole & (near_known > 0)
 
 
-def confusion_matrix(predicted: Tensor, label: Tensor, num_classes: int, region: Tensor | None = None) -> Tensor:
-    """Count the pixels of one image by true class (row) and predicted class (column).
+def confusion_matrices(predicted: Tensor, label: Tensor, num_classes: int, region: Tensor | None = None) -> Tensor:
+    """Count the pixels of each image by true class (row) and predicted class (column).
 
     Args:
-        predicted: (H, W) class ids below ``num_classes``.
-        label: (H, W) class ids; :data:`~sgenet.label_space.IGNORE_ID` is skipped.
-        region: (H, W) bool; only pixels in it count. None counts all.
+        predicted: (B, H, W) class ids; those that count are below ``num_classes``.
+        label: (B, H, W) class ids; :data:`~sgenet.label_space.IGNORE_ID` is skipped.
+        region: (B, H, W) bool; only pixels in it count. None counts all.
 
     Returns:
-        (C, C) int64. Matrices of several images add up.
+        (B, C, C) int64. Matrices of several images add up.
     """
     counted = label != IGNORE_ID
     if region is not None:
         counted = counted & region
-    pairs = label[counted].to(torch.int64) * num_classes + predicted[counted].to(torch.int64)
-    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+    cells = label.to(torch.int64) * num_classes + predicted.to(torch.int64)
+    # What does not count goes into a cell of its own: leaving it out would make the host wait for a GPU.
+    cells = torch.where(counted, cells, num_classes**2).flatten(1)
+    counts = cells.new_zeros(len(cells), num_classes**2 + 1).scatter_add_(1, cells, torch.ones_like(cells))
+    return counts[:, :-1].view(-1, num_classes, num_classes)
 
 
 def mean_iou(matrix: Tensor) -> float:
@@ -209,16 +245,11 @@ def pixel_accuracy(matrix: Tensor) -> float:
     return float(matrix.diagonal().sum()) / total if total else math.nan
 
 
-def _psnr(predicted: Tensor, target: Tensor, region: Tensor) -> float:
-    if not bool(region.any()):
-        return math.nan
-    error = float((predicted[:, region] - target[:, region]).square().mean())
-    return min(10 * math.log10(_DATA_RANGE**2 / error), MAX_PSNR) if error else MAX_PSNR
+def _psnr(mean_squared_error: Tensor) -> Tensor:
+    return (10 * torch.log10(_DATA_RANGE**2 / mean_squared_error)).clamp(max=MAX_PSNR)
 
 
-def _l1(predicted: Tensor, target: Tensor, region: Tensor) -> float:
-    return _mean((predicted[:, region] - target[:, region]).abs()) / _DATA_RANGE
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean()) if values.numel() else math.nan
+def _mean(values: Tensor, region: Tensor) -> Tensor:
+    """Of (B, C, H, W) over the pixels of a region (B, 1, H, W) bool: (B,), NaN where it is empty."""
+    total = torch.where(region, values, 0.0).sum(dim=(1, 2, 3))
+    return total / (region.sum(dim=(1, 2, 3)) * values.shape[1])

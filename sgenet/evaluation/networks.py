@@ -116,9 +116,9 @@ def image_features(network: nn.Module, images: Tensor) -> npt.NDArray[np.float32
     Images go through one at a time: kernels for other batch sizes round differently.
     """
     device = next(network.parameters()).device
-    features: npt.NDArray[np.float32] = torch.cat(
-        [network(image[None].to(device))[0].cpu() for image in images]
-    ).numpy()
+    features: npt.NDArray[np.float32] = (
+        torch.cat([network(image[None].to(device))[0] for image in images]).cpu().numpy()
+    )
     return features
 
 

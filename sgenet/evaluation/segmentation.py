@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgenet.evaluation.counts import ConfusionCounts
-from sgenet.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from sgenet.evaluation.metrics import confusion_matrices, mean_iou, pixel_accuracy
 
 
 class SegmentationCounts:
@@ -31,7 +31,7 @@ class SegmentationCounts:
         return len(self.whole)
 
     def update(self, predicted: Tensor, label: Tensor, hole_mask: Tensor) -> None:
-        """Count a batch.
+        """Count a batch, on the device that all of it is on.
 
         Args:
             predicted: (B, H, W) class ids; another id, such as 255, means none of them.
@@ -40,9 +40,12 @@ class SegmentationCounts:
         """
         rows, columns = self.whole.shape
         predicted = predicted.to(torch.int64).clamp(max=columns - 1)
-        for ours, theirs, missing in zip(predicted, label, hole_mask, strict=True):
-            for counts, region in ((self.whole, None), (self.hole, missing[0] > 0)):
-                counts.append(confusion_matrix(ours, theirs, columns, region)[:rows].cpu().numpy())
+        found = [
+            confusion_matrices(predicted, label, columns, region)[:, :rows] for region in (None, hole_mask[:, 0] > 0)
+        ]
+        for whole, hole in torch.stack(found, dim=1).cpu().numpy():
+            self.whole.append(whole)
+            self.hole.append(hole)
 
     def extend(self, other: SegmentationCounts) -> None:
         """Add the images of other counts of the same classes."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sgenet.evaluation.calibration import Calibration
-from sgenet.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
+from sgenet.evaluation.metrics import confusion_matrices, mean_iou, pixel_accuracy
 from sgenet.label_space import IGNORE_ID
 
 
@@ -48,10 +48,10 @@ class SegmenterScores:
         confidence, predicted = probabilities.float().max(dim=1)
         label = label.to(predicted.device, torch.int64)
         given = predicted < self.num_classes
-        with_none = confusion_matrix(predicted, label, self.num_classes + 1)
+        with_none = confusion_matrices(predicted, label, self.num_classes + 1).sum(dim=0)
         self.confusion += with_none[: self.num_classes].cpu()
         sure = given & (confidence >= self.threshold)
-        self.trusted += confusion_matrix(predicted, label, self.num_classes, sure).cpu()
+        self.trusted += confusion_matrices(predicted, label, self.num_classes, sure).sum(dim=0).cpu()
         self.calibration.update(confidence, predicted, label)
         self.num_labelled += int((label != IGNORE_ID).sum())
         self.num_images += label.shape[0]

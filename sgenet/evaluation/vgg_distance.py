@@ -47,13 +47,15 @@ def vgg_distances(network: VGG, inpainted: Tensor, original: Tensor) -> list[flo
     """
     sizes = check_shape(original, "B 3 H W", "original")
     check_shape(inpainted, "B 3 H W", "inpainted", **sizes)
-    return [_distance(network, one, other) for one, other in zip(inpainted, original, strict=True)]
+    distances = [_distance(network, one, other) for one, other in zip(inpainted, original, strict=True)]
+    found: list[float] = torch.stack(distances).tolist()
+    return found
 
 
-def _distance(network: VGG, inpainted: Tensor, original: Tensor) -> float:
+def _distance(network: VGG, inpainted: Tensor, original: Tensor) -> Tensor:
     found, wanted = (
         network.activations(image[None].to(network.mean.device, torch.float32) / 127.5 - 1, LAYERS)
         for image in (inpainted, original)
     )
     terms = [(x - y).abs().sum() / x.abs().sum() for x, y in zip(wanted, found, strict=True)]
-    return float(torch.stack(terms).mean())
+    return torch.stack(terms).mean()

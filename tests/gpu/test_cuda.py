@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import NonFiniteError
+from sgenet.evaluation.evaluator import Evaluator
 from sgenet.layers.normalisation import group_norm
 from sgenet.layers.resizing import DeterministicUpsample
 from sgenet.methods.build import build_generator, build_method
@@ -235,6 +236,18 @@ def test_the_host_waits_for_nothing_in_a_step() -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     state.check_finite()
+
+
+def test_scores_are_those_of_the_cpu() -> None:
+    image, hole_mask, label = _loaded(0)
+    inpainted = torch.where(hole_mask > 0, _loaded(1).image, image)
+    predicted = _loaded(1).label.clamp(max=NUM_CLASSES - 1)
+    found = []
+    for device in ("cpu", "cuda"):
+        evaluator = Evaluator(NUM_CLASSES)
+        evaluator.update(*(tensor.to(device) for tensor in (inpainted, image, hole_mask, label, predicted)))
+        found.append(evaluator.summary())
+    assert found[1] == pytest.approx(found[0], rel=1e-9)
 
 
 def test_a_step_that_is_not_finite_is_left_out_on_the_device() -> None:

@@ -182,7 +182,7 @@ def _labelled(labelling: Labelling, table: SampleTable, scores: SegmenterScores)
         for index, row in enumerate(batch.rows):
             if bool((batch.label[index] != IGNORE_ID).any()):
                 scores.update(probabilities[index : index + 1], batch.label[index : index + 1])
-            yield row, Labelled(labelled.label[index], labelled.confidence[index])
+            yield row, Labelled(labelled.label[index].cpu(), labelled.confidence[index].cpu())
 
 
 def _add(shard: ShardWriter, name: str, key: str, labelled: Labelled, num_classes: int) -> dict[str, Any]:

@@ -64,18 +64,18 @@ class OpenSegmenter:
 
     @torch.inference_mode()
     def probabilities(self, image: Tensor) -> Tensor:
-        """The probabilities of each pixel's classes: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the CPU."""
+        """Each pixel's class probabilities: (B, 3, H, W) uint8 → (B, C or C + 1, H, W) float32 on the device."""
         settings = self.settings
         images = image.to(self.device, torch.float32).div(127.5).sub(1.0)
         with autocast(self.device, settings.precision):
-            return class_probabilities(self._network, images, settings.window, settings.overlap).cpu()
+            return class_probabilities(self._network, images, settings.window, settings.overlap)
 
     def label(self, image: Tensor) -> Tensor:
         """The most probable class of each pixel, however sure: (B, 3, H, W) uint8 → (B, H, W) uint8 on the CPU.
 
         255 where a segmenter with classes of its own says *none of them*.
         """
-        return label_pixels(self.probabilities(image), self.num_classes, threshold=0.0).label
+        return label_pixels(self.probabilities(image), self.num_classes, threshold=0.0).label.cpu()
 
 
 def open_segmenter(place: SegmenterPlace) -> OpenSegmenter:

@@ -132,12 +132,12 @@ def _sheet(place: SegmenterPlace, table: SampleTable) -> Pixels:
             labelled = label_pixels(
                 segmenter.probabilities(batch.image), place.label_space.num_classes, place.settings.threshold
             )
-            confidence = np.repeat(labelled.confidence[0].numpy()[..., None], 3, axis=2)
+            confidence = np.repeat(labelled.confidence[0].cpu().numpy()[..., None], 3, axis=2)
             rows.append(
                 [
                     to_image(batch.image[0]),
                     colourise(batch.label[0].numpy()),
-                    colourise(labelled.label[0].numpy()),
+                    colourise(labelled.label[0].cpu().numpy()),
                     confidence,
                 ]
             )
