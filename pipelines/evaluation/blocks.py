@@ -22,6 +22,7 @@ from pipelines.evaluation.walk import Fill, Segment, SetScores, baseline_fill, m
 from pipelines.parallel.device import check_device
 from sgenet.errors import DataError
 from sgenet.methods.release import Released, load_released
+from sgenet.settings import Precision
 from sgenet.training.determinism import make_deterministic, one_thread
 from sgenet.transforms import CentreCrop
 
@@ -109,14 +110,20 @@ def joined(parts: Iterable[dict[str, SetScores]]) -> dict[str, SetScores]:
 
 
 def load_model_fill(
-    model: Path, device: str, weights_sha256: str, guided_by_truth: bool, copies_texture: bool, segment: Segment | None
+    model: Path,
+    device: str,
+    weights_sha256: str,
+    guided_by_truth: bool,
+    copies_texture: bool,
+    precision: Precision,
+    segment: Segment | None,
 ) -> Fill:
     """The filling of a released model, which is kept for the next block.
 
     Args:
         model: folder of the released model.
         weights_sha256: of its weights file, so that one does not pass for another.
-        guided_by_truth, copies_texture, segment: as of :func:`~pipelines.evaluation.walk.model_fill`.
+        guided_by_truth, copies_texture, precision, segment: as of :func:`~pipelines.evaluation.walk.model_fill`.
 
     Raises:
         CheckpointError: the folder holds no released model.
@@ -125,7 +132,7 @@ def load_model_fill(
     check_device(device)
     place = torch.device(device)
     make_deterministic(place)
-    return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment)
+    return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment, precision)
 
 
 def load_baseline_fill(name: str, segment: Segment | None) -> Fill:

@@ -44,6 +44,7 @@ from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mious_of_counts
 from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
+from sgenet.settings import Precision
 
 METRICS = "metrics.json"
 INTERVALS = "intervals.json"
@@ -75,6 +76,7 @@ class EvaluationSummary:
         dataset, method, split: their names.
         shards_digest, masks_digest, code_digest: identify the images, the holes and the code that
             scored them; scores are comparable only where all three agree.
+        precision: of the network that filled, where one did; scores of another one are not comparable.
         class_names: names of the predicted classes.
         examples: keys of the images in ``images/``, by their number there.
         weights_sha256: of the model's weights file; None for a method without.
@@ -89,6 +91,7 @@ class EvaluationSummary:
     code_digest: str
     class_names: tuple[str, ...]
     examples: tuple[str, ...]
+    precision: Precision = "float32"
     weights_sha256: str | None = None
     segmenter: str | None = None
     segmenter_sha256: str | None = None

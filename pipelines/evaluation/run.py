@@ -63,7 +63,8 @@ def evaluate_model(
     _check(released, method, settings.data[dataset].labels, model)
     device = device_of_workers(settings.run)
     weights = sha256_of_file(model / "model.safetensors")
-    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth, copies_texture)
+    precision = settings.evaluation.precision
+    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth, copies_texture, precision)
     return evaluate(
         make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights, segmenter=segmenter
     )
@@ -131,6 +132,7 @@ def evaluate(
         shards_digest=table.digest,
         masks_digest=holes.digest,
         code_digest=digest_metric_code(),
+        precision=evaluation.precision,
         class_names=labels.names,
         examples=tuple(examples),
         weights_sha256=weights_sha256,

@@ -25,6 +25,8 @@ from sgenet.evaluation.strata import STRATA, UNLABELLED, count_classes, stratum
 from sgenet.evaluation.vgg_distance import vgg_distances
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 from sgenet.methods.release import Released
+from sgenet.precision import autocast
+from sgenet.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,9 @@ def model_fill(
     guided_by_truth: bool = False,
     copies_texture: bool = False,
     segment: Segment | None = None,
+    precision: Precision = "float32",
 ) -> Fill:
-    """Fill holes with a trained generator, in float32 whatever it was trained in.
+    """Fill holes with a trained generator.
 
     Args:
         released: the model.
@@ -210,6 +213,7 @@ def model_fill(
         copies_texture: take the texture from the known pixels of the image. What else the network predicted, such as
             its segmentation, is left to the scores of the filling without.
         segment: what SPG-Net has the labels of known pixels from; None leaves them to its own small segmenter.
+        precision: of the generator, whatever it was trained in.
     """
     starts_from_labels = segment is not None and released.method_name in LABEL_STARTED_METHODS
     generator = released.generator.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -222,7 +226,8 @@ def model_fill(
         guide: tuple[Tensor, ...] = (label.to(device, torch.int64),) if guided_by_truth else ()
         if starts_from_labels and segment is not None:
             guide = (segment(without_holes(image, hole_mask)).to(device, torch.int64),)
-        prediction: Prediction = generator(normalised, holes.to(torch.float32), *guide)
+        with autocast(device, precision):
+            prediction: Prediction = generator(normalised, holes.to(torch.float32), *guide)
         if copies_texture:
             refined = with_texture(normalised, holes, prediction.image).to(device)
             return FilledBatch(composite(refined, original, holes))

@@ -16,7 +16,7 @@ from sgenet import label_space
 from sgenet.label_space import LabelSpace
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
-from sgenet.settings import HoleSettings
+from sgenet.settings import HoleSettings, Precision
 
 if TYPE_CHECKING:
     MethodName = str
@@ -117,6 +117,8 @@ class EvaluationSettings(Strict):
     Attributes:
         split: the split whose images are used.
         batch_size: images at a time; no result depends on it.
+        precision: in which trained methods fill: ``float32``, or ``bfloat16`` (autocast), which moves scores a little:
+            models are compared at one precision alone. What scores is always float32 or finer.
         num_figure_images: images shown in the report's figures.
         num_worst_images: of each method, those with the lowest PSNR in the hole that the report shows.
         upper_bound: score SG-Net and SGE-Net also as guided by the true labels: the upper bound of Fig. 1(e) where they
@@ -133,6 +135,7 @@ class EvaluationSettings(Strict):
 
     split: Literal["train", "val"] = "val"
     batch_size: int = Field(default=8, gt=0)
+    precision: Precision = "float32"
     num_figure_images: int = Field(default=6, gt=0)
     num_worst_images: int = Field(default=4, ge=0)
     upper_bound: bool = True

@@ -207,7 +207,9 @@ class ValidationHook:
         """Validate at due steps."""
         if not is_due(metrics.step, self.settings.validate_every, state.finished):
             return
-        result = self.validator.validate(state.ema.network, state.device)
+        # A GPU looks in the precision that it trains in; a CPU in float32, as it is evaluated.
+        precision = state.precision if state.device.type == "cuda" else "float32"
+        result = self.validator.validate(state.ema.network, state.device, precision)
         if self.recorder is not None:
             self.recorder.record_validation(result, state)
 

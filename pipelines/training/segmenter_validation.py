@@ -14,6 +14,8 @@ from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import to_image
 from sgenet.label_space import LabelSpace
+from sgenet.precision import autocast
+from sgenet.settings import Precision
 from sgenet.transforms import CentreCrop
 
 TITLES = ("image", "label", "predicted")
@@ -46,7 +48,7 @@ class SegmenterValidator:
         self._label_space = label_space
         self._shown = [str(key) for key in spread(table, num_samples).keys] if num_samples else []
 
-    def validate(self, generator: nn.Module, device: torch.device) -> Validation:
+    def validate(self, generator: nn.Module, device: torch.device, precision: Precision = "float32") -> Validation:
         """Score a network that is called as a generator: ``miou``, ``pixel_accuracy``, ``calibration_error``.
 
         Raises:
@@ -59,7 +61,8 @@ class SegmenterValidator:
                 batch = InpaintingBatch.from_uint8(
                     loaded.image.to(device), loaded.hole_mask.to(device), loaded.label.to(device)
                 )
-                prediction: Prediction = generator(batch.image, batch.hole_mask)
+                with autocast(device, precision):
+                    prediction: Prediction = generator(batch.image, batch.hole_mask)
                 probabilities = prediction.label_logits[0].float().softmax(dim=1)
                 found.update(probabilities, batch.label)
                 predicted = probabilities.argmax(dim=1)

@@ -20,6 +20,8 @@ from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.figures import corrupted_image, grid, to_image
 from sgenet.label_space import LabelSpace
+from sgenet.precision import autocast
+from sgenet.settings import Precision
 from sgenet.transforms import CentreCrop
 
 MAX_IMAGES = 512
@@ -52,8 +54,8 @@ class Validation:
 class Validates(Protocol):
     """What takes a look at a network during training."""
 
-    def validate(self, generator: nn.Module, device: torch.device) -> Validation:
-        """Score a network that is in evaluation mode, in float32. No random stream is touched.
+    def validate(self, generator: nn.Module, device: torch.device, precision: Precision = "float32") -> Validation:
+        """Score a network that is in evaluation mode and computes in this precision. No random stream is touched.
 
         Each rank scores its part, and all of them find the same. Every rank must call it, or none.
         """
@@ -89,8 +91,8 @@ class Validator:
         self._label_space = label_space
         self._shown = [str(key) for key in spread(table, num_samples).keys] if num_samples else []
 
-    def validate(self, generator: nn.Module, device: torch.device) -> Validation:
-        """Score a generator that is in evaluation mode, in float32; see :class:`Validates`.
+    def validate(self, generator: nn.Module, device: torch.device, precision: Precision = "float32") -> Validation:
+        """Score a generator; see :class:`Validates`.
 
         Raises:
             DataError: a sample cannot be read or has no mask.
@@ -102,7 +104,8 @@ class Validator:
                 hole_mask = _holes_of(loaded, self._masks)
                 image, holes, label = (tensor.to(device) for tensor in (loaded.image, hole_mask, loaded.label))
                 batch = InpaintingBatch.from_uint8(image, holes, label)
-                prediction: Prediction = generator(batch.image, batch.hole_mask)
+                with autocast(device, precision):
+                    prediction: Prediction = generator(batch.image, batch.hole_mask)
                 inpainted = composite(to_uint8(prediction.image), image, holes)
                 predicted_label = _label_of(prediction)
                 evaluator.update(inpainted, image, holes, label, predicted_label)

@@ -15,7 +15,7 @@ from pipelines.data.shards.index import open_index
 from pipelines.training import segmenter_validation, validation
 from pipelines.training.ranks import ALONE, Ranks, all_ranks
 from pipelines.training.segmenter_validation import SegmenterValidator
-from pipelines.training.validation import Validation, Validator
+from pipelines.training.validation import Validates, Validation, Validator
 from sgenet.batch import Prediction
 from sgenet.label_space import LabelSpace
 
@@ -63,6 +63,34 @@ def test_validating_leaves_the_training_s_random_stream_alone(tiny_dataset: Path
     before = torch.get_rng_state()
     _validator(tiny_dataset, 2).validate(_Oracle(0), torch.device("cpu"))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class _Typed(nn.Module):
+    """Predicts what a convolution gives, and remembers in which type that was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 3, 1)
+        self.types: list[torch.dtype] = []
+
+    def forward(self, image: Tensor, hole_mask: Tensor) -> Prediction:
+        drawn = self.convolution(image)
+        self.types.append(drawn.dtype)
+        return Prediction((drawn,), (drawn,))
+
+
+def test_the_network_alone_computes_in_the_precision_that_is_asked_for(tiny_dataset: Path) -> None:
+    table = open_index(tiny_dataset / "shards").of_split("val")
+    validators: list[Validates] = [
+        _validator(tiny_dataset, 1),
+        SegmenterValidator(table.labelled(), CROP, LABELS, 1),
+    ]
+    for validator in validators:
+        for precision, expected in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+            network = _Typed()
+            result = validator.validate(network, torch.device("cpu"), precision)
+            assert set(network.types) == {expected}
+            assert result.scores["miou"] >= 0
 
 
 class _Uneven(nn.Module):

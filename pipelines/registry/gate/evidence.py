@@ -18,6 +18,7 @@ _IDENTITY = {
     "shards_digest": "images",
     "masks_digest": "holes",
     "code_digest": "metric code",
+    "precision": "precision",
 }
 """Keys of ``evaluation.json`` that must agree, and what they stand for."""
 
@@ -29,7 +30,7 @@ class Evidence:
     """The scores of one model, and what they were taken on.
 
     Attributes:
-        identity: dataset, split and the digests of images, holes and metric code.
+        identity: dataset, split, the digests of images, holes and metric code, and the precision.
         segmenter: what the labels that the filling started from are of; None for a method that starts from none.
         weights_sha256: of the weights that were scored; None for a method without.
         images: the scores.
@@ -49,7 +50,8 @@ def read_evidence(folder: Path) -> Evidence:
     """
     path = folder / SUMMARY
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        # Evaluations that say nothing of it filled in float32.
+        summary = {"precision": "float32"} | json.loads(path.read_text(encoding="utf-8"))
         identity = {key: str(summary[key]) for key in _IDENTITY}
         weights = summary["weights_sha256"]
         starts_from_labels = summary["method"] in LABEL_STARTED_METHODS

@@ -384,7 +384,7 @@ def test_on_a_cluster_the_gpu_is_looked_for_where_the_work_is(monkeypatch: pytes
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert device_of_workers(run) == "cuda"
     with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
-        load_model_fill(tmp_path, "cuda", "weights", False, False, None)
+        load_model_fill(tmp_path, "cuda", "weights", False, False, "float32", None)
     place = SegmenterPlace(
         folder=tmp_path, sha256="", label_space=OUTDOOR_SCENES, settings=LabelSettings(), device="cuda"
     )

@@ -165,11 +165,13 @@ def test_first_sigterm_asks_second_interrupts_and_handlers_come_back(tmp_path: P
 
 @dataclass
 class _Validator:
-    """Finds these values, one a validation."""
+    """Finds these values, one a validation, and remembers the precisions it was asked for."""
 
     found: list[float]
+    precisions: list[str] = field(default_factory=list)
 
-    def validate(self, generator: object, device: object) -> Validation:
+    def validate(self, generator: object, device: object, precision: str) -> Validation:
+        self.precisions.append(precision)
         return Validation({"psnr_hole": self.found.pop(0), "ssim_hole": 0.0, "l1_hole": 0.0}, None)
 
 
@@ -186,7 +188,7 @@ def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
             SimpleNamespace(
                 step=step,
                 finished=step == 6,
-                device=None,
+                device=torch.device("cpu"),
                 ema=SimpleNamespace(network=None),
                 state_dict=dict,
                 looks_at_every_step=True,
@@ -199,6 +201,17 @@ def test_the_best_state_is_stored_when_it_is_found_and_kept_then() -> None:
     states = [event for event in store.events if "state" in event]
     assert states == ["state 1, best 1", "state 2, best 2", "state 3, best 2", "state 6, best 6"]
     assert recorder.history.best == ValidationRow(6, {"psnr_hole": 13.0, "ssim_hole": 0.0, "l1_hole": 0.0})
+
+
+def test_a_gpu_validates_in_the_precision_it_trains_in_and_a_cpu_in_float32() -> None:
+    validator = _Validator([1.0] * 3)
+    hook = ValidationHook(TrainingSettings(validate_every=1), None, cast(Validator, validator))
+    for device, precision in (("cpu", "bfloat16"), ("cuda", "bfloat16"), ("cuda", "float32")):
+        state = SimpleNamespace(
+            finished=False, device=torch.device(device), precision=precision, ema=SimpleNamespace(network=None)
+        )
+        hook.after_step(cast(TrainingState, state), StepMetrics(1, {}, 0.5, 0.1, 4))
+    assert validator.precisions == ["float32", "bfloat16", "float32"]
 
 
 @dataclass
