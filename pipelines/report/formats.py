@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pipelines.report.tables import Table
@@ -32,6 +33,7 @@ _LATEX = str.maketrans(
         "×": r"$\times$",
         "≥": r"$\geq$",
         "–": "--",
+        "−": "$-$",
         "…": r"\ldots{}",
     }
 )
@@ -53,7 +55,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV; a column that has details, such as intervals, is followed by one of them."""
+    """The table as CSV; a column that has details, such as intervals, is followed by one of them.
+
+    Minus signs are hyphens there, which programs read as numbers.
+    """
     detailed = [any(row[index].detail for row in table.rows) for index in range(len(table.columns))]
 
     def spread(cells: Sequence[tuple[str, str]]) -> list[str]:
@@ -63,7 +68,7 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(spread([(column, f"{column} (interval)") for column in table.columns]))
     writer.writerows(spread([(cell.text, cell.detail) for cell in row]) for row in table.rows)
-    return text.getvalue()
+    return re.sub(r"−(?=\d)", "-", text.getvalue())
 
 
 def to_latex(table: Table) -> str:

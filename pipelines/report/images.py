@@ -70,7 +70,7 @@ def segmentations(results: DatasetResults, set_name: str) -> Gallery | None:
         return None
     first = results.methods[0]
     columns = [(first, "corrupted", "Input"), (first, "labels", "True labels"), *columns]
-    return _gallery(results, set_name, "Segmentations", columns)
+    return _gallery(results, set_name, "Segmentations (Figure 9)", columns)
 
 
 def failures(method: MethodResult, set_name: str) -> Gallery | None:

@@ -202,7 +202,8 @@ def _galleries(results: DatasetResults, shown: MethodResult) -> list[Gallery]:
 
 def _classes(data: DataSettings) -> list[tuple[str, str]]:
     labels = data.labels
-    return [(name, f"rgb({r},{g},{b})") for name, (r, g, b) in zip(labels.names, labels.colours, strict=True)]
+    colours = [(name, f"rgb({r},{g},{b})") for name, (r, g, b) in zip(labels.names, labels.colours, strict=True)]
+    return [*colours, ("without a label (ignore)", "rgb(0,0,0)")]
 
 
 def _provenance(results: DatasetResults) -> dict[str, str]:

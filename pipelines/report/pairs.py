@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.tables import SCORES, Cell, Score, Table, per_image, taken
+from pipelines.report.tables import SCORES, Cell, Score, Table, per_image, signed, taken
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
 from sgenet.evaluation.statistics import (
     Estimate,
@@ -83,6 +83,6 @@ def _cells(score: Score, difference: Estimate, p: float) -> list[Cell]:
     if math.isnan(difference.value):
         return [Cell("–"), Cell("–")]
     value, low, high = (
-        f"{number:+z.{score.decimals}f}" for number in (difference.value, difference.low, difference.high)
+        signed(number, score.decimals) for number in (difference.value, difference.low, difference.high)
     )
     return [Cell(value, f"{low} … {high}"), Cell("< 0.001" if p < 0.001 else f"{p:.3f}", best=p < 0.05)]

@@ -38,10 +38,15 @@ class Score:
         return "–" if value is None or math.isnan(value) else f"{value:.{self.decimals}f}"
 
 
+def signed(value: float, decimals: int, sign: str = "+") -> str:
+    """A number that may be negative, with a minus sign and no hyphen; ``sign`` is ``+``, or nothing, before others."""
+    return f"{value:{sign}z.{decimals}f}".replace("-", "−")
+
+
 # ``metrics.json`` holds more; these are the ones that decide. Narrow screens and terminals show the first ones.
 SCORES = (
-    Score("psnr_hole", "PSNR hole ↑", 2, True),
     Score("psnr", "PSNR ↑", 2, True),
+    Score("psnr_hole", "PSNR hole ↑", 2, True),
     Score("ssim", "SSIM ↑", 3, True),
     Score("ssim_hole", "SSIM hole ↑", 3, True),
     Score("vgg_distance", "VGG distance ↓", 3, False),
@@ -145,11 +150,12 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
         correlation = correlate(accuracy.tolist(), (guided - own).tolist())
         cells = [
             Cell(method.title),
-            Cell(f"{difference.value:+z.2f}", f"{difference.low:+z.2f} … {difference.high:+z.2f}"),
+            Cell(signed(difference.value, 2), f"{signed(difference.low, 2)} … {signed(difference.high, 2)}"),
         ]
         for estimate in (correlation.pearson, correlation.spearman):
-            detail = "" if math.isnan(estimate.low) else f"{estimate.low:z.2f} … {estimate.high:z.2f}"
-            cells.append(Cell("–" if math.isnan(estimate.value) else f"{estimate.value:z.2f}", detail))
+            low, high = (signed(bound, 2, "") for bound in (estimate.low, estimate.high))
+            detail = "" if math.isnan(estimate.low) else f"{low} … {high}"
+            cells.append(Cell("–" if math.isnan(estimate.value) else signed(estimate.value, 2, ""), detail))
         rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
         return None
@@ -174,8 +180,8 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
         for score in scores:
             first, second = (per_image(each, set_name, score.name) for each in (method, trained[0]))
             difference = paired_difference(first, second)
-            low, high = (f"{bound:+z.{score.decimals}f}" for bound in (difference.low, difference.high))
-            cells.append(Cell(f"{difference.value:+z.{score.decimals}f}", f"{low} … {high}"))
+            low, high = (signed(bound, score.decimals) for bound in (difference.low, difference.high))
+            cells.append(Cell(signed(difference.value, score.decimals), f"{low} … {high}"))
         rows.append(cells + _cost_cells(method))
     costs_of_first = ", ".join(cell.text for cell in _cost_cells(trained[0]))
     note = (
@@ -249,8 +255,8 @@ def confidence(results: DatasetResults) -> Table | None:
             for kind in ("pearson", "spearman"):
                 name = f"confidence_l1_{kind}"
                 known = name in metrics
-                detail = f"{metrics[f'{name}_low']:z.2f} … {metrics[f'{name}_high']:z.2f}" if known else ""
-                cells.append(Cell(f"{metrics[name]:z.2f}" if known else "–", detail))
+                low, high = (signed(metrics[f"{name}_{end}"], 2, "") if known else "" for end in ("low", "high"))
+                cells.append(Cell(signed(metrics[name], 2, ""), f"{low} … {high}") if known else Cell("–"))
             shares = [metrics.get(f"unreliable_hole_{scale}") for scale in scales]
             cells.append(Cell(" → ".join(f"{100 * share:.0f}" for share in shares if share is not None) or "–"))
             rows.append(cells)

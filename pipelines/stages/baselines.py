@@ -38,3 +38,4 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
             make_fill = partial(load_baseline_fill, name)
             metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name, segmenter=place)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    print(f"{output}: scores of {', '.join(metrics) or 'no baseline'}")

@@ -61,7 +61,9 @@ def run(
                 model, settings, dataset, method, shards, masks, copied, copies_texture=True, segmenter=place
             )
     _track(dataset, method, model, metrics)
-    write_atomically(metrics_file, (json.dumps(headline(metrics), indent=2) + "\n").encode())
+    scores = headline(metrics)
+    write_atomically(metrics_file, (json.dumps(scores, indent=2) + "\n").encode())
+    print(f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
 
 
 def _track(dataset: str, method: str, model: Path, scores: Scores) -> None:

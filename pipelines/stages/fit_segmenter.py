@@ -29,8 +29,15 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
     if not labels.needs_segmenter:
         with publish_folder(output) as folder:
             SegmenterManifest().write(folder)
+        print(f"{output}: no segmenter, since labels.{dataset} asks for none")
         return
     # Heavy, and for nothing otherwise.
     from pipelines.training.segmenter_fit import fit_segmenter, take_segmenter
 
-    (fit_segmenter if labels.checkpoint is None else take_segmenter)(settings, dataset, shards, output)
+    if labels.checkpoint is None:
+        fit_segmenter(settings, dataset, shards, output)
+        origin = f"fitted for {labels.recipe.training.steps:,} steps"
+    else:
+        take_segmenter(settings, dataset, shards, output)
+        origin = f"taken from {labels.checkpoint}"
+    print(f"{output}: the segmenter {labels.segmenter}, {origin}")

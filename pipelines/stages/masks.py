@@ -39,6 +39,7 @@ def run(masks: MaskSettings, evaluation: EvaluationSettings, data: DataSettings,
     ]
     with publish_folder(output) as folder:
         write_mask_sets(folder, sets, data.crop, data.crop, masks.ratio_bins)
+    print(f"{output}: {len(keys):,} masks in each of {', '.join(found.name for found in sets)}")
 
 
 def sample_rng(seed: int, key: str) -> np.random.Generator:

@@ -60,6 +60,7 @@ def _evaluate(workspace: Path, **environment: str) -> dict[str, bytes]:
     variables = {**driver_environment(), **environment}
     done = subprocess.run(command, cwd=workspace, env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert f"runs/{DATASET}/{METHOD}/evaluation: psnr " in done.stdout
     return _files(workspace / "runs" / DATASET / METHOD / "evaluation")
 
 
@@ -67,7 +68,9 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_who_scores(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     over_processes = _evaluate(workspace)
     scored = json.loads(over_processes["metrics.json"])["centre"]["num_images"]
     assert BLOCK_IMAGES < scored < _IMAGES
@@ -101,6 +104,7 @@ def test_results_do_not_depend_on_who_scores(workspace: Path, tmp_path: Path, mo
     baselines.run(
         settings, DATASET, data / "shards", data / "masks", data / "segmenter", DatasetPaths(DATASET).baselines
     )
+    assert f"{DatasetPaths(DATASET).baselines}: scores of " in capsys.readouterr().out
     report.run(settings, Path("report"))
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert "(Table 4)" in page

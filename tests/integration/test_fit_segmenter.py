@@ -135,11 +135,15 @@ def test_ray_workers_fit_what_one_process_does(tiny_dataset: Path, tmp_path: Pat
         assert torch.allclose(here[name], there[name], atol=1e-3), name
 
 
-def test_a_fitted_segmenter_is_taken_as_it_is(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_a_fitted_segmenter_is_taken_as_it_is(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fitted(tiny_dataset, tmp_path / "first")
     before = tmp_path / "first" / "segmenter"
+    assert capsys.readouterr().out.endswith(f"{before}: the segmenter deep_parsing, fitted for 6 steps\n")
     fitted(tiny_dataset, tmp_path / "second", checkpoint=str(before))
     after = tmp_path / "second" / "segmenter"
+    assert capsys.readouterr().out.endswith(f"{after}: the segmenter deep_parsing, taken from {before}\n")
     assert (after / "model.safetensors").read_bytes() == (before / "model.safetensors").read_bytes()
     assert (after / "report.json").read_bytes() == (before / "report.json").read_bytes()
     assert SegmenterManifest.read(after).checkpoint == str(before)
@@ -194,8 +198,13 @@ def test_for_scores_alone_one_is_fitted_and_people_still_label(tiny_dataset: Pat
     assert segmenter_of_filled(unasked, DATASET, tmp_path / "no segmenter is looked for") is None
 
 
-def test_people_label_by_default_and_nothing_is_fitted(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_people_label_by_default_and_nothing_is_fitted(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = tiny_settings(tiny_dataset, tmp_path / "storage")
     fit_segmenter.run(settings, DATASET, tmp_path / "no shards are looked at", tmp_path / "segmenter")
+    assert capsys.readouterr().out == f"{tmp_path / 'segmenter'}: no segmenter, since labels.{DATASET} asks for none\n"
+    label.run(settings, DATASET, tmp_path / "no shards", tmp_path / "segmenter", tmp_path / "labels")
+    assert capsys.readouterr().out == f"{tmp_path / 'labels'}: nothing to label, since people did\n"
     assert [path.name for path in (tmp_path / "segmenter").iterdir()] == ["manifest.json"]
     assert SegmenterManifest.read(tmp_path / "segmenter") == SegmenterManifest()

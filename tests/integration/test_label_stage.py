@@ -115,7 +115,7 @@ def test_the_user_is_told_how_good_the_labels_are(
     labelled(prepared, tmp_path)
     printed = capsys.readouterr().out
     agreement = read_label_manifest(done).agreement["train"]
-    assert f"labelled {len(open_index(prepared / 'shards'))} images" in printed
+    assert f": {len(open_index(prepared / 'shards'))} images labelled by deep_parsing\n" in printed
     assert f"train, against people's labels of {agreement['images']} images: mIoU {agreement['miou']:.3f}" in printed
     assert f"{agreement['trusted_share']:.1%} of the labelled pixels reach the threshold of {THRESHOLD}" in printed
 

@@ -63,7 +63,7 @@ def test_images_without_labels_are_filled_by_the_models_of_others(
     assert main(["report"]) == 0
     page = Path("report/index.html").read_text(encoding="utf-8")
     assert f"filled by the models of {DATASET} (Figure 10)" in page
-    assert "Segmentations, holes: centre" in page
+    assert "Segmentations (Figure 9), holes: centre" in page
     assert "SGE-Net + exemplars" in page
 
 

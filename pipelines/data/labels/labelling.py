@@ -116,7 +116,7 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
             },
         )
         write_labels(folder, rows, described, entries)
-    print(f"labelled {len(rows)} images")
+    print(f"{output}: {len(rows):,} images labelled by {labels.segmenter}")
     for split, scores in agreement.items():
         if scores.num_labelled:
             print(f"{split}, against people's labels of {scores.num_images} images: {summary_sentence(scores)}")

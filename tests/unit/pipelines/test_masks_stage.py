@@ -67,9 +67,12 @@ def drawn(name: str = "irregular", kind: str = "medium", **hole: object) -> Eval
     return EvaluationMaskSettings(name=name, hole=HoleSettings(kind=kind, **hole))  # type: ignore[arg-type]
 
 
-def test_centre_masks_come_back_as_they_were_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_centre_masks_come_back_as_they_were_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     masks = run(monkeypatch, tmp_path / "masks", drawn("centre", "centre", size=7), drawn())
     assert masks.sets == ("centre", "irregular")
+    assert capsys.readouterr().out == f"{tmp_path / 'masks'}: 4 masks in each of centre, irregular\n"
     for key in KEYS:
         np.testing.assert_array_equal(masks.mask("centre", key), centre_hole(CROP, CROP, 7))
     row = masks.row("centre", "ç-1")

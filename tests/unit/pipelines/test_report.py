@@ -96,8 +96,15 @@ def test_the_headline_numbers_are_those_of_the_metrics_files(fabricated: Path, p
     }
     for title, folder in folders.items():
         scores = json.loads((folder / "metrics.json").read_text())["centre"]
-        expected = [title, f"{scores['psnr_hole']:.2f}", f"{scores['psnr']:.2f}", f"{scores['ssim']:.3f}"]
+        expected = [title, f"{scores['psnr']:.2f}", f"{scores['psnr_hole']:.2f}", f"{scores['ssim']:.3f}"]
         assert page.row(title)[:4] == expected
+
+
+def test_figures_and_tables_have_the_papers_numbers_and_colours_a_legend(reported: Path) -> None:
+    text = (reported / "index.html").read_text(encoding="utf-8")
+    for title in ("Images (Figure 5)", "Scores (Table 1)", "What each module adds (Table 3)"):
+        assert f">{title}</h3>" in text
+    assert '<i style="background:rgb(0,0,0)"></i>without a label (ignore)' in text
 
 
 def test_the_result_is_said_in_words_with_what_it_means(reported: Path) -> None:
@@ -118,7 +125,7 @@ def test_numbers_are_never_cut_in_a_narrow_terminal(
 ) -> None:
     monkeypatch.chdir(fabricated)
     scores = json.loads((RunPaths(DATASET, "sge_net").evaluation / "metrics.json").read_text())["centre"]
-    decimals = {"psnr_hole": 2, "psnr": 2, "ssim": 3, "ssim_hole": 3, "l1": 4, "l1_hole": 4, "miou": 3, "miou_hole": 3}
+    decimals = {"psnr": 2, "psnr_hole": 2, "ssim": 3, "ssim_hole": 3, "l1": 4, "l1_hole": 4, "miou": 3, "miou_hole": 3}
     expected = [f"{scores[name]:.{number}f}" for name, number in decimals.items()]
     for width, shown in ((80, 8), (44, 4)):
         monkeypatch.setenv("COLUMNS", str(width))
@@ -149,7 +156,7 @@ def test_every_table_of_the_page_is_there_by_itself(reported: Path, page: _Page)
     rows = list(csv.DictReader((reported / "tables" / f"{DATASET}-scores-centre.csv").open(encoding="utf-8")))
     methods = ["Mean colour", "Telea", "Base-Net", "SGE-Net", "SGE-Net, given the true labels"]
     assert [row["method"] for row in rows] == methods
-    assert rows[3]["PSNR hole ↑"] == page.row("SGE-Net")[1]
+    assert rows[3]["PSNR hole ↑"] == page.row("SGE-Net")[2]
 
 
 def test_the_worst_fillings_of_the_released_method_are_shown_with_their_scores(page: _Page) -> None:
@@ -162,8 +169,8 @@ def test_what_is_given_the_true_labels_is_a_row_that_is_never_the_best(
 ) -> None:
     row = page.row("SGE-Net, given the true labels")
     bound = json.loads((fabricated / RunPaths(DATASET, "sge_net").evaluation / "upper_bound/metrics.json").read_text())
-    assert row[1] == f"{bound['centre']['psnr_hole']:.2f}"
-    assert float(row[1]) > float(page.row("SGE-Net")[1])
+    assert row[2] == f"{bound['centre']['psnr_hole']:.2f}"
+    assert float(row[2]) > float(page.row("SGE-Net")[2])
     assert row[7:9] == ["–", "–"]  # its segmentation was given
     lines = (reported / "tables" / f"{DATASET}-scores-centre.md").read_text(encoding="utf-8").splitlines()
     assert not any("**" in line for line in lines if "true labels |" in line)
@@ -180,7 +187,7 @@ def test_examples_say_how_complex_their_scene_is(page: _Page) -> None:
 
 def test_the_ablation_pairs_images(reported: Path) -> None:
     """Every image's hole is wrong by exactly 10 levels less: the interval has no width."""
-    assert "-0.0392 (-0.0392 … -0.0392)" in (reported / "table.md").read_text(encoding="utf-8")
+    assert "−0.0392 (−0.0392 … −0.0392)" in (reported / "table.md").read_text(encoding="utf-8")
 
 
 def test_what_was_not_made_is_absent_and_named(reported: Path, page: _Page) -> None:

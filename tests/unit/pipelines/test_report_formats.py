@@ -4,7 +4,7 @@ import csv
 import re
 
 from pipelines.report.formats import to_csv, to_latex, to_markdown
-from pipelines.report.tables import Cell, Table
+from pipelines.report.tables import Cell, Table, signed
 
 TABLE = Table(
     "Holes: 50 % & more",
@@ -42,3 +42,10 @@ def test_markdown_cells_cannot_end_early() -> None:
     lines = to_markdown(TABLE).splitlines()
     assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines if line.startswith("|")] == [4, 4, 4, 4]
     assert "| mine_{2} | **20.53** (19.90 … 21.10) | 300 |" in lines
+
+
+def test_a_negative_number_has_a_minus_sign_that_programs_read_as_one() -> None:
+    table = Table("t", ["methods", "Δ"], [[Cell("Telea − SGE-Net"), Cell(signed(-0.5, 2), "")]])
+    assert "| Telea − SGE-Net | −0.50 |" in to_markdown(table)
+    assert to_csv(table).splitlines()[1] == "Telea − SGE-Net,-0.50"
+    assert "Telea $-$ SGE-Net & $-$0.50" in to_latex(table)
