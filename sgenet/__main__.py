@@ -9,12 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-from PIL import Image
-
 from sgenet.console import run_command
 from sgenet.errors import UserError
-from sgenet.inpainter.inpainter import SHIPPED, Inpainter
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,17 +19,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("photo", type=Path)
     parser.add_argument("--mask", type=Path, required=True, help="an image of the photo's size, white = missing")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a .png file")
-    parser.add_argument(
-        "--model", default=SHIPPED, help="folder with model.json and model.safetensors (default: the one shipped)"
-    )
+    parser.add_argument("--model", help="folder with model.json and model.safetensors (default: the one shipped)")
     parser.add_argument("--texture", choices=("exemplar", "network"), default="exemplar")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, or auto (default: cpu)")
     options = parser.parse_args(arguments)
+    # After the help and the mistakes in the usage: PyTorch takes seconds to import.
+    import torch
+    from PIL import Image
+
+    from sgenet.inpainter.inpainter import SHIPPED, Inpainter
+
     try:
         device = options.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        inpainter = Inpainter.load(options.model, device)
+        inpainter = Inpainter.load(options.model or SHIPPED, device)
         with Image.open(options.photo) as photo, Image.open(options.mask) as mask:
             filled = inpainter(photo, mask, texture=options.texture)
         Image.fromarray(filled.image).save(options.output)

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from free_port import free_port
-from mlflow import MlflowClient
+from mlflow_store import make_store
 
 
 class TrackingServer:
@@ -20,16 +20,15 @@ class TrackingServer:
     Args:
         root: folder for what it keeps.
         workers: its processes.
-        database: where runs are kept; a file of SQLite below ``root`` where none is given.
+        database: where runs are kept, with its tables; a file of SQLite below ``root`` where none is given.
         artifacts: where files are kept; a folder below ``root`` where no address is given.
     """
 
     def __init__(self, root: Path, workers: int = 1, database: str | None = None, artifacts: str | None = None) -> None:
         self._root = root
         self._workers = workers
-        self._database = database or f"sqlite:///{root / 'mlflow.db'}"
+        self._database = database or make_store(root)
         self._artifacts = artifacts or str(root / "artifacts")
-        MlflowClient(self._database).search_experiments()  # makes the tables
         self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +38,7 @@ class TrackingServer:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database]
         command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", str(self._workers)]
         command += ["--artifacts-destination", self._artifacts]
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         environment.pop("MLFLOW_TRACKING_URI", None)
         log_path = self._root / "server.log"
         with log_path.open("ab") as log:

@@ -81,9 +81,6 @@ FOLDERS = (
 )
 """The folders of ``pipelines``; each may import itself and those below it."""
 
-BARE_READER = ("schema", "sampler", "reader", "scan", "kept_memory", "loader")
-"""What of ``pipelines.data.shards`` a machine with nothing but PyTorch reads shards with."""
-
 
 def test_sgenet_imports_only_what_a_bare_torch_machine_has() -> None:
     allowed = LIBRARY_PACKAGES | sys.stdlib_module_names | {"sgenet"}
@@ -190,36 +187,22 @@ def run_python(code: str) -> str:
     return finished.stdout
 
 
-def import_without(packages: tuple[str, ...], names: list[str]) -> str:
-    """Import modules in an interpreter where some packages cannot be found."""
-    return run_python(
-        "import importlib, importlib.abc, sys\n"
-        "class Absent(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.split('.')[0] in {packages!r}:\n"
-        "            raise ModuleNotFoundError(f'{name} is not on this machine', name=name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-        f"for name in {names!r}: importlib.import_module(name)\n"
-    )
-
-
+@pytest.mark.slow
 def test_sgenet_imports_without_the_platform_and_says_nothing() -> None:
     """Nor what only some methods and segmenters import, when they are built or draw their first edges."""
-    optional = ("skimage", "segmentation_models_pytorch", "transformers")
-    assert import_without((*PLATFORM_PACKAGES, *optional), [module.name for module in modules("sgenet")]) == ""
-
-
-def test_shards_are_read_without_the_platform() -> None:
-    absent = tuple(package for package in PLATFORM_PACKAGES if package != "pipelines")
-    assert (
-        import_without((*absent, "yaml", "simplejpeg"), [f"pipelines.data.shards.{name}" for name in BARE_READER]) == ""
-    )
-
-
-def test_the_command_line_starts_without_heavy_packages() -> None:
-    """``python -m pipelines --help`` must answer at once."""
-    heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib", "gradio", "onnx", "onnxruntime")
+    absent = (*PLATFORM_PACKAGES, "skimage", "segmentation_models_pytorch", "transformers")
+    names = [module.name for module in modules("sgenet")]
     printed = run_python(
-        f"import sys, pipelines.command_line; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')"
+        "import importlib, sys\n"
+        f"for name in {absent!r}: sys.modules[name] = None\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
     )
+    assert printed == ""
+
+
+@pytest.mark.parametrize("entry", ["pipelines.command_line", "sgenet.__main__"])
+def test_the_command_line_starts_without_heavy_packages(entry: str) -> None:
+    """``python -m pipelines --help`` and ``python -m sgenet --help`` must answer at once."""
+    heavy = ("torch", "ray", "mlflow", "dvc", "boto3", "cv2", "matplotlib", "gradio", "onnx", "onnxruntime")
+    printed = run_python(f"import sys, {entry}; print(*(name for name in {heavy!r} if name in sys.modules), sep=',')")
     assert printed.strip() == ""

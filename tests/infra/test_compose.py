@@ -117,6 +117,7 @@ def test_mlflow_reaches_its_database_by_the_driver_that_is_installed(compose: di
     assert f"{driver}-binary" in (INFRA / "Dockerfile").read_text().split()
 
 
+@pytest.mark.slow
 def test_mlflow_answers_the_names_it_is_called_by(compose: dict[str, Any]) -> None:
     """Any other host name is answered with 403; judged by MLflow's own function."""
     from mlflow.server.security_utils import is_allowed_host_header

@@ -96,6 +96,11 @@ def test_the_image_compiles_kernels_and_speaks_to_infiniband(stages: dict[str, l
     assert {"gcc", "libc6-dev", "libibverbs1"} <= installed
 
 
+def test_mlflow_starts_no_processes_for_jobs(stages: dict[str, list[Instruction]]) -> None:
+    variables = " ".join(instruction.rest for instruction in stages["mlflow"] if instruction.word == "ENV")
+    assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in variables.split()
+
+
 def test_what_is_copied_exists_and_reaches_the_builder(stages: dict[str, list[Instruction]]) -> None:
     copied = [
         source

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from mlflow_store import make_store
 from PIL import Image
 from promotion_world import LEVELS
 
@@ -112,6 +113,7 @@ def make_project(root: Path) -> Project:
     project = Project(root)
     code = f"from pathlib import Path; from promotion_world import make_world; make_world(Path.cwd(), {VERSIONS})"
     environment = project.environment(PYTHONPATH=os.pathsep.join([str(_ROOT), str(_HERE)]))
+    make_store(root / "mlflow")
     subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=True, timeout=600)
     project.write_images()
     return project

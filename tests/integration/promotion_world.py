@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 from mlflow import MlflowClient
 from PIL import Image
-from tiny import tiny_recipe
+from tiny import tiny_params
 
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.load import load
@@ -112,41 +113,13 @@ def add_version(world: World, level: float, *, code_digest: str | None = None) -
     return str(json.loads(output.read_text())["version"])
 
 
-def _params(root: Path) -> dict[str, object]:
-    recipe = tiny_recipe()
-    return {
-        "datasets": [DATASET],
-        "methods": [METHOD],
-        "storage": str(root / "storage"),
-        "data": {
-            DATASET: {
-                "sources": [
-                    {
-                        "adapter": "folder",
-                        "root": str(root / "raw" / "images"),
-                        "label_root": str(root / "raw" / "labels"),
-                        "val_ratio": 0.5,
-                    }
-                ],
-                "label_space": {"names": ["left", "right", "square"]},
-                "shorter_side": 36,
-                "crop": 32,
-            }
-        },
-        "masks": {
-            DATASET: {
-                "training": [{"kind": "centre", "size": 12}],
-                "evaluation": [
-                    {"name": "centre", "hole": {"kind": "centre", "size": 12}},
-                    {"name": "small", "hole": {"kind": "centre", "size": 8}},
-                ],
-            }
-        },
-        "recipes": {DATASET: recipe},
-        "run": {"workers": 0, "cpus_per_worker": 1},
-        # The machine that runs this may be busy: what is slow is tested elsewhere.
-        "promotion": {"latency_slack": 10.0},
-    }
+def _params(root: Path) -> dict[str, Any]:
+    params = tiny_params(DATASET, root, root / "storage")
+    params["data"][DATASET]["sources"][0]["val_ratio"] = 0.5
+    params["masks"][DATASET]["evaluation"].append({"name": "small", "hole": {"kind": "centre", "size": 8}})
+    # The machine that runs this may be busy: what is slow is tested elsewhere.
+    params["promotion"] = {"latency_slack": 10.0}
+    return params
 
 
 def _write_image(root: Path, number: int) -> None:

@@ -28,9 +28,9 @@ def test_the_registered_model_is_used_promoted_exported_and_rolled_back(project:
     assert painted(project, project.done_here) == worse
     assert "promoted: version 2" in project.done("promote")
     assert painted(project, project.done_here) == better
-    assert "version 2 is champion" in project.done("history")
-    assert "equal to the model" in project.done("export", "-o", "model.onnx")
-    assert "version 1" in project.done("rollback", "--reason", "a test")
+    assert "version 2 is champion" in project.done_here("history")
+    assert "equal to the model" in project.done_here("export", "-o", "model.onnx")
+    assert "version 1" in project.done_here("rollback", "--reason", "a test")
     assert painted(project, project.done) == worse
     with page(project) as address, urllib.request.urlopen(address, timeout=60) as answer:
         assert answer.status == 200

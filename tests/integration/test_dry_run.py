@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,19 +17,46 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from pipelines.__main__ import main
+from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.load import parse
 from pipelines.settings.params import RunSettings
 from pipelines.stages import train as stage
 from pipelines.training.display import LoggedStep
-from pipelines.training.dry_run import dry_run, measure, open_data
+from pipelines.training.dry_run import NetworkSize, dry_run, measure, open_data
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
+from pipelines.training.memory import StepMemory
 from pipelines.training.worker import build_state, train
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import CheckpointError, DataError
 from sgenet.methods.build import count_macs
+from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
 HERE = RunSettings(workers=0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A training, its state, its first batch, and what it was measured to take: seconds for each measurement."""
+
+    job: TrainingJob
+    state: TrainingState
+    batch: RawBatch
+    size: NetworkSize
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    job = tiny_job(tiny_dataset, tmp_path_factory.mktemp("measured"))
+    state, batch = build_state(job), open_data(job, HERE).batch
+    return Measured(job, state, batch, measure(job, HERE, state, batch))
+
+
+@pytest.fixture
+def step_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step takes is known, for whom it does not matter."""
+    known = StepMemory(peak=2**20, computed=False, flops=10**9)
+    monkeypatch.setattr("pipelines.training.dry_run.step_memory", lambda *given: known)
 
 
 class _StopAfter:
@@ -81,14 +108,13 @@ def _peak(profiler: profile, trace: Path) -> int:
     return max(event["args"]["Total Allocated"] for event in events if event["name"] == "[memory]")
 
 
-def test_a_checkpoint_has_the_size_it_was_said_to_have(tiny_dataset: Path, tmp_path: Path) -> None:
-    job = tiny_job(tiny_dataset, tmp_path / "storage")
-    state, batch = build_state(job), open_data(job, HERE).batch
-    size = measure(job, HERE, state, batch)
+@pytest.mark.slow
+def test_a_checkpoint_has_the_size_it_was_said_to_have(measured: Measured) -> None:
+    state, batch = build_state(measured.job), measured.batch
     training_step(state, InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label))
     content = {key: value for key, value in state.state_dict().items() if key != "random"}
     # Adam also keeps a counter of steps beside each weight, a number of four bytes.
-    assert size.checkpoint == sum(
+    assert measured.size.checkpoint == sum(
         tensor.numel() * tensor.element_size() for tensor in _tensors(content) if tensor.dim()
     )
 
@@ -101,30 +127,27 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def test_measuring_leaves_the_training_as_it_was(tiny_dataset: Path, tmp_path: Path) -> None:
-    job = tiny_job(tiny_dataset, tmp_path / "storage")
-    state, batch = build_state(job), open_data(job, HERE).batch
-    measure(job, HERE, state, batch)
-    fresh = build_state(job)
-    for measured, untouched in zip(_tensors(state.state_dict()), _tensors(fresh.state_dict()), strict=True):
-        assert torch.equal(measured, untouched)
+@pytest.mark.slow
+def test_measuring_leaves_the_training_as_it_was(measured: Measured) -> None:
+    state, fresh = measured.state, build_state(measured.job)
+    for after, untouched in zip(_tensors(state.state_dict()), _tensors(fresh.state_dict()), strict=True):
+        assert torch.equal(after, untouched)
     weights = [*state.method.generator.parameters(), *state.method.discriminator.parameters()]
     assert all(weight.grad is None for weight in weights)
     assert all(weight.requires_grad for weight in state.method.discriminator.parameters())
 
 
-def test_a_worker_holds_its_share_and_the_gradients_that_travel(tiny_dataset: Path, tmp_path: Path) -> None:
-    job = tiny_job(tiny_dataset, tmp_path / "storage")
-    state = build_state(job)
-    alone, two = (
-        measure(job, run, state, open_data(job, run).batch) for run in (RunSettings(workers=1), RunSettings(workers=2))
-    )
-    assert alone.buckets == 0
+@pytest.mark.slow
+def test_a_worker_holds_its_share_and_the_gradients_that_travel(measured: Measured) -> None:
+    run = RunSettings(workers=2)
+    two = measure(measured.job, run, measured.state, open_data(measured.job, run).batch)
+    assert measured.size.buckets == 0
     assert two.buckets * 2 == two.moments
-    assert two.step.peak < 0.8 * alone.step.peak
+    assert two.step.peak < 0.8 * measured.size.step.peak
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("step_known")
 def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
     assert "would           start from the beginning, 8 steps" in _said(job)
@@ -143,6 +166,7 @@ def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("step_known")
 def test_it_says_how_much_of_a_wall_clock_budget_is_left(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +179,7 @@ def test_it_says_how_much_of_a_wall_clock_budget_is_left(
     assert "would           train no step: all 3.5 seconds are used" in _said(job)
 
 
+@pytest.mark.usefixtures("step_known")
 def test_the_command_prints_the_key_of_the_training_and_writes_nothing(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,6 +215,7 @@ def test_what_would_stop_the_training_stops_the_dry_run(tiny_dataset: Path, tmp_
         dry_run(job, HERE)
 
 
+@pytest.mark.usefixtures("step_known")
 @pytest.mark.parametrize(("use_gpu", "expected"), [(False, "float32"), (True, "bfloat16")])
 def test_the_precision_is_that_of_the_workers_devices(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_gpu: bool, expected: str
@@ -200,14 +226,12 @@ def test_the_precision_is_that_of_the_workers_devices(
     assert f"images a step, {expected}:" in _said(job, RunSettings(workers=0, use_gpu=use_gpu))
 
 
-def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each(
-    tiny_dataset: Path, tmp_path: Path
-) -> None:
-    job = tiny_job(tiny_dataset, tmp_path / "storage")
-    state, batch = build_state(job), open_data(job, HERE).batch
-    step = measure(job, HERE, state, batch).step
-    generator = 2 * count_macs(state.method.generator, job.crop) * batch.image.shape[0]
-    assert step.flops > 3 * generator, "its forward and backward passes, and the discriminator's"
+@pytest.mark.slow
+@pytest.mark.usefixtures("step_known")
+def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each(measured: Measured) -> None:
+    job = measured.job
+    generator = 2 * count_macs(measured.state.method.generator, job.crop) * measured.batch.image.shape[0]
+    assert measured.size.step.flops > 3 * generator, "its forward and backward passes, and the discriminator's"
     said = _said(job, RunSettings(workers=2, use_gpu=True))
     assert "by estimate, nothing of it measured" in said
     assert re.search(r"2 × H200 +[\d,.e+]+ to [\d,.e+]+ images/s, .* hours, .* USD", said)

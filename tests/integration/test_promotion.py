@@ -12,6 +12,7 @@ from typing import Any
 
 import mlflow
 import pytest
+from mlflow_store import make_store
 from promotion_world import DATASET, NAME, World, add_version, make_world
 
 from pipelines.__main__ import main
@@ -31,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("promotion")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", make_store(root))
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
         yield make_world(root)
     mlflow.set_tracking_uri(None)

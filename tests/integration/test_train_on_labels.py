@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow_store import make_store
 from partly_labelled import NUM_LABELLED, NUM_UNLABELLED, make_partly_labelled, partly_settings
 from tiny import DATASET, METHOD
 
@@ -145,7 +146,7 @@ def test_labels_of_the_other_source_do_not_pass_for_these(prepared: Path, tmp_pa
 
 @pytest.mark.slow
 def test_the_run_says_what_its_labels_were(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    address = make_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     settings = settings_of(prepared, tmp_path / "storage", "auto")
     train.run(settings, DATASET, METHOD, prepared / "shards", prepared / "masks", tmp_path / "model", prepared / "auto")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow_store import make_store
 from safetensors.torch import load_file
 from ticking import set_clock
 from tiny import DATASET, METHOD, tiny_settings
@@ -23,7 +24,7 @@ STEPS = 4
 
 @pytest.fixture
 def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    address = make_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     return MlflowClient(address)
 

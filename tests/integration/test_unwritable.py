@@ -37,21 +37,13 @@ def here(tmp_path: Path) -> Project:
         ("example", "taken"),
         ("init", "photos", "-o", "taken/params.yaml"),
         ("export", "--model", "shipped", "-o", "taken/model.onnx"),
-        (*INPAINT, "taken"),
+        *((*INPAINT, place) for place in ("taken", "taken/below", "lost", "photos/a.png")),
     ],
     ids=" ".join,
 )
 def test_what_is_in_the_way_is_said(here: Project, command: tuple[str, ...]) -> None:
     before = made(here)
-    here.refused(*command)
-    assert made(here) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("output", ["taken/below", "lost", "photos/a.png"])
-def test_where_no_folder_of_results_can_be_is_said(here: Project, output: str) -> None:
-    before = made(here)
-    here.refused_here(*INPAINT, output)
+    here.refused_here(*command)
     assert made(here) == before
 
 

@@ -94,7 +94,7 @@ def test_a_store_that_cannot_be_written_to_is_read(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_every_command_says_it_and_makes_nothing(here: Project, command: tuple[str, ...]) -> None:
     before = {path.name for path in here.root.iterdir()}
-    assert NO_ADDRESS in here.refused(*command, MLFLOW_TRACKING_URI="./mlruns")
+    assert NO_ADDRESS in here.refused_here(*command, MLFLOW_TRACKING_URI="./mlruns")
     said = here.refused_here(*command, MLFLOW_TRACKING_URI="sqlite:///mistyped.db")
     assert "does not exist; a training makes it" in said
     assert {path.name for path in here.root.iterdir()} - before <= {"cache", "state"}

@@ -27,36 +27,33 @@ def tiny_job(root: Path, storage: Path, **training: Any) -> TrainingJob:
 
 def tiny_settings(root: Path, storage: Path, **training: Any) -> Settings:
     """Settings of the dataset that :func:`make_dataset` wrote below ``root``."""
-    return parse(
-        {
-            "datasets": [DATASET],
-            "methods": [METHOD],
-            "storage": str(storage),
-            "data": {
-                DATASET: {
-                    "sources": [
-                        {
-                            "adapter": "folder",
-                            "root": str(root / "raw" / "images"),
-                            "label_root": str(root / "raw" / "labels"),
-                            "val_ratio": 0.3,
-                        }
-                    ],
-                    "label_space": {"names": ["left", "right", "square"]},
-                    "shorter_side": 36,
-                    "crop": CROP,
-                }
-            },
-            "masks": {
-                DATASET: {
-                    "training": [{"kind": "centre", "size": 12}, {"kind": "rectangles"}],
-                    "evaluation": [{"name": "centre", "hole": {"kind": "centre", "size": 12}}],
-                }
-            },
-            "recipes": {DATASET: tiny_recipe(**training)},
-            "run": {"workers": 0, "cpus_per_worker": 1},
-        }
-    )
+    return parse(tiny_params(DATASET, root, storage, **training))
+
+
+def tiny_params(dataset: str, root: Path, storage: Path, **training: Any) -> dict[str, Any]:
+    """The same as it stands in ``params.yaml``, of a dataset of any name."""
+    images, labels = (str(root / "raw" / kind) for kind in ("images", "labels"))
+    return {
+        "datasets": [dataset],
+        "methods": [METHOD],
+        "storage": str(storage),
+        "data": {
+            dataset: {
+                "sources": [{"adapter": "folder", "root": images, "label_root": labels, "val_ratio": 0.3}],
+                "label_space": {"names": ["left", "right", "square"]},
+                "shorter_side": 36,
+                "crop": CROP,
+            }
+        },
+        "masks": {
+            dataset: {
+                "training": [{"kind": "centre", "size": 12}, {"kind": "rectangles"}],
+                "evaluation": [{"name": "centre", "hole": {"kind": "centre", "size": 12}}],
+            }
+        },
+        "recipes": {dataset: tiny_recipe(**training)},
+        "run": {"workers": 0, "cpus_per_worker": 1},
+    }
 
 
 def tiny_recipe(**training: Any) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mlflow import MlflowClient
+from mlflow_store import make_store
 
 from pipelines.registry.champions import ChampionMove, Champions, OvertakenError
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    file = f"sqlite:///{tmp_path_factory.mktemp('champions') / 'mlflow.db'}"
-    MlflowClient(file).search_experiments()  # makes the tables
-    return file
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_store(tmp_path_factory.mktemp("champions"))
 
 
 @pytest.fixture

@@ -26,17 +26,19 @@ def typed(
     )
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path, encoding: str) -> None:
-    shown = typed(tmp_path, "-m", "pipelines", "--help", PYTHONIOENCODING=encoding)
+def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path) -> None:
+    shown = typed(tmp_path, "-m", "pipelines", "--help", PYTHONIOENCODING="latin-1")
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert b"COMMAND ?" in shown.stdout
 
+
+@pytest.mark.slow
+def test_names_of_files_that_a_terminal_lacks_the_characters_of_are_files_all_the_same(tmp_path: Path) -> None:
     make_photo(tmp_path / "fünf.png")
     make_hole(tmp_path / "hole.png")
-    filled = typed(tmp_path, *INPAINT, PYTHONIOENCODING=encoding)
+    filled = typed(tmp_path, *INPAINT, PYTHONIOENCODING="ascii")
     assert filled.returncode == 0, filled.stderr
-    assert "gefüllt.png: filled".encode(encoding, "replace") in filled.stdout
+    assert b"gef?llt.png: filled" in filled.stdout
 
 
 @pytest.mark.parametrize(
@@ -44,10 +46,9 @@ def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path, encoding:
     [
         (("-m", "pipelines", "--help"), {}),
         (("-m", "sgenet", "--help"), {}),
-        (INPAINT, {}),
-        (INPAINT, {"PYTHONUNBUFFERED": "1"}),
+        pytest.param(INPAINT, {"PYTHONUNBUFFERED": "1"}, marks=pytest.mark.slow),
     ],
-    ids=["platform", "method", "filling", "unbuffered"],
+    ids=["platform", "method", "unbuffered"],
 )
 def test_a_command_whose_output_nobody_reads_ends_quietly(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str]

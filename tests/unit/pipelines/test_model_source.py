@@ -13,6 +13,7 @@ import mlflow
 import pytest
 from inpainting_files import make_model
 from mlflow import MlflowClient
+from mlflow_store import make_store
 
 from pipelines.registry.register import register
 from pipelines.storage.files import sha256_of_file
@@ -52,7 +53,7 @@ class Store:
     """A store with two registered models: `sge-net-hills` 1 (sge_net) and 2 (base_net), `sge-net-towns` 1 (sge_net)."""
 
     def __init__(self, folder: Path) -> None:
-        self.address = f"sqlite:///{folder / 'mlflow.db'}"
+        self.address = make_store(folder)
         os.environ["MLFLOW_TRACKING_URI"] = self.address
         self.released = {method: make_model(folder / method / "model", method) for method in ("sge_net", "base_net")}
         self.run_id = open_run("tests", "model source", name="tiny", params={})

@@ -15,6 +15,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow_store import make_store
 from PIL import Image
 
 from pipelines.registry import register as registry
@@ -48,7 +49,7 @@ def released(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def store(tmp_path_factory):
-    address = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    address = make_store(tmp_path_factory.mktemp("mlflow"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", address)
         yield address

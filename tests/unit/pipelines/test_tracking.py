@@ -22,6 +22,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow_store import make_store
 from PIL import Image
 
 from pipelines.tracking import address, heartbeat
@@ -36,9 +37,7 @@ DIGEST = "0123456789abcdef" * 4
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """One SQLite store for all tests of this file: making its tables takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    return f"sqlite:///{folder / 'mlflow.db'}"
+    return make_store(tmp_path_factory.mktemp("mlflow"))
 
 
 @pytest.fixture
@@ -359,9 +358,7 @@ def test_processes_that_start_at_once_share_a_fresh_store(tmp_path: Path) -> Non
 def test_a_model_asked_of_an_empty_registry_is_answered_with_how_to_fill_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    open_client().search_experiments()  # makes the tables
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", make_store(tmp_path))
     with pytest.raises(TrackingError, match=r"nothing is registered yet in .*; `dvc repro register`"):
         ReleasedModels().versions_of("nobody")
     open_client().create_registered_model("somebody")

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from free_port import free_port
 from mlflow import MlflowClient
+from mlflow_store import make_store
 
 from pipelines.commands import ui
 from pipelines.tracking.scores import HEADLINE
@@ -29,7 +30,7 @@ def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(mo
     monkeypatch.setattr(ui, "check_free", lambda port: None)
     with pytest.raises(UserError, match="does not exist; a training makes it"):
         ui.execute(Namespace(port=5001))
-    number = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("outdoor_mix")
+    number = MlflowClient(make_store(tmp_path)).create_experiment("outdoor_mix")
     ui.execute(Namespace(port=5001))
     page = f"http://127.0.0.1:5001/#/experiments/{number}/runs?workflowType=machine_learning&viewStateShareKey=scores "
     assert page in capsys.readouterr().out
@@ -61,7 +62,7 @@ def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch,
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_without_a_traceback_and_leaves_no_process(tmp_path, wish):
-    address = f"sqlite:///{tmp_path}/mlflow.db"
+    address = make_store(tmp_path)
     MlflowClient(address).create_experiment("outdoor_mix")
     port = free_port()
     said = tmp_path / "said"
@@ -78,6 +79,7 @@ def test_it_ends_without_a_traceback_and_leaves_no_process(tmp_path, wish):
         while "Uvicorn running" not in said.read_text() and time.monotonic() < deadline:
             time.sleep(0.2)
         servers = psutil.Process(started.pid).children(recursive=True)
+        assert not any("mlflow.server.jobs" in " ".join(server.cmdline()) for server in servers)
         started.send_signal(wish)
         assert started.wait(60) == 0
     finally:

@@ -178,6 +178,7 @@ def test_each_method_has_its_published_optimizer_and_not_the_recipe_s(
     assert {optimizer.param_groups[0]["betas"] for optimizer in optimizers} == {betas}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_training_lowers_the_reconstruction_error_of_a_batch(name: str) -> None:
     recipe = _recipe(steps=25)

@@ -37,7 +37,9 @@ def small_vgg_file(folder: Path, width: int = 4, hidden: int = 6) -> dict[str, T
     rng = torch.Generator().manual_seed(5)
     state: dict[str, Tensor] = {}
     channels = 3
-    for position, layer in enumerate(vgg16(weights=None).features):
+    with torch.device("meta"):  # its 138 million weights are not drawn
+        layers = vgg16(weights=None).features
+    for position, layer in enumerate(layers):
         if isinstance(layer, nn.Conv2d):
             out = width * layer.out_channels // 64
             state[f"features.{position}.weight"] = torch.randn(out, channels, 3, 3, generator=rng) / channels

@@ -63,6 +63,7 @@ def test_a_filled_image_can_be_downloaded_exactly(actions):
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(label))), inpainted.label)
 
 
+@pytest.mark.slow
 def test_two_models_give_two_downloads_with_names_of_their_own(actions):
     shown = actions.fill(actions.open_example(0).session, marked(), [GATED, SGE])
     assert [title for _, title, _ in shown.downloads] == [
@@ -129,6 +130,7 @@ def test_a_session_that_was_forgotten_is_a_sentence(actions):
     assert "There is no image yet" in actions.fill(Session(), marked(), [SGE]).notice
 
 
+@pytest.mark.slow
 def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):
     first = actions.fill(actions.open_example(0).session, marked(), [SGE, GATED])
     assert first.keep == ("Continue from this result (SGE-Net)", "Continue from this result (GatedConv)")
