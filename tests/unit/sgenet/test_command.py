@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -15,6 +16,7 @@ def fill(folder: Path, mask: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_photograph_is_filled_and_its_known_pixels_stay(tmp_path: Path) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     mask = np.zeros((96, 128), np.uint8)
