@@ -4,9 +4,10 @@
 
 `make` writes FOLDER/sheets/001.png …, each the photograph with its hole in white, one filling on the left and one on
 the right, and FOLDER/answers.csv to write `left`, `right` or nothing (neither) into, beside each sheet. Which is which
-is in FOLDER/key.csv, for `read` alone: it prints how often ours was preferred, with the 95 % interval. What is cut out
-of which photograph, where the hole is and which side is ours follow from --seed. The photographs are those that nobody
-trains on: `free_photos`, or with --kept the 200 of intel_scenes, which are 150 pixels large: --size 128x128.
+is in FOLDER/key.csv, for `read` alone: it prints how often ours was preferred, with the 95 % interval. A hole that
+both fill alike, within 4 grey levels, gets no sheet. What is cut out of which photograph, where the hole is and which
+side is ours follow from --seed. The photographs are those that nobody trains on: `free_photos`, or with --kept the 200
+of intel_scenes, which are 150 pixels large: --size 128x128.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sgenet.inpainter import Inpainter
 SHEETS, KEY, ANSWERS = "sheets", "key.csv", "answers.csv"
 OURS = "shipped:exemplar"
 GAP, TITLE = 8, 18  # pixels
+ALIKE = 4  # grey levels, which nobody sees
 SMALLEST, LARGEST = 0.2, 0.42  # of the image's height: how long the axes of a hole are
 
 
@@ -74,15 +76,19 @@ def make(folder: Path, holes: Iterator[tuple[str, np.ndarray, np.ndarray]], fill
         sys.exit(f"{folder} holds pairs already; give another folder")
     (folder / SHEETS).mkdir(parents=True, exist_ok=True)
     sides = np.random.default_rng(seed)
-    key = []
-    for number, (photo, image, hole) in enumerate(holes, start=1):
+    key: list[dict[str, str]] = []
+    alike = 0
+    for photo, image, hole in holes:
         names = list(fills) if sides.random() < 0.5 else list(reversed(fills))
         filled = [fills[name](image.copy(), hole) for name in names]
-        sheet = f"{number:03}.png"
+        if np.abs(filled[0].astype(int) - filled[1]).max() <= ALIKE:
+            alike += 1
+            continue
+        sheet = f"{len(key) + 1:03}.png"
         _draw(image, hole, filled, folder / SHEETS / sheet)
         key.append({"sheet": sheet, "left": names[0], "right": names[1], "photograph": photo})
         print(sheet, end=" ", flush=True)
-    print()
+    print(f"\n{len(key)} pairs; {alike} more holes are filled alike")
     _write(folder / KEY, key)
     _write(folder / ANSWERS, [{"sheet": row["sheet"], "better": ""} for row in key])
 
