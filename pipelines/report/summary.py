@@ -79,7 +79,7 @@ def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str
     number = int(first.metrics[set_name]["num_images"])
     if math.isnan(difference.low) or round(difference.low, score.decimals) <= 0:
         return f"{text}: too little for {number} images to tell the two apart"
-    return f"{text} on the same {number} images: more than chance explains"
+    return f"{text} on the same {number} images: more than the choice of images explains; another seed may change more"
 
 
 def _difference(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> Estimate:

@@ -26,7 +26,7 @@ def run(settings: Settings, dataset: str, shards: Path, segmenter: Path, output:
     if settings.labels_of(dataset).source == "human":
         with publish_folder(output) as folder:
             LabelManifest(source="human").write(folder)
-        print(f"{output}: nothing to label, since people did")
+        print(f"{output}: nothing is labelled, as labels.source is human")
         return
     # Heavy, and for nothing where labels are people's.
     from pipelines.data.labels.labelling import label_dataset

@@ -206,6 +206,6 @@ def test_people_label_by_default_and_nothing_is_fitted(
     fit_segmenter.run(settings, DATASET, tmp_path / "no shards are looked at", tmp_path / "segmenter")
     assert capsys.readouterr().out == f"{tmp_path / 'segmenter'}: no segmenter, since labels.{DATASET} asks for none\n"
     label.run(settings, DATASET, tmp_path / "no shards", tmp_path / "segmenter", tmp_path / "labels")
-    assert capsys.readouterr().out == f"{tmp_path / 'labels'}: nothing to label, since people did\n"
+    assert capsys.readouterr().out == f"{tmp_path / 'labels'}: nothing is labelled, as labels.source is human\n"
     assert [path.name for path in (tmp_path / "segmenter").iterdir()] == ["manifest.json"]
     assert SegmenterManifest.read(tmp_path / "segmenter") == SegmenterManifest()

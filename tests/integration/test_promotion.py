@@ -128,13 +128,17 @@ def test_a_worse_challenger_is_refused_and_the_refusal_is_kept(world: World, ask
 def test_a_dry_run_prints_the_same_and_changes_nothing(world: World, ask: Any) -> None:
     name = world.model("dry", 120, 180, 90)
     before = everything(world)
-    assert ask("promote", "--model", name, "--challenger", "1", "--dry-run")[0] == 0
+    foretold = ask("promote", "--model", name, "--challenger", "1", "--dry-run")
     assert everything(world) == before
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    first = ask("promote", "--model", name, "--challenger", "1")
+    for status, answer, _ in (foretold, first):
+        assert status == 0
+        assert "no longer with the shipped model" in answer["sentence"]
     before = everything(world)
     passing = ask("promote", "--model", name, "--challenger", "2", "--dry-run")
     refused = ask("promote", "--model", name, "--dry-run")
     assert (passing[0], refused[0]) == (0, 3)
+    assert "shipped" not in passing[1]["sentence"]
     assert everything(world) == before
     for version, foretold in (("3", refused), ("2", passing)):
         _, answer, _ = ask("promote", "--model", name, "--challenger", version)

@@ -181,8 +181,10 @@ def meanwhile(session: Session) -> str:
     if session.photo is None:
         return views.notice(OPENED)
     height, width = session.photo.size
-    long = ", which can take a minute or more" if height * width > _SLOW_PIXELS else ""
-    return views.notice(f"Filling: drawn small first, then at {width}×{height} pixels{long}.")
+    long = ", which can take minutes" if height * width > _SLOW_PIXELS else ""
+    return views.notice(
+        f"Filling, after any fill that waits: drawn small first, then at {width}×{height} pixels{long}."
+    )
 
 
 def _guarded(act: Callable[[], Shown], remedy: str) -> Shown:

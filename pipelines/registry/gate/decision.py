@@ -195,10 +195,10 @@ def _merits(primary: Judged, comparisons: Sequence[Judged], against_baseline: bo
     comparison = primary.comparison
     won = (
         f"{title(comparison.score)} is better: {signed(comparison.score, comparison.improvement.value)} "
-        f"[{interval(comparison)}] over {comparison.improvement.num_images} images"
+        f"[{interval(comparison)}] over {comparison.improvement.num_images} images of all sets of holes"
     )
     if against_baseline:
-        return f"{won}; there is no champion yet"
+        return f"{won}, than a baseline's; there is no champion yet"
     doubtful = sum(item.verdict is Verdict.WITHIN_CHANCE for item in comparisons)
     doubt = f" ({doubtful} within strata are, but no more than chance explains)" if doubtful else ""
     return f"{won}, and no score is worse beyond its tolerance{doubt}"

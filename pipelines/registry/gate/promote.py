@@ -37,6 +37,13 @@ class Promotion:
     entry: ChampionMove | None = None
 
 
+_FIRST = (
+    "`inpaint`, `app` and `serve` fill with it from then on, no longer with the shipped model, which was not compared "
+    "with it: `--model shipped` names that one"
+)
+"""What the first promotion of a model changes."""
+
+
 def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, say: Say) -> Promotion:
     """Make a version champion if the gate lets it pass.
 
@@ -60,7 +67,7 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     with TemporaryDirectory(prefix="sgenet-gate-") as workspace:
         judgement = judge(models, version, champion, settings, Path(workspace), say)
     if dry_run:
-        return _dry_outcome(judgement)
+        return _dry_outcome(judgement, first=champion is None)
     at = datetime.now(UTC)
     files = {"decision.json": to_json(name, judgement), DOCUMENT: to_document(name, judgement)}
     evidence = record_files(version, at.strftime("%Y%m%dT%H%M%S.%f"), files)
@@ -79,16 +86,13 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
             f"`{program()} promote --challenger {entry.before}` compares the two"
         )
     elif entry.before is None:
-        sentence += (
-            "; `inpaint`, `app` and `serve` fill with it from now on, no longer with the shipped model, which was not "
-            "compared with it: `--model shipped` names that one"
-        )
+        sentence += f"; {_FIRST}"
     return Promotion(Status.DONE, sentence, judgement, evidence, entry)
 
 
-def _dry_outcome(judgement: Judgement) -> Promotion:
+def _dry_outcome(judgement: Judgement, first: bool) -> Promotion:
     if judgement.decision.promote:
-        sentence = f"would promote version {judgement.challenger}; nothing was changed"
+        sentence = f"would promote version {judgement.challenger}{f': {_FIRST}' if first else ''}; nothing was changed"
         return Promotion(Status.DONE, sentence, judgement)
     return Promotion(Status.REFUSED, "would refuse; nothing was changed", judgement)
 

@@ -115,7 +115,7 @@ def test_the_result_is_said_in_words_with_what_it_means(reported: Path) -> None:
     # Each image's hole is wrong by 10 … 15 levels, and by 20 … 25 of Base-Net's.
     gains = [20 * math.log10((20 + number) / (10 + number)) for number in range(COUNT)]
     assert f"It leads Base-Net by {sum(gains) / COUNT:.2f} dB (" in text
-    assert "more than chance explains" in text
+    assert "more than the choice of images explains" in text
     assert "Without learning, Telea fills best; SGE-Net leads it by " in text
     assert "SGE-Net predicts the classes in the hole best: mIoU" in text
 
