@@ -64,7 +64,7 @@ def test_a_full_line_is_a_sentence_and_nobody_else_notices(open_page, address, s
     fill = [page.get_by_role("button", name="Fill", exact=True) for page in pages]
 
     fill[0].click()
-    pages[0].get_by_text("Filling: drawn small first").wait_for()
+    pages[0].get_by_text("drawn small first").wait_for()
     assert slow.started.acquire(timeout=60)
     with pages[1].expect_response("**/queue/join*"):
         fill[1].click()
