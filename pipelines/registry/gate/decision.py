@@ -198,7 +198,7 @@ def _merits(primary: Judged, comparisons: Sequence[Judged], against_baseline: bo
         f"[{interval(comparison)}] over {comparison.improvement.num_images} images of all sets of holes"
     )
     if against_baseline:
-        return f"{won}, than a baseline's; there is no champion yet"
+        return f"{won}, against a baseline; there is no champion yet"
     doubtful = sum(item.verdict is Verdict.WITHIN_CHANCE for item in comparisons)
     doubt = f" ({doubtful} within strata are, but no more than chance explains)" if doubtful else ""
     return f"{won}, and no score is worse beyond its tolerance{doubt}"
