@@ -145,7 +145,7 @@ def build_fill(method: str, options: argparse.Namespace) -> Fill:
         texture: Texture = "exemplar" if "texture" in method else "network"
         return lambda image, hole: inpainter(image, hole, texture=texture).image
     if method == "PatchMatch":
-        from sgenet.inpainter.exemplar import patchmatch
+        from pipelines.evaluation.baselines import patchmatch
 
         return patchmatch
     import cv2

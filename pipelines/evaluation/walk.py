@@ -229,7 +229,7 @@ def model_fill(
         with autocast(device, precision):
             prediction: Prediction = generator(normalised, holes.to(torch.float32), *guide)
         if copies_texture:
-            refined = with_texture(normalised, holes, prediction.image).to(device)
+            refined = with_texture(normalised, holes, prediction).to(device)
             return FilledBatch(composite(refined, original, holes))
         inpainted = composite(to_uint8(prediction.image), original, holes)
         if not prediction.label_logits:

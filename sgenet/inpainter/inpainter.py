@@ -216,8 +216,9 @@ class Inpainter:
             drawn.label[given], drawn.confidence[given] = guide[given], 1
         image_drawn = drawn.image
         if texture == "exemplar":
+            given = None if guide is None else guide != IGNORE_ID
             image_drawn = copy_texture(
-                to_floats(opened.rgb), hole, unknown, drawn.image, None if guide is None else drawn.label
+                to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given
             )
         filled = join(opened.rgb, image_drawn, hole)
         scales = read_scales(drawn.overview) if details else ()

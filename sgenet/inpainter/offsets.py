@@ -1,0 +1,115 @@
+"""At which offsets an image repeats itself (He and Sun, *Statistics of Patch Offsets*, ECCV 2012).
+
+Some known patches are compared with all others but their neighbours. The offsets to the most similar ones are few, and
+the same over and over: along a horizon, from wave to wave, over a meadow. Copying with these continues what is there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.signal import fftconvolve
+
+from sgenet.inpainter.pyramid import Bools, Floats
+
+Offsets = npt.NDArray[np.int64]
+"""(L, 2): rows down and columns right, from a pixel to the one that it is copied from."""
+
+_SIDE = 8
+"""Pixels of a patch, each way."""
+
+_NUM_COMPONENTS = 24
+"""Principal components by which patches are compared."""
+
+_SAMPLES = 3000
+"""Patches whose principal components are taken."""
+
+_QUERIES = 2000
+"""Patches whose most similar one is sought."""
+
+_AT_ONCE = 256
+_FEWEST_PATCHES = 64
+_NEIGHBOURHOOD = 1 / 15
+"""Of the longer side: patches nearer than that resemble each other everywhere, and say nothing."""
+
+_PEAK = 9
+"""Rows and columns around a peak in which there is no other."""
+
+
+def frequent_offsets(image: Floats, hole: Bools, unknown: Bools, number: int) -> Offsets:
+    """The offsets that similar patches have most often and that reach known pixels from much of the hole.
+
+    Args:
+        image: (h, w, 3).
+        hole: (h, w), what is to be filled.
+        unknown: (h, w), what cannot be copied; includes the hole.
+        number: of offsets at most.
+
+    Returns:
+        The best first; none where hardly anything is known. The same for the same arguments.
+    """
+    height, width = hole.shape
+    if min(height, width) < _SIDE:
+        return np.zeros((0, 2), np.int64)
+    known = sliding_window_view(~unknown, (_SIDE, _SIDE)).all((2, 3))
+    rows, columns = np.nonzero(known)
+    if len(rows) < _FEWEST_PATCHES:
+        return np.zeros((0, 2), np.int64)
+    down, right = _to_most_similar(_features(image, rows, columns), rows, columns, max(height, width) * _NEIGHBOURHOOD)
+    votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
+    for sign in (1, -1):  # what resembles the other is resembled by it
+        np.add.at(votes, (height + sign * down, width + sign * right), 1)
+    score = gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown)
+    peaks = (score == maximum_filter(score, size=_PEAK)) & (score > 1e-4)
+    found = np.stack(np.nonzero(peaks), axis=1)
+    best = np.argsort(-score[peaks], kind="stable")[:number]
+    return found[best] - [height, width]
+
+
+def _features(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Floats:
+    """(N, components) of the patches whose upper left pixels these are; distances are nearly those of the patches."""
+    patches = sliding_window_view(image, (_SIDE, _SIDE), axis=(0, 1))
+    some = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLES)).astype(int)
+    sample = patches[rows[some], columns[some]].reshape(len(some), -1).astype(np.float64)
+    mean = sample.mean(axis=0)
+    _, directions = np.linalg.eigh((sample - mean).T @ (sample - mean))
+    basis, middle = directions[:, -_NUM_COMPONENTS:].astype(np.float32), mean.astype(np.float32)
+    features = np.empty((len(rows), basis.shape[1]), np.float32)
+    for start in range(0, len(rows), 16384):
+        part = slice(start, start + 16384)
+        features[part] = (patches[rows[part], columns[part]].reshape(-1, len(middle)) - middle) @ basis
+    return features
+
+
+def _to_most_similar(
+    features: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], nearest: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows down and columns right from some patches to the most similar ones farther than ``nearest``."""
+    # Squared distances but for the query's own square, as one product of matrices.
+    squares = np.square(features).sum(axis=1, keepdims=True)
+    sources = np.concatenate((features, squares), axis=1).T.copy()
+    queries = np.random.default_rng(0).permutation(len(rows))[:_QUERIES]
+    wanted = np.concatenate((-2 * features[queries], np.ones((len(queries), 1), np.float32)), axis=1)
+    first = np.searchsorted(rows, rows[queries] - int(nearest), side="left")
+    last = np.searchsorted(rows, rows[queries] + int(nearest), side="right")
+    found = np.zeros(len(queries), np.intp)
+    for start in range(0, len(queries), _AT_ONCE):
+        distance = wanted[start : start + _AT_ONCE] @ sources
+        for number, line in enumerate(distance, start):
+            around = slice(first[number], last[number])
+            query = queries[number]
+            apart = np.hypot(rows[around] - rows[query], columns[around] - columns[query])
+            line[around][apart <= nearest] = np.inf
+            found[number] = line.argmin()
+            if np.isinf(line[found[number]]):
+                found[number] = query
+    queries, found = queries[found != queries], found[found != queries]
+    return rows[found] - rows[queries], columns[found] - columns[queries]
+
+
+def _reach(hole: Bools, unknown: Bools) -> Floats:
+    """(2h + 1, 2w + 1): the share of the hole that each offset copies from known pixels; (0, 0) is in the middle."""
+    reached = fftconvolve((~unknown).astype(np.float32), hole[::-1, ::-1].astype(np.float32))
+    return np.pad(reached / np.count_nonzero(hole), 1).clip(0, 1).astype(np.float32)
