@@ -33,8 +33,11 @@ _NUM_OFFSETS = 80
 _OF_A_CLASS = 40
 """Offsets that lead to a class that someone gave, besides."""
 
-_COLOUR = 0.4
+_COLOUR = 1.5
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
+
+_ALIKE = 0.12
+"""Differences up to this cost nothing: a montage of pieces that are all of the very same colour is a patchwork."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 2.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
@@ -136,7 +139,8 @@ class _Guidance:
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
-        cost = np.float32(_COLOUR) * np.sqrt(np.square(difference).sum(axis=1))
+        distance = np.sqrt(np.square(difference).sum(axis=1))
+        cost = np.float32(_COLOUR) * (distance - np.float32(_ALIKE)).clip(min=0)
         if self._label is None:
             return cost
         weight = np.where(self._given[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
