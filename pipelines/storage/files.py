@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sgenet.errors import DataError
@@ -96,18 +96,24 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a path that no file can be written to, before there is anything to write; makes its folder.
+    """Refuse a path that no file can be written to, before there is anything to write; leaves no new folder.
 
     Raises:
         DataError: what is in the way.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        probe = _neighbour(path, "partial")
-        probe.touch()
-        probe.unlink()
+        made = [folder for folder in path.parents if not folder.exists()]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            probe = _neighbour(path, "partial")
+            probe.touch()
+            probe.unlink()
+        finally:
+            for folder in made:
+                with suppress(OSError):
+                    folder.rmdir()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -171,9 +171,10 @@ def _chunk_size(num_images: int, workers: int | None) -> int:
 
 
 def _shared_folder(work: Work) -> Path | None:
-    """The folder that the nodes of a cluster must see: none where the results go to S3."""
+    """The folder, made if need be, that the nodes of a cluster must see: none where the results go to S3."""
     if "://" in work.output:
         return None
     folder = Path(work.output)
     check_writable(folder / FOLDER / "summary.json")
+    folder.mkdir(parents=True, exist_ok=True)
     return folder

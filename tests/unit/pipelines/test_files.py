@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from pipelines.__main__ import main
 from pipelines.storage.files import check_writable, digest_files, publish_folder, sha256_of_file, write_atomically
 from sgenet.errors import DataError
+
+PARAMS = Path(__file__).parents[3] / "params.yaml"
 
 
 def _names(folder: Path) -> list[str]:
@@ -102,6 +105,28 @@ def test_what_is_in_the_way_of_a_file_is_said_in_a_sentence_and_leaves_nothing(t
         with pytest.raises(DataError, match="cannot be written"):
             write(tmp_path / output)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_asking_whether_a_file_can_be_written_leaves_no_folder(tmp_path):
+    (tmp_path / "there").mkdir()
+    check_writable(tmp_path / "there" / "new" / "newer" / "file")
+    with pytest.raises(DataError, match="cannot be written"):
+        check_writable(tmp_path / "there" / "new" / ("x" * 300) / "file")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "--model", "no/such/model", "-o", "new/model.onnx"],
+        ["register", "--dataset", "mixed_scenes", "--method", "sge_net"],
+    ],
+)
+def test_a_refused_command_leaves_no_folder(tmp_path, monkeypatch, command):
+    shutil.copy(PARAMS, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def test_a_name_of_255_bytes_is_written(tmp_path):
