@@ -140,7 +140,8 @@ class _Guidance:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
         distance = np.sqrt(np.square(difference).sum(axis=1))
-        cost = np.float32(_COLOUR) * (distance - np.float32(_ALIKE)).clip(min=0)
+        free = np.where(self._given[pixels], np.float32(0), np.float32(_ALIKE))
+        cost = np.float32(_COLOUR) * (distance - free).clip(min=0)
         if self._label is None:
             return cost
         weight = np.where(self._given[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))

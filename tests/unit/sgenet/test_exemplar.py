@@ -44,7 +44,8 @@ def test_a_pattern_goes_on_through_the_hole_where_the_network_drew_grey():
     np.testing.assert_array_equal(filled[~hole], image[~hole])
 
 
-def test_texture_is_of_the_class_that_someone_gave():
+@pytest.mark.parametrize("is_given", [True, False])
+def test_texture_is_of_the_class_that_someone_gave_or_that_is_predicted(is_given):
     # Two textures of one mean: on the left fine columns, on the right fine rows.
     columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64], stripes(128, 64)
     image = np.concatenate((np.broadcast_to(columns[:1, :64], (128, 64, 3)), rows), axis=1).copy()
@@ -59,7 +60,8 @@ def test_texture_is_of_the_class_that_someone_gave():
 
     def of_class(number):
         wanted = np.where(hole, np.uint8(number), label)
-        return copy_texture(image, hole, hole, grey(image), wanted, np.ones(hole.shape, np.float32), given=hole)
+        confidence = np.ones(hole.shape, np.float32)
+        return copy_texture(image, hole, hole, grey(image), wanted, confidence, hole if is_given else None)
 
     assert down(of_class(0)) < 0.3 < 0.7 < down(of_class(1))
     # Of a class that is nowhere else, some texture all the same.
@@ -67,24 +69,18 @@ def test_texture_is_of_the_class_that_someone_gave():
     assert np.abs(np.diff(nowhere, axis=0)).mean() + np.abs(np.diff(nowhere, axis=1)).mean() > 0.1
 
 
-@pytest.mark.parametrize("by", ["colour", "class"])
-def test_what_the_network_predicts_decides_what_is_copied(by):
+def test_the_colours_that_the_network_drew_decide_what_is_copied():
     # A dark and a bright texture around a hole in a grey frame that fits neither.
     image = noise(96, 192) * np.float32(0.2)
     image[:, :96] -= np.float32(0.4)
     image[:, 96:] += np.float32(0.4)
     hole, frame = box(96, 192, slice(32, 64), slice(80, 112)), box(96, 192, slice(28, 68), slice(76, 116))
     image[frame] = 0
-    label = np.broadcast_to((np.arange(192) >= 96).astype(np.uint8), (96, 192))
 
-    def brightness(bright):
-        shade = np.float32(0.4 if bright else -0.4) if by == "colour" else np.float32(0)
-        predicted = np.where(hole, np.uint8(bright), label) if by == "class" else None
-        confidence = np.ones(hole.shape, np.float32) if by == "class" else None
-        filled = copy_texture(image, hole, hole, np.full_like(image, shade), predicted, confidence)
-        return filled[40:56, 88:104].mean()
+    def brightness(shade):
+        return copy_texture(image, hole, hole, np.full_like(image, shade))[40:56, 88:104].mean()
 
-    assert brightness(False) < -0.1 < 0.1 < brightness(True)
+    assert brightness(-0.4) < -0.1 < 0.1 < brightness(0.4)
 
 
 def test_it_is_a_function_of_its_arguments_whoever_calls():

@@ -78,7 +78,7 @@ def test_filling_without_an_image_is_a_sentence(shelf):
 
 
 def test_painted_classes_change_the_filling_and_the_first_stays(opened, shelf):
-    before = fill(opened, box(), [SGE], shelf)
+    before = fill(opened, box(), [SGE], shelf, "network")
     first, guided = refill(before, box(value=2, nothing=255), shelf).fillings
     hole = first.inpainted.hole
     assert first is before.fillings[0]
