@@ -26,17 +26,17 @@ _WHOLE = 500_000
 _MARGIN = 256
 """Pixels around the hole that are searched in a larger one at least; around a larger hole, as many as it is long."""
 
-_MOST_PIXELS = 8000
-"""Of a hole at the size at which offsets are chosen."""
+_MOST_PIXELS, _MOST_SEARCHED = 8_000, 150_000
+"""Of a hole, and of the image around it, at the size at which offsets are chosen."""
 
 _NUM_OFFSETS = 80
 _OF_A_CLASS = 40
 """Offsets that lead to a class that someone gave, besides."""
 
-_COLOUR = 1.5
+_COLOUR = 0.4
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
 
-_ALIKE = 0.12
+_ALIKE = 0.1
 """Differences up to this cost nothing: a montage of pieces that are all of the very same colour is a patchwork."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 2.0
@@ -83,7 +83,7 @@ def copy_texture(
         return joined
     window = (slice(None), slice(None)) if hole.size <= _WHOLE else _around(hole, _MARGIN, 1)
     scenes = [Scene(joined[window], hole[window], unknown[window])]
-    while np.count_nonzero(scenes[-1].hole) > _MOST_PIXELS:
+    while np.count_nonzero(scenes[-1].hole) > _MOST_PIXELS or scenes[-1].hole.size > _MOST_SEARCHED:
         scenes.append(scenes[-1].halved())
     smallest, step = scenes[-1], 2 ** (len(scenes) - 1)
     guidance = _Guidance(smallest)
