@@ -137,7 +137,7 @@ def execute(options: argparse.Namespace) -> int:
     """
     from pipelines.inference.folders.folder import fill_folder
     from pipelines.inference.folders.places import check_apart, find_place, output_place
-    from pipelines.inference.folders.work import Job, Model, Work, fill
+    from pipelines.inference.folders.work import Job, Model, Work, check_outputs, fill
     from pipelines.parallel.parallel import cluster_is_addressed, workers_for
     from pipelines.tracking.model_source import find_model
 
@@ -176,7 +176,9 @@ def execute(options: argparse.Namespace) -> int:
     )
     print(f"model: {source.described}", file=sys.stderr)
     if photos.name is not None and outputs.name is not None:
-        _say_one(fill(Job(photos.name, outputs.name), work), outputs)
+        job = Job(photos.name, outputs.name)
+        check_outputs(job, work)
+        _say_one(fill(job, work), outputs)
         return 0
     return _say_all(fill_folder(photos, work, workers), outputs)
 

@@ -92,7 +92,9 @@ def writing(path: Path) -> Iterator[None]:
             raise DataError(f"the disk is full while writing {path}; free some space and run this again") from error
         if isinstance(error, PermissionError):
             raise DataError(f"{path} cannot be written ({error.strerror}); check the folder's permissions") from error
-        raise DataError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
+        # What exists where a folder is needed is a file, or a link to nothing.
+        reason = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror or error
+        raise DataError(f"{path} cannot be written ({reason}); choose another place") from error
 
 
 def check_writable(path: Path) -> None:

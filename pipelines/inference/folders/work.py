@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.inference.folders.places import CONFIDENCE, SEGMENTATION, SUFFIXES, beside, stem
+from pipelines.storage.files import check_writable
 from pipelines.storage.local import MissingFileError, join
 from pipelines.storage.store import open_storage
 from sgenet.errors import CheckpointError, DataError, UserError
@@ -197,6 +198,17 @@ def fill(job: Job, work: Work) -> ManifestRow:
         photo_sha256=digests[0],
         hole_sha256=digests[1],
     )
+
+
+def check_outputs(job: Job, work: Work) -> None:
+    """Refuse local places that nothing can be written to, before there is anything to write.
+
+    Raises:
+        DataError: what is in the way.
+    """
+    for folder, name in _outputs(job, work).values():
+        if "://" not in folder:
+            check_writable(Path(folder) / name)
 
 
 def read_hole(folder: str, photo: str) -> bytes:

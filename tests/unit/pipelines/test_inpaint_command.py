@@ -111,6 +111,20 @@ def test_an_inverted_mask_is_warned_about_on_the_error_stream(files, model, caps
     assert "warning: 100% of the image is marked as missing" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "options", [("file/x.png",), ("lost/x.png",), ("x.png", "--save-confidence", "file/x.png")], ids=" ".join
+)
+def test_an_output_below_a_file_is_refused_before_the_photo_is_filled(files, model, tmp_path, monkeypatch, options):
+    photo, hole, _ = files
+    (tmp_path / "file").touch()
+    (tmp_path / "lost").symlink_to("nowhere")
+    before = files_below(tmp_path)
+    monkeypatch.setattr("pipelines.inference.folders.work.fill", lambda *_: pytest.fail("it was filled"))
+    with pytest.raises(DataError, match=r"/x\.png cannot be written \(Not a directory\); choose another place"):
+        fill(photo, hole, options[0], model, *options[1:])
+    assert files_below(tmp_path) == before
+
+
 def test_an_output_that_would_lose_pixels_is_refused_before_anything_is_read(files):
     photo, hole, _ = files
     with pytest.raises(UserError, match=r"filled\.jpg must be a \.png file"):
