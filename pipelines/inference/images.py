@@ -54,10 +54,10 @@ class Photo:
 
     Attributes:
         pixels: (H, W) grey, (H, W, 2) grey with alpha, (H, W, 3) RGB or (H, W, 4) RGB with alpha, of uint8 or uint16:
-            the values of the file.
+            the values of the file, if they are no CMYK.
         icc_profile, exif: as files hold them, the EXIF data without orientation; empty where there are none.
         dpi: dots per inch, across and down; None where the file says nothing.
-        warnings: what the file holds beside these pixels, and is left out.
+        warnings: what of the file is left out or converted.
     """
 
     pixels: Pixels
@@ -152,6 +152,8 @@ def decode_photo(content: bytes, where: str, *, inspect: Callable[[Image.Image],
 
     image = decode_image(content, where, inspect=look)
     warned = [_further_frames(image, where)]
+    if image.mode == "CMYK":
+        warned.append(f"{where} is CMYK and becomes RGB, by which its colours may change")
     opened = open_image(image)
     upright = opened.given
     assert isinstance(upright, Image.Image)

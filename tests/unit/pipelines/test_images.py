@@ -143,3 +143,12 @@ def test_the_profile_of_cmyk_is_not_kept_for_rgb():
     image = Image.fromarray(noise(3, np.uint8)).convert("CMYK")
     photo = decode_photo(saved(image, "TIFF", icc_profile=PROFILE), "the photo")
     assert (photo.icc_profile, photo.pixels.shape) == (b"", (*SIZE, 3))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_that_cmyk_becomes_rgb_is_said(kind):
+    image = Image.fromarray(noise(3, np.uint8))
+    assert decode_photo(saved(image.convert("CMYK"), kind), "the photo").warnings == (
+        "the photo is CMYK and becomes RGB, by which its colours may change",
+    )
+    assert not decode_photo(saved(image, kind), "the photo").warnings

@@ -73,7 +73,9 @@ def test_known_pixels_of_the_file_are_the_photos_and_the_segmentation_holds_clas
     ("mode", "suffix", "written"),
     [("RGBA", "png", "RGBA"), ("LA", "png", "LA"), ("I;16", "tiff", "I;16"), ("L", "jpg", "L"), ("CMYK", "jpg", "RGB")],
 )
-def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, model, tmp_path, mode, suffix, written):
+def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(
+    files, model, tmp_path, capsys, mode, suffix, written
+):
     pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
     image = Image.fromarray(pixels)
     if mode == "I;16":
@@ -84,6 +86,7 @@ def test_alpha_depth_and_grey_are_kept_and_what_png_lacks_becomes_rgb(files, mod
     fill(f"given.{suffix}", "hole.png", "out.png", model)
     given, filled, hole = Image.open(f"given.{suffix}"), Image.open("out.png"), pixels_of(tmp_path / "hole.png") > 0
     assert filled.mode == written
+    assert ("warning: the photo" in capsys.readouterr().err) == (mode == "CMYK")
     known = np.asarray(given if mode == written else given.convert(written))[~hole]
     np.testing.assert_array_equal(np.asarray(filled)[~hole], known)
 

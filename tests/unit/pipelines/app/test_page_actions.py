@@ -168,3 +168,11 @@ def test_a_photo_larger_than_shown_says_so_and_an_animation_too(actions, upload)
     notice = actions.open_file(upload(file.getvalue())).notice
     assert "smaller than its 1400×100 pixels, and filled at full size." in notice
     assert "is an animation, of which only the first image is filled." in notice
+
+
+def test_that_cmyk_becomes_rgb_is_said(actions, upload):
+    file = io.BytesIO()
+    Image.new("CMYK", (320, 240)).save(file, "JPEG")
+    assert (
+        "is CMYK and becomes RGB, by which its colours may change." in actions.open_file(upload(file.getvalue())).notice
+    )

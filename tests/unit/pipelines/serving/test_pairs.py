@@ -47,6 +47,13 @@ def test_a_good_row_comes_out_as_it_was_sent():
     np.testing.assert_array_equal(pair.hole, mask() > 0)
 
 
+def test_what_becomes_of_cmyk_is_said():
+    buffer = io.BytesIO()
+    Image.new("CMYK", (28, 20)).save(buffer, "JPEG")
+    pair = decode_row(row(buffer.getvalue(), file_of(mask())), LIMITS)
+    assert pair.warnings == ("the image is CMYK and becomes RGB, by which its colours may change",)
+
+
 def test_what_an_image_costs_is_what_the_network_sees_of_it():
     strip = decode_row(row(file_of(random_image(1, 33)), file_of(np.zeros((1, 33), np.uint8))), LIMITS)
     assert strip.cost == 32 * 64
