@@ -8,15 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sgenet.errors import UserError
-
 Pixels = npt.NDArray[np.uint8]
 
 BaselineFunction = Callable[[Pixels, Pixels], Pixels]
 """From image (H, W, 3) uint8 RGB and hole mask (H, W) uint8, 1 = missing, to (H, W, 3) uint8; known pixels stay."""
 
 _RADIUS = 3.0  # pixels
-_PATCH_RADIUS = 3  # patches of 7×7 pixels
 
 
 def mean_colour(image: Pixels, hole_mask: Pixels) -> Pixels:
@@ -66,11 +63,9 @@ def patchmatch(image: Pixels, hole_mask: Pixels) -> Pixels:
     Raises:
         UserError: the library has no native code for this machine.
     """
-    import patchmatch as library  # the only baseline that needs it
+    from sgenet.inpainter.patches import patchmatch as fill
 
-    if not library.patchmatch_available:
-        raise UserError("PyPatchMatch has no native code for this machine; leave out the baseline patchmatch")
-    return _composite(library.inpaint(image, hole_mask > 0, patch_size=_PATCH_RADIUS), image, hole_mask)
+    return fill(image, hole_mask > 0)
 
 
 def undamaged(image: Pixels, hole_mask: Pixels) -> Pixels:

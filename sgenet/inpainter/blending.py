@@ -1,14 +1,13 @@
 """Seams of a montage closed: Poisson blending (Pérez et al. 2003).
 
-Copies keep their gradients, and a smooth correction makes neighbours meet as they would in either copy. That is for
-skies and other smooth parts. In texture a seam is hardly seen; and where two copies differ much, as an object differs
-from what is behind it, a correction would spread the colour of one over the other: there seams stay.
+Copies keep their gradients, and a smooth correction makes neighbours meet as they would in either copy. Where two
+copies differ much, as an object differs from what is behind it, the seam stays: a correction would spread the colour of
+one over the other.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import cg, splu
 
@@ -20,13 +19,6 @@ _CLOSED, _KEPT = 0.3, 0.8
 
 _MOST_DIRECT = 60_000
 """Pixels up to which the equation is solved directly; above, step by step from what half the size gave."""
-
-_SMOOTH = 0.05
-"""Detail up to which a seam is closed; with twice as much it stays: in texture nobody sees it, and closing it takes
-contrast from the copies."""
-
-_DETAIL, _AROUND = 2.0, 4.0
-"""Pixels of sigma: detail is what a blur of the first takes away, and is measured over the second."""
 
 _TOLERANCE = 1e-3
 _MOST_STEPS = 100
@@ -90,15 +82,5 @@ def _missing_steps(montage: Montage, filled: Floats, first: Indices, second: Ind
     step = np.where(known > 0, wanted / known.clip(min=1), copied) - copied
     height = np.abs(step).max(axis=1, keepdims=True)
     seam = (montage.choice[first] != montage.choice[second])[:, None]
-    closed = ((_KEPT - height) / (_KEPT - _CLOSED)).clip(0, 1) * _smoothness(montage, first)
+    closed = ((_KEPT - height) / (_KEPT - _CLOSED)).clip(0, 1)
     return np.where(seam, step * closed, np.float32(0))
-
-
-def _smoothness(montage: Montage, pixels: Indices) -> Floats:
-    """(N, 1) in [0, 1]: 1 where there is little detail around what these pixels are copied from."""
-    image, known = montage.scene.image, (~montage.scene.unknown).astype(np.float32)
-    detail = np.square(image - gaussian_filter(image, (_DETAIL, _DETAIL, 0), mode="nearest")).mean(axis=2)
-    share = gaussian_filter(known, _AROUND, mode="nearest")
-    around = np.sqrt(gaussian_filter(detail * known, _AROUND, mode="nearest") / share.clip(min=1e-3))
-    sources, _ = montage.sources(pixels, montage.choice[pixels])
-    return (2 - around.ravel()[sources, None] / np.float32(_SMOOTH)).clip(0, 1)

@@ -16,9 +16,11 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.inpainter.blending import blend
-from sgenet.inpainter.montage import Indices, Scene, assemble
-from sgenet.inpainter.offsets import Offsets, frequent_offsets
+from sgenet.inpainter.montage import Indices, assemble
+from sgenet.inpainter.offsets import Offsets, frequent_offsets, reached
+from sgenet.inpainter.patches import fill_by_patches
 from sgenet.inpainter.pyramid import Bools, Floats, Ids
+from sgenet.inpainter.scene import Scene
 
 _WHOLE = 500_000
 """Pixels of an image that is searched whole."""
@@ -35,9 +37,6 @@ _OF_A_CLASS = 40
 
 _COLOUR = 0.4
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
-
-_ALIKE = 0.1
-"""Differences up to this cost nothing: a montage of pieces that are all of the very same colour is a patchwork."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 2.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
@@ -92,7 +91,9 @@ def copy_texture(
     offsets = frequent_offsets(smallest.image, smallest.hole, smallest.unknown, _NUM_OFFSETS)
     if given is not None and label is not None:
         offsets = np.concatenate((offsets, guidance.obey(given[window][::step, ::step])))
-    if not len(offsets):
+    elif not np.array_equal(reached(offsets, smallest.hole, smallest.unknown), smallest.hole):
+        filled = fill_by_patches(scenes[0])
+        joined[window][hole[window]] = filled[hole[window]]
         return joined
     montage = assemble(smallest, offsets, guidance.cost)
     filled, correction = blend(montage)
@@ -139,9 +140,7 @@ class _Guidance:
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
-        distance = np.sqrt(np.square(difference).sum(axis=1))
-        free = np.where(self._given[pixels], np.float32(0), np.float32(_ALIKE))
-        cost = np.float32(_COLOUR) * (distance - free).clip(min=0)
+        cost = np.float32(_COLOUR) * np.sqrt(np.square(difference).sum(axis=1))
         if self._label is None:
             return cost
         weight = np.where(self._given[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))

@@ -17,7 +17,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from sgenet.inpainter.offsets import Offsets
-from sgenet.inpainter.pyramid import Bools, Floats, halve_any, halve_where
+from sgenet.inpainter.pyramid import Bools, Floats
+from sgenet.inpainter.scene import Scene
 
 Indices = npt.NDArray[np.intp]
 Costs = npt.NDArray[np.float64]
@@ -37,26 +38,6 @@ _PRECISION = 1000
 
 _BAND = 2
 """Pixels on either side of a seam that may choose again at the next larger size."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One size of an image.
-
-    Attributes:
-        image: (h, w, 3) in [-1, 1]: what is known, and in the hole what the network drew.
-        hole: (h, w), what is filled.
-        unknown: (h, w), what must not be copied; includes the hole.
-    """
-
-    image: Floats
-    hole: Bools
-    unknown: Bools
-
-    def halved(self) -> Scene:
-        """Means of 2×2 blocks; a block is unknown, or of the hole, when any of its pixels is."""
-        everywhere = np.ones_like(self.hole)
-        return Scene(halve_where(self.image, everywhere), halve_any(self.hole), halve_any(self.unknown))
 
 
 @dataclass(frozen=True)

@@ -31,25 +31,21 @@ _QUERIES = 2000
 
 _AT_ONCE = 256
 _FEWEST_PATCHES = 64
-_NEIGHBOURHOOD = 1 / 50
+_NEIGHBOURHOOD = 1 / 15
 """Of the longer side: patches nearer than that resemble each other everywhere, and say nothing."""
-
-_MOST_ROUNDS, _AT_A_TIME = 20, 4
-"""In which offsets are added that reach what no other does, and how many each time."""
 
 _PEAK = 9
 """Rows and columns around a peak in which there is no other."""
 
 
 def frequent_offsets(image: Floats, hole: Bools, unknown: Bools, number: int) -> Offsets:
-    """The offsets that similar patches have most often and that reach known pixels from much of the hole; then others,
-    for the rest of it.
+    """The offsets that similar patches have most often and that reach known pixels from much of the hole.
 
     Args:
         image: (h, w, 3).
         hole: (h, w), what is to be filled.
         unknown: (h, w), what cannot be copied; includes the hole.
-        number: of frequent offsets at most.
+        number: of offsets at most.
 
     Returns:
         The best first; none where hardly anything is known. The same for the same arguments.
@@ -65,8 +61,7 @@ def frequent_offsets(image: Floats, hole: Bools, unknown: Bools, number: int) ->
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
     for sign in (1, -1):  # what resembles the other is resembled by it
         np.add.at(votes, (height + sign * down, width + sign * right), 1)
-    frequent = _peaks(gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown), number)
-    return np.concatenate((frequent, _to_the_rest(frequent, hole, unknown)))
+    return _peaks(gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown), number)
 
 
 def _peaks(score: Floats, number: int) -> Offsets:
@@ -76,27 +71,14 @@ def _peaks(score: Floats, number: int) -> Offsets:
     return np.stack(np.nonzero(peaks), axis=1)[best] - [score.shape[0] // 2, score.shape[1] // 2]
 
 
-def _to_the_rest(offsets: Offsets, hole: Bools, unknown: Bools) -> Offsets:
-    """Offsets to known pixels from those of the hole that the others do not take there; short ones first."""
+def reached(offsets: Offsets, hole: Bools, unknown: Bools) -> Bools:
+    """(h, w): the pixels of the hole that some offset takes to a known one."""
     height, width = hole.shape
-    down, right = np.ogrid[-height : height + 1, -width : width + 1]
-    nearness = (1 / (1 + np.hypot(down, right) / max(height, width))).astype(np.float32)
-    added: list[Offsets] = [np.zeros((0, 2), np.int64)]
-    rest = hole.copy()
-    for found in (offsets, *[None] * _MOST_ROUNDS):
-        if found is None:
-            found = _peaks(_reach(rest, unknown) * nearness, _AT_A_TIME)
-            added.append(found)
-        rows, columns = np.nonzero(rest)
-        for offset in found:
-            to_rows, to_columns = rows + offset[0], columns + offset[1]
-            inside = (to_rows >= 0) & (to_rows < height) & (to_columns >= 0) & (to_columns < width)
-            reached = inside.copy()
-            reached[inside] = ~unknown[to_rows[inside], to_columns[inside]]
-            rest[rows[reached], columns[reached]] = False
-        if not rest.any():
-            break
-    return np.concatenate(added)
+    known = np.pad(~unknown, ((height, height), (width, width)))
+    found = np.zeros_like(hole)
+    for down, right in offsets:
+        found |= known[height + down : 2 * height + down, width + right : 2 * width + right]
+    return found & hole
 
 
 def _features(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Floats:

@@ -18,6 +18,7 @@ LIBRARY_PACKAGES = frozenset(
         "torchmetrics",
         "numpy",
         "PIL",
+        "patchmatch",
         "segmentation_models_pytorch",
         "safetensors",
         "scipy",
@@ -39,7 +40,6 @@ PLATFORM_PACKAGES = (
     "pyarrow",
     "pydantic",
     "cv2",
-    "patchmatch",
     "pipelines",
 )
 """What a machine that uses ``sgenet`` alone does not have."""
@@ -148,7 +148,7 @@ def test_no_circle_between_files(package: str) -> None:
 def test_what_sgenet_imports_is_installed_with_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     installed = {re.split(r"[\[>=]", requirement)[0] for requirement in project["dependencies"]}
-    names = {"PIL": "pillow", "skimage": "scikit-image"}
+    names = {"PIL": "pillow", "skimage": "scikit-image", "patchmatch": "pypatchmatch"}
     # The first comes with an extra of torchmetrics, the second with one of ours.
     needed = {names.get(package, package.replace("_", "-")) for package in LIBRARY_PACKAGES} - {
         "torch-fidelity",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sgenet.inpainter.blending import blend
-from sgenet.inpainter.montage import Montage, Scene, _cut, _seam_costs, assemble, neighbours
+from sgenet.inpainter.montage import Montage, _cut, _seam_costs, assemble, neighbours
 from sgenet.inpainter.offsets import frequent_offsets
+from sgenet.inpainter.scene import Scene
 
 
 def tiles(height, width, period=12, seed=0):
