@@ -12,6 +12,8 @@ from torch import nn
 from sgenet.batch import Prediction
 from sgenet.inpainter import Inpainter, exemplar
 from sgenet.inpainter.exemplar import copy_texture
+from sgenet.inpainter.patches import fill_by_patches
+from sgenet.inpainter.scene import Scene
 from sgenet.label_space import LabelSpace
 
 
@@ -138,6 +140,16 @@ def test_where_nothing_can_be_copied_the_network_decides():
     image, hole = noise(64, 64), box(64, 64, slice(2, 62), slice(2, 62))
     drawn = noise(64, 64, seed=3)
     np.testing.assert_array_equal(copy_texture(image, hole, hole, drawn)[hole], drawn[hole])
+
+
+def test_patchmatch_fills_what_the_repetitions_of_the_image_do_not_reach():
+    image = noise(96, 96)
+    hole = np.ones((96, 96), bool)
+    hole[:, :14] = hole[:14] = False  # known at the left and at the top, less than the way to the far corner
+    filled = copy_texture(image, hole, hole, grey(image))
+    scene = Scene(np.where(hole[..., None], grey(image), image), hole, hole)
+    np.testing.assert_array_equal(filled[hole], fill_by_patches(scene)[hole])
+    assert filled[hole].std() > 0.5 * image[hole].std()
 
 
 def test_what_is_transparent_is_neither_copied_nor_does_it_shine_through():

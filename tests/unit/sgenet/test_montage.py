@@ -9,7 +9,7 @@ import pytest
 
 from sgenet.inpainter.blending import blend
 from sgenet.inpainter.montage import Montage, _cut, _seam_costs, assemble, neighbours
-from sgenet.inpainter.offsets import frequent_offsets
+from sgenet.inpainter.offsets import frequent_offsets, reached
 from sgenet.inpainter.scene import Scene
 
 
@@ -136,3 +136,12 @@ def test_what_is_transparent_does_not_colour_what_is_beside_it():
     hole = hole_of((40, 100), slice(10, 30), slice(60, 80))
     montage = assemble(Scene(image, hole, hole | transparent), np.array([[0, -30]]), free)
     assert np.abs(blend(montage)[0].reshape(image.shape)[hole]).max() < 1e-4
+
+
+def test_reached_is_what_some_offset_takes_to_a_known_pixel():
+    hole = hole_of((20, 40), slice(0, 20), slice(10, 30))
+    columns = np.arange(40)
+    found = reached(np.array([[0, -15], [0, 15]]), hole, hole)
+    # Ten columns are known on either side: the first offset leads to them from columns 15 to 24, as does the second.
+    np.testing.assert_array_equal(found, hole & (columns >= 15) & (columns < 25))
+    assert not reached(np.zeros((0, 2), int), hole, hole).any()
