@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.data.labels.chosen import segmenter_of_filled
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
+from pipelines.tracking.address import check_reachable, tracking_uri
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import restored_run
-from pipelines.tracking.scores import Scores, headline, log_scores
+from pipelines.tracking.scores import headline, log_scores
 from sgenet.methods.registry import GUIDED_METHODS
 
 
@@ -44,6 +47,10 @@ def run(
         TrackingError: the tracking store cannot be used.
     """
     place = segmenter_of_filled(settings, dataset, segmenter)
+    training = _tracked_training(model, dataset)
+    if training is not None:
+        # Not after hours of scoring.
+        check_reachable(tracking_uri(), to_write=True)
     with publish_folder(output) as folder:
         metrics = evaluate_model(model, settings, dataset, method, shards, masks, folder, segmenter=place)
         # True labels guide nothing where there are none.
@@ -60,18 +67,16 @@ def run(
             evaluate_model(
                 model, settings, dataset, method, shards, masks, copied, copies_texture=True, segmenter=place
             )
-    _track(dataset, method, model, metrics)
+    if training is not None:
+        with RunLogger(restored_run(training, method, dataset)) as logger:
+            log_scores(logger, metrics, training["steps"])
     scores = headline(metrics)
     write_atomically(metrics_file, (json.dumps(scores, indent=2) + "\n").encode())
     print(f"{output}: {', '.join(f'{name} {value:.4g}' for name, value in scores.items())}")
 
 
-def _track(dataset: str, method: str, model: Path, scores: Scores) -> None:
-    """Log the scores to the training's run, which has none of another dataset."""
+def _tracked_training(model: Path, dataset: str) -> Mapping[str, Any] | None:
+    """What the model's files say of its training; None where its run is another dataset's, which gets no scores."""
     facts = model / "training.json"
     training = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-    if training.get("dataset") != dataset:
-        return
-    run_id = restored_run(training, method, dataset)
-    with RunLogger(run_id) as logger:
-        log_scores(logger, scores, training["steps"])
+    return training if training.get("dataset") == dataset else None

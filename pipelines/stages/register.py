@@ -11,7 +11,7 @@ from pipelines.evaluation.files import check_same_weights
 from pipelines.registry.register import register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
-from pipelines.tracking.address import tracking_uri, without_secrets
+from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import Scores, log_scores, to_markdown
@@ -41,6 +41,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
     scores = _read(evaluation / "metrics.json")
     check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
+    check_reachable(tracking_uri(), to_write=True)
     run_id = restored_run(training, method, dataset)
     with RunLogger(run_id) as logger:
         log_scores(logger, scores, training["steps"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 from project import Project
 
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.settings.layout import DatasetPaths, RunPaths
+from pipelines.storage.files import sha256_of_file
 from pipelines.tracking.address import TrackingError, check_reachable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,3 +102,34 @@ def test_every_command_says_it_and_makes_nothing(here: Project, command: tuple[s
     said = here.refused_here(*command, MLFLOW_TRACKING_URI="sqlite:///mistyped.db")
     assert "does not exist; a training makes it" in said
     assert {path.name for path in here.root.iterdir()} - before <= {"cache", "state"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["evaluate", "register"])
+def test_a_stage_asks_the_server_first(here: Project, stage: str) -> None:
+    dataset, method = "mixed_scenes", "sge_net"
+    run = RunPaths(dataset, method)
+    model, evaluation, segmenter = (
+        here.root / folder for folder in (run.model, run.evaluation, DatasetPaths(dataset).segmenter)
+    )
+    for folder in (model, evaluation, segmenter):
+        folder.mkdir(parents=True)
+    SegmenterManifest().write(segmenter)
+    (model / "model.safetensors").touch()
+    facts = {"dataset": dataset, "run_id": "0" * 32, "run_key": "key", "steps": 1, "digests": {}}
+    (model / "training.json").write_text(json.dumps(facts))
+    digests = dict.fromkeys(("shards_digest", "masks_digest", "code_digest"), "digest")
+    scored = {**digests, "weights_sha256": sha256_of_file(model / "model.safetensors")}
+    (evaluation / "evaluation.json").write_text(json.dumps(scored))
+    (evaluation / "metrics.json").write_text("{}")
+
+    # MLflow itself would try again and again, for minutes.
+    ended = here.run(
+        stage,
+        *("--dataset", dataset, "--method", method),
+        timeout=60,
+        MLFLOW_TRACKING_URI="http://127.0.0.1:1",
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith("error: no tracking server answers at http://127.0.0.1:1 (")
+    assert len(ended.stderr.splitlines()) == 1
