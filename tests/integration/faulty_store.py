@@ -20,8 +20,9 @@ class FaultyStore(ThreadingHTTPServer):
     Attributes:
         failing_share: of the requests that are answered 503, or the answer cut off in the middle, by turns.
         stalls: how many of the next requests whose path ends with ``stalling`` are never answered.
+        expiring: where set, the credentials are said to have expired from the first request on whose path ends with it.
         stalled: set once a request has stalled.
-        counts: what was done: ``passed``, ``failed``, ``cut``, ``stalled``.
+        counts: what was done: ``passed``, ``failed``, ``cut``, ``stalled``, ``expired``.
     """
 
     daemon_threads = True
@@ -31,6 +32,7 @@ class FaultyStore(ThreadingHTTPServer):
         self.store = urlsplit(endpoint).netloc
         self.failing_share = 0.0
         self.stalls, self.stalling = 0, ""
+        self.expiring: str | None = None
         self.counts: Counter[str] = Counter()
         self.closing, self.stalled = threading.Event(), threading.Event()
         self._random = random.Random(seed)
@@ -42,7 +44,9 @@ class FaultyStore(ThreadingHTTPServer):
 
     def decide(self, path: str) -> str:
         with self._lock:
-            if self.stalls and path.endswith(self.stalling):
+            if self.expiring is not None and (self.counts["expired"] or path.endswith(self.expiring)):
+                fate = "expired"
+            elif self.stalls and path.endswith(self.stalling):
                 self.stalls -= 1
                 fate = "stalled"
             elif self._random.random() < self.failing_share:
@@ -89,6 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fate == "failed":
             self._answer(503, {}, b"<Error><Code>SlowDown</Code><Message>again later</Message></Error>")
+            return
+        if fate == "expired":
+            self._answer(400, {}, b"<Error><Code>ExpiredToken</Code><Message>it has expired</Message></Error>")
             return
         store = http.client.HTTPConnection(self.server.store, timeout=60)
         store.request(self.command, self.path, body, dict(self.headers))

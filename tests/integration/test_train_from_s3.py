@@ -25,6 +25,7 @@ from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
 from pipelines.training.worker import build_state
+from sgenet.errors import DataError
 
 pytestmark = pytest.mark.slow
 STEPS = 6
@@ -164,6 +165,30 @@ def test_failing_requests_and_a_stalled_connection_change_nothing(
         assert store.counts["stalled"] == 1
         assert store.counts["failed"] > 0
         assert store.counts["cut"] > 0
+
+
+@pytest.mark.parametrize("expiring", [".tar", "step-00000004.pt"])
+def test_credentials_that_expire_are_one_sentence_and_renewed_ones_resume(
+    tiny_dataset: Path,
+    tmp_path: Path,
+    s3_bucket: str,
+    s3_endpoint: str,
+    expected: object,
+    expiring: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with faulty_store(s3_endpoint) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
+        job = _on_s3(tiny_dataset, tmp_path, s3_bucket)
+        store.expiring = expiring
+        with pytest.raises(DataError) as caught:
+            _train(job)
+        said = str(caught.value)
+        assert f"{expiring} could not be" in said
+        assert said.endswith("the credentials have expired (ExpiredToken); renew them and run the same command again")
+        assert "\n" not in said
+        store.expiring = None
+        assert _train(job) == expected
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_and_its_steps_repeated(
