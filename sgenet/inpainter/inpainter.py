@@ -211,12 +211,11 @@ class Inpainter:
         level = Level(opened.rgb, unknown, guide)
         halvings = enough_halvings(hole) if texture == "exemplar" else 0
         drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes, halvings)
+        given = None if guide is None else guide != IGNORE_ID
         if guide is not None and drawn.label is not None and drawn.confidence is not None:
-            given = guide != IGNORE_ID
             drawn.label[given], drawn.confidence[given] = guide[given], 1
         image_drawn = drawn.image
         if texture == "exemplar":
-            given = None if guide is None else guide != IGNORE_ID
             image_drawn = copy_texture(
                 to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given
             )

@@ -74,6 +74,7 @@ class Montage:
         """Pixels near a seam choose again, among the offsets on both of its sides."""
         shape = self.scene.hole.shape
         choice = self.choice.copy()
+        refined = replace(self, choice=choice)
         near_seam = binary_dilation(_seams(choice.reshape(shape)), iterations=_BAND) & self.scene.hole
         for number, box in enumerate(find_objects(choice.reshape(shape)), 1):
             if box is None:
@@ -84,9 +85,9 @@ class Montage:
             pixels = (rows + part[0].start) * shape[1] + columns + part[1].start
             pixels = pixels[self.sources(pixels, number)[1]]
             nothing = np.zeros(len(pixels))
-            taken = _takers(replace(self, choice=choice), number, pixels, np.arange(len(pixels)), nothing)
+            taken = _takers(refined, number, pixels, np.arange(len(pixels)), nothing)
             choice[pixels[taken]] = number
-        return replace(self, choice=choice)
+        return refined
 
 
 def assemble(scene: Scene, offsets: Offsets, cost: Callable[[Indices, Indices], Floats]) -> Montage:

@@ -124,5 +124,5 @@ def _to_most_similar(
 
 def _reach(hole: Bools, unknown: Bools) -> Floats:
     """(2h + 1, 2w + 1): the share of the hole that each offset copies from known pixels; (0, 0) is in the middle."""
-    reached = fftconvolve((~unknown).astype(np.float32), hole[::-1, ::-1].astype(np.float32))
-    return np.pad(reached / np.count_nonzero(hole), 1).clip(0, 1).astype(np.float32)
+    count = fftconvolve((~unknown).astype(np.float32), hole[::-1, ::-1].astype(np.float32))
+    return np.pad(count / np.count_nonzero(hole), 1).clip(0, 1).astype(np.float32)
