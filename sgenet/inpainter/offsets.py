@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter, maximum_filter
-from scipy.signal import fftconvolve
 
 from sgenet.inpainter.pyramid import Bools, Floats
 
@@ -124,5 +123,7 @@ def _to_most_similar(
 
 def _reach(hole: Bools, unknown: Bools) -> Floats:
     """(2h + 1, 2w + 1): the share of the hole that each offset copies from known pixels; (0, 0) is in the middle."""
+    from scipy.signal import fftconvolve  # takes a second to import, which what never copies texture has no need of
+
     count = fftconvolve((~unknown).astype(np.float32), hole[::-1, ::-1].astype(np.float32))
     return np.pad(count / np.count_nonzero(hole), 1).clip(0, 1).astype(np.float32)
