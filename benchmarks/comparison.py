@@ -1,10 +1,11 @@
-"""Every method trained for the same time on the real photographs, and the tables that docs/results.md holds:
+"""Trainings on the real photographs that are compared, and the tables that docs/results.md holds:
 `python benchmarks/comparison.py run FOLDER [outdoor_mix/sge_net-1 …] [--at-once 2]`, then
-`python benchmarks/comparison.py tables [--dataset outdoor_mix]`.
+`python benchmarks/comparison.py tables [--of outdoor_mix]`.
 
-A training is a method, a seed and a dataset of params.yaml, whose recipe it has but for its budget, which is time on
-one core (`BUDGET`). Two at a time, with a core each, use two cores best. Everything is resumable: an
-interrupted training resumes when `run` is called again with the same folder, and a kept one is not repeated.
+A comparison (`COMPARISONS`) has one dataset of `configs/` and its recipe; a training in it is a method and a seed, with
+settings of its own where these are what is compared, and for as long as the others on one core unless that is.
+Two at a time, with a core each, use two cores best. Everything is resumable: an interrupted training resumes when
+`run` is called again with the same folder, and a kept one is not repeated.
 
 What is kept, below `benchmarks/results/comparison`, are scores, never images or weights: the tables can be drawn
 from them anywhere, with intervals over images and tests between methods.
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 KEPT = REPOSITORY / "benchmarks" / "results" / "comparison"
 
 BUDGET = {"budget": "wall_clock", "seconds": 2100.0, "validate_every": 250, "precision": "float32"}
-"""What a training has: 35 minutes of a core. In float32 everywhere, so that processors with and without bfloat16 do the
-same arithmetic."""
+"""What a training has unless it says otherwise: 35 minutes of a core. In float32, so that processors with and without
+bfloat16 do the same arithmetic."""
 
 BASELINES = ("mean_colour", "telea", "membrane", "patchmatch")
 EVALUATION = {
     "baselines": list(BASELINES),
-    "texture": ["network", "exemplar"],
     "vgg_weights": "../shared/data/weights/vgg16_photographs.pth",
 }
-"""Besides what params.yaml says of it: PatchMatch, copied texture and the VGG distance."""
+"""Besides what the file says of it: PatchMatch and the VGG distance."""
 
 _SCORES = (METRICS, INTERVALS, IMAGES, BREAKDOWN, SUMMARY, WORST)
 _FACTS = ("model.json", "training.json", "losses.csv", "validation.csv")
@@ -60,98 +61,205 @@ class Training:
     Attributes:
         method: its name.
         seed: of weights, order and holes.
+        variant: what is different in it, as its row says; empty for the recipe of the comparison.
+        recipe: settings of it alone.
     """
 
     method: str
     seed: int = 1
+    variant: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """In folders and on the command line."""
-        return f"{self.method}-{self.seed}"
+        variant = "_".join(re.findall(r"\w+", self.variant))
+        return "-".join(filter(None, (self.method, variant, str(self.seed))))
 
     @property
     def remark(self) -> str:
         """What its row says beside the method's title."""
-        return f", seed {self.seed}" if self.seed > 1 else ""
+        return ", ".join(["", *filter(None, (self.variant, f"seed {self.seed}" if self.seed > 1 else ""))])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trainings with the same data.
+
+    Attributes:
+        dataset: of ``config``.
+        config: a file in ``configs``.
+        trainings: in the order of the tables.
+        settings: besides those of the file.
+        texture: how holes are filled at the evaluation.
+    """
+
+    dataset: str
+    config: str
+    trainings: Sequence[Training]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    texture: Sequence[str] = ("network", "exemplar")
 
 
 _TWICE = ("sg_net", "sge_net")
-TRAININGS = {
-    "outdoor_mix": [Training(name, seed) for name in METHODS for seed in ((1, 2) if name in _TWICE else (1,))],
-    "camvid": [Training("sg_net"), Training("sge_net"), Training("gated_conv"), Training("edge_connect")],
+_SMALL = {
+    "data": {"outdoor_mix": {"shorter_side": 64, "train_shorter_side": 96, "crop": 64}},
+    "masks": {
+        "outdoor_mix": {
+            "training": [
+                {"kind": "centre", "size": 32, "weight": 4},
+                {"kind": "rectangles", "weight": 2},
+                {"kind": "strokes"},
+                {"kind": "medium"},
+            ],
+            "evaluation": [
+                {"name": "centre", "hole": {"kind": "centre", "size": 32}},
+                {"name": "irregular", "hole": {"kind": "files", "path": "../shared/data/irregular_masks"}},
+            ],
+        }
+    },
 }
-"""By dataset, in the order of the tables."""
 
-CONFIGS = {"outdoor_mix": "outdoor_photos.yaml", "camvid": "camvid.yaml"}
+
+def _minutes(number: float) -> dict[str, Any]:
+    return {"training": {"seconds": 60.0 * number}}
+
+
+_SHORT = _minutes(5)
+_FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
+_PLAIN = _SHORT | {
+    "network": {"start": "grey"},
+    "losses": {"hole_weight": 0.0, "structural": 0.0, "psnr": 0.0, "segmentation": 0.1, "adversarial": 0.0},
+    "gated_conv": {"adversarial": 0.0},
+    "edge_connect": {"adversarial": 0.0},
+}
+COMPARISONS = {
+    "outdoor_mix": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [Training(name, seed) for name in METHODS for seed in ((1, 2) if name in _TWICE else (1,))],
+    ),
+    "camvid": Comparison(
+        "camvid", "camvid.yaml", [Training(name) for name in ("sg_net", "sge_net", "gated_conv", "edge_connect")]
+    ),
+    "start_from": Comparison(
+        "camvid",
+        "camvid.yaml",
+        [
+            Training("sge_net", 1, "10 min from the shipped model", {"start_from": "shipped"} | _minutes(10)),
+            Training("sge_net", 1, "10 min from nothing", _minutes(10)),
+            Training("sge_net", 1, "30 min from nothing", _minutes(30)),
+        ],
+        {"recipes": {"camvid": {"preset": "shipped", "training": {"batch_size": 8}}}},
+    ),
+    "guidance": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [
+            Training(method, seed, variant, _SHORT | {"guidance": guidance})
+            for method, variant, guidance in (
+                ("base_net", "", {}),
+                ("sg_net", "", {}),
+                ("sg_net", "40 % given true labels", {"given": 0.4}),
+                ("sg_net", "all given true labels", {"given": 1.0}),
+            )
+            for seed in (1, 2)
+        ],
+        _SMALL,
+        ("network",),
+    ),
+    "threshold": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [
+            Training("sge_net", seed, variant, _SHORT | recipe)
+            for variant, recipe in (("", {}), ("fraction of the maximum", _FRACTION))
+            for seed in (1, 2)
+        ],
+        _SMALL,
+        ("network",),
+    ),
+    "same_terms": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [Training(name, recipe=_PLAIN) for name in ("base_net", "sg_net", "sge_net", "gated_conv", "edge_connect")],
+        _SMALL,
+        ("network",),
+    ),
+}
+"""By name: every method for the same time; a start from the shipped model; and short ones at 64×64, which answer one
+question each: what true labels given in training do, which rule of τ is better, and how methods compare that start from
+grey with L1 as the only term of the image, without an adversary."""
 
 
 def main() -> None:
     """Train what is missing, or print the tables of what is there."""
     options = _parse()
     if options.command == "tables":
-        for dataset in [options.dataset] if options.dataset else TRAININGS:
-            print("\n".join(tables(dataset)))
+        for name in [options.of] if options.of else COMPARISONS:
+            print("\n".join(tables(name)))
         return
-    asked = [(dataset, training) for dataset in TRAININGS for training in TRAININGS[dataset]]
-    if options.trainings:
-        known = {f"{dataset}/{training.name}": (dataset, training) for dataset, training in asked}
-        if unknown := [name for name in options.trainings if name not in known]:
-            sys.exit(f"there is no training {', '.join(unknown)}; there are {', '.join(known)}")
-        asked = [known[name] for name in options.trainings]
-    for dataset in dict.fromkeys(dataset for dataset, _ in asked):
-        prepare(options.folder, dataset)
-    missing = [(dataset, training) for dataset, training in asked if not _kept(dataset, training).exists()]
+    known = {
+        f"{name}/{training.name}": (name, training)
+        for name, comparison in COMPARISONS.items()
+        for training in comparison.trainings
+    }
+    asked = []
+    for wanted in options.trainings or COMPARISONS:
+        found = [pair for name, pair in known.items() if wanted in (name, pair[0])]
+        if not found:
+            sys.exit(f"there is no training {wanted}; there are {', '.join(known)}")
+        asked += found
+    for name in dict.fromkeys(name for name, _ in asked):
+        prepare(options.folder, name)
+    missing = [(name, training) for name, training in asked if not _kept(name, training).exists()]
     with ThreadPoolExecutor(options.at_once) as pool:
-        for name in pool.map(lambda pair: run(options.folder, *pair), missing):
-            print(f"kept {name}", flush=True)
+        for done in pool.map(lambda pair: run(options.folder, *pair), missing):
+            print(f"kept {done}", flush=True)
 
 
-def prepare(folder: Path, dataset: str) -> None:
-    """Shards, holes and baselines of a dataset, once for all its trainings."""
-    place = _place(folder, dataset, Training("sge_net"))
+def prepare(folder: Path, name: str) -> None:
+    """Shards, holes and baselines of a comparison, once for all its trainings."""
+    dataset = COMPARISONS[name].dataset
+    place = _place(folder, name, COMPARISONS[name].trainings[0])
     for stage, output in (("index", "sources.parquet"), ("shards", "shards"), ("masks", "masks")):
-        if not (folder / "data" / dataset / output).exists():
+        if not (folder / name / "data" / dataset / output).exists():
             _stage(place, stage, dataset)
-    missing = [baseline for baseline in BASELINES if not (KEPT / dataset / baseline).exists()]
+    missing = [baseline for baseline in BASELINES if not (KEPT / name / baseline).exists()]
     if missing:
         _stage(place, "baselines", dataset)
     for baseline in missing:
-        with publish_folder(KEPT / dataset / baseline) as folder:
+        with publish_folder(KEPT / name / baseline) as folder:
             _copy(place / "runs" / dataset / "baselines" / baseline, folder, _SCORES)
 
 
-def run(folder: Path, dataset: str, training: Training) -> str:
+def run(folder: Path, name: str, training: Training) -> str:
     """Train, evaluate and keep the scores; what was interrupted resumes."""
-    place = _place(folder, dataset, training)
+    dataset = COMPARISONS[name].dataset
+    place = _place(folder, name, training)
     for stage in ("train", "evaluate"):
         _stage(place, stage, dataset, training.method)
-    keep(place, dataset, training)
-    return f"{dataset}/{training.name}"
-
-
-def keep(place: Path, dataset: str, training: Training) -> None:
-    """Copy the scores and facts of a finished training from where it ran."""
     done = place / "runs" / dataset / training.method
     # Published whole: what is there at all counts as done.
-    with publish_folder(_kept(dataset, training)) as folder:
-        _copy(done / "model", folder / "model", _FACTS)
-        _copy(done / "evaluation", folder / "evaluation", _SCORES)
-        for name in (EXEMPLAR, UPPER_BOUND):
-            if (done / "evaluation" / name).exists():
-                _copy(done / "evaluation" / name, folder / name, _SCORES)
+    with publish_folder(_kept(name, training)) as kept:
+        _copy(done / "model", kept / "model", _FACTS)
+        _copy(done / "evaluation", kept / "evaluation", _SCORES)
+        for part in (EXEMPLAR, UPPER_BOUND):
+            if (done / "evaluation" / part).exists():
+                _copy(done / "evaluation" / part, kept / part, _SCORES)
+    return f"{name}/{training.name}"
 
 
-def tables(dataset: str) -> Iterator[str]:
+def tables(comparison: str) -> Iterator[str]:
     """Scores, differences between the methods, the response to true labels and costs, as Markdown."""
     methods = [
-        read_method(baseline, KEPT / dataset / baseline, None)
+        read_method(baseline, KEPT / comparison / baseline, None)
         for baseline in BASELINES
-        if (KEPT / dataset / baseline).exists()
+        if (KEPT / comparison / baseline).exists()
     ]
     bounds: list[MethodResult] = []
-    for training in TRAININGS[dataset]:
-        kept = _kept(dataset, training)
+    for training in COMPARISONS[comparison].trainings:
+        kept = _kept(comparison, training)
         if not kept.exists():
             yield f"{training.name} has not been trained.\n"
             continue
@@ -163,9 +271,9 @@ def tables(dataset: str) -> Iterator[str]:
                 found = read_method(method, kept / name, kept / "model", copies_texture=copies)
                 row = f"{training.name}_exemplar" if copies else training.name
                 rows.append(replace(found, name=row, title=found.title + training.remark))
-    results = DatasetResults(dataset, methods, (), bounds, dataset)
+    results = DatasetResults(comparison, methods, (), bounds, comparison)
     check_comparable(results)
-    yield f"### {dataset}\n"
+    yield f"### {comparison}\n"
     for set_name in results.sets:
         differences = _of_sge_net(pairs(results, set_name))
         drawn = (headline(results, set_name), differences, true_labels(results, set_name))
@@ -182,22 +290,41 @@ def _of_sge_net(table: Table | None) -> Table | None:
     return replace(table, rows=rows) if rows else None
 
 
-def _place(folder: Path, dataset: str, training: Training) -> Path:
+def _place(folder: Path, name: str, training: Training) -> Path:
     """A folder to run stages in: the settings of this training, and the data that all share."""
-    place = folder / training.name
+    comparison = COMPARISONS[name]
+    dataset = comparison.dataset
+    place = folder / name / training.name
     place.mkdir(parents=True, exist_ok=True)
-    (folder / "data").mkdir(exist_ok=True)
+    (folder / name / "data").mkdir(exist_ok=True)
     if not (place / "data").exists():
         (place / "data").symlink_to("../data")
-    settings = yaml.safe_load((REPOSITORY / "configs" / CONFIGS[dataset]).read_text(encoding="utf-8"))
-    settings |= {"datasets": [dataset], "transfer": [], "methods": list(METHODS)}
+    settings = yaml.safe_load((REPOSITORY / "configs" / comparison.config).read_text(encoding="utf-8"))
+    settings |= {
+        "datasets": [dataset],
+        "transfer": [],
+        "methods": sorted({each.method for each in comparison.trainings}),
+    }
     settings["run"] = {"workers": 0, "cpus_per_worker": 1}
-    settings["evaluation"] |= EVALUATION
-    settings = _with_absolute_paths(settings)
-    recipe = settings["recipes"][dataset]
-    recipe["training"] = recipe.get("training", {}) | BUDGET | {"seed": training.seed}
-    (place / f"{dataset}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    settings["evaluation"] |= EVALUATION | {"texture": list(comparison.texture)}
+    for more in (
+        {"recipes": {dataset: {"training": BUDGET | {"seed": training.seed}}}},
+        comparison.settings,
+        {"recipes": {dataset: training.recipe}},
+    ):
+        settings = _merged(settings, more)
+    text = yaml.safe_dump(_with_absolute_paths(settings), sort_keys=False)
+    (place / f"{dataset}.yaml").write_text(text, encoding="utf-8")
     return place
+
+
+def _merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with others in place of theirs or beside them, section by section."""
+    merged = dict(settings)
+    for name, value in more.items():
+        both_sections = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merged(merged[name], value) if both_sections else value
+    return merged
 
 
 def _with_absolute_paths(settings: Any) -> Any:
@@ -221,8 +348,8 @@ def _stage(place: Path, stage: str, dataset: str, method: str | None = None) -> 
         subprocess.run(command, cwd=place, env=environment, check=True, stdout=log, stderr=subprocess.STDOUT)
 
 
-def _kept(dataset: str, training: Training) -> Path:
-    return KEPT / dataset / training.name
+def _kept(name: str, training: Training) -> Path:
+    return KEPT / name / training.name
 
 
 def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
@@ -236,10 +363,10 @@ def _parse() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("run", help="train and evaluate what is not kept yet")
     training.add_argument("folder", type=Path, help="for data, checkpoints and models")
-    training.add_argument("trainings", nargs="*", help="such as outdoor_mix/sge_net-1; all of them by default")
+    training.add_argument("trainings", nargs="*", help="such as camvid/sge_net-1 or camvid; all by default")
     training.add_argument("--at-once", type=int, default=2, help="trainings at a time, a core each")
     shown = commands.add_parser("tables", help="print what is kept")
-    shown.add_argument("--dataset", choices=TRAININGS)
+    shown.add_argument("--of", choices=COMPARISONS, help="one comparison; all of them by default")
     options = parser.parse_args()
     if options.command == "run":
         options.folder = options.folder.resolve()
