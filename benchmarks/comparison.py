@@ -300,11 +300,8 @@ def _place(folder: Path, name: str, training: Training) -> Path:
     if not (place / "data").exists():
         (place / "data").symlink_to("../data")
     settings = yaml.safe_load((REPOSITORY / "configs" / comparison.config).read_text(encoding="utf-8"))
-    settings |= {
-        "datasets": [dataset],
-        "transfer": [],
-        "methods": sorted({each.method for each in comparison.trainings}),
-    }
+    methods = {"sge_net"} | {each.method for each in comparison.trainings}
+    settings |= {"datasets": [dataset], "transfer": [], "methods": sorted(methods)}
     settings["run"] = {"workers": 0, "cpus_per_worker": 1}
     settings["evaluation"] |= EVALUATION | {"texture": list(comparison.texture)}
     for more in (
