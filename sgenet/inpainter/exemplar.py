@@ -3,8 +3,8 @@
 A network predicts layout and colours better than fine texture, which the rest of the image has. So the hole becomes a
 montage of shifted copies of the image. The shifts are those at which the image repeats itself
 (:mod:`sgenet.inpainter.offsets`). Each pixel chooses one of them, so that seams are hardly visible and what is copied
-has the class and the colour that the network predicts (:mod:`sgenet.inpainter.montage`). Then the seams are closed
-(:mod:`sgenet.inpainter.blending`).
+has the class and the colour that the network predicts, and as much detail as there is around the hole
+(:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`).
 
 In a large image the choice is made at a smaller size, and carried to full size.
 """
@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.inpainter.blending import blend
 from sgenet.inpainter.montage import Indices, assemble
-from sgenet.inpainter.offsets import Offsets, frequent_offsets, reached
+from sgenet.inpainter.offsets import Offsets, offsets_to_similar, reached
 from sgenet.inpainter.patches import fill_by_patches
 from sgenet.inpainter.pyramid import Bools, Floats, Ids
 from sgenet.inpainter.scene import Scene
@@ -31,7 +31,9 @@ _MARGIN = 256
 _MOST_PIXELS, _MOST_SEARCHED = 8_000, 150_000
 """Of a hole, and of the image around it, at the size at which offsets are chosen."""
 
-_NUM_OFFSETS = 80
+_FREQUENT, _BESIDE = 80, 80
+"""Offsets: frequent ones, and those of patches beside the hole."""
+
 _OF_A_CLASS = 40
 """Offsets that lead to a class that someone gave, besides."""
 
@@ -40,6 +42,13 @@ _COLOUR = 0.4
 
 _CLASS, _GIVEN_CLASS = 0.1, 2.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
+
+_DETAIL = 0.04
+"""What copying a pixel costs for each unit by which the logarithm of its contrast differs from what is expected: so no
+flare is copied into the sky, and no smooth stone into gravel."""
+
+_CONTRAST_SIGMA, _NO_CONTRAST = 2.0, 0.01
+"""Pixels in which contrast is measured, and what is not seen of it; colours are in [-1, 1]."""
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's radius keeps: sigma 3 for a hole of 64×64."""
@@ -88,10 +97,11 @@ def copy_texture(
     guidance = _Guidance(smallest)
     if label is not None and confidence is not None:
         guidance.add_classes(label[window][::step, ::step], confidence[window][::step, ::step])
-    offsets = frequent_offsets(smallest.image, smallest.hole, smallest.unknown, _NUM_OFFSETS)
+    frequent, beside = offsets_to_similar(smallest.image, smallest.hole, smallest.unknown, _FREQUENT, _BESIDE)
+    offsets = np.concatenate((frequent, beside))
     if given is not None and label is not None:
         offsets = np.concatenate((offsets, guidance.obey(given[window][::step, ::step])))
-    elif not np.array_equal(reached(offsets, smallest.hole, smallest.unknown), smallest.hole):
+    elif not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
         filled = fill_by_patches(scenes[0])
         joined[window][hole[window]] = filled[hole[window]]
         return joined
@@ -114,6 +124,8 @@ class _Guidance:
         self._scene = scene
         sigma = _radius_of(scene.hole) * _LOW
         self._low = gaussian_filter(scene.image, (sigma, sigma, 0), mode="nearest").reshape(-1, 3)
+        contrast = _log_contrast(scene)
+        self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene).ravel()
         self._label: npt.NDArray[np.uint8] | None = None
         self._confidence = np.zeros(scene.hole.size, np.float32)
         self._given = np.zeros(scene.hole.size, bool)
@@ -141,11 +153,31 @@ class _Guidance:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
         cost = np.float32(_COLOUR) * np.sqrt(np.square(difference).sum(axis=1))
+        cost += np.float32(_DETAIL) * np.abs(self._expected[pixels] - self._contrast[sources])
         if self._label is None:
             return cost
         weight = np.where(self._given[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
         weight *= self._confidence[pixels] * self._confidence[sources]
         return cost + weight * (self._label[pixels] != self._label[sources])
+
+
+def _log_contrast(scene: Scene) -> Floats:
+    """(h, w): the logarithm of the standard deviation of what is known around each pixel."""
+
+    def mean(values: Floats) -> Floats:
+        sums = gaussian_filter(values * known, _CONTRAST_SIGMA, axes=(0, 1))
+        return sums / gaussian_filter(known, _CONTRAST_SIGMA, axes=(0, 1)).clip(min=1e-6)
+
+    known = (~scene.unknown).astype(np.float32)[..., None]
+    variance = mean(np.square(scene.image - mean(scene.image)).sum(axis=2, keepdims=True))
+    return np.log(np.sqrt(variance) + np.float32(_NO_CONTRAST))[..., 0]
+
+
+def _from_around(values: Floats, scene: Scene) -> Floats:
+    """(h, w): in what is unknown, those of the nearest known pixels, smoothed over a third of the hole's radius."""
+    nearest = distance_transform_edt(scene.unknown, return_distances=False, return_indices=True)
+    smooth = gaussian_filter(values[tuple(nearest)], _radius_of(scene.hole) / 3)
+    return np.where(scene.unknown, smooth, values)
 
 
 def _radius_of(hole: Bools) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -142,10 +143,8 @@ def _takers(montage: Montage, number: int, pixels: Indices, nodes: Indices, more
     now = montage.choice[first], montage.choice[second]
     matters = (node_of[first] != node_of[second]) & ((now[0] != number) | (now[1] != number))
     first, second, now = first[matters], second[matters], (now[0][matters], now[1][matters])
-    offered = np.full(len(first), number)
-    seam = _seam_costs(montage, first, second, *now)
-    first_takes = _seam_costs(montage, first, second, offered, now[1])
-    second_takes = _seam_costs(montage, first, second, now[0], offered)
+    left, right, new = (_copies(montage, first, second, choice) for choice in (*now, number))
+    seam, first_takes, second_takes = _seam_costs(left, right), _seam_costs(new, right), _seam_costs(left, new)
     one, other = node_of[first], node_of[second]
     both, only_second = (one >= 0) & (other >= 0), one < 0
     # A pair costs `seam` when neither takes it and nothing when both do: split into costs of either and one of the pair
@@ -176,24 +175,28 @@ def _cut(gain: Costs, one: Indices, other: Indices, costs: Costs) -> Bools:
     return chosen[:count]
 
 
-def _seam_costs(montage: Montage, first: Indices, second: Indices, one: Indices, other: Indices) -> Costs:
-    """(N,) how much two copies differ at each pair of neighbours, the first with offset ``one``, the second with
-    ``other``: by the sum of their differences at both pixels, where both copies are known."""
+class _Copies(NamedTuple):
+    """What pairs of neighbours show when both are copied with the same offset: (N, 3) colours, (N,) whether known."""
+
+    first: Floats
+    first_known: Bools
+    second: Floats
+    second_known: Bools
+
+
+def _copies(montage: Montage, first: Indices, second: Indices, choice: Indices | int) -> _Copies:
     colours = montage.scene.image.reshape(-1, 3)
+    (at_first, first_known), (at_second, second_known) = (montage.sources(each, choice) for each in (first, second))
+    return _Copies(colours[at_first], first_known, colours[at_second], second_known)
 
-    def difference(pixels: Indices) -> tuple[Costs, Bools]:
-        (here, here_known), (there, there_known) = montage.sources(pixels, one), montage.sources(pixels, other)
-        return _distance(colours[here], colours[there]), here_known & there_known
 
-    (at_first, first_known), (at_second, second_known) = difference(first), difference(second)
-    known = first_known.astype(float) + second_known
-    total = (at_first * first_known + at_second * second_known) * 2 / known.clip(min=1)
-    neither = known == 0
-    if neither.any():
-        here = montage.sources(first[neither], one[neither])[0]
-        there = montage.sources(second[neither], other[neither])[0]
-        total[neither] = 2 * _distance(colours[here], colours[there])
-    return np.where(one == other, 0, total)
+def _seam_costs(one: _Copies, other: _Copies) -> Costs:
+    """(N,) how visible the seam is when the first neighbour is of ``one`` and the second of ``other``: the sum of the
+    differences of both copies at either, where both are known; where they are at neither, of what is seen."""
+    at_first, at_second = _distance(one.first, other.first), _distance(one.second, other.second)
+    first_known, second_known = one.first_known & other.first_known, one.second_known & other.second_known
+    total = np.where(first_known, at_first, at_second) + np.where(second_known, at_second, at_first)
+    return np.where(first_known | second_known, total, 2 * _distance(one.first, other.second))
 
 
 def _distance(here: Floats, there: Floats) -> Costs:

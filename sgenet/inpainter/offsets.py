@@ -1,7 +1,8 @@
-"""At which offsets an image repeats itself (He and Sun, *Statistics of Patch Offsets*, ECCV 2012).
+"""At which offsets an image repeats itself, by the most similar patches to some of its own.
 
-Some known patches are compared with all others but their neighbours. The offsets to the most similar ones are few, and
-the same over and over: along a horizon, from wave to wave, over a meadow. Copying with these continues what is there.
+The offsets from patches anywhere to the most similar ones are few, and the same over and over: along a horizon, from
+wave to wave, over a meadow (He and Sun, *Statistics of Patch Offsets*, ECCV 2012). Those of patches beside the hole,
+however rare, continue what it cuts: a ridge, a trunk, the edge of a cloud.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sgenet.inpainter.pyramid import Bools, Floats
 Offsets = npt.NDArray[np.int64]
 """(L, 2): rows down and columns right, from a pixel to the one that it is copied from."""
 
+_NONE: Offsets = np.zeros((0, 2), np.int64)
 _SIDE = 8
 """Pixels of a patch, each way."""
 
@@ -26,7 +28,7 @@ _SAMPLES = 3000
 """Patches whose principal components are taken."""
 
 _QUERIES = 2000
-"""Patches whose most similar one is sought."""
+"""Patches anywhere whose most similar one is sought."""
 
 _AT_ONCE = 256
 _FEWEST_PATCHES = 64
@@ -37,30 +39,43 @@ _PEAK = 9
 """Rows and columns around a peak in which there is no other."""
 
 
-def frequent_offsets(image: Floats, hole: Bools, unknown: Bools, number: int) -> Offsets:
-    """The offsets that similar patches have most often and that reach known pixels from much of the hole.
+def offsets_to_similar(
+    image: Floats, hole: Bools, unknown: Bools, frequent: int, beside: int
+) -> tuple[Offsets, Offsets]:
+    """The offsets that patches of an image have to the most similar ones.
 
     Args:
         image: (h, w, 3).
         hole: (h, w), what is to be filled.
         unknown: (h, w), what cannot be copied; includes the hole.
-        number: of offsets at most.
+        frequent: how many, at most, of those that most patches have and that reach known pixels from much of the hole.
+        beside: how many patches beside the hole to take the offset of.
 
     Returns:
-        The best first; none where hardly anything is known. The same for the same arguments.
+        The frequent ones, the most frequent first, and those of patches beside the hole; none where hardly anything is
+        known. The same for the same arguments.
     """
     height, width = hole.shape
     if min(height, width) < _SIDE:
-        return np.zeros((0, 2), np.int64)
+        return _NONE, _NONE
     known = sliding_window_view(~unknown, (_SIDE, _SIDE)).all((2, 3))
     rows, columns = np.nonzero(known)
     if len(rows) < _FEWEST_PATCHES:
-        return np.zeros((0, 2), np.int64)
-    down, right = _to_most_similar(_features(image, rows, columns), rows, columns, max(height, width) * _NEIGHBOURHOOD)
+        return _NONE, _NONE
+    anywhere = np.random.default_rng(0).permutation(len(rows))[:_QUERIES]
+    hole_and_rim: Bools = maximum_filter(hole, size=3)
+    at_hole = np.flatnonzero(sliding_window_view(hole_and_rim, (_SIDE, _SIDE))[rows, columns].any((1, 2)))
+    at_hole = at_hole[np.linspace(0, len(at_hole) - 1, min(len(at_hole), beside)).astype(int)]
+    queries = np.concatenate((anywhere, at_hole))
+    found = _most_similar(_features(image, rows, columns), rows, columns, queries, max(height, width) * _NEIGHBOURHOOD)
+    offsets = np.stack((rows[found] - rows[queries], columns[found] - columns[queries]), axis=1)
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
     for sign in (1, -1):  # what resembles the other is resembled by it
-        np.add.at(votes, (height + sign * down, width + sign * right), 1)
-    return _peaks(gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown), number)
+        np.add.at(votes, tuple((sign * offsets[: len(anywhere)] + (height, width)).T), 1)
+    votes[height, width] = 0  # patches that resemble none
+    continuing = np.unique(offsets[len(anywhere) :], axis=0)
+    often = _peaks(gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown), frequent)
+    return often, continuing[continuing.any(axis=1)]
 
 
 def _peaks(score: Floats, number: int) -> Offsets:
@@ -95,30 +110,31 @@ def _features(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np
     return features
 
 
-def _to_most_similar(
-    features: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], nearest: float
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows down and columns right from some patches to the most similar ones farther than ``nearest``."""
+def _most_similar(
+    features: Floats,
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+    queries: npt.NDArray[np.intp],
+    nearest: float,
+) -> npt.NDArray[np.intp]:
+    """For each queried patch the most similar one that is farther than ``nearest``; the patch itself if none is."""
     # Squared distances but for the query's own square, as one product of matrices.
     squares = np.square(features).sum(axis=1, keepdims=True)
     sources = np.concatenate((features, squares), axis=1).T.copy()
-    queries = np.random.default_rng(0).permutation(len(rows))[:_QUERIES]
     wanted = np.concatenate((-2 * features[queries], np.ones((len(queries), 1), np.float32)), axis=1)
     first = np.searchsorted(rows, rows[queries] - int(nearest), side="left")
     last = np.searchsorted(rows, rows[queries] + int(nearest), side="right")
-    found = np.zeros(len(queries), np.intp)
+    found = queries.copy()
     for start in range(0, len(queries), _AT_ONCE):
         distance = wanted[start : start + _AT_ONCE] @ sources
         for number, line in enumerate(distance, start):
             around = slice(first[number], last[number])
-            query = queries[number]
-            apart = np.hypot(rows[around] - rows[query], columns[around] - columns[query])
+            apart = np.hypot(rows[around] - rows[queries[number]], columns[around] - columns[queries[number]])
             line[around][apart <= nearest] = np.inf
-            found[number] = line.argmin()
-            if np.isinf(line[found[number]]):
-                found[number] = query
-    queries, found = queries[found != queries], found[found != queries]
-    return rows[found] - rows[queries], columns[found] - columns[queries]
+            best = line.argmin()
+            if np.isfinite(line[best]):
+                found[number] = best
+    return found
 
 
 def _reach(hole: Bools, unknown: Bools) -> Floats:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sgenet.inpainter.blending import blend
-from sgenet.inpainter.montage import Montage, _cut, _seam_costs, assemble, neighbours
-from sgenet.inpainter.offsets import frequent_offsets, reached
+from sgenet.inpainter.montage import Montage, _copies, _cut, _seam_costs, assemble, neighbours
+from sgenet.inpainter.offsets import offsets_to_similar, reached
 from sgenet.inpainter.scene import Scene
 
 
@@ -35,21 +35,34 @@ def free(pixels, sources):
 
 def total_cost(montage):
     first, second = neighbours(np.flatnonzero(montage.scene.hole), montage.scene)
-    return _seam_costs(montage, first, second, montage.choice[first], montage.choice[second]).sum()
+    one, other = (_copies(montage, first, second, montage.choice[each]) for each in (first, second))
+    return _seam_costs(one, other).sum()
 
 
 def test_frequent_offsets_are_multiples_of_the_period_of_a_pattern():
     hole = hole_of((96, 120), slice(30, 60), slice(40, 80))
-    found = frequent_offsets(scene_of(tiles(96, 120), hole).image, hole, hole, 20)
+    found, _ = offsets_to_similar(scene_of(tiles(96, 120), hole).image, hole, hole, 20, 0)
     assert len(found) == 20
     assert (found % 12 == 0).all()
+
+
+def test_patches_beside_the_hole_say_how_a_rare_edge_continues():
+    # One edge, two pixels to the right for each one down, that the hole cuts.
+    rows, columns = np.mgrid[:96, :160]
+    image = np.where(2 * rows > columns, np.float32(0.5), np.float32(-0.5))[..., None].repeat(3, axis=2)
+    hole = hole_of((96, 160), slice(30, 50), slice(70, 90))
+    _, found = offsets_to_similar(scene_of(image, hole).image, hole, hole, 0, 80)
+    along_the_edge = found[found[:, 1] == 2 * found[:, 0]]
+    assert len(along_the_edge) >= 2
+    assert reached(along_the_edge, hole, hole)[hole].all()
 
 
 @pytest.mark.parametrize("shape", [(5, 90), (9, 9), (40, 40)])
 def test_where_hardly_anything_is_known_there_are_no_offsets(shape):
     hole = np.ones(shape, bool)
     hole[0] = False
-    assert frequent_offsets(np.zeros((*shape, 3), np.float32), hole, hole, 20).shape == (0, 2)
+    found = offsets_to_similar(np.zeros((*shape, 3), np.float32), hole, hole, 20, 20)
+    assert [len(offsets) for offsets in found] == [0, 0]
 
 
 @pytest.mark.parametrize("seed", range(6))
