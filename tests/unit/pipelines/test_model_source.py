@@ -141,6 +141,7 @@ def test_a_server_that_is_away_is_said_at_once_and_nothing_else_is_used(place, m
         find_model()
 
 
+@pytest.mark.slow
 def test_a_model_on_s3_is_copied_and_checked(model, s3_bucket):
     from pipelines.storage.store import open_storage
 

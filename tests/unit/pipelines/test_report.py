@@ -120,6 +120,7 @@ def test_the_result_is_said_in_words_with_what_it_means(reported: Path) -> None:
     assert "SGE-Net predicts the classes in the hole best: mIoU" in text
 
 
+@pytest.mark.slow
 def test_numbers_are_never_cut_in_a_narrow_terminal(
     fabricated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,7 @@ def test_table_5_pairs_the_same_images_with_the_other_labels(reported: Path) -> 
     assert "automatic labels of DeepLab v3+" in (reported / "table.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_trainings_that_differ_in_more_than_their_labels_are_no_table_5(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

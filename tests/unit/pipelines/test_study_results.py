@@ -157,6 +157,7 @@ def test_without_votes_it_says_how_to_get_some(
     assert "holds no vote on the fillings of mixed_scenes as they are now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_a_sentence(voted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

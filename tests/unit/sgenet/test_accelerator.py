@@ -195,6 +195,7 @@ def test_the_host_reads_nothing_of_a_step() -> None:
         state.check_finite()
 
 
+@pytest.mark.slow
 def test_a_step_has_one_exchange_beside_the_gradients() -> None:
     exchanged = []
     state = _meta_state()

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 PROGRAM = """
@@ -46,6 +48,7 @@ print("added")
 """
 
 
+@pytest.mark.slow
 def test_the_walk_through_adds_a_method(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sgenet", tmp_path / "sgenet", ignore=shutil.ignore_patterns("__pycache__"))
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

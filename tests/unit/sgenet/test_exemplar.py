@@ -94,6 +94,7 @@ def test_in_the_sky_a_plain_part_costs_less_than_a_flare_of_the_same_colour():
     assert cost(middle, plain) < 1e-3 < 0.03 < cost(middle, flare)
 
 
+@pytest.mark.slow
 def test_it_is_a_function_of_its_arguments_whoever_calls():
     image, hole = noise(64, 80), box(64, 80, slice(20, 44), slice(20, 60))
     alone = copy_texture(image, hole, hole, grey(image))

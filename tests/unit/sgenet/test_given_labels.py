@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -107,6 +108,7 @@ def test_a_training_goes_on_with_the_draws_it_would_have_had() -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_given_labels_in_training_obeys_them() -> None:
     def response(guidance: GuidanceSettings) -> float:
         recipe = replace(RECIPE, guidance=guidance)

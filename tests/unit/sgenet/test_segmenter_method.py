@@ -77,6 +77,7 @@ def test_a_segmenter_learns_in_the_training_loop() -> None:
     assert after < 0.5 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_interrupted_or_not_a_segmenter_is_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
     whole, first = segmenter_state(name), segmenter_state(name)

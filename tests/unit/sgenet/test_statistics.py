@@ -103,6 +103,7 @@ def _peak(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_of_an_evaluation_of_places2_is_bounded() -> None:
     """36,500 images: all resamples at once took 290 MB several times over, and the matrices 105 MB a table."""
     num_images, megabyte = 36_500, 2**20

@@ -48,6 +48,7 @@ def test_an_example_that_is_none_is_a_sentence(actions, number):
     assert shown.session is None
 
 
+@pytest.mark.slow
 def test_a_filled_image_can_be_downloaded_exactly(actions):
     session = actions.open_example(0).session
     shown = actions.fill(session, marked(), [SGE])
@@ -82,6 +83,7 @@ def test_a_files_name_does_not_reach_the_downloads_as_a_path(actions, upload):
     assert actions.fill(session, marked(), [SGE]).downloads[0][0] == "b-été-b-filled.png"
 
 
+@pytest.mark.slow
 def test_the_segmentation_to_edit_is_the_filled_images_with_what_was_painted(actions):
     session = actions.open_example(0).session
     filled = actions.fill(session, marked(), [SGE])
@@ -149,6 +151,7 @@ def test_going_on_from_a_result_and_taking_fills_back_one_by_one(actions):
     assert "There is no result to continue from" in actions.keep(again.session, 0).notice
 
 
+@pytest.mark.slow
 def test_a_deep_photo_comes_back_with_all_its_bits_alpha_and_resolution(actions, upload):
     deep = np.random.default_rng(0).integers(0, 65536, (240, 320, 4), dtype=np.uint16)
     shown = actions.open_file(upload(encode_photo(Photo(deep, dpi=(300, 300)))))

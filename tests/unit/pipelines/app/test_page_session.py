@@ -34,6 +34,7 @@ def test_known_pixels_are_the_images(opened, shelf):
     assert len(filling.inpainted.scales) == 5
 
 
+@pytest.mark.slow
 def test_an_image_larger_than_shown_is_filled_at_its_own_size(shelf):
     pixels = np.random.default_rng(1).integers(0, 256, (32, 2560, 3), dtype=np.uint8)
     (filling,) = fill(open_image(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings

@@ -86,6 +86,7 @@ def test_a_size_the_model_cannot_take_is_named() -> None:
     assert checks[0].detail == "29×33: the mask has 32 columns; 69×63: the mask has 32 columns"
 
 
+@pytest.mark.slow
 def test_a_challenger_much_slower_than_the_champion_fails() -> None:
     def slow(image: Tensor) -> Tensor:
         time.sleep(0.3)

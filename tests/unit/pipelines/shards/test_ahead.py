@@ -55,6 +55,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 7])
 def test_windows_are_read_from_the_disk_that_holds_two_of_them(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int
@@ -95,6 +96,7 @@ def test_windows_are_read_from_the_disk_that_holds_two_of_them(
     assert list((tmp_path / "cache" / "leases").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_shards_that_two_ranks_lease_are_fetched_once(folder: Path, storage: Storage, tmp_path: Path) -> None:
     dataset = publish_shards(folder, storage)
     said: list[str] = []
@@ -114,6 +116,7 @@ def test_the_shards_that_two_ranks_lease_are_fetched_once(folder: Path, storage:
     assert said == []
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_to_is_said_and_does_no_harm(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

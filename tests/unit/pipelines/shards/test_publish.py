@@ -103,6 +103,7 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
     assert requests == []
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_read_from_the_storage(
     shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
