@@ -11,8 +11,9 @@ In a large image the choice is made at a smaller size, and carried to full size.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.inpainter.blending import blend
@@ -94,18 +95,20 @@ def copy_texture(
     while np.count_nonzero(scenes[-1].hole) > _MOST_PIXELS or scenes[-1].hole.size > _MOST_SEARCHED:
         scenes.append(scenes[-1].halved())
     smallest, step = scenes[-1], 2 ** (len(scenes) - 1)
-    guidance = _Guidance(smallest)
+    classes = None
     if label is not None and confidence is not None:
-        guidance.add_classes(label[window][::step, ::step], confidence[window][::step, ::step])
+        every = tuple(slice(side.start, side.stop, step) for side in window)
+        given_at = np.zeros_like(hole[every]) if given is None else given[every]
+        classes = _Classes(label[every], confidence[every], given_at)
     frequent, beside = offsets_to_similar(smallest.image, smallest.hole, smallest.unknown, _FREQUENT, _BESIDE)
     offsets = np.concatenate((frequent, beside))
-    if given is not None and label is not None:
-        offsets = np.concatenate((offsets, guidance.obey(given[window][::step, ::step])))
+    if given is not None and classes is not None:
+        offsets = np.concatenate((offsets, _offsets_to_given(classes, smallest)))
     elif not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
         filled = fill_by_patches(scenes[0])
         joined[window][hole[window]] = filled[hole[window]]
         return joined
-    montage = assemble(smallest, offsets, guidance.cost)
+    montage = assemble(smallest, offsets, _Guidance(smallest, classes).cost)
     filled, correction = blend(montage)
     for scene in reversed(scenes[:-1]):
         guess = correction.reshape(*montage.scene.hole.shape, 3).repeat(2, axis=0).repeat(2, axis=1)
@@ -117,48 +120,50 @@ def copy_texture(
     return joined
 
 
-class _Guidance:
-    """What it costs to copy a pixel of the hole from another one, by what the network says of both."""
+@dataclass(frozen=True)
+class _Classes:
+    """(h, w) each: class ids, how probable they are in [0, 1], and whether someone gave them."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    label: Ids
+    confidence: Floats
+    given: Bools
+
+
+def _offsets_to_given(classes: _Classes, scene: Scene) -> Offsets:
+    """Some, by chance, from where a class was given in the hole to known pixels of that class."""
+    rng = np.random.default_rng(0)
+    found = [np.zeros((0, 2), np.int64)]
+    targets_of_any = scene.hole & classes.given
+    for class_id in np.unique(classes.label[targets_of_any]):
+        of_class = classes.label == class_id
+        sources, targets = np.argwhere(of_class & ~scene.unknown), np.argwhere(of_class & targets_of_any)
+        if len(sources):
+            found.append(rng.choice(sources, _OF_A_CLASS) - rng.choice(targets, _OF_A_CLASS))
+    offsets = np.concatenate(found)
+    return offsets[offsets.any(axis=1)]
+
+
+class _Guidance:
+    """What it costs to copy a pixel of the hole from another one, apart from seams."""
+
+    def __init__(self, scene: Scene, classes: _Classes | None) -> None:
         sigma = _radius_of(scene.hole) * _LOW
-        self._low = gaussian_filter(scene.image, (sigma, sigma, 0), mode="nearest").reshape(-1, 3)
+        self._low = gaussian_filter(scene.image, sigma, axes=(0, 1), mode="nearest").reshape(-1, 3)
         contrast = _log_contrast(scene)
         self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene).ravel()
-        self._label: npt.NDArray[np.uint8] | None = None
-        self._confidence = np.zeros(scene.hole.size, np.float32)
-        self._given = np.zeros(scene.hole.size, bool)
-
-    def add_classes(self, label: Ids, confidence: Floats) -> None:
-        """(h, w) each: what the network predicts everywhere."""
-        self._label, self._confidence = label.ravel(), confidence.ravel()
-
-    def obey(self, given: Bools) -> Offsets:
-        """Take the labels as given where (h, w) ``given`` says so; returns offsets to known pixels of these classes."""
-        assert self._label is not None
-        self._given = given.ravel()
-        label, hole = self._label.reshape(given.shape), self._scene.hole
-        rng = np.random.default_rng(0)
-        found = [np.zeros((0, 2), np.int64)]
-        for class_id in np.unique(label[hole & given]):
-            sources = np.argwhere((label == class_id) & ~self._scene.unknown)
-            targets = np.argwhere((label == class_id) & hole & given)
-            if len(sources):
-                found.append(rng.choice(sources, _OF_A_CLASS) - rng.choice(targets, _OF_A_CLASS))
-        offsets = np.concatenate(found)
-        return offsets[offsets.any(axis=1)]
+        self._classes = classes
 
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
         cost = np.float32(_COLOUR) * np.sqrt(np.square(difference).sum(axis=1))
         cost += np.float32(_DETAIL) * np.abs(self._expected[pixels] - self._contrast[sources])
-        if self._label is None:
+        if self._classes is None:
             return cost
-        weight = np.where(self._given[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
-        weight *= self._confidence[pixels] * self._confidence[sources]
-        return cost + weight * (self._label[pixels] != self._label[sources])
+        label, confidence = self._classes.label.ravel(), self._classes.confidence.ravel()
+        weight = np.where(self._classes.given.ravel()[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
+        weight *= confidence[pixels] * confidence[sources]
+        return cost + weight * (label[pixels] != label[sources])
 
 
 def _log_contrast(scene: Scene) -> Floats:

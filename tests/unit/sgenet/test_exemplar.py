@@ -89,7 +89,7 @@ def test_in_the_sky_a_plain_part_costs_less_than_a_flare_of_the_same_colour():
     image = np.zeros((96, 96, 3), np.float32)
     image[40:48, 8:16] += 0.1 * (np.indices((8, 8)).sum(axis=0) % 2 * 2 - 1)[..., None]
     hole = box(96, 96, slice(32, 64), slice(40, 72))
-    cost = exemplar._Guidance(Scene(image, hole, hole)).cost
+    cost = exemplar._Guidance(Scene(image, hole, hole), None).cost
     middle, flare, plain = (np.array([row * 96 + column]) for row, column in ((48, 56), (44, 12), (80, 12)))
     assert cost(middle, plain) < 1e-3 < 0.03 < cost(middle, flare)
 
