@@ -125,9 +125,9 @@ def _minutes(number: float) -> dict[str, Any]:
     return {"training": {"seconds": 60.0 * number}}
 
 
-_SHORT = _minutes(5)
+_SHORT = {"training": {"budget": "steps", "steps": 600}}
 _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
-_PLAIN = _SHORT | {
+_PLAIN = _minutes(5) | {
     "network": {"start": "grey"},
     "losses": {"hole_weight": 0.0, "structural": 0.0, "psnr": 0.0, "segmentation": 0.1, "adversarial": 0.0},
     "gated_conv": {"adversarial": 0.0},
