@@ -125,7 +125,7 @@ def _minutes(number: float) -> dict[str, Any]:
     return {"training": {"seconds": 60.0 * number}}
 
 
-_SHORT = {"training": {"budget": "steps", "steps": 600}}
+_SHORT = {"training": {"budget": "steps", "steps": 600, "seconds": None}}
 _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
 _PLAIN = _minutes(5) | {
     "network": {"start": "grey"},
