@@ -91,6 +91,7 @@ class Comparison:
         config: a file in ``configs``.
         trainings: in the order of the tables.
         settings: besides those of the file.
+        budget: of every training that has none of its own.
         texture: how holes are filled at the evaluation.
     """
 
@@ -98,6 +99,7 @@ class Comparison:
     config: str
     trainings: Sequence[Training]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=lambda: BUDGET)
     texture: Sequence[str] = ("network", "exemplar")
 
 
@@ -125,7 +127,7 @@ def _minutes(number: float) -> dict[str, Any]:
     return {"training": {"seconds": 60.0 * number}}
 
 
-_SHORT = {"training": {"budget": "steps", "steps": 600, "seconds": None}}
+_SHORT = {"steps": 600, "validate_every": 250, "precision": "float32"}
 _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
 _PLAIN = _minutes(5) | {
     "network": {"start": "grey"},
@@ -156,7 +158,7 @@ COMPARISONS = {
         "outdoor_mix",
         "outdoor_photos.yaml",
         [
-            Training(method, seed, variant, _SHORT | {"guidance": guidance})
+            Training(method, seed, variant, {"guidance": guidance})
             for method, variant, guidance in (
                 ("base_net", "", {}),
                 ("sg_net", "", {}),
@@ -166,17 +168,19 @@ COMPARISONS = {
             for seed in (1, 2)
         ],
         _SMALL,
+        _SHORT,
         ("network",),
     ),
     "threshold": Comparison(
         "outdoor_mix",
         "outdoor_photos.yaml",
         [
-            Training("sge_net", seed, variant, _SHORT | recipe)
+            Training("sge_net", seed, variant, recipe)
             for variant, recipe in (("", {}), ("fraction of the maximum", _FRACTION))
             for seed in (1, 2)
         ],
         _SMALL,
+        _SHORT,
         ("network",),
     ),
     "same_terms": Comparison(
@@ -184,7 +188,7 @@ COMPARISONS = {
         "outdoor_photos.yaml",
         [Training(name, recipe=_PLAIN) for name in ("base_net", "sg_net", "sge_net", "gated_conv", "edge_connect")],
         _SMALL,
-        ("network",),
+        texture=("network",),
     ),
 }
 """By name: every method for the same time; a start from the shipped model; and short ones at 64×64, which answer one
@@ -305,7 +309,7 @@ def _place(folder: Path, name: str, training: Training) -> Path:
     settings["run"] = {"workers": 0, "cpus_per_worker": 1}
     settings["evaluation"] |= EVALUATION | {"texture": list(comparison.texture)}
     for more in (
-        {"recipes": {dataset: {"training": BUDGET | {"seed": training.seed}}}},
+        {"recipes": {dataset: {"training": {**comparison.budget, "seed": training.seed}}}},
         comparison.settings,
         {"recipes": {dataset: training.recipe}},
     ):
