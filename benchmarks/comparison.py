@@ -127,7 +127,7 @@ def _minutes(number: float) -> dict[str, Any]:
     return {"training": {"seconds": 60.0 * number}}
 
 
-_SHORT = {"steps": 600, "validate_every": 250, "precision": "float32"}
+_SHORT = {"steps": 300, "validate_every": 300, "precision": "float32"}
 _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
 _PLAIN = _minutes(5) | {
     "network": {"start": "grey"},
