@@ -14,8 +14,8 @@ from scipy.sparse.linalg import cg, splu
 from sgenet.inpainter.montage import Indices, Montage, neighbours
 from sgenet.inpainter.pyramid import Floats
 
-_CLOSED, _KEPT = 0.3, 0.8
-"""A seam that is less high is closed, one that is higher stays, and in between in part; colours are in [-1, 1]."""
+_CLOSED = 3 / 8
+"""A seam is closed up to this share of the height at which it stays, and in between in part."""
 
 _MOST_DIRECT = 60_000
 """Pixels up to which the equation is solved directly; above, step by step from what half the size gave."""
@@ -26,11 +26,12 @@ _STAYS = 1e-6
 """Keeps a correction that nothing known holds near 0."""
 
 
-def blend(montage: Montage, guess: Floats | None = None) -> tuple[Floats, Floats]:
+def blend(montage: Montage, kept: float, guess: Floats | None = None) -> tuple[Floats, Floats]:
     """Copy the pixels of a hole and close the seams.
 
     Args:
         montage: of one size.
+        kept: how high a seam is that stays; colours are in [-1, 1].
         guess: (h·w, 3), nearly the correction.
 
     Returns:
@@ -41,7 +42,7 @@ def blend(montage: Montage, guess: Floats | None = None) -> tuple[Floats, Floats
     filled = montage.scene.image.reshape(-1, 3).copy()
     filled[pixels] = filled[montage.sources(pixels, montage.choice[pixels])[0]]
     first, second = neighbours(pixels, montage.scene)
-    step = _missing_steps(montage, filled, first, second)
+    step = _missing_steps(montage, filled, first, second, kept)
     row_of = np.full(hole.size, -1)
     row_of[pixels] = np.arange(len(pixels))
     # The correction of what is known is 0. For each pixel: the differences to its neighbours add up to their steps.
@@ -69,7 +70,7 @@ def blend(montage: Montage, guess: Floats | None = None) -> tuple[Floats, Floats
     return filled, correction
 
 
-def _missing_steps(montage: Montage, filled: Floats, first: Indices, second: Indices) -> Floats:
+def _missing_steps(montage: Montage, filled: Floats, first: Indices, second: Indices, kept: float) -> Floats:
     """(N, 3): how much more pairs of neighbours should differ than their copies do, 0 but at seams."""
     colours = montage.scene.image.reshape(-1, 3)
     wanted, known = np.zeros((len(first), 3), np.float32), np.zeros((len(first), 1), np.float32)
@@ -82,5 +83,5 @@ def _missing_steps(montage: Montage, filled: Floats, first: Indices, second: Ind
     step = np.where(known > 0, wanted / known.clip(min=1), copied) - copied
     height = np.abs(step).max(axis=1, keepdims=True)
     seam = (montage.choice[first] != montage.choice[second])[:, None]
-    closed = ((_KEPT - height) / (_KEPT - _CLOSED)).clip(0, 1)
+    closed = ((1 - height / kept) / (1 - _CLOSED)).clip(0, 1)
     return np.where(seam, step * closed, np.float32(0))

@@ -41,8 +41,11 @@ _OF_A_CLASS = 40
 _COLOUR = 0.4
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
 
-_CLASS, _GIVEN_CLASS = 0.1, 2.0
+_CLASS, _GIVEN_CLASS = 0.1, 8.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
+
+_KEPT, _KEPT_IF_GIVEN = 0.8, 0.3
+"""How high a seam is that stays: less where someone gave classes, which then meet in edges. Colours are in [-1, 1]."""
 
 _DETAIL = 0.04
 """What copying a pixel costs for each unit by which the logarithm of its contrast differs from what is expected: so no
@@ -109,12 +112,13 @@ def copy_texture(
         joined[window][hole[window]] = filled[hole[window]]
         return joined
     montage = assemble(smallest, offsets, _Guidance(smallest, classes).cost)
-    filled, correction = blend(montage)
+    kept = _KEPT if given is None else _KEPT_IF_GIVEN
+    filled, correction = blend(montage, kept)
     for scene in reversed(scenes[:-1]):
         guess = correction.reshape(*montage.scene.hole.shape, 3).repeat(2, axis=0).repeat(2, axis=1)
         guess = guess[: scene.hole.shape[0], : scene.hole.shape[1]].reshape(-1, 3)
         montage = montage.enlarged(scene)
-        filled, correction = blend(montage, guess)
+        filled, correction = blend(montage, kept, guess)
     target = scenes[0].hole
     joined[window][target] = filled.reshape(*target.shape, 3)[target].clip(-1, 1)
     return joined

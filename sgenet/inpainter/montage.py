@@ -24,11 +24,15 @@ from sgenet.inpainter.scene import Scene
 Indices = npt.NDArray[np.intp]
 Costs = npt.NDArray[np.float64]
 
-_CANNOT = 100.0
+_CANNOT = 1000.0
 """What it costs to copy an unknown pixel, more than all seams around it. Colours are in [-1, 1]."""
 
-_AS_DRAWN = 10.0
+_AS_DRAWN = 100.0
 """What it costs to leave a pixel as the network drew it: so are only those that no offset takes to a known one."""
+
+_VISIBLE = 0.4
+"""A difference of colours that costs itself; smaller ones, which blending closes, cost less, and larger ones more, by
+their square."""
 
 _MOST_NODES = 2500
 """Of a graph; pixels are joined to blocks for that, which the next size refines."""
@@ -201,7 +205,7 @@ def _seam_costs(one: _Copies, other: _Copies) -> Costs:
 
 def _distance(here: Floats, there: Floats) -> Costs:
     difference = here - there
-    return np.sqrt(np.einsum("ij,ij->i", difference, difference)).astype(np.float64)
+    return np.einsum("ij,ij->i", difference, difference).astype(np.float64) / _VISIBLE
 
 
 def neighbours(pixels: Indices, scene: Scene) -> tuple[Indices, Indices]:

@@ -84,7 +84,7 @@ def test_a_pattern_is_continued_to_the_bit():
     image = tiles(96, 120)
     hole = hole_of((96, 120), slice(30, 60), slice(40, 80))
     montage = assemble(scene_of(image, hole), np.array([[5, 40], [24, 36], [-36, 0], [0, 48]]), free)
-    filled, _ = blend(montage)
+    filled, _ = blend(montage, 0.8)
     np.testing.assert_allclose(filled.reshape(image.shape), image, atol=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_each_part_of_a_hole_takes_the_offset_that_fits_there():
         for number in range(1, len(offsets) + 1)
     ]
     assert total_cost(montage) < 0.7 * min(alone)
-    assert np.abs(blend(montage)[0].reshape(image.shape) - image).mean() < 0.01
+    assert np.abs(blend(montage, 0.8)[0].reshape(image.shape) - image).mean() < 0.01
 
 
 def test_the_cost_of_a_copy_decides_where_seams_do_not():
@@ -123,7 +123,7 @@ def test_a_montage_is_the_same_at_twice_the_size():
     image = tiles(160, 160, period=16)
     scene = scene_of(image, hole_of((160, 160), slice(60, 100), slice(60, 100)))
     montage = assemble(scene.halved(), np.array([[0, 24], [24, 0], [0, -24]]), free)
-    filled, _ = blend(montage.enlarged(scene))
+    filled, _ = blend(montage.enlarged(scene), 0.8)
     np.testing.assert_allclose(filled.reshape(image.shape), image, atol=1e-5)
 
 
@@ -132,14 +132,14 @@ def test_blending_closes_a_seam_in_a_sky_and_keeps_an_edge():
     slope = np.broadcast_to(np.linspace(-0.5, 0.5, 100, dtype=np.float32)[None, :, None], (40, 100, 3))
     hole = hole_of((40, 100), slice(10, 30), slice(60, 80))
     montage = assemble(scene_of(slope, hole), np.array([[0, -30]]), free)
-    filled, correction = blend(montage)
+    filled, correction = blend(montage, 0.8)
     np.testing.assert_allclose(filled.reshape(slope.shape), slope, atol=0.01)
     assert (correction.reshape(slope.shape)[~hole] == 0).all()
     # A black object on white: the step is far higher than a change of light.
     black_and_white = np.ones((40, 100, 3), np.float32)
     black_and_white[:, 25:55] = -1
     montage = assemble(scene_of(black_and_white, hole), np.array([[0, -30]]), free)
-    assert blend(montage)[0].reshape(40, 100, 3)[20, 70].max() < -0.9
+    assert blend(montage, 0.8)[0].reshape(40, 100, 3)[20, 70].max() < -0.9
 
 
 def test_what_is_transparent_does_not_colour_what_is_beside_it():
@@ -148,7 +148,7 @@ def test_what_is_transparent_does_not_colour_what_is_beside_it():
     image[transparent] = 0.2
     hole = hole_of((40, 100), slice(10, 30), slice(60, 80))
     montage = assemble(Scene(image, hole, hole | transparent), np.array([[0, -30]]), free)
-    assert np.abs(blend(montage)[0].reshape(image.shape)[hole]).max() < 1e-4
+    assert np.abs(blend(montage, 0.8)[0].reshape(image.shape)[hole]).max() < 1e-4
 
 
 def test_reached_is_what_some_offset_takes_to_a_known_pixel():
