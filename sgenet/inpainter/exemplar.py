@@ -32,7 +32,7 @@ _MARGIN = 256
 _MOST_PIXELS, _MOST_SEARCHED = 8_000, 150_000
 """Of a hole, and of the image around it, at the size at which offsets are chosen."""
 
-_FREQUENT, _BESIDE = 80, 80
+_FREQUENT, _BESIDE = 80, 160
 """Offsets: frequent ones, and those of patches beside the hole."""
 
 _OF_A_CLASS = 40
