@@ -53,7 +53,7 @@ check: style     ## style, types and the fast tests
 test: install    ## every test but the heaviest
 	$(TESTS) -m "not faults" --durations 25
 
-test-faults: install  ## the heaviest: whole runs killed, without their server, on two nodes
+test-faults: install  ## the heaviest: whole runs killed, without their server, on several workers or nodes
 	$(TESTS) -m faults --durations 25
 
 ui: install      ## the MLflow UI over the embedded store

@@ -84,7 +84,8 @@ def evaluate(
     """Score a method with every set of evaluation masks and write what :mod:`pipelines.evaluation.files` lists.
 
     Args:
-        make_fill: makes the method in the scoring process; importable, as :func:`parallel_map` asks.
+        make_fill: called once a block in the scoring process, with a segmenter or None; importable, as
+            :func:`parallel_map` asks.
         method: its name in the tables.
         shards, masks: folders of the stages of these names.
         folder: where to; must exist.
@@ -92,7 +93,7 @@ def evaluate(
         segmenter: segments what the method filled (Table 4); None leaves that out.
 
     Returns:
-        ``metrics.json``.
+        The content of ``metrics.json``.
 
     Raises:
         DataError: shards or masks are unfinished, altered, or do not belong together.
@@ -145,7 +146,7 @@ def evaluate(
 
 def _write_images(folder: Path, scores: Mapping[str, SetScores], examples: Sequence[str], labels: LabelSpace) -> None:
     for set_name, result in scores.items():
-        # In the order they were chosen in, which is that of their numbers.
+        # In the order in which they were chosen: the position is the number in a file's name.
         chosen = {example.key: example for example in result.examples}
         write_examples(folder, set_name, [chosen[key] for key in examples], labels)
     write_failures(folder, {name: result.worst for name, result in scores.items()}, labels)

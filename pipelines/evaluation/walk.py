@@ -31,7 +31,7 @@ from sgenet.settings import Precision
 
 @dataclass(frozen=True)
 class FilledBatch:
-    """What became of a batch of holes, on the device that filled and scores it; what a method does not have is None.
+    """A filled batch, on the device that filled it; what a method does not predict is None.
 
     Attributes:
         image: (B, 3, H, W) uint8, the inpainted images: known pixels are the original's.
@@ -126,7 +126,7 @@ class SetScores:
     worst: list[Failure] = field(default_factory=list)
 
     def extend(self, other: SetScores) -> None:
-        """Add the scores of the images that come next, of which as many of the worst were kept."""
+        """Append the scores of the images that follow, with as many of the worst kept."""
         self.evaluator.extend(other.evaluator)
         self.keys.extend(other.keys)
         self.num_classes.extend(other.num_classes)
@@ -212,7 +212,7 @@ def model_fill(
             Fig. 1(e) where they were trained with true labels, and how far they obey where they were not.
         copies_texture: take the texture from the known pixels of the image. What else the network predicted, such as
             its segmentation, is left to the scores of the filling without.
-        segment: what SPG-Net has the labels of known pixels from; None leaves them to its own small segmenter.
+        segment: labels the known pixels for SPG-Net; None: its own small segmenter does.
         precision: of the generator, whatever it was trained in.
     """
     starts_from_labels = segment is not None and released.method_name in LABEL_STARTED_METHODS

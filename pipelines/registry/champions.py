@@ -43,8 +43,8 @@ class ChampionMove:
     Attributes:
         kind: what moved it; ``outside``: something other than this project's commands, such as the MLflow UI.
         before, after: versions; None for no champion.
-        at: when, UTC; of a move outside, when it was found. Later than the move before, also where clocks disagree or
-            were set back.
+        at: when, UTC; of a move outside, when it was noticed. Always later than the previous move, even if clocks
+            disagree or go back.
         by: the user who ran the command.
         reason: in words.
         evidence: address of the decision's table; empty where there is none.
@@ -78,7 +78,7 @@ class State:
 
     @property
     def previous(self) -> list[str]:
-        """Earlier champions, the one to go back to last: a rollback takes back one promotion."""
+        """Earlier champions, oldest first; the last is the one that a rollback returns to."""
         stack: list[str] = []
         for entry in self.entries:
             if entry.kind == "rollback" and entry.after in stack:

@@ -93,8 +93,9 @@ def after_inpainting(
             cells += [_difference(way, reference, set_name, region) for region in _REGIONS]
         cells.append(Cell(str(int(way.method.metrics[set_name]["num_images"]))))
         if published:
-            # The paper has SGE-Net's own, and those of others' fillings.
-            theirs = published.get(way.method.name) if way.filled == (way.method.name != "sge_net") else None
+            # The paper's Table 4 has SGE-Net's own segmentation, and a segmenter's of the images that others fill.
+            in_paper = not way.filled if way.method.name == "sge_net" else way.filled
+            theirs = published.get(way.method.name) if in_paper else None
             cells.append(Cell("–" if theirs is None else f"{theirs:.2f}"))
         rows.append(cells)
     columns = ["method", "mIoU ↑", "mIoU hole ↑"]
@@ -168,7 +169,7 @@ def _same_images(datasets: Sequence[DatasetResults]) -> list[list[DatasetResults
 def _by_label_source(name: str, group: Sequence[DatasetResults]) -> list[tuple[str, MethodResult, Training]]:
     """A method's trainings on the datasets of a group, in the order of :data:`_SOURCES`.
 
-    None where they differ in more than the source of their labels, or not in that.
+    Empty where they differ in more than the source of their labels, or not in that.
     """
     trained = [
         (results.name, method, method.training)
@@ -176,7 +177,7 @@ def _by_label_source(name: str, group: Sequence[DatasetResults]) -> list[tuple[s
         if (method := results.method(name)) is not None and method.training is not None
     ]
     trained.sort(key=lambda each: list(_SOURCES).index(_source(each[2])))
-    # Images that are filled from a segmenter's labels are others with another segmenter.
+    # Methods that start from a segmenter's labels fill differently with another segmenter.
     by_segmenter = name in LABEL_STARTED_METHODS
     setups = {
         (_all_but_data(training), method.summary.get("segmenter_sha256") if by_segmenter else None)

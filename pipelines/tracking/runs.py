@@ -86,8 +86,8 @@ def logical_run(
     Args:
         experiment: name of the MLflow experiment, made where missing.
         run_key: hash of settings, data and code; the same key is the same run.
-        name: what the run is called in the UI, whose lists cut names off: the beginning of the key follows it at once,
-            then ``about``, the experiment and the date.
+        name: beginning of the run's name in the UI, followed by that of the key, since MLflow's lists cut names off,
+            then by ``about``, the experiment and the date.
         about: what else tells the run from others, such as how long it is.
         params: see :func:`flat_parameters`.
         tags: more tags.
@@ -159,7 +159,7 @@ def open_run(
             experiment_id = _experiment_id(client, experiment, address)
             close_abandoned_runs(client, experiment_id)
             run = _find_run(client, experiment_id, run_key)
-            # A run is made with its tags in one transaction: whoever is killed next leaves none without a parent.
+            # A run is made with its tags in one transaction, so that no kill leaves one without its parent's tag.
             all_tags = {**_origin_tags(inputs, description), **(tags or {})}
             if run is None:
                 parts = (f"{name} {run_key[:_KEY_IN_NAME]}", about, f"{experiment} {datetime.now(UTC):%Y-%m-%d}")

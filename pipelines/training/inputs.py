@@ -121,7 +121,7 @@ def fetch_dataset(settings: Settings, paths: DatasetPaths) -> Path | None:
         if cluster_is_addressed():
             first = "" if remote else f"set storage to s3://BUCKET/PREFIX (it is {root}), "
             raise DataError(
-                f"{paths.shards} is not here and {paths.published} says of nothing published: {first}prepare the data "
+                f"{paths.shards} is not here and {paths.published} lists nothing published: {first}prepare the data "
                 f"(`dvc repro masks`) and run `{program()} publish --dataset {paths.dataset}` before a job is "
                 "submitted"
             )
@@ -150,12 +150,16 @@ def with_published_paths(job: TrainingJob, root: str, note: Path) -> TrainingJob
     there = PublishedPaths.read(note)
     if there.shards != published_shards(read_manifest(Path(job.shards))):
         return job
-    labels = job.labels
+    masks, labels = job.masks, job.labels
+    if masks is not None:
+        if there.masks != _published_masks(load_evaluation_masks(Path(masks)).digest):
+            return job
+        masks = there.masks
     if labels is not None:
         if there.labels != published_labels(read_label_manifest(Path(labels))):
             return job
         labels = there.labels
-    return replace(job, published=root, shards=there.shards, masks=there.masks, labels=labels)
+    return replace(job, published=root, shards=there.shards, masks=masks, labels=labels)
 
 
 @dataclass
@@ -221,8 +225,12 @@ def _publish_evaluation_masks(folder: Path, storage: Storage) -> str:
     return _publish_masks(loaded.folder, loaded.digest, storage)
 
 
+def _published_masks(digest: str) -> str:
+    return f"{_MASKS}/{digest}"
+
+
 def _publish_masks(folder: Path, digest: str, storage: Storage) -> str:
-    path = f"{_MASKS}/{digest}"
+    path = _published_masks(digest)
     names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     publish_files(folder, names, storage, path)
     return path

@@ -85,7 +85,10 @@ def train_on_ray(job: TrainingJob, run: RunSettings, display: Display) -> Reache
             except TrainingFailedError as error:
                 if is_fault_of_program(error):
                     raise
-                failures += not _never_began(error)
+                if _never_began(error):
+                    display.say("the workers did not start in time; trying again")
+                    continue
+                failures += 1
                 if failures > run.max_failures:
                     raise
                 display.say("a worker was lost; resuming from the newest checkpoint")
@@ -121,7 +124,7 @@ def _wait_for_room(
 
 
 def _stored(job: TrainingJob) -> Reached:
-    """How far the stored state is; whether a wall-clock budget is used up, it would say only when it is loaded."""
+    """The newest checkpoint's step; unfinished where the budget is time, as only a loaded state knows what is spent."""
     training = job.recipe.training
     step = max(CheckpointStore(job.checkpoints, keep=1).steps(), default=0)
     return Reached(step, finished=training.budget == "steps" and step >= training.steps)
@@ -133,7 +136,7 @@ def _never_began(error: TrainingFailedError) -> bool:
 
 
 def is_fault_of_program(error: TrainingFailedError) -> bool:
-    """Whether workers ended by an error of their own, which comes again, and none of them was lost.
+    """Whether workers failed with an error that would recur, a bug, and none of them was lost.
 
     Where one is lost, the others' exchanges with it fail: such errors are no fault of theirs.
     """
@@ -172,14 +175,14 @@ class _Attempt:
             ray.train.TrainingFailedError: a worker was lost.
         """
         mailbox = open_mailbox()
-        # Ray writes down there what it knows of checkpoints, which is nothing: ours are not reported to it.
+        # Ray keeps its own list of checkpoints there, which stays empty: ours are not reported to it.
         with tempfile.TemporaryDirectory() as folder:
             fitted = _in_background(self._trainer(mailbox, folder).fit)
             news = self._follow(fitted, mailbox)
         if isinstance(news.outcome, UserError):
             raise news.outcome
         fitted.result()
-        assert news.outcome is not None, "rank 0 leaves its step before the training ends"
+        assert news.outcome is not None, "rank 0 posts its result before the training ends"
         return news.outcome
 
     def _trainer(self, mailbox: ActorHandle[Mailbox], folder: str) -> TorchTrainer:
@@ -206,6 +209,7 @@ class _Attempt:
         begun = 0
         grow_at = time.monotonic() + self.settings.seconds_before_growing
         while True:
+            # Asked before the mailbox is emptied, so that the last messages are not missed.
             ended = bool(wait([fitted], timeout=_SECONDS_BETWEEN_LOOKS).done)
             collected: ObjectRef[News] = mailbox.collect.remote()
             news = ray.get(collected)

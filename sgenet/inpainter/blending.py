@@ -23,7 +23,7 @@ _MOST_DIRECT = 60_000
 _TOLERANCE = 1e-3
 _MOST_STEPS = 100
 _STAYS = 1e-6
-"""Keeps a correction that nothing known holds near 0."""
+"""Weight of a ridge term: keeps the correction near 0 where no known pixel constrains it."""
 
 
 def blend(montage: Montage, kept: float, guess: Floats | None = None) -> tuple[Floats, Floats]:
@@ -45,7 +45,8 @@ def blend(montage: Montage, kept: float, guess: Floats | None = None) -> tuple[F
     step = _missing_steps(montage, filled, first, second, kept)
     row_of = np.full(hole.size, -1)
     row_of[pixels] = np.arange(len(pixels))
-    # The correction of what is known is 0. For each pixel: the differences to its neighbours add up to their steps.
+    # The correction of known pixels is 0. One equation a pixel: its correction's differences to those of its neighbours
+    # add up to the steps that are wanted.
     diagonal = np.full(len(pixels), _STAYS)
     wanted = np.zeros((len(pixels), 3))
     for rows, sign in ((row_of[first], 1), (row_of[second], -1)):

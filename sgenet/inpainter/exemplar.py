@@ -6,7 +6,8 @@ montage of shifted copies of the image. The shifts are those at which the image 
 has the class and the colour that the network predicts, and as much detail as there is around the hole
 (:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`).
 
-In a large image the choice is made at a smaller size, and carried to full size.
+In a large image the choice is made at a smaller size, and carried to full size. PatchMatch fills holes that the image's
+repetitions do not reach (:mod:`sgenet.inpainter.patches`), unless someone gave classes, which it could not obey.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ _CLASS, _GIVEN_CLASS = 0.1, 8.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
 
 _KEPT, _KEPT_IF_GIVEN = 0.8, 0.3
-"""How high a seam is that stays: less where someone gave classes, which then meet in edges. Colours are in [-1, 1]."""
+"""Seams with a larger step are kept; the limit is lower where someone gave classes, whose borders are edges."""
 
 _DETAIL = 0.04
-"""What copying a pixel costs for each unit by which the logarithm of its contrast differs from what is expected: so no
-flare is copied into the sky, and no smooth stone into gravel."""
+"""Cost of copying a pixel for each unit of difference in log-contrast from the expected value: it keeps flares out of
+skies, and smooth stone out of gravel."""
 
 _CONTRAST_SIGMA, _NO_CONTRAST = 2.0, 0.01
 """Pixels in which contrast is measured, and what is not seen of it; colours are in [-1, 1]."""
@@ -98,6 +99,8 @@ def copy_texture(
     while np.count_nonzero(scenes[-1].hole) > _MOST_PIXELS or scenes[-1].hole.size > _MOST_SEARCHED:
         scenes.append(scenes[-1].halved())
     smallest, step = scenes[-1], 2 ** (len(scenes) - 1)
+    if given is not None and not given[hole].any():
+        given = None
     classes = None
     if label is not None and confidence is not None:
         every = tuple(slice(side.start, side.stop, step) for side in window)

@@ -28,7 +28,7 @@ _CANNOT = 1000.0
 """What it costs to copy an unknown pixel, more than all seams around it. Colours are in [-1, 1]."""
 
 _AS_DRAWN = 100.0
-"""What it costs to leave a pixel as the network drew it: so are only those that no offset takes to a known one."""
+"""Cost of a pixel as the network drew it, so high that only pixels without a usable offset stay so."""
 
 _VISIBLE = 0.4
 """A difference of colours that costs itself; smaller ones, which blending closes, cost less, and larger ones more, by
@@ -195,8 +195,9 @@ def _copies(montage: Montage, first: Indices, second: Indices, choice: Indices |
 
 
 def _seam_costs(one: _Copies, other: _Copies) -> Costs:
-    """(N,) how visible the seam is when the first neighbour is of ``one`` and the second of ``other``: the sum of the
-    differences of both copies at either, where both are known; where they are at neither, of what is seen."""
+    """(N,) how visible the seam is where the first neighbour is of ``one`` and the second of ``other``: how much both
+    copies differ at each of the two pixels. Where a copy is unknown at one, the other counts twice; where at both, the
+    visible difference does."""
     at_first, at_second = _distance(one.first, other.first), _distance(one.second, other.second)
     first_known, second_known = one.first_known & other.first_known, one.second_known & other.second_known
     total = np.where(first_known, at_first, at_second) + np.where(second_known, at_second, at_first)

@@ -30,10 +30,14 @@ _SAMPLES = 3000
 _QUERIES = 2000
 """Patches anywhere whose most similar one is sought."""
 
+_LEVELS = 400
+"""Levels of the first component, either way. Of integers no larger, distances are exact in float32, so that equal
+patches are equally far, however many threads multiply."""
+
 _AT_ONCE = 256
 _FEWEST_PATCHES = 64
 _NEIGHBOURHOOD = 1 / 15
-"""Of the longer side: patches nearer than that resemble each other everywhere, and say nothing."""
+"""Of the longer side: closer patches are similar in any image, and say nothing."""
 
 _PEAK = 9
 """Rows and columns around a peak in which there is no other."""
@@ -96,7 +100,8 @@ def reached(offsets: Offsets, hole: Bools, unknown: Bools) -> Bools:
 
 
 def _features(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Floats:
-    """(N, components) of the patches whose upper left pixels these are; distances are nearly those of the patches."""
+    """(N, components) of the patches whose upper left pixels these are: integers, whose distances are nearly in
+    proportion to those of the patches."""
     patches = sliding_window_view(image, (_SIDE, _SIDE), axis=(0, 1))
     some = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLES)).astype(int)
     sample = patches[rows[some], columns[some]].reshape(len(some), -1).astype(np.float64)
@@ -107,7 +112,7 @@ def _features(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np
     for start in range(0, len(rows), 16384):
         part = slice(start, start + 16384)
         features[part] = (patches[rows[part], columns[part]].reshape(-1, len(middle)) - middle) @ basis
-    return features
+    return np.rint(features * np.float32(_LEVELS / max(1e-6, np.abs(features).max())))
 
 
 def _most_similar(
@@ -118,7 +123,7 @@ def _most_similar(
     nearest: float,
 ) -> npt.NDArray[np.intp]:
     """For each queried patch the most similar one that is farther than ``nearest``; the patch itself if none is."""
-    # Squared distances but for the query's own square, as one product of matrices.
+    # Squared distances but for the query's own square, which is the same for all, as one product of matrices.
     squares = np.square(features).sum(axis=1, keepdims=True)
     sources = np.concatenate((features, squares), axis=1).T.copy()
     wanted = np.concatenate((-2 * features[queries], np.ones((len(queries), 1), np.float32)), axis=1)

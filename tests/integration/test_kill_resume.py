@@ -14,7 +14,7 @@ import torch
 from train_tiny import EXIT_INTERRUPTED
 
 SCRIPT = Path(__file__).with_name("train_tiny.py")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")

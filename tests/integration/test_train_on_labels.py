@@ -28,6 +28,7 @@ from pipelines.training.inputs import (
     open_inputs,
     publish_dataset,
     publish_for_workers,
+    with_published_paths,
 )
 from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.worker import open_batches
@@ -185,3 +186,15 @@ def test_a_job_downloads_the_labels_that_it_is_to_train_with(
     assert fetch_dataset(settings, paths) == paths.labels
     assert read_label_manifest(paths.labels) == read_label_manifest(prepared / "fill")
     assert PublishedPaths.read(paths.published).labels is not None
+
+
+@pytest.mark.parametrize("of_others", [(), ("shards",), ("masks",), ("labels",)])
+def test_a_note_of_published_data_counts_only_for_the_same_data(
+    prepared: Path, tmp_path: Path, s3_bucket: str, of_others: tuple[str, ...]
+) -> None:
+    root, note = f"s3://{s3_bucket}/data", tmp_path / "note.json"
+    job = job_of(prepared, tmp_path, "fill")
+    written = publish_dataset(open_storage(root), prepared / "shards", prepared / "masks", prepared / "fill")
+    replace(written, **{name: f"{name}/of-others" for name in of_others}).write(note)
+    found = with_published_paths(job, root, note)
+    assert (found.masks, found.published) == ((job.masks, None) if of_others else (written.masks, root))

@@ -23,7 +23,7 @@ from pipelines.training.worker import build_state
 from sgenet.errors import DataError
 from sgenet.training.state import TrainingState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,7 +96,6 @@ def test_two_workers_stop_together_when_their_time_is_used_up(tiny_dataset: Path
     assert history.seconds <= state.seconds + 1e-6
 
 
-@pytest.mark.faults
 def test_a_lost_worker_is_replaced_and_nothing_is_lost(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """Whole shards on the disk of a training node, shared by the processes there. Needs NumPy alone.
 
 ====================  ============================================================================
-``shards/<sha256>``   a whole shard, named once its SHA-256 was verified; behind its end lie the
+``shards/<sha256>``   a whole shard, given this name once its SHA-256 is verified; followed by the
                       CRC-32 of each of its blocks of 64 KiB, and its size
 ``leases/<name>``     the shards that a process of a training reads now and next, and where they
                       are published; locked while the process lives
@@ -118,7 +118,7 @@ class ShardCache:
             self._lease = None
 
     def read(self, digest: str, offset: int, size: int) -> bytes | None:
-        """Verified bytes of a shard; None where it is not here or its copy was damaged, and is gone now."""
+        """Verified bytes of a shard; None if it is not here, or if its copy was damaged, which is then deleted."""
         shard = self._opened(digest)
         if shard is None:
             return None

@@ -15,7 +15,7 @@ from sgenet.settings import NetworkSettings
 class InferenceStep(nn.Module):
     """One decoder step, from φ^l to φ^{l-1}; arguments enable the paper's modules.
 
-    f_de-c joins the upsampled φ^l and the skip features ϕ^{l-1}. It is normalised per channel
+    f_de-c joins the upsampled φ^l and the encoder's skip features ϕ^{l-1}. It is normalised per channel
     and, in SG-Net, modulated by Ŝ^l (Eq. 3). The base-net F_ba turns it into φ^{l-1}. In
     SGE-Net the bias-net F_bi adds what the reliability mask M^l calls for (Eq. 6).
 
@@ -25,7 +25,7 @@ class InferenceStep(nn.Module):
     Args:
         coarse_width, fine_width: channels at scales l and l-1.
         num_classes: K.
-        num_blocks: residual blocks of F_ba.
+        num_blocks: residual blocks applied after F_ba + F_bi (*ours*).
         guided: modulate by the segmentation (SGIM).
         evaluated: add the bias-net (SGIM+).
         settings: widths of the parts that only these modules have.

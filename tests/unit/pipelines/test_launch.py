@@ -46,7 +46,7 @@ def test_a_job_for_which_nothing_was_published_says_what_comes_before_it(
     settings, paths = load(PARAMS).model_copy(update={"storage": storage}), DatasetPaths("mine")
     with pytest.raises(DataError) as caught:
         fetch_dataset(settings, paths)
-    assert f"published/mine.json says of nothing published: {first}prepare the data" in str(caught.value)
+    assert f"published/mine.json lists nothing published: {first}prepare the data" in str(caught.value)
     assert "`python -m pipelines publish --dataset mine` before a job is submitted" in str(caught.value)
     monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(DataError, match=r"mine/shards does not exist.*; run `dvc repro masks`$"):
