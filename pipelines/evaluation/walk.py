@@ -322,11 +322,13 @@ def _add_worst(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, fil
     shown = replace(filled, prediction=None)
     added = scores.evaluator.scores[-len(batch.keys) :]
     for index, (score, key) in enumerate(zip(added, batch.keys, strict=True)):
-        last = scores.worst[-1] if len(scores.worst) == scores.num_worst else None
-        better = last is not None and (score.psnr_hole, key) > (last.psnr_hole, last.key)
-        if not better and not math.isnan(score.psnr_hole):
-            failure = Failure(score.psnr_hole, key, _example(batch, hole_mask, shown, index))
-            scores.worst = sorted([*scores.worst, failure])[: scores.num_worst]
+        is_full = len(scores.worst) == scores.num_worst
+        if is_full and (score.psnr_hole, key) > (scores.worst[-1].psnr_hole, scores.worst[-1].key):
+            continue
+        if math.isnan(score.psnr_hole):
+            continue
+        failure = Failure(score.psnr_hole, key, _example(batch, hole_mask, shown, index))
+        scores.worst = sorted([*scores.worst, failure])[: scores.num_worst]
 
 
 def _add_network_scores(

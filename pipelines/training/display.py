@@ -88,7 +88,7 @@ class TrainingDisplay:
     def show(self, shown: Progress) -> None:
         """Move the bar, or print a line."""
         if isinstance(shown, ValidationRow):
-            names = _INPAINTING_SCORES if _INPAINTING_SCORES[0] in shown.scores else tuple(shown.scores)
+            names = [name for name in _INPAINTING_SCORES if name in shown.scores] or list(shown.scores)
             scores = "  ".join(f"{name} {shown.scores[name]:.4g}" for name in names)
             self.say(f"validation at step {shown.step}: {scores}")
         elif self._console.is_terminal:

@@ -102,18 +102,19 @@ def copy_texture(
     if given is not None and not given[hole].any():
         given = None
     classes = None
-    if label is not None and confidence is not None:
+    if label is None or confidence is None:
+        given = None
+    else:
         every = tuple(slice(side.start, side.stop, step) for side in window)
         given_at = np.zeros_like(hole[every]) if given is None else given[every]
         classes = _Classes(label[every], confidence[every], given_at)
     frequent, beside = offsets_to_similar(smallest.image, smallest.hole, smallest.unknown, _FREQUENT, _BESIDE)
-    offsets = np.concatenate((frequent, beside))
-    if given is not None and classes is not None:
-        offsets = np.concatenate((offsets, _offsets_to_given(classes, smallest)))
-    elif not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
+    if given is None and not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
         filled = fill_by_patches(scenes[0])
         joined[window][hole[window]] = filled[hole[window]]
         return joined
+    to_given = [] if given is None or classes is None else [_offsets_to_given(classes, smallest)]
+    offsets = np.concatenate((frequent, beside, *to_given))
     montage = assemble(smallest, offsets, _Guidance(smallest, classes).cost)
     kept = _KEPT if given is None else _KEPT_IF_GIVEN
     filled, correction = blend(montage, kept)

@@ -139,8 +139,7 @@ def _takers(montage: Montage, number: int, pixels: Indices, nodes: Indices, more
         return np.zeros(0, bool)
     _, nodes = np.unique(nodes, return_inverse=True)
     count = int(nodes.max()) + 1
-    gain = np.zeros(count)
-    gain += np.bincount(nodes, weights=more, minlength=count)
+    extra = np.bincount(nodes, weights=more, minlength=count)
     first, second = neighbours(pixels, montage.scene)
     node_of = np.full(montage.scene.hole.size, -1)
     node_of[pixels] = nodes
@@ -153,22 +152,22 @@ def _takers(montage: Montage, number: int, pixels: Indices, nodes: Indices, more
     both, only_second = (one >= 0) & (other >= 0), one < 0
     # A pair costs `seam` when neither takes it and nothing when both do: split into costs of either and one of the pair
     # (Kolmogorov and Zabih 2004, table 1).
-    gain += np.bincount(one[~only_second], weights=(first_takes - seam)[~only_second], minlength=count)
-    gain += np.bincount(other[only_second], weights=(second_takes - seam)[only_second], minlength=count)
-    gain += np.bincount(other[both], weights=-first_takes[both], minlength=count)
+    extra += np.bincount(one[~only_second], weights=(first_takes - seam)[~only_second], minlength=count)
+    extra += np.bincount(other[only_second], weights=(second_takes - seam)[only_second], minlength=count)
+    extra += np.bincount(other[both], weights=-first_takes[both], minlength=count)
     together = (first_takes + second_takes - seam)[both].clip(min=0)
-    return _cut(gain, one[both], other[both], together)[nodes]
+    return _cut(extra, one[both], other[both], together)[nodes]
 
 
-def _cut(gain: Costs, one: Indices, other: Indices, costs: Costs) -> Bools:
-    """(N,) which nodes to choose, so that the sum of their ``gain`` is least, and of ``costs`` of the pairs of which
+def _cut(extra: Costs, one: Indices, other: Indices, costs: Costs) -> Bools:
+    """(N,) which nodes to choose, so that the sum of their ``extra`` is least, and of ``costs`` of the pairs of which
     only the other is chosen."""
-    count = len(gain)
+    count = len(extra)
     source, sink = count, count + 1
     every = np.arange(count)
     start = np.concatenate((one, np.full(count, source), every))
     end = np.concatenate((other, every, np.full(count, sink)))
-    capacity = np.rint(np.concatenate((costs, gain.clip(min=0), (-gain).clip(min=0))) * _PRECISION).astype(np.int32)
+    capacity = np.rint(np.concatenate((costs, extra.clip(min=0), (-extra).clip(min=0))) * _PRECISION).astype(np.int32)
     used = capacity > 0
     graph = csr_matrix((capacity[used], (start[used], end[used])), shape=(count + 2, count + 2))
     rest = graph - maximum_flow(graph, source, sink).flow

@@ -78,7 +78,7 @@ def offsets_to_similar(
         np.add.at(votes, tuple((sign * offsets[: len(anywhere)] + (height, width)).T), 1)
     votes[height, width] = 0  # patches that resemble none
     continuing = np.unique(offsets[len(anywhere) :], axis=0)
-    often = _peaks(gaussian_filter(votes, np.sqrt(2)) * _reach(hole, unknown), frequent)
+    often = _peaks(gaussian_filter(votes, np.sqrt(2)) * _share_known(hole, unknown), frequent)
     return often, continuing[continuing.any(axis=1)]
 
 
@@ -142,7 +142,7 @@ def _most_similar(
     return found
 
 
-def _reach(hole: Bools, unknown: Bools) -> Floats:
+def _share_known(hole: Bools, unknown: Bools) -> Floats:
     """(2h + 1, 2w + 1): the share of the hole that each offset copies from known pixels; (0, 0) is in the middle."""
     from scipy.signal import fftconvolve  # takes a second to import, which what never copies texture has no need of
 

@@ -69,15 +69,15 @@ def test_where_hardly_anything_is_known_there_are_no_offsets(shape):
 def test_a_cut_is_a_minimum(seed):
     """Against all choices of six nodes."""
     rng = np.random.default_rng(seed)
-    gain, costs = rng.uniform(-1, 1, 6), rng.uniform(0, 0.8, 9)
+    extra, costs = rng.uniform(-1, 1, 6), rng.uniform(0, 0.8, 9)
     one, other = np.array([0, 1, 3, 4, 0, 1, 2, 5, 2]), np.array([1, 2, 4, 5, 3, 4, 5, 0, 3])
 
     def cost(chosen):
         chosen = np.array(chosen)
-        return gain[chosen].sum() + costs[~chosen[one] & chosen[other]].sum()
+        return extra[chosen].sum() + costs[~chosen[one] & chosen[other]].sum()
 
     least = min(cost(chosen) for chosen in product((False, True), repeat=6))
-    assert cost(_cut(gain, one, other, costs)) == pytest.approx(least, abs=0.01)
+    assert cost(_cut(extra, one, other, costs)) == pytest.approx(least, abs=0.01)
 
 
 def test_a_pattern_is_continued_to_the_bit():
