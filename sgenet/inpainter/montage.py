@@ -139,7 +139,8 @@ def _takers(montage: Montage, number: int, pixels: Indices, nodes: Indices, more
         return np.zeros(0, bool)
     _, nodes = np.unique(nodes, return_inverse=True)
     count = int(nodes.max()) + 1
-    extra = np.bincount(nodes, weights=more, minlength=count)
+    extra = np.zeros(count)
+    extra += np.bincount(nodes, weights=more, minlength=count)
     first, second = neighbours(pixels, montage.scene)
     node_of = np.full(montage.scene.hole.size, -1)
     node_of[pixels] = nodes
@@ -160,8 +161,8 @@ def _takers(montage: Montage, number: int, pixels: Indices, nodes: Indices, more
 
 
 def _cut(extra: Costs, one: Indices, other: Indices, costs: Costs) -> Bools:
-    """(N,) which nodes to choose, so that the sum of their ``extra`` is least, and of ``costs`` of the pairs of which
-    only the other is chosen."""
+    """(N,) which nodes to choose, so that the least is paid: ``extra`` for each chosen one, and ``costs`` for each pair
+    of which only the other is chosen."""
     count = len(extra)
     source, sink = count, count + 1
     every = np.arange(count)
