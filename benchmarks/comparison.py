@@ -276,6 +276,8 @@ def tables(comparison: str) -> Iterator[str]:
                 found = read_method(method, kept / name, kept / "model", copies_texture=copies)
                 row = f"{training.name}_exemplar" if copies else training.name
                 rows.append(replace(found, name=row, title=found.title + training.remark))
+    if not methods:
+        return
     results = DatasetResults(comparison, methods, (), bounds, comparison)
     check_comparable(results)
     yield f"### {comparison}\n"
