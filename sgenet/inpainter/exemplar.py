@@ -155,10 +155,10 @@ class _Guidance:
     """What it costs to copy a pixel of the hole from another one, apart from seams."""
 
     def __init__(self, scene: Scene, classes: _Classes | None) -> None:
-        sigma = _radius_of(scene.hole) * _LOW
-        self._low = gaussian_filter(scene.image, sigma, axes=(0, 1), mode="nearest").reshape(-1, 3)
+        radius = _radius_of(scene.hole)
+        self._low = gaussian_filter(scene.image, radius * _LOW, axes=(0, 1), mode="nearest").reshape(-1, 3)
         contrast = _log_contrast(scene)
-        self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene).ravel()
+        self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene.unknown, radius).ravel()
         self._classes = classes
 
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
@@ -177,20 +177,20 @@ class _Guidance:
 def _log_contrast(scene: Scene) -> Floats:
     """(h, w): the logarithm of the standard deviation of what is known around each pixel."""
 
-    def mean(values: Floats) -> Floats:
-        sums = gaussian_filter(values * known, _CONTRAST_SIGMA, axes=(0, 1))
-        return sums / gaussian_filter(known, _CONTRAST_SIGMA, axes=(0, 1)).clip(min=1e-6)
-
     known = (~scene.unknown).astype(np.float32)[..., None]
+    weight = gaussian_filter(known, _CONTRAST_SIGMA, axes=(0, 1)).clip(min=1e-6)
+
+    def mean(values: Floats) -> Floats:
+        return gaussian_filter(values * known, _CONTRAST_SIGMA, axes=(0, 1)) / weight
+
     variance = mean(np.square(scene.image - mean(scene.image)).sum(axis=2, keepdims=True))
     return np.log(np.sqrt(variance) + np.float32(_NO_CONTRAST))[..., 0]
 
 
-def _from_around(values: Floats, scene: Scene) -> Floats:
+def _from_around(values: Floats, unknown: Bools, radius: float) -> Floats:
     """(h, w): in what is unknown, those of the nearest known pixels, smoothed over a third of the hole's radius."""
-    nearest = distance_transform_edt(scene.unknown, return_distances=False, return_indices=True)
-    smooth = gaussian_filter(values[tuple(nearest)], _radius_of(scene.hole) / 3)
-    return np.where(scene.unknown, smooth, values)
+    nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return np.where(unknown, gaussian_filter(values[tuple(nearest)], radius / 3), values)
 
 
 def _radius_of(hole: Bools) -> float:

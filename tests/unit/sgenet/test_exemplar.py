@@ -49,7 +49,7 @@ def test_a_pattern_goes_on_through_the_hole_where_the_network_drew_grey():
 @pytest.mark.parametrize("is_given", [True, False])
 def test_texture_is_of_the_class_that_someone_gave_or_that_is_predicted(is_given):
     # Two textures of one mean: on the left fine columns, on the right fine rows.
-    faint = np.float32(0.4)
+    faint = np.float32(0.4)  # else the seam between the two costs more than a predicted class is worth
     columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64] * faint, stripes(128, 64) * faint
     image = np.concatenate((np.broadcast_to(columns[:1, :64], (128, 64, 3)), rows), axis=1).copy()
     label = np.repeat(np.array([[0] * 64 + [1] * 64], np.uint8), 128, axis=0)
