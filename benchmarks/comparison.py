@@ -129,6 +129,25 @@ def _minutes(number: float) -> dict[str, Any]:
 
 _SHORT = {"steps": 300, "validate_every": 300, "precision": "float32"}
 _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
+_GIVEN = {"guidance": {"given": 0.4}}
+_SEGMENTER = {
+    "labels": {
+        "outdoor_mix": {
+            "score_filled": True,
+            "segmenter": "deep_parsing",
+            "recipe": {
+                "deep_parsing": {
+                    "context_width": 512,
+                    "local_window": 25,
+                    "weights": "../shared/data/weights/vgg16_photographs.pth",
+                },
+                "class_balance": 0.25,
+                "optimizer": {"generator_lr": 1.0e-4, "warmup_steps": 30, "ema_decay": 0.99},
+                "training": {"steps": 500, "loader_processes": 1, "checkpoint_every": 100, "validate_every": 250},
+            },
+        }
+    }
+}
 _PLAIN = {
     "network": {"start": "grey"},
     "losses": {"hole_weight": 0.0, "structural": 0.0, "psnr": 0.0, "segmentation": 0.1, "adversarial": 0.0},
@@ -183,6 +202,17 @@ COMPARISONS = {
         _SHORT,
         ("network",),
     ),
+    "guided": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [
+            Training(method, seed, recipe=recipe)
+            for seed in (1, 2)
+            for method, recipe in (("base_net", {}), ("sg_net", _GIVEN), ("sge_net", _GIVEN))
+        ],
+        _SMALL | _SEGMENTER,
+        BUDGET | {"seconds": 900.0},
+    ),
     "same_terms": Comparison(
         "outdoor_mix",
         "outdoor_photos.yaml",
@@ -193,8 +223,9 @@ COMPARISONS = {
     ),
 }
 """By name: every method for the same time; a start from the shipped model; and short ones at 64×64, which answer one
-question each: what true labels given in training do, which rule of τ is better, and how methods compare that see the
-same images, start from grey and have L1 as the only term of the image, without an adversary."""
+question each: what true labels given in training do, which rule of τ is better, whether guided methods that are given
+true labels in training are better than Base-Net in the same time (15 minutes), and how methods compare that see the same
+images, start from grey and have L1 as the only term of the image, without an adversary."""
 
 
 def main() -> None:
@@ -227,7 +258,8 @@ def prepare(folder: Path, name: str) -> None:
     """Shards, holes and baselines of a comparison, once for all its trainings."""
     dataset = COMPARISONS[name].dataset
     place = _place(folder, name, COMPARISONS[name].trainings[0])
-    for stage, output in (("index", "sources.parquet"), ("shards", "shards"), ("masks", "masks")):
+    outputs = {"index": "sources.parquet", "shards": "shards", "fit_segmenter": "segmenter", "masks": "masks"}
+    for stage, output in outputs.items():
         if not (folder / name / "data" / dataset / output).exists():
             _stage(place, stage, dataset)
     missing = [baseline for baseline in BASELINES if not (KEPT / name / baseline).exists()]
