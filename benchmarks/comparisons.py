@@ -1,0 +1,188 @@
+"""What is compared in docs/results.md: trainings on real photographs, for `comparison.py` to run.
+
+A comparison has one dataset of `configs/` and its recipe; a training in it is a method and a seed, with settings of its
+own where these are what is compared, and for as long as the others on one core unless that is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgenet.methods.registry import METHODS
+
+BUDGET = {"budget": "wall_clock", "seconds": 2100.0, "validate_every": 250, "precision": "float32"}
+"""What a training has unless it says otherwise: 35 minutes of a core. In float32, so that processors with and without
+bfloat16 do the same arithmetic."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a comparison.
+
+    Attributes:
+        method: its name.
+        seed: of weights, order and holes.
+        variant: what is different in it, as its row says; empty for the recipe of the comparison.
+        recipe: settings of it alone.
+    """
+
+    method: str
+    seed: int = 1
+    variant: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """In folders and on the command line."""
+        variant = "_".join(re.findall(r"\w+", self.variant))
+        return "-".join(filter(None, (self.method, variant, str(self.seed))))
+
+    @property
+    def remark(self) -> str:
+        """What its row says beside the method's title."""
+        return ", ".join(["", *filter(None, (self.variant, f"seed {self.seed}" if self.seed > 1 else ""))])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trainings with the same data.
+
+    Attributes:
+        dataset: of ``config``.
+        config: a file in ``configs``.
+        trainings: in the order of the tables.
+        settings: besides those of the file.
+        budget: of every training that has none of its own.
+        texture: how holes are filled at the evaluation.
+    """
+
+    dataset: str
+    config: str
+    trainings: Sequence[Training]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=lambda: BUDGET)
+    texture: Sequence[str] = ("network", "exemplar")
+
+
+_TWICE = ("sg_net", "sge_net")
+_SMALL = {
+    "data": {"outdoor_mix": {"shorter_side": 64, "train_shorter_side": 96, "crop": 64}},
+    "masks": {
+        "outdoor_mix": {
+            "training": [
+                {"kind": "centre", "size": 32, "weight": 4},
+                {"kind": "rectangles", "weight": 2},
+                {"kind": "strokes"},
+                {"kind": "medium"},
+            ],
+            "evaluation": [
+                {"name": "centre", "hole": {"kind": "centre", "size": 32}},
+                {"name": "irregular", "hole": {"kind": "files", "path": "../shared/data/irregular_masks"}},
+            ],
+        }
+    },
+}
+
+
+def _minutes(number: float) -> dict[str, Any]:
+    return {"training": {"seconds": 60.0 * number}}
+
+
+_SHORT = {"steps": 300, "validate_every": 300, "precision": "float32"}
+_FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
+_GIVEN = {"guidance": {"given": 0.4}}
+_SEGMENTER = {
+    "labels": {
+        "outdoor_mix": {
+            "score_filled": True,
+            "segmenter": "deep_parsing",
+            "recipe": {
+                "deep_parsing": {
+                    "context_width": 512,
+                    "local_window": 25,
+                    "weights": "../shared/data/weights/vgg16_photographs.pth",
+                },
+                "class_balance": 0.25,
+                "optimizer": {"generator_lr": 1.0e-4, "warmup_steps": 30, "ema_decay": 0.99},
+                "training": {"steps": 500, "loader_processes": 1, "checkpoint_every": 100, "validate_every": 250},
+            },
+        }
+    }
+}
+_PLAIN = {
+    "network": {"start": "grey"},
+    "losses": {"hole_weight": 0.0, "structural": 0.0, "psnr": 0.0, "segmentation": 0.1, "adversarial": 0.0},
+    "gated_conv": {"adversarial": 0.0},
+    "edge_connect": {"adversarial": 0.0},
+}
+
+
+def _at_64(
+    trainings: Sequence[Training],
+    budget: Mapping[str, Any] = _SHORT,
+    settings: Mapping[str, Any] | None = None,
+    texture: Sequence[str] = ("network",),
+) -> Comparison:
+    """One on outdoor_mix, reduced to 64×64."""
+    return Comparison("outdoor_mix", "outdoor_photos.yaml", trainings, _SMALL | (settings or {}), budget, texture)
+
+
+COMPARISONS = {
+    "outdoor_mix": Comparison(
+        "outdoor_mix",
+        "outdoor_photos.yaml",
+        [Training(name, seed) for name in METHODS for seed in ((1, 2) if name in _TWICE else (1,))],
+    ),
+    "camvid": Comparison(
+        "camvid", "camvid.yaml", [Training(name) for name in ("sg_net", "sge_net", "gated_conv", "edge_connect")]
+    ),
+    "start_from": Comparison(
+        "camvid",
+        "camvid.yaml",
+        [
+            Training("sge_net", 1, "10 min from the shipped model", {"start_from": "shipped"} | _minutes(10)),
+            Training("sge_net", 1, "10 min from nothing", _minutes(10)),
+            Training("sge_net", 1, "30 min from nothing", _minutes(30)),
+        ],
+        {"recipes": {"camvid": {"preset": "shipped", "training": {"batch_size": 8}}}},
+    ),
+    "guidance": _at_64(
+        [
+            Training(method, seed, variant, {"guidance": guidance})
+            for method, variant, guidance in (
+                ("base_net", "", {}),
+                ("sg_net", "", {}),
+                ("sg_net", "40 % given true labels", {"given": 0.4}),
+                ("sg_net", "all given true labels", {"given": 1.0}),
+            )
+            for seed in (1, 2)
+        ]
+    ),
+    "threshold": _at_64(
+        [
+            Training("sge_net", seed, variant, recipe)
+            for variant, recipe in (("", {}), ("fraction of the maximum", _FRACTION))
+            for seed in (1, 2)
+        ]
+    ),
+    "same_terms": _at_64(
+        [Training(name, recipe=_PLAIN) for name in ("base_net", "sg_net", "sge_net", "gated_conv", "edge_connect")]
+    ),
+    "guided": _at_64(
+        [
+            Training(method, seed, recipe=recipe)
+            for seed in (1, 2)
+            for method, recipe in (("base_net", {}), ("sg_net", _GIVEN), ("sge_net", _GIVEN))
+        ],
+        BUDGET | {"seconds": 900.0},
+        _SEGMENTER,
+        ("network", "exemplar"),
+    ),
+}
+"""By name: every method for the same time; a start from the shipped model; short ones, which answer one question each
+(what true labels given in training do, which rule of τ is better, how methods compare that see the same images, start
+from grey and have L1 as the only term of the image, without an adversary); and whether guided methods that are given
+true labels in training are better than Base-Net in the same quarter of an hour."""
