@@ -160,6 +160,7 @@ def test_the_run_says_what_its_labels_were(prepared: Path, tmp_path: Path, monke
     assert json.loads(run.data.tags["digests"])["tiny/labels"] == digest
 
 
+@pytest.mark.slow
 def test_published_labels_are_read_as_local_ones(prepared: Path, tmp_path: Path, s3_bucket: str) -> None:
     root = f"s3://{s3_bucket}/data"
     local = job_of(prepared, tmp_path, "fill")
@@ -172,6 +173,7 @@ def test_published_labels_are_read_as_local_ones(prepared: Path, tmp_path: Path,
     assert all(np.array_equal(here[key], there[key]) for key in here)
 
 
+@pytest.mark.slow
 def test_a_job_downloads_the_labels_that_it_is_to_train_with(
     prepared: Path, tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ PHOTOS = Path(__file__).resolve().parents[4] / "shared" / "data" / "free_photos"
 WITH_A_BLUE_SKY = ("rocky_path.jpg", "sunset.jpg")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs for development are not here")
 @pytest.mark.parametrize("texture", ["network", "exemplar"])
 @pytest.mark.parametrize("name", WITH_A_BLUE_SKY)

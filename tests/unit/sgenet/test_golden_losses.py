@@ -88,6 +88,7 @@ def _losses(name: str) -> list[float]:
     return [sum(terms.values()) for terms in diary.terms]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGISTERED)
 def test_the_first_losses_are_those_written_down(name: str) -> None:
     found, expected = _losses(name), json.loads(GOLDEN.read_text())[name]

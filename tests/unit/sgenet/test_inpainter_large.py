@@ -103,6 +103,7 @@ def images_and_holes(draw):
     return photo, hole
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(images_and_holes())
 def test_any_size_and_hole_keeps_known_pixels_and_gives_the_same_twice(sample):
