@@ -39,7 +39,7 @@ _FREQUENT, _BESIDE = 80, 160
 _OF_A_CLASS = 40
 """Offsets that lead to a class that someone gave, besides."""
 
-_COLOUR = 0.4
+_COLOUR = 0.2
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 8.0
