@@ -150,12 +150,12 @@ COMPARISONS = {
     ),
     "guidance": _at_64(
         [
-            Training(method, seed, variant, {"guidance": guidance})
-            for method, variant, guidance in (
+            Training(method, seed, variant, recipe)
+            for method, variant, recipe in (
                 ("base_net", "", {}),
                 ("sg_net", "", {}),
-                ("sg_net", "40 % given true labels", {"given": 0.4}),
-                ("sg_net", "all given true labels", {"given": 1.0}),
+                ("sg_net", "40 % given true labels", _GIVEN),
+                ("sg_net", "all given true labels", {"guidance": {"given": 1.0}}),
             )
             for seed in (1, 2)
         ]
