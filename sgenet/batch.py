@@ -68,6 +68,10 @@ class InpaintingBatch:
         return self.image * (1 - self.hole_mask)
 
 
+FEATURE_STRIDE = 8
+"""Pixels of an image, each way, that one feature vector of a prediction stands for."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a generator drew. Lists are indexed by scale l: 0 = full size … 4 = 1/16.
@@ -78,6 +82,8 @@ class Prediction:
             that predicts no segmentation.
         reliability: M^l of Eq. 4, (B, 1, H/2^l, W/2^l) of 0 and 1; empty for a method
             without confidence evaluation.
+        features: (B, D, H/8, W/8), what the network makes of each place, from which scale 3 is drawn; None for a
+            method whose features say nothing of classes.
         own_logits: the label logits before a guide took their place; empty where there was none.
         auxiliary: named intermediate tensors that a method's own objective needs
             (a coarse image, an edge map).
@@ -86,6 +92,7 @@ class Prediction:
     images: tuple[Tensor, ...]
     label_logits: tuple[Tensor, ...] = ()
     reliability: tuple[Tensor, ...] = ()
+    features: Tensor | None = None
     own_logits: tuple[Tensor, ...] = ()
     auxiliary: dict[str, Tensor] = field(default_factory=dict)
 

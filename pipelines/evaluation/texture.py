@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from sgenet.batch import Prediction, to_uint8
+from sgenet.batch import FEATURE_STRIDE, Prediction, to_uint8
 from sgenet.evaluation.confidence import label_confidence
 from sgenet.inpainter.exemplar import copy_texture
+from sgenet.inpainter.features import Features
 from sgenet.inpainter.pyramid import Floats, Ids
 
 
@@ -19,7 +20,7 @@ def with_texture(image: Tensor, hole_mask: Tensor, prediction: Prediction) -> Te
     Args:
         image: (B, 3, H, W) in [-1, 1].
         hole_mask: (B, 1, H, W), 1 = missing.
-        prediction: what the network drew, and the classes that guide the copies where it predicts some.
+        prediction: what the network drew, and the classes and features that guide the copies where it has some.
 
     Returns:
         (B, 3, H, W) uint8 on the CPU; only the hole is meant.
@@ -30,8 +31,12 @@ def with_texture(image: Tensor, hole_mask: Tensor, prediction: Prediction) -> Te
     if prediction.label_logits:
         label, confidence = label_confidence(prediction.label_logits[0])
         classes = zip(label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy(), strict=True)
+    features: list[Features | None] = [None] * len(images)
+    if prediction.features is not None:
+        planes = prediction.features.float().permute(0, 2, 3, 1).cpu().numpy()
+        features = [Features(each, FEATURE_STRIDE) for each in planes]
     refined = [
-        copy_texture(known, hole, hole, drawing, *guidance)
-        for known, hole, drawing, guidance in zip(images, holes, drawings, classes, strict=True)
+        copy_texture(known, hole, hole, drawing, *guidance, features=found)
+        for known, hole, drawing, guidance, found in zip(images, holes, drawings, classes, features, strict=True)
     ]
     return to_uint8(torch.stack([torch.from_numpy(pixels).permute(2, 0, 1) for pixels in refined]))

@@ -17,7 +17,7 @@ Crops of one part of the hole overlap and fade into one another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ from torch import Tensor
 
 from sgenet.batch import Prediction
 from sgenet.inpainter.crops import Crop, plan_crops
-from sgenet.inpainter.network import Network, class_probabilities, drawn_image
+from sgenet.inpainter.features import Features
+from sgenet.inpainter.network import Network, class_probabilities, coarse_features, drawn_image
 from sgenet.inpainter.pyramid import (
     Bools,
     Floats,
@@ -56,12 +57,14 @@ class Filled:
     Attributes:
         image: (H, W, 3) in [-1, 1]; says something in the hole alone.
         label, confidence: (H, W), or None for a method that predicts no segmentation.
+        features: of the whole image, or None for a method that has none.
         overview: what the network drew when it looked at the whole image, at the size it looked at.
     """
 
     image: Floats
     label: Ids | None
     confidence: Floats | None
+    features: Features | None
     overview: Prediction
 
 
@@ -91,9 +94,10 @@ def fill(network: Network, image: Level, hole: Bools, side: int, num_classes: in
     drawn = drawn_image(overview)
     if len(levels) > 1:
         drawn = _refine(network, levels, hole, side, (drawn, probabilities), labels)
+    features = coarse_features(overview, 2 ** (len(levels) - 1))
     if probabilities is None:
-        return Filled(drawn, None, None, overview)
-    return Filled(drawn, labels.ids, labels.confidence, overview)
+        return Filled(drawn, None, None, features, overview)
+    return Filled(drawn, labels.ids, labels.confidence, features, overview)
 
 
 def _enlarged(filled: Filled, size: tuple[int, int], factor: int) -> Filled:
@@ -104,7 +108,10 @@ def _enlarged(filled: Filled, size: tuple[int, int], factor: int) -> Filled:
         return plane.repeat(factor, axis=0).repeat(factor, axis=1)[: size[0], : size[1]]
 
     label, confidence = (None if plane is None else repeated(plane) for plane in (filled.label, filled.confidence))
-    return Filled(image, label, confidence, filled.overview)
+    features = filled.features
+    if features is not None:
+        features = replace(features, cell=features.cell * factor)
+    return Filled(image, label, confidence, features, filled.overview)
 
 
 class _Labels:

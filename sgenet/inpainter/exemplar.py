@@ -1,10 +1,10 @@
-"""Texture copied from known pixels, guided by the colours and classes that a network predicts.
+"""Texture copied from known pixels, guided by what a network predicts.
 
 A network predicts layout and colours better than fine texture, which the rest of the image has. So the hole becomes a
 montage of shifted copies of the image. The shifts are those at which the image repeats itself
-(:mod:`sgenet.inpainter.offsets`). Each pixel chooses one of them, so that seams are hardly visible and what is copied
-has the class and the colour that the network predicts, and as much detail as there is around the hole
-(:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`).
+(:mod:`sgenet.inpainter.offsets`). Each pixel chooses one of them, so that seams are hardly visible, what is
+copied has the class, the features and the colour that the network predicts, and as much detail as there is around the
+hole (:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`).
 
 In a large image the choice is made at a smaller size, and carried to full size. PatchMatch fills holes that the image's
 repetitions do not reach (:mod:`sgenet.inpainter.patches`), unless someone gave classes, which it could not obey.
@@ -18,6 +18,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.inpainter.blending import blend
+from sgenet.inpainter.features import Features
 from sgenet.inpainter.montage import Indices, assemble
 from sgenet.inpainter.offsets import Offsets, offsets_to_similar, reached
 from sgenet.inpainter.patches import fill_by_patches
@@ -41,6 +42,10 @@ _OF_A_CLASS = 40
 
 _COLOUR = 0.2
 """What copying a pixel costs for each unit of difference between the network's low frequencies and the copy's."""
+
+_FEATURES, _FULL_CONTRAST = 0.4, 0.3
+"""What copying a pixel costs if the features there are at right angles to those of its own place, and the expected
+contrast for which that holds. With less contrast it is less in proportion: in a sky, seams are cheap, and seen."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 8.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""
@@ -75,6 +80,7 @@ def copy_texture(
     label: Ids | None = None,
     confidence: Floats | None = None,
     given: Bools | None = None,
+    features: Features | None = None,
 ) -> Floats:
     """Fill a hole with texture from the rest of the image; the same for the same arguments, in any thread.
 
@@ -86,6 +92,7 @@ def copy_texture(
         label: (H, W) class ids of the whole image; None for a network that predicts none.
         confidence: (H, W) in [0, 1], the probability of each label; with ``label`` only.
         given: (H, W), whether someone gave this label, which is then obeyed; None where nobody did.
+        features: of the network, of the whole image; None for a network that has none.
 
     Returns:
         (H, W, 3) in [-1, 1]: the filling in the hole, the image elsewhere. It is ``drawn`` where too little is known
@@ -115,7 +122,8 @@ def copy_texture(
         return joined
     to_given = [] if given is None or classes is None else [_offsets_to_given(classes, smallest)]
     offsets = np.concatenate((frequent, beside, *to_given))
-    montage = assemble(smallest, offsets, _Guidance(smallest, classes).cost)
+    found = None if features is None else _features_of(smallest, window, step, features)
+    montage = assemble(smallest, offsets, _Guidance(smallest, classes, found).cost)
     kept = _KEPT if given is None else _KEPT_IF_GIVEN
     filled, correction = blend(montage, kept)
     for scene in reversed(scenes[:-1]):
@@ -154,24 +162,38 @@ def _offsets_to_given(classes: _Classes, scene: Scene) -> Offsets:
 class _Guidance:
     """What it costs to copy a pixel of the hole from another one, apart from seams."""
 
-    def __init__(self, scene: Scene, classes: _Classes | None) -> None:
+    def __init__(self, scene: Scene, classes: _Classes | None = None, features: Floats | None = None) -> None:
         radius = _radius_of(scene.hole)
         self._low = gaussian_filter(scene.image, radius * _LOW, axes=(0, 1), mode="nearest").reshape(-1, 3)
         contrast = _log_contrast(scene)
         self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene.unknown, radius).ravel()
         self._classes = classes
+        self._features = features
+        self._feature_weight = np.float32(_FEATURES) * (np.exp(self._expected) / np.float32(_FULL_CONTRAST)).clip(max=1)
 
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
         """(N,) of copying the first from the second."""
         difference = self._low[pixels] - self._low[sources]
         cost = np.float32(_COLOUR) * np.sqrt(np.square(difference).sum(axis=1))
         cost += np.float32(_DETAIL) * np.abs(self._expected[pixels] - self._contrast[sources])
+        if self._features is not None:
+            cosine = np.einsum("ij,ij->i", self._features[pixels], self._features[sources])
+            cost += self._feature_weight[pixels] * (1 - cosine).clip(min=0)
         if self._classes is None:
             return cost
         label, confidence = self._classes.label.ravel(), self._classes.confidence.ravel()
         weight = np.where(self._classes.given.ravel()[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
         weight *= confidence[pixels] * confidence[sources]
         return cost + weight * (label[pixels] != label[sources])
+
+
+def _features_of(scene: Scene, window: tuple[slice, slice], step: int, features: Features) -> Floats:
+    """(h·w, D) of the pixels of a part of the image that has been made ``step`` times smaller."""
+    rows, columns = (
+        (side.start or 0) + step * (np.arange(length) + 0.5)
+        for side, length in zip(window, scene.hole.shape, strict=True)
+    )
+    return features.at(rows, columns).reshape(scene.hole.size, -1)
 
 
 def _log_contrast(scene: Scene) -> Floats:

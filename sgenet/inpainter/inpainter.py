@@ -217,7 +217,7 @@ class Inpainter:
         image_drawn = drawn.image
         if texture == "exemplar":
             image_drawn = copy_texture(
-                to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given
+                to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given, drawn.features
             )
         filled = join(opened.rgb, image_drawn, hole)
         scales = read_scales(drawn.overview) if details else ()

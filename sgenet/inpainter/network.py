@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sgenet.batch import Prediction
+from sgenet.batch import FEATURE_STRIDE, Prediction
+from sgenet.inpainter.features import Features
 from sgenet.inpainter.pyramid import Level, to_floats
 from sgenet.precision import autocast
 from sgenet.settings import Precision
@@ -55,7 +58,12 @@ def _cut(prediction: Prediction, size: tuple[int, int]) -> Prediction:
             tensor[..., : -(-size[0] // 2**scale), : -(-size[1] // 2**scale)] for scale, tensor in enumerate(tensors)
         )
 
-    return Prediction(cut(prediction.images), cut(prediction.label_logits), cut(prediction.reliability))
+    return replace(
+        prediction,
+        images=cut(prediction.images),
+        label_logits=cut(prediction.label_logits),
+        reliability=cut(prediction.reliability),
+    )
 
 
 def drawn_image(prediction: Prediction) -> npt.NDArray[np.float32]:
@@ -68,3 +76,12 @@ def class_probabilities(prediction: Prediction) -> Tensor | None:
     if not prediction.label_logits:
         return None
     return prediction.label_logits[0][0].float().softmax(dim=0).cpu()
+
+
+def coarse_features(prediction: Prediction, reduction: int) -> Features | None:
+    """Of a prediction of one image that had been made so many times smaller; None for a method that has none."""
+    if prediction.features is None:
+        return None
+    return Features(
+        prediction.features[0].permute(1, 2, 0).float().cpu().contiguous().numpy(), FEATURE_STRIDE * reduction
+    )

@@ -21,6 +21,8 @@ STRIDE = 2 ** (NUM_SCALES - 1)
 
 _SMALLEST_PROBABILITY = 1e-12
 _CERTAIN = 1 - 1e-6
+_COMPARED_SCALE = 3
+"""Whose features are returned: those of finer scales say less of what is there, coarser ones less of where."""
 
 
 class SGEGenerator(nn.Module):
@@ -94,9 +96,12 @@ class SGEGenerator(nn.Module):
         logits: dict[int, Tensor] = {}
         own_logits: dict[int, Tensor] = {}
         reliability: dict[int, Tensor] = {}
+        compared = None
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
             activated = activate(features)
+            if scale == _COMPARED_SCALE:
+                compared = activated
             images[scale] = self._image(scale, self.image_heads[scale](activated).float(), start)
             logits[scale] = self.label_heads[scale](activated).float()
             if guide is not None:
@@ -115,6 +120,7 @@ class SGEGenerator(nn.Module):
             images=_by_scale(images),
             label_logits=_by_scale(logits),
             reliability=_by_scale(reliability),
+            features=compared,
             own_logits=_by_scale(own_logits),
         )
 

@@ -12,6 +12,7 @@ from torch import nn
 from sgenet.batch import Prediction
 from sgenet.inpainter import Inpainter, exemplar
 from sgenet.inpainter.exemplar import copy_texture
+from sgenet.inpainter.features import Features
 from sgenet.inpainter.patches import fill_by_patches
 from sgenet.inpainter.scene import Scene
 from sgenet.label_space import LabelSpace
@@ -84,6 +85,30 @@ def test_the_colours_that_the_network_drew_decide_what_is_copied():
         return copy_texture(image, hole, hole, np.full_like(image, shade))[40:56, 88:104].mean()
 
     assert brightness(-0.4) < -0.1 < 0.1 < brightness(0.4)
+
+
+def test_texture_is_from_where_the_network_sees_what_it_expects_in_the_hole():
+    columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64], stripes(128, 64)
+    image = 0.4 * np.concatenate((np.broadcast_to(columns[:1, :64], (128, 64, 3)), rows), axis=1)
+    hole = box(128, 128, slice(40, 88), slice(40, 88))
+
+    def down(expected):
+        """How much the middle of the hole changes from row to row, against from column to column."""
+        planes = np.zeros((16, 16, 2), np.float32)
+        planes[:, :8, 0] = planes[:, 8:, 1] = 1
+        planes[5:11, 5:11] = expected
+        middle = copy_texture(image, hole, hole, grey(image), features=Features(planes, 8))[52:76, 52:76]
+        return np.abs(np.diff(middle, axis=0)).mean() - np.abs(np.diff(middle, axis=1)).mean()
+
+    assert down(expected=(1, 0)) < -0.05
+    assert down(expected=(0, 1)) > 0.05
+
+
+def test_features_are_found_between_their_places_and_repeated_beyond_the_last():
+    planes = np.array([[[1, 0], [0, 1]]], np.float32)
+    at = Features(planes, 8).at(np.array([3.0]), np.array([0.0, 4.0, 8.0, 12.0, 99.0]))
+    left, right = np.array([1, -1]) / np.sqrt(2), np.array([-1, 1]) / np.sqrt(2)
+    np.testing.assert_allclose(at[0], [left, left, [0, 0], right, right], atol=1e-6)
 
 
 def test_in_the_sky_a_plain_part_costs_less_than_a_flare_of_the_same_colour():
