@@ -212,9 +212,9 @@ def _registered_model(address: str, spec: str) -> ModelSource:
         if not name or not version.isdigit():
             raise UserError(f"{spec} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS")
         registry = _registry()
-        return _fetched(registry, registry.version(name, version))
+        return _fetched(registry, registry.version(name, version), f"models:/{name}/{version}")
     registry = _registry()
-    return _fetched(registry, registry.version_of_alias(name, alias), alias)
+    return _fetched(registry, registry.version_of_alias(name, alias), address)
 
 
 def _run_model(spec: str) -> ModelSource:
@@ -239,13 +239,13 @@ def _stored_model(address: str) -> ModelSource:
     return ModelSource(address, _cached_copy("stored", download), "folder")
 
 
-def _fetched(registry: ReleasedModels, version: StoredVersion, alias: str | None = None) -> ModelSource:
-    """The cached copy of a version, made where it is missing or spoilt.
+def _fetched(registry: ReleasedModels, version: StoredVersion, asked_for: str | None = None) -> ModelSource:
+    """The cached copy of a version, made where it is missing or spoilt, under the name that someone asked for it by.
 
     Trained again, the same settings give the same weights, but not the same description: other code may have written
     it. So a copy belongs to one run, whose ID no other store has.
     """
-    shown = f"{version.name}@{alias}" if alias else _address(version)
+    shown = asked_for or _address(version)
     run = version.run_id[:8] or "unknown"
     cached = _cache() / f"{_safe(version.name)}-v{version.version}-{run}-{version.weights_sha256[:16]}"
     if not _holds(cached, version.weights_sha256):

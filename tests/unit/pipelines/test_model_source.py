@@ -163,6 +163,7 @@ def test_the_champion_is_the_default_and_every_way_to_name_it_gives_the_same_wei
     sources = [find_model(spec) for spec in (None, "champion", "sge-net-hills@champion", "models:/sge-net-hills/1")]
     assert {source.folder for source in sources} == {sources[0].folder}
     assert (sources[0].name, sources[0].origin, sources[0].version) == ("sge-net-hills@champion", "registry", "1")
+    assert [source.name for source in sources[2:]] == ["sge-net-hills@champion", "models:/sge-net-hills/1"]
     assert weights(sources[0].folder) == weights(store.released["sge_net"])
     assert Inpainter.load(sources[0].folder).label_space == OUTDOOR_SCENES
 
