@@ -62,7 +62,8 @@ def test_every_scale_has_an_image_a_segmentation_and_for_sge_net_a_reliability(n
     assert [logits.shape for logits in prediction.label_logits] == [(1, NUM_CLASSES, side, side) for side in sides]
     reliable = [(1, 1, side, side) for side in sides] if name == "sge_net" else []
     assert [mask.shape for mask in prediction.reliability] == reliable
-    assert prediction.features is not None and prediction.features.shape == (1, small_network().widths[3], 6, 6)
+    assert prediction.features is not None
+    assert prediction.features.shape == (1, small_network().widths[3], 6, 6)
     assert all(image.abs().max() <= 1 for image in prediction.images)
 
 
