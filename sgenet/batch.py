@@ -68,8 +68,8 @@ class InpaintingBatch:
         return self.image * (1 - self.hole_mask)
 
 
-FEATURE_STRIDE = 8
-"""Pixels of an image, each way, that one feature vector of a prediction stands for."""
+FEATURE_SCALE = 3
+"""Whose features a prediction holds: those of finer scales say less of what is there, coarser ones less of where."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from sgenet.batch import FEATURE_STRIDE, Prediction, to_uint8
+from sgenet.batch import Prediction, to_uint8
 from sgenet.evaluation.confidence import label_confidence
 from sgenet.inpainter.exemplar import copy_texture
-from sgenet.inpainter.features import Features
+from sgenet.inpainter.network import coarse_features
 from sgenet.inpainter.pyramid import Floats, Ids
 
 
@@ -31,10 +31,7 @@ def with_texture(image: Tensor, hole_mask: Tensor, prediction: Prediction) -> Te
     if prediction.label_logits:
         label, confidence = label_confidence(prediction.label_logits[0])
         classes = zip(label.to(torch.uint8).cpu().numpy(), confidence.cpu().numpy(), strict=True)
-    features: list[Features | None] = [None] * len(images)
-    if prediction.features is not None:
-        planes = prediction.features.float().permute(0, 2, 3, 1).cpu().numpy()
-        features = [Features(each, FEATURE_STRIDE) for each in planes]
+    features = [coarse_features(prediction, index=index) for index in range(len(images))]
     refined = [
         copy_texture(known, hole, hole, drawing, *guidance, features=found)
         for known, hole, drawing, guidance, found in zip(images, holes, drawings, classes, features, strict=True)

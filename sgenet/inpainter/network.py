@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sgenet.batch import FEATURE_STRIDE, Prediction
+from sgenet.batch import FEATURE_SCALE, Prediction
 from sgenet.inpainter.features import Features
 from sgenet.inpainter.pyramid import Level, to_floats
 from sgenet.precision import autocast
@@ -78,10 +78,9 @@ def class_probabilities(prediction: Prediction) -> Tensor | None:
     return prediction.label_logits[0][0].float().softmax(dim=0).cpu()
 
 
-def coarse_features(prediction: Prediction, reduction: int) -> Features | None:
-    """Of a prediction of one image that had been made so many times smaller; None for a method that has none."""
+def coarse_features(prediction: Prediction, reduction: int = 1, index: int = 0) -> Features | None:
+    """Of one image of a prediction, which had been made so many times smaller; None for a method that has none."""
     if prediction.features is None:
         return None
-    return Features(
-        prediction.features[0].permute(1, 2, 0).float().cpu().contiguous().numpy(), FEATURE_STRIDE * reduction
-    )
+    planes = prediction.features[index].permute(1, 2, 0).float().cpu().contiguous().numpy()
+    return Features(planes, reduction * 2**FEATURE_SCALE)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.batch import Prediction
+from sgenet.batch import FEATURE_SCALE, Prediction
 from sgenet.checks import check_shape
 from sgenet.layers.convolution import activate, conv3x3
 from sgenet.layers.membrane import membrane
@@ -21,8 +21,6 @@ STRIDE = 2 ** (NUM_SCALES - 1)
 
 _SMALLEST_PROBABILITY = 1e-12
 _CERTAIN = 1 - 1e-6
-_COMPARED_SCALE = 3
-"""Whose features are returned: those of finer scales say less of what is there, coarser ones less of where."""
 
 
 class SGEGenerator(nn.Module):
@@ -100,7 +98,7 @@ class SGEGenerator(nn.Module):
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
             activated = activate(features)
-            if scale == _COMPARED_SCALE:
+            if scale == FEATURE_SCALE:
                 compared = activated
             images[scale] = self._image(scale, self.image_heads[scale](activated).float(), start)
             logits[scale] = self.label_heads[scale](activated).float()
