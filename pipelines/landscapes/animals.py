@@ -7,12 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.landscapes.canvas import Canvas, cast_shadow, patch_of, stamp
+from pipelines.landscapes.canvas import Canvas, View, cast_shadow, patch_of, stamp
 from pipelines.landscapes.ground import ANIMAL
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Triple, texture_at
 from pipelines.landscapes.solids import Capsule, join
-from pipelines.landscapes.view import View
 
 Kind = Literal["cow", "horse", "sheep", "deer", "stork"]
 

@@ -8,12 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.landscapes.canvas import Canvas, Patch, patch_of, stamp
+from pipelines.landscapes.canvas import Canvas, Patch, View, patch_of, stamp
 from pipelines.landscapes.facades import Facade, Face, face_colour
 from pipelines.landscapes.ground import BUILDING
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Floats, Triple
-from pipelines.landscapes.view import View
 
 Roof = Literal["gable", "hip", "flat"]
 Vector = npt.NDArray[np.float64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.landscapes.canvas import View
 from pipelines.landscapes.noise import Bytes, Dice, Floats, fade
-from pipelines.landscapes.view import View
 
 
 def expose(view: View, colour: Floats, exposure: float, dice: Dice) -> Bytes:

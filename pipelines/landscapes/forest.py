@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.landscapes.canvas import View
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Floats, Triple, fractal_noise, random_at, texture_at
-from pipelines.landscapes.terrain import Slices
-from pipelines.landscapes.view import View
-from pipelines.landscapes.visibility import Hits
+from pipelines.landscapes.terrain import Hits, Slices
 
 
 @dataclass(frozen=True)

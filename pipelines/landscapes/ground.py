@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.landscapes.canvas import View
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import (
     Bytes,
@@ -18,9 +19,7 @@ from pipelines.landscapes.noise import (
     texture_at,
     value_noise,
 )
-from pipelines.landscapes.terrain import Relief, Slices
-from pipelines.landscapes.view import View
-from pipelines.landscapes.visibility import Hits
+from pipelines.landscapes.terrain import Hits, Relief, Slices
 
 BACKGROUND, SKY, WATER, GRASS, MOUNTAIN, BUILDING, PLANT, ANIMAL = range(8)
 """Class ids of ``sgenet.label_space.OUTDOOR_SCENES``."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pipelines.landscapes.ingredients import (
+    ScenePlan,
+    Style,
     herd,
     land,
     mountain_chains,
@@ -17,11 +19,7 @@ from pipelines.landscapes.ingredients import (
     woods,
     worn,
 )
-from pipelines.landscapes.inhabitants import (
-    Style,
-)
 from pipelines.landscapes.noise import Dice
-from pipelines.landscapes.plan import ScenePlan
 from pipelines.landscapes.terrain import MountainRange, Shore
 
 Layout = Callable[[ScenePlan, Dice], ScenePlan]

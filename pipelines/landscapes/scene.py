@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pipelines.landscapes.animals import paint_animal
 from pipelines.landscapes.buildings import paint_building
-from pipelines.landscapes.canvas import Canvas
+from pipelines.landscapes.canvas import Canvas, View
 from pipelines.landscapes.film import expose
 from pipelines.landscapes.forest import colour_forest, grow
 from pipelines.landscapes.ground import PLANT, SKY, WATER, Ground, colour_ground
+from pipelines.landscapes.ingredients import ScenePlan
 from pipelines.landscapes.layouts import draw_plan
 from pipelines.landscapes.noise import Bytes, Dice
-from pipelines.landscapes.plan import ScenePlan
 from pipelines.landscapes.sky import paint_sky
-from pipelines.landscapes.terrain import cut_slices, ground
+from pipelines.landscapes.terrain import cut_slices, find_hits, ground
 from pipelines.landscapes.trees import paint_tree
-from pipelines.landscapes.view import View
-from pipelines.landscapes.visibility import find_hits
 from pipelines.landscapes.water import paint_water
 
 SMALLEST_SIDE = 32
@@ -115,18 +114,16 @@ def _paint_land(view: View, plan: ScenePlan) -> tuple[Canvas, Ground, int]:
 def _objects(view: View, plan: ScenePlan, canvas: Canvas) -> list[tuple[float, Callable[[], None]]]:
     """Depth and painter of every single object that stands on dry land, far to near."""
     found: list[tuple[float, Callable[[], None]]] = []
-    for tree in plan.trees:
-        foot = _foot(plan, tree.x, tree.z)
-        if foot is not None:
-            found.append((tree.z, partial(paint_tree, view, canvas, plan.light, tree, foot)))
-    for building in plan.buildings:
-        foot = _foot(plan, building.x, building.z)
-        if foot is not None:
-            found.append((building.z, partial(paint_building, view, canvas, plan.light, building, foot)))
-    for animal in plan.animals:
-        foot = _foot(plan, animal.x, animal.z)
-        if foot is not None:
-            found.append((animal.z, partial(paint_animal, view, canvas, plan.light, animal, foot)))
+    kinds: list[tuple[tuple[Any, ...], Callable[..., None]]] = [
+        (plan.trees, paint_tree),
+        (plan.buildings, paint_building),
+        (plan.animals, paint_animal),
+    ]
+    for things, paint in kinds:
+        for thing in things:
+            foot = _foot(plan, thing.x, thing.z)
+            if foot is not None:
+                found.append((thing.z, partial(paint, view, canvas, plan.light, thing, foot)))
     return sorted(found, key=lambda item: -item[0])
 
 

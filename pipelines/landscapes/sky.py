@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.landscapes.canvas import View
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Dice, Floats, fractal_noise, smooth_step
-from pipelines.landscapes.view import View
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.landscapes.canvas import Canvas, Patch, cast_shadow, patch_of, stamp
+from pipelines.landscapes.canvas import Canvas, Patch, View, cast_shadow, patch_of, stamp
 from pipelines.landscapes.ground import PLANT
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Dice, Flags, Floats, Triple, texture_at
 from pipelines.landscapes.solids import Capsule, join
-from pipelines.landscapes.view import View
 
 Species = Literal["conifer", "broadleaf", "poplar", "bush"]
 _BARK = np.array([0.075, 0.055, 0.04], np.float32)

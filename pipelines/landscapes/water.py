@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.landscapes.canvas import Canvas
+from pipelines.landscapes.canvas import Canvas, View
 from pipelines.landscapes.ground import WATER, Ground
 from pipelines.landscapes.light import Light
 from pipelines.landscapes.noise import Floats, Integers, Triple, fractal_noise, smooth_step
-from pipelines.landscapes.view import View
 
 
 @dataclass(frozen=True)
