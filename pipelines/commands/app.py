@@ -34,8 +34,7 @@ def execute(options: argparse.Namespace) -> None:
     """
     from pipelines.inference.page.limits import PageLimits
     from pipelines.inference.page.models import ModelShelf
-    from pipelines.inference.page.server import running
-    from pipelines.inference.server.loopback import warn_if_open
+    from pipelines.inference.page.server import running, warn_if_open
 
     limits = PageLimits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     logging.basicConfig(level=logging.WARNING)

@@ -70,8 +70,7 @@ def execute(options: argparse.Namespace) -> None:
 
 def _serve(interview: Interview, host: str, port: int) -> None:
     from pipelines.inference.page.limits import PageLimits
-    from pipelines.inference.page.server import serving
-    from pipelines.inference.server.loopback import warn_if_open
+    from pipelines.inference.page.server import serving, warn_if_open
 
     def build() -> tuple[Blocks, str]:
         from pipelines.report.study.page import STYLE, build_page

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import select
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
+from chromium import start_page, windows
 from free_port import free_port
-
-from sgenet.label_space import OUTDOOR_SCENES
-from sgenet.methods.build import build_generator
-from sgenet.methods.gated_conv.settings import GatedConvSettings
-from sgenet.methods.recipe import Recipe
-from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings
+from inpainting_files import make_model
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -34,9 +24,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-ROOT = Path(__file__).resolve().parents[2]
-STARTS_WITHIN = 120
-"""Seconds; importing PyTorch and Gradio on a busy machine takes a while."""
 
 
 # Playwright keeps an event loop running as long as it is open: no longer than this folder's tests.
@@ -54,16 +41,8 @@ def browser() -> Iterator[object]:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A guided method and one without segmentation, tiny and random."""
-    recipe = Recipe(
-        network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4),
-        gated_conv=GatedConvSettings(width=4),
-    )
     root = tmp_path_factory.mktemp("models")
-    for method in ("sge_net", "gated_conv"):
-        torch.manual_seed(3)
-        generator = build_generator(method, recipe, OUTDOOR_SCENES.num_classes)
-        save_released(root / method, method, generator, recipe, OUTDOOR_SCENES)
-    return [root / "sge_net", root / "gated_conv"]
+    return [make_model(root / method, method, image_size=256) for method in ("sge_net", "gated_conv")]
 
 
 @pytest.fixture(scope="session")
@@ -74,58 +53,25 @@ def address(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("elsewhere")
     arguments = [f"--model={model}" for model in models]
     arguments += [f"--port={port}", "--max-megapixels=0.5", "--max-mebibytes=1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", "app", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=(folder / "errors").open("w"),
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], STARTS_WITHIN)
-        line = process.stdout.readline() if ready else ""
-        assert f"127.0.0.1:{port}" in line, (folder / "errors").read_text()
-        yield f"http://127.0.0.1:{port}"
-        errors = (folder / "errors").read_text()
-        assert "Traceback" not in errors, errors
-    finally:
-        process.terminate()
-        process.wait(20)
+    with (folder / "errors").open("w") as errors:
+        process = start_page(["app", *arguments], folder, f"127.0.0.1:{port}", errors)
+        try:
+            yield f"http://127.0.0.1:{port}"
+            said = (folder / "errors").read_text()
+            assert "Traceback" not in said, said
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 @pytest.fixture
 def open_page(browser, address: str):
-    """Open the page in a window of its own and wait until the first example is shown.
+    """Open the page and wait until the first example is shown; see :func:`chromium.windows`."""
+    with windows(browser, address) as opened:
 
-    What the window asked of any other machine, and what its scripts complained of, fails the test.
-    """
-    contexts, strangers, complaints = [], [], []
+        def shown(**window):
+            page = opened(**window)
+            page.wait_for_selector("[data-name=hole][data-shown]")
+            return page
 
-    def asked(request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
-            strangers.append(request.url)
-
-    def said(message) -> None:
-        # Being told that the line is full is an answer the test asks for, not a complaint.
-        if message.type == "error" and "status of 503" not in message.text:
-            complaints.append(message.text)
-
-    def opened(**window):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **window})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("request", asked)
-        page.on("console", said)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address)
-        page.wait_for_selector("[data-name=hole][data-shown]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert strangers == []
-    assert complaints == []
+        yield shown

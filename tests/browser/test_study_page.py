@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import select
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import ROOT, start_page, windows
 from fabricated_runs import COUNT, DATASET, ERRORS, fabricate_runs
 from free_port import free_port
 
@@ -19,11 +16,8 @@ from pipelines.settings.titles import TITLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parents[2]
 TOTAL = 4
 """Pairs each person is asked."""
-STARTS_WITHIN = 120
-"""Seconds; importing PyTorch and Gradio on a busy machine takes a while."""
 
 
 class Study:
@@ -36,17 +30,7 @@ class Study:
 
     def start(self) -> None:
         arguments = [f"--params={ROOT / 'params.yaml'}", f"--port={self.port}", f"--per-person={TOTAL}"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "study", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], STARTS_WITHIN)
-        line = self.process.stdout.readline() if ready else ""
-        assert line.startswith(f"vote at {self.address}"), line
+        self.process = start_page(["study", *arguments], self.folder, f"vote at {self.address}")
 
     def kill(self) -> None:
         self.process.kill()
@@ -73,25 +57,15 @@ def votes(study: Study):
 
 @pytest.fixture
 def open_study(browser, study: Study):
-    """Open the study as somebody new; what it asks elsewhere, or complains of, fails the test."""
-    contexts, strangers, complaints = [], [], []
+    """Open the study as somebody new; see :func:`chromium.windows`."""
+    with windows(browser, study.address) as opened:
 
-    def opened(**window):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **window})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("request", lambda r: None if r.url.startswith((study.address, "data:")) else strangers.append(r.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(study.address)
-        ready(page, 1)
-        return page
+        def asked(**window):
+            page = opened(**window)
+            ready(page, 1)
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert strangers == []
-    assert complaints == []
+        yield asked
 
 
 def ready(page, number: int) -> None:

@@ -222,18 +222,6 @@ def test_a_method_that_cannot_be_guided_says_so(open_page):
     page.locator(".sge-problem", has_text="GatedConv cannot be guided by classes").wait_for()
 
 
-def test_nothing_marked_and_everything_marked_are_sentences(open_page):
-    page = open_page()
-    page.get_by_role("button", name="Fill", exact=True).click()
-    page.locator(".sge-problem", has_text="Nothing is marked yet").wait_for()
-    page.locator("[data-role=box-fields] summary").click()
-    for role, share in (("left", 0), ("top", 0), ("width", 100), ("height", 100)):
-        page.locator(f"[data-role=box-{role}]").fill(str(share))
-    page.locator("[data-act=add-box]").click()
-    page.get_by_role("button", name="Fill", exact=True).click()
-    page.locator(".sge-problem", has_text="Everything is marked").wait_for()
-
-
 def png(width: int, height: int) -> dict[str, object]:
     file = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -297,7 +285,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_everything_works(open_p
         return page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
     assert fits()
-    drag(page, "hole", (0.3, 0.5), (0.5, 0.55))
+    canvas(page, "hole").tap()
+    assert painted(page, "hole")[HEIGHT // 2, WIDTH // 2] == 1
     fill(page)
     for name in ("Segmentation", "Confidence", "Scales", "Edit", "Result"):
         page.get_by_role("tab", name=name).tap()
@@ -306,12 +295,6 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_everything_works(open_p
         )
         assert fits(), name
     assert alternatives(page)[0] == "The filled image"
-
-
-def test_touch_paints(open_page):
-    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    canvas(page, "hole").tap()
-    assert painted(page, "hole")[HEIGHT // 2, WIDTH // 2] == 1
 
 
 def test_visitors_at_once_have_images_of_their_own(open_page):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
+
+import numpy as np
 
 from pipelines.inference.images import Photo, encode_label, encode_photo
 from pipelines.inference.page import views
-from pipelines.inference.page.canvases import shown_image, shown_segmentation, shown_sentence
 from pipelines.inference.page.examples import EXAMPLES, example_photo
-from pipelines.inference.page.images import open_upload
+from pipelines.inference.page.images import Pixels, data_address, display_size, open_upload, shrink
+from pipelines.inference.page.layers import MARKED, Layer, encode_layer, resize_layer
 from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
 from pipelines.inference.page.session import (
@@ -22,7 +26,6 @@ from pipelines.inference.page.session import (
     edited,
     fill,
     keep,
-    open_image,
     refill,
     take_back,
     why_not_editable,
@@ -31,6 +34,8 @@ from sgenet.errors import UserError
 from sgenet.inpainter import Texture
 
 logger = logging.getLogger(__name__)
+
+_Given = ParamSpec("_Given")
 
 OPENED = "Mark what should be filled, then press Fill."
 RESULT_TAB = "result"
@@ -69,6 +74,26 @@ class Shown:
     notice: str = ""
 
 
+def _guarded(remedy: str) -> Callable[[Callable[_Given, Shown]], Callable[_Given, Shown]]:
+    """Shows a sentence in place of what an action raises."""
+
+    def around(act: Callable[_Given, Shown]) -> Callable[_Given, Shown]:
+        @wraps(act)
+        def guarded(*args: _Given.args, **options: _Given.kwargs) -> Shown:
+            try:
+                return act(*args, **options)
+            except UserError as error:
+                sentence = str(error)
+            except Exception:
+                logger.exception("an action of the web page failed")
+                sentence = f"Something went wrong on our side, and the server's log says what; {remedy}."
+            return Shown(notice=views.notice(sentence[:1].upper() + sentence[1:], "problem"))
+
+        return guarded
+
+    return around
+
+
 class Actions:
     """Everything a visitor can do, bound to the models and the limits.
 
@@ -79,68 +104,58 @@ class Actions:
     def __init__(self, shelf: ModelShelf, limits: PageLimits) -> None:
         self._shelf, self._limits = shelf, limits
 
+    @_guarded("choose another example")
     def open_example(self, number: object) -> Shown:
         """Start with an example; its number comes from the browser, and so may be anything."""
+        if not isinstance(number, int) or not 0 <= number < len(EXAMPLES):
+            raise UserError("there is no such example; reload the page")
+        return self._opened(example_photo(number), EXAMPLES[number].title)
 
-        def opened() -> Shown:
-            if not isinstance(number, int) or not 0 <= number < len(EXAMPLES):
-                raise UserError("there is no such example; reload the page")
-            return self._opened(example_photo(number), EXAMPLES[number].title)
-
-        return _guarded(opened, "choose another example")
-
+    @_guarded("try another image")
     def open_file(self, path: Path) -> Shown:
         """Start with an uploaded file."""
-        return _guarded(lambda: self._opened(open_upload(path, self._limits), path.stem), "try another image")
+        return self._opened(open_upload(path, self._limits), path.stem)
 
+    @_guarded("try again")
     def fill(self, session: Session, hole_layer: object, models: Sequence[str], texture: Texture = "exemplar") -> Shown:
         """Fill what is marked."""
+        return self._filled(lambda: fill(session, hole_layer, models, self._shelf, texture))
 
-        def filled() -> Session:
-            return fill(session, hole_layer, models, self._shelf, texture)
-
-        return _guarded(lambda: self._filled(filled), "try again")
-
+    @_guarded("try again")
     def refill(self, session: Session, class_layer: object) -> Shown:
         """Fill again with painted classes."""
-        return _guarded(lambda: self._filled(lambda: refill(session, class_layer, self._shelf)), "try again")
+        return self._filled(lambda: refill(session, class_layer, self._shelf))
 
+    @_guarded("try again")
     def keep(self, session: Session, number: int) -> Shown:
         """Continue from a result; it stays where it can be downloaded."""
+        after = keep(session, number)
+        return Shown(
+            session=after,
+            hole=_shown_image(after.image),
+            classes=_shown_segmentation(after),
+            keep=(),
+            can_take_back=True,
+            notice=views.notice("Mark what should go next, then press Fill."),
+        )
 
-        def kept() -> Shown:
-            after = keep(session, number)
-            return Shown(
-                session=after,
-                hole=shown_image(after.image),
-                classes=shown_sentence(why_not_editable(after)),
-                keep=(),
-                can_take_back=True,
-                notice=views.notice("Mark what should go next, then press Fill."),
-            )
-
-        return _guarded(kept, "try again")
-
+    @_guarded("try again")
     def take_back(self, session: Session) -> Shown:
         """Return to the photo before the last fill, with its hole marked."""
-
-        def returned() -> Shown:
-            before, hole = take_back(session)
-            return replace(
-                self._shown(before, shown_image(before.image, hole)),
-                notice=views.notice("The last fill is taken back; change what is marked, or mark something else."),
-            )
-
-        return _guarded(returned, "try again")
+        before, hole = take_back(session)
+        return replace(
+            self._shown(before, _shown_image(before.image, hole)),
+            notice=views.notice("The last fill is taken back; change what is marked, or mark something else."),
+        )
 
     def _opened(self, photo: Photo, name: str) -> Shown:
-        session = open_image(photo, name)
+        session = Session(photo, name)
         sentences = [OPENED]
         if session.image.shape[:2] != photo.size:
             height, width = photo.size
             sentences.append(f"It is shown smaller than its {width}×{height} pixels, and filled at full size.")
         sentences += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in photo.warnings]
-        return replace(self._shown(session, shown_image(session.image)), notice=views.notice(" ".join(sentences)))
+        return replace(self._shown(session, _shown_image(session.image)), notice=views.notice(" ".join(sentences)))
 
     def _shown(self, session: Session, hole: dict[str, Any]) -> Shown:
         """A photo of which nothing is filled."""
@@ -148,7 +163,7 @@ class Actions:
             session=session,
             hole=hole,
             results=(views.absent(RESULT_HERE),) * 4,
-            classes=shown_sentence(why_not_editable(session)),
+            classes=_shown_segmentation(session),
             downloads=(),
             keep=(),
             can_take_back=bool(session.history),
@@ -158,7 +173,7 @@ class Actions:
         started = time.monotonic()
         session = run()
         seconds = time.monotonic() - started
-        fillings, editable = session.fillings, edited(session)
+        fillings = session.fillings
         return Shown(
             session=session,
             results=(
@@ -167,7 +182,7 @@ class Actions:
                 views.confidence(fillings),
                 views.scales(fillings),
             ),
-            classes=_editable(session) if editable else shown_sentence(why_not_editable(session)),
+            classes=_shown_segmentation(session),
             downloads=_downloads(session),
             keep=_keep_titles(session),
             can_take_back=True,
@@ -187,23 +202,36 @@ def meanwhile(session: Session) -> str:
     )
 
 
-def _guarded(act: Callable[[], Shown], remedy: str) -> Shown:
-    try:
-        return act()
-    except UserError as error:
-        sentence = str(error)
-    except Exception:
-        logger.exception("an action of the web page failed")
-        sentence = f"Something went wrong on our side, and the server's log says what; {remedy}."
-    return Shown(notice=views.notice(sentence[:1].upper() + sentence[1:], "problem"))
+def _shown_image(pixels: Pixels, painted: Layer | None = None) -> dict[str, Any]:
+    """An image on a canvas, as ``static/painter.js`` reads it, with what (H, W) is painted on it already."""
+    size = display_size(pixels.shape[0], pixels.shape[1])
+    return {
+        # An image that is opened twice is shown again, too.
+        "id": uuid.uuid4().hex,
+        "image": data_address(shrink(pixels)),
+        "width": size[1],
+        "height": size[0],
+        "painted": None if painted is None else encode_layer(resize_layer(painted, size)),
+    }
 
 
-def _editable(session: Session) -> dict[str, Any]:
-    """The segmentation to edit: the network's own, under what was painted last."""
+def _shown_segmentation(session: Session) -> dict[str, Any]:
+    """The segmentation to edit, on a canvas: the network's own, under what was painted last; or why there is none."""
     first = edited(session)
-    assert first is not None, "asked for where there is one only"
+    if first is None:
+        return {"id": uuid.uuid4().hex, "sentence": why_not_editable(session)}
+    inpainted, names = first.inpainted, first.label_space
+    assert inpainted.label is not None, "only methods with a segmentation are edited"
     guide = next((filling.guide for filling in session.fillings if filling.guide is not None), None)
-    return shown_segmentation(first, guide)
+    size = display_size(inpainted.hole.shape[0], inpainted.hole.shape[1])
+    return {
+        **_shown_image(inpainted.image, guide),
+        "labels": encode_layer(resize_layer(inpainted.label, size)),
+        "hole": encode_layer(resize_layer(inpainted.hole.astype(np.uint8) * MARKED, size)),
+        "classes": [
+            {"name": name, "colour": list(colour)} for name, colour in zip(names.names, names.colours, strict=True)
+        ],
+    }
 
 
 def _summary(session: Session, seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -80,35 +79,6 @@ document.addEventListener("paste", (event) => give(event, event.clipboardData.fi
 """An image dropped or pasted anywhere is taken as if it were uploaded."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Controls:
-    """The components of the page that take part in an action."""
-
-    session: gr.State
-    layer: gr.JSON
-    examples: gr.HTML
-    upload: gr.UploadButton
-    hole: gr.HTML
-    model: gr.Dropdown
-    second_model: gr.Dropdown
-    texture: gr.Radio
-    fill: gr.Button
-    notice: gr.HTML
-    results: list[gr.HTML]
-    classes: gr.HTML
-    refill: gr.Button
-    downloads: list[gr.DownloadButton]
-    keep: list[gr.Button]
-    take_back: gr.Button
-    tabs: gr.Tabs
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What an action changes, in the order of :func:`_updates`."""
-        parts = [self.session, self.hole, *self.results, self.classes]
-        return [*parts, *self.downloads, *self.keep, self.take_back, self.tabs, self.notice]
-
-
 def build_page(shelf: ModelShelf, limits: PageLimits) -> gr.Blocks:
     """The whole page.
 
@@ -124,165 +94,141 @@ def build_page(shelf: ModelShelf, limits: PageLimits) -> gr.Blocks:
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(_SWEEP_SECONDS, _KEPT_SECONDS)
     ) as page:
-        controls = _lay_out(shelf, limits)
-        _connect(page, controls, Actions(shelf, limits), shelf)
+        controls = _Controls(shelf, limits)
+        controls.connect(page, Actions(shelf, limits), shelf)
     return page
 
 
-def _lay_out(shelf: ModelShelf, limits: PageLimits) -> Controls:
-    session = gr.State(Session(), time_to_live=_KEPT_SECONDS)
-    layer = gr.JSON(visible=False)  # what is painted: read_script puts it there
-    gr.HTML(_INTRODUCTION, **_FLAT)
-    with gr.Row(equal_height=False, elem_id="sge-halves"):
-        with gr.Column(min_width=320):
-            _step("1", "Choose an image", "an example, or one of your own")
-            examples = gr.HTML(_examples(), js_on_load=_PICK + _DROP, **_FLAT, elem_id="sge-examples")
-            upload = gr.UploadButton(
-                f"Upload an image (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels), "
-                "or drop or paste one anywhere",
-                file_types=["image"],
-                size="sm",
-                elem_id="sge-upload",
+class _Controls:
+    """The components of the page, laid out as they are made."""
+
+    def __init__(self, shelf: ModelShelf, limits: PageLimits) -> None:
+        self.session = gr.State(Session(), time_to_live=_KEPT_SECONDS)
+        self.layer = gr.JSON(visible=False)  # what is painted: read_script puts it there
+        gr.HTML(_INTRODUCTION, **_FLAT)
+        with gr.Row(equal_height=False, elem_id="sge-halves"):
+            with gr.Column(min_width=320):
+                self._lay_out_steps(shelf, limits)
+            with gr.Column(min_width=320, elem_id="sge-results"):
+                self._lay_out_results()
+
+    def _lay_out_steps(self, shelf: ModelShelf, limits: PageLimits) -> None:
+        _step("1", "Choose an image", "an example, or one of your own")
+        self.examples = gr.HTML(_examples(), js_on_load=_PICK + _DROP, **_FLAT, elem_id="sge-examples")
+        self.upload = gr.UploadButton(
+            f"Upload an image (up to {limits.file_bytes >> 20} MiB, {limits.pixels / 1e6:.1f} million pixels), "
+            "or drop or paste one anywhere",
+            file_types=["image"],
+            size="sm",
+            elem_id="sge-upload",
+        )
+        _step("2", "Mark what should be filled", "brush over it, or drag a box")
+        self.hole = hole_painter()
+        _step("3", "Fill it", "with one model, or two side by side")
+        self.fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
+        with gr.Row():
+            titles = shelf.titles
+            look: dict[str, Any] = {"filterable": False, "min_width": 240}
+            self.model = gr.Dropdown(titles, value=titles[0], label="Model", elem_id="sge-model", **look)
+            self.second_model = gr.Dropdown(
+                [_NO_SECOND, *titles], value=_NO_SECOND, label="Compare with", elem_id="sge-second", **look
             )
-            _step("2", "Mark what should be filled", "brush over it, or drag a box")
-            hole = hole_painter()
-            _step("3", "Fill it", "with one model, or two side by side")
-            fill = gr.Button("Fill", variant="primary", size="lg", elem_id="sge-fill")
-            with gr.Row():
-                model, second_model = _choosers(shelf)
-            texture = gr.Radio(_TEXTURES, value="exemplar", label="Texture", elem_id="sge-texture")
-            take_back = gr.Button("Take back the last fill", visible=False, size="sm", elem_id="sge-take-back")
-        with gr.Column(min_width=320, elem_id="sge-results"):
-            notice = gr.HTML(views.notice(OPENED), **_FLAT, elem_id="sge-notice")
-            tabs, results, classes, refill = _result_tabs()
-            with gr.Row():
-                downloads = [
-                    gr.DownloadButton(visible=False, size="sm", elem_id=f"sge-download-{number}")
-                    for number in range(_MOST_DOWNLOADS)
-                ]
-            with gr.Row():
-                keep = [
-                    gr.Button(visible=False, size="sm", elem_id=f"sge-keep-{number}") for number in range(_MOST_RESULTS)
-                ]
-    return Controls(
-        session=session,
-        layer=layer,
-        examples=examples,
-        upload=upload,
-        hole=hole,
-        model=model,
-        second_model=second_model,
-        texture=texture,
-        fill=fill,
-        notice=notice,
-        results=results,
-        classes=classes,
-        refill=refill,
-        downloads=downloads,
-        keep=keep,
-        take_back=take_back,
-        tabs=tabs,
-    )
+        self.texture = gr.Radio(_TEXTURES, value="exemplar", label="Texture", elem_id="sge-texture")
+        self.take_back = gr.Button("Take back the last fill", visible=False, size="sm", elem_id="sge-take-back")
 
-
-def _result_tabs() -> tuple[gr.Tabs, list[gr.HTML], gr.HTML, gr.Button]:
-    """Four views of what was filled, and the canvas to correct it."""
-    results: list[gr.HTML] = []
-    tabs: gr.Tabs
-    with gr.Tabs(elem_id="sge-tabs") as tabs:
-        for name in ("Result", "Segmentation", "Confidence", "Scales"):
-            with gr.Tab(name, id=name.lower(), render_children=True):
-                script = _SLIDE if not results else None
-                view = gr.HTML(
-                    views.absent(RESULT_HERE),
-                    js_on_load=script,
+    def _lay_out_results(self) -> None:
+        """Four views of what was filled, the canvas to correct it, and what can be done with it."""
+        self.notice = gr.HTML(views.notice(OPENED), **_FLAT, elem_id="sge-notice")
+        self.results: list[gr.HTML] = []
+        self.tabs: gr.Tabs
+        with gr.Tabs(elem_id="sge-tabs") as self.tabs:
+            for name in ("Result", "Segmentation", "Confidence", "Scales"):
+                with gr.Tab(name, id=name.lower(), render_children=True):
+                    script = _SLIDE if not self.results else None
+                    elem_id = f"sge-{name.lower()}"
+                    view = gr.HTML(views.absent(RESULT_HERE), js_on_load=script, **_FLAT, elem_id=elem_id)
+                    self.results.append(view)
+            with gr.Tab("Edit", render_children=True):
+                gr.HTML(
+                    '<p class="sge-explanation">Choose a class, paint it where it should appear, and fill again. '
+                    "Where you paint nothing, the network decides as before.</p>",
                     **_FLAT,
-                    elem_id=f"sge-{name.lower()}",
                 )
-                results.append(view)
-        with gr.Tab("Edit", render_children=True):
-            gr.HTML(
-                '<p class="sge-explanation">Choose a class, paint it where it should appear, and fill again. '
-                "Where you paint nothing, the network decides as before.</p>",
-                **_FLAT,
-            )
-            classes = class_painter()
-            refill = gr.Button("Fill again with these classes", variant="primary", elem_id="sge-refill")
-    return tabs, results, classes, refill
+                self.classes = class_painter()
+                self.refill = gr.Button("Fill again with these classes", variant="primary", elem_id="sge-refill")
+        with gr.Row():
+            self.downloads = [
+                gr.DownloadButton(visible=False, size="sm", elem_id=f"sge-download-{number}")
+                for number in range(_MOST_DOWNLOADS)
+            ]
+        with gr.Row():
+            self.keep = [
+                gr.Button(visible=False, size="sm", elem_id=f"sge-keep-{number}") for number in range(_MOST_RESULTS)
+            ]
 
+    def connect(self, page: gr.Blocks, actions: Actions, shelf: ModelShelf) -> None:
+        """Let each control start its action."""
+        parts = [self.session, self.hole, *self.results, self.classes, *self.downloads, *self.keep]
+        # In the order of _updates.
+        changed: list[Any] = [*parts, self.take_back, self.tabs, self.notice]
 
-def _choosers(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.Dropdown]:
-    titles = shelf.titles
-    model = gr.Dropdown(titles, value=titles[0], label="Model", elem_id="sge-model", filterable=False, min_width=240)
-    second = gr.Dropdown(
-        [_NO_SECOND, *titles],
-        value=_NO_SECOND,
-        label="Compare with",
-        elem_id="sge-second",
-        filterable=False,
-        min_width=240,
-    )
-    return model, second
+        def pick(event: gr.EventData) -> list[Any]:
+            return _updates(actions.open_example(event._data.get("number")))
 
+        def open_file(path: str) -> list[Any]:
+            return _updates(actions.open_file(Path(path)))
 
-def _connect(page: gr.Blocks, controls: Controls, actions: Actions, shelf: ModelShelf) -> None:
-    def pick(event: gr.EventData) -> list[Any]:
-        return _updates(actions.open_example(event._data.get("number")))
+        def fill(session: Session, layer: object, model: str, second: str, texture: Texture) -> list[Any]:
+            models = [title for title in (model, second) if title and title != _NO_SECOND]
+            return _updates(actions.fill(session, layer, models, texture))
 
-    def open_file(path: str) -> list[Any]:
-        return _updates(actions.open_file(Path(path)))
+        def refill(session: Session, layer: object) -> list[Any]:
+            return _updates(actions.refill(session, layer))
 
-    def fill(session: Session, layer: object, model: str, second: str, texture: Texture) -> list[Any]:
-        models = [title for title in (model, second) if title and title != _NO_SECOND]
-        return _updates(actions.fill(session, layer, models, texture))
+        def take_back(session: Session) -> list[Any]:
+            return _updates(actions.take_back(session))
 
-    def refill(session: Session, layer: object) -> list[Any]:
-        return _updates(actions.refill(session, layer))
+        def welcome(model: str, second: str) -> list[Any]:
+            return [*_refreshed(shelf, model, second), *_updates(actions.open_example(0))]
 
-    def take_back(session: Session) -> list[Any]:
-        return _updates(actions.take_back(session))
+        def listen(trigger: Callable[..., Any], act: Callable[..., Any], inputs: list[Any], **how: Any) -> Any:
+            return trigger(act, inputs, changed, api_visibility="private", **how)
 
-    def welcome(model: str, second: str) -> list[Any]:
-        return [*_refreshed(shelf, model, second), *_updates(actions.open_example(0))]
+        def said_first(button: gr.Button) -> Callable[..., Any]:
+            said, opened = button.click(meanwhile, self.session, self.notice, **at_once), views.notice(OPENED)
+            return lambda *act, **how: said.then(*act, **how).failure(lambda: opened, None, self.notice, **at_once)
 
-    def listen(trigger: Callable[..., Any], act: Callable[..., Any], inputs: list[Any], **how: Any) -> Any:
-        return trigger(act, inputs, controls.outputs, api_visibility="private", **how)
+        at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        # One at a time: all run in one thread, and the network uses every core.
+        network = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress_on": self.results}
+        # What takes no time does not wait in line behind what does.
+        listen(self.examples.click, pick, [], queue=False, show_progress="hidden")
+        listen(self.upload.upload, open_file, [self.upload], show_progress_on=self.hole)
+        self.fill.click(None, js=_SHOW_RESULTS)
+        listen(
+            said_first(self.fill),
+            fill,
+            [self.session, self.layer, self.model, self.second_model, self.texture],
+            js=read_script("hole", position=1, num_inputs=5),
+            **network,
+        )
+        listen(
+            said_first(self.refill),
+            refill,
+            [self.session, self.layer],
+            js=read_script("classes", position=1, num_inputs=2),
+            **network,
+        )
+        for number, button in enumerate(self.keep):
 
-    def said_first(button: gr.Button) -> Callable[..., Any]:
-        said, opened = button.click(meanwhile, controls.session, controls.notice, **at_once), views.notice(OPENED)
-        return lambda *act, **how: said.then(*act, **how).failure(lambda: opened, None, controls.notice, **at_once)
+            def keep(session: Session, number: int = number) -> list[Any]:
+                return _updates(actions.keep(session, number))
 
-    at_once: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    # One at a time: all run in one thread, and the network uses every core.
-    network = {"concurrency_id": "network", "concurrency_limit": 1, "show_progress_on": controls.results}
-    # What takes no time does not wait in line behind what does.
-    listen(controls.examples.click, pick, [], queue=False, show_progress="hidden")
-    listen(controls.upload.upload, open_file, [controls.upload], show_progress_on=controls.hole)
-    controls.fill.click(None, js=_SHOW_RESULTS)
-    listen(
-        said_first(controls.fill),
-        fill,
-        [controls.session, controls.layer, controls.model, controls.second_model, controls.texture],
-        js=read_script("hole", position=1, num_inputs=5),
-        **network,
-    )
-    listen(
-        said_first(controls.refill),
-        refill,
-        [controls.session, controls.layer],
-        js=read_script("classes", position=1, num_inputs=2),
-        **network,
-    )
-    for number, button in enumerate(controls.keep):
-
-        def keep(session: Session, number: int = number) -> list[Any]:
-            return _updates(actions.keep(session, number))
-
-        listen(button.click, keep, [controls.session], show_progress="hidden").then(None, js=_SHOW_CANVAS)
-    listen(controls.take_back.click, take_back, [controls.session], show_progress="hidden")
-    choosers = [controls.model, controls.second_model]
-    outputs = [*choosers, *controls.outputs]
-    page.load(welcome, choosers, outputs, api_visibility="private", queue=False, show_progress="hidden")
+            listen(button.click, keep, [self.session], show_progress="hidden").then(None, js=_SHOW_CANVAS)
+        listen(self.take_back.click, take_back, [self.session], show_progress="hidden")
+        choosers = [self.model, self.second_model]
+        outputs = [*choosers, *changed]
+        page.load(welcome, choosers, outputs, api_visibility="private", queue=False, show_progress="hidden")
 
 
 def _refreshed(shelf: ModelShelf, model: str, second: str) -> list[Any]:
@@ -295,7 +241,7 @@ def _refreshed(shelf: ModelShelf, model: str, second: str) -> list[Any]:
 
 
 def _updates(shown: Shown) -> list[Any]:
-    """What an action shows, in the order of :attr:`Controls.outputs`."""
+    """What an action shows, in the order of the components that it changes."""
     results = shown.results or (None,) * 4
     parts = (shown.session, shown.hole, *results, shown.classes)
     updates = [gr.skip() if part is None else part for part in parts]

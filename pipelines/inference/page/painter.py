@@ -24,12 +24,12 @@ _TOOLS = """
 
 
 def hole_painter() -> gr.HTML:
-    """The canvas for the hole; its value is what :func:`~pipelines.inference.page.canvases.shown_image` makes."""
+    """The canvas for the hole; its value is made in :mod:`~pipelines.inference.page.actions`, like that of classes."""
     return _painter("hole", "Choose an example or upload an image.", _TOOLS, _box_fields())
 
 
 def class_painter() -> gr.HTML:
-    """The canvas for classes; its value is what :func:`~pipelines.inference.page.canvases.shown_segmentation` makes."""
+    """The canvas for classes."""
     classes = '<div class="sge-classes" data-role="classes" role="radiogroup" aria-label="Class to paint"></div>'
     return _painter("classes", "Fill a hole first: its segmentation can then be edited here.", classes + _TOOLS, "")
 

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
 from pipelines.inference.page.limits import PageLimits
 from pipelines.inference.page.models import ModelShelf
-from pipelines.inference.server.loopback import guarded_names
 from sgenet.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from gradio.themes import Base
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     # Gradio evaluates templates of its own in the browser.
@@ -81,11 +84,21 @@ def serving(build: Callable[[], tuple[Blocks, str]], limits: PageLimits, host: s
             page.close(verbose=False)
 
 
+def warn_if_open(host: str) -> None:
+    """Warn that others can reach the page, where they can."""
+    if host not in _LOOPBACK:
+        print("warning: others on this network can open the page; it asks for no password", flush=True)
+
+
 def _launch(page: Blocks, style: str, limits: PageLimits, host: str, port: int) -> None:
     from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     page.queue(max_size=limits.waiting, api_open=False)
-    middleware = [Middleware(Guard, limits=limits), *guarded_names(host)]
+    middleware = [Middleware(Guard, limits=limits)]
+    if host in _LOOPBACK:
+        # A foreign page must not reach this one through a name of its own that leads here.
+        middleware += [Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])]
     try:
         page.launch(
             server_name=host,
@@ -144,37 +157,28 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope["path"])
-        left = limit - _declared_length(scope)
-        started = False
-        received = 0
+        limit, received = self._limit(scope["path"]), 0
+        too_large = HTTPException(413, f"The request is larger than {limit / 2**20:.0f} MiB; send a smaller image.")
 
         async def counted() -> Message:
-            nonlocal received, left
+            nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                left = -1
-                return {"type": "http.disconnect"}
+                raise too_large
             return message
 
         async def with_headers(message: Message) -> None:
-            nonlocal started
-            if left < 0:
-                return  # answered below instead
             if message["type"] == "http.response.start":
-                started = True
                 message = {**message, "headers": [*message["headers"], *_HEADERS]}
             await send(message)
 
-        if left >= 0:
-            try:
-                await self._app(scope, counted, with_headers)
-            except Exception:
-                if left >= 0:
-                    raise
-        if left < 0 and not started:
-            await _refuse(send, limit)
+        try:
+            if _declared_length(scope) > limit:
+                raise too_large
+            await self._app(scope, counted, with_headers)
+        except HTTPException as refused:
+            await PlainTextResponse(refused.detail, refused.status_code)(scope, receive, with_headers)
 
     def _limit(self, path: str) -> int:
         if path.rstrip("/").endswith("/upload"):
@@ -185,10 +189,3 @@ class Guard:
 def _declared_length(scope: Scope) -> int:
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
-
-
-async def _refuse(send: Send, limit: int) -> None:
-    sentence = f"The request is larger than {limit / 2**20:.0f} MiB; send a smaller image.".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(sentence)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": [*headers, *_HEADERS]})
-    await send({"type": "http.response.body", "body": sentence})

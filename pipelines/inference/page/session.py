@@ -93,11 +93,6 @@ class Session:
         return shrink(self.photo.rgb)
 
 
-def open_image(photo: Photo, name: str) -> Session:
-    """A session with a new photo and nothing filled."""
-    return Session(photo, name)
-
-
 def keep(session: Session, number: int) -> Session:
     """Continue from a result: it is the photo now, and nothing is filled.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -129,35 +130,32 @@ def _scales(filling: Filling) -> str:
     results = filling.inpainted.scales
     if len(results) < 2:
         return absent(f"{filling.method} does not work from coarse to fine, so it has no scales to show.")
-    coarse_to_fine = list(reversed(list(enumerate(results))))
-    rows: list[tuple[str, str, list[Pixels | None]]] = [
-        ("Image", "drawn at this scale", [result.image for _, result in coarse_to_fine]),
-    ]
-    if any(result.label is not None for result in results):
-        rows.append(
-            (
-                "Segmentation",
-                "colours as in the tab of that name",
-                [_coloured(result.label, filling.label_space) for _, result in coarse_to_fine],
-            )
-        )
-        rows.append(
-            ("Confidence", "bright = unsure", [_heated(result.confidence) for _, result in coarse_to_fine]),
-        )
-    if any(result.reliability is not None for result in results):
-        rows.append(
-            (
-                "Doubted pixels",
-                "white = evaluated as unreliable, redone at the next finer scale",
-                [_doubted(result.reliability) for _, result in coarse_to_fine],
-            )
-        )
-    cells = "".join(f"<span class='sge-head'>{_scale_name(scale)}</span>" for scale, _ in coarse_to_fine)
-    for name, explanation, images in rows:
-        cells += f'<span class="sge-row"><b>{name}</b> {explanation}</span>'
-        for (scale, _), pixels in zip(coarse_to_fine, images, strict=True):
-            cells += _strip_cell(pixels, f"{name} at {_scale_name(scale)}")
-    return f'<div class="sge-strip" style="--columns: {len(coarse_to_fine)}">{cells}</div>'
+    names = [_scale_name(scale) for scale in reversed(range(len(results)))]
+    cells = "".join(f"<span class='sge-head'>{name}</span>" for name in names)
+    for kind, explanation, images in (
+        ("Image", "drawn at this scale", [result.image for result in results]),
+        (
+            "Segmentation",
+            "colours as in the tab of that name",
+            _each(filling.label_space.colourise, [result.label for result in results]),
+        ),
+        ("Confidence", "bright = unsure", _each(heat, [result.confidence for result in results])),
+        (
+            "Doubted pixels",
+            "white = evaluated as unreliable, redone at the next finer scale",
+            _each(_doubted, [result.reliability for result in results]),
+        ),
+    ):
+        if any(pixels is not None for pixels in images):
+            cells += f'<span class="sge-row"><b>{kind}</b> {explanation}</span>'
+            for name, pixels in zip(names, reversed(images), strict=True):
+                cells += _strip_cell(pixels, f"{kind} at {name}")
+    return f'<div class="sge-strip" style="--columns: {len(names)}">{cells}</div>'
+
+
+def _each(draw: Callable[[Any], Pixels], values: Sequence[Any]) -> list[Pixels | None]:
+    """What is drawn at each scale; None where the method predicts nothing there."""
+    return [None if value is None else draw(value) for value in values]
 
 
 def _strip_cell(pixels: Pixels | None, words: str) -> str:
@@ -170,17 +168,7 @@ def _scale_name(scale: int) -> str:
     return "full size" if scale == 0 else f"1/{2**scale}"
 
 
-def _coloured(label: Layer | None, label_space: LabelSpace) -> Pixels | None:
-    return None if label is None else label_space.colourise(label)
-
-
-def _heated(values: np.ndarray | None) -> Pixels | None:
-    return None if values is None else heat(values)
-
-
-def _doubted(reliability: np.ndarray | None) -> Pixels | None:
-    if reliability is None:
-        return None
+def _doubted(reliability: np.ndarray) -> Pixels:
     return np.where(reliability[..., None], np.uint8(45), np.uint8(255)).repeat(3, axis=2)
 
 

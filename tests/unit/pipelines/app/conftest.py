@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
+from inpainting_files import make_model
 
 from pipelines.inference.page.models import ModelShelf
 from pipelines.tracking.model_source import ModelSource
-from sgenet.label_space import OUTDOOR_SCENES
-from sgenet.methods.build import build_generator
-from sgenet.methods.gated_conv.settings import GatedConvSettings
-from sgenet.methods.recipe import Recipe
-from sgenet.methods.release import save_released
-from sgenet.settings import NetworkSettings
 
 METHODS = ("sge_net", "base_net", "gated_conv")
 
@@ -22,15 +16,7 @@ METHODS = ("sge_net", "base_net", "gated_conv")
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[ModelSource]:
     root = tmp_path_factory.mktemp("models")
-    recipe = Recipe(
-        network=NetworkSettings(widths=(4, 4, 4, 4, 4), context_blocks=1, modulation_width=4),
-        gated_conv=GatedConvSettings(width=4),
-    )
-    for method in METHODS:
-        torch.manual_seed(3)
-        generator = build_generator(method, recipe, OUTDOOR_SCENES.num_classes)
-        save_released(root / method, method, generator, recipe, OUTDOOR_SCENES)
-    return [ModelSource(method, root / method, "folder") for method in METHODS]
+    return [ModelSource(method, make_model(root / method, method, image_size=256), "folder") for method in METHODS]
 
 
 @pytest.fixture

@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from inpainting_files import png_claiming, saved
 from PIL import Image
 
 from pipelines.inference.page.examples import EXAMPLES, HEIGHT, WIDTH, example_image, example_photo, example_thumbnail
 from pipelines.inference.page.images import (
     confidence_overlay,
     data_address,
-    display_size,
     draw_outline,
     heat,
     label_overlay,
     open_upload,
-    shrink,
 )
 from pipelines.inference.page.limits import PageLimits
 from sgenet.errors import DataError
 from sgenet.label_space import OUTDOOR_SCENES
 
 
-def png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def bomb(side: int) -> bytes:
-    """A PNG of a few bytes that says it is ``side`` × ``side``."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def test_an_upload_is_the_files_pixels(upload):
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(open_upload(upload(png(pixels)), PageLimits()).pixels, pixels)
-
-
-def test_a_photo_taken_sideways_is_turned_upright(upload):
-    photo, file = Image.new("RGB", (40, 20)), io.BytesIO()
-    exif = photo.getexif()
-    exif[0x0112] = 6
-    photo.save(file, "JPEG", exif=exif)
-    assert open_upload(upload(file.getvalue()), PageLimits()).pixels.shape == (40, 20, 3)
-
-
 def test_too_many_pixels_are_refused_before_they_are_decoded(upload):
     with pytest.raises(DataError, match=r"9000×9000 = 81\.0 million pixels, and at most 64\.0 million"):
-        open_upload(upload(bomb(9000)), PageLimits())
+        open_upload(upload(png_claiming(9000, 9000)), PageLimits())
     with pytest.raises(DataError, match="more than 89 million pixels"):
-        open_upload(upload(bomb(60000)), PageLimits())
+        open_upload(upload(png_claiming(60000, 60000)), PageLimits())
 
 
 def test_too_many_bytes_are_refused(upload):
@@ -67,23 +36,13 @@ def test_too_many_bytes_are_refused(upload):
         open_upload(upload(b"x" * 2 * 2**20), PageLimits(file_bytes=2**20))
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", png(np.zeros((30, 30, 3), np.uint8))[:60]])
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"<svg/>", saved(np.zeros((30, 30, 3), np.uint8))[:60]])
 def test_what_is_no_whole_image_is_refused(upload, content):
     with pytest.raises(DataError, match="the uploaded file is"):
         open_upload(upload(content), PageLimits())
 
 
-def test_a_large_image_is_shown_smaller_and_a_small_one_as_it_is():
-    assert display_size(2000, 1000) == (1280, 640)
-    assert display_size(1, 4000) == (1, 1280)
-    assert shrink(np.zeros((2000, 1000, 3), np.uint8)).shape == (1280, 640, 3)
-    small = np.zeros((30, 40, 3), np.uint8)
-    assert shrink(small) is small
-
-
 def test_an_exact_address_holds_the_pixels():
-    import base64
-
     pixels = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
     kind, _, content = data_address(pixels, exact=True).partition(",")
     assert kind == "data:image/webp;base64"

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.inference.images import Photo
 from pipelines.inference.page.layers import encode_layer
-from pipelines.inference.page.session import Session, edited, fill, open_image, refill, why_not_editable
+from pipelines.inference.page.session import Session, edited, fill, refill
 from sgenet.errors import UserError
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
@@ -15,7 +15,7 @@ SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · g
 
 @pytest.fixture
 def opened():
-    return open_image(Photo(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "noise")
+    return Session(Photo(np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)), "noise")
 
 
 def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> dict[str, object]:
@@ -24,20 +24,10 @@ def box(height: int = 48, width: int = 64, value: int = 1, nothing: int = 0) -> 
     return encode_layer(layer)
 
 
-def test_known_pixels_are_the_images(opened, shelf):
-    (filling,) = fill(opened, box(), [SGE], shelf).fillings
-    hole = np.zeros((48, 64), bool)
-    hole[12:24, 16:32] = True
-    np.testing.assert_array_equal(filling.inpainted.hole, hole)
-    np.testing.assert_array_equal(filling.inpainted.image[~hole], opened.image[~hole])
-    assert (filling.inpainted.image[hole] != opened.image[hole]).any()
-    assert len(filling.inpainted.scales) == 5
-
-
 @pytest.mark.slow
 def test_an_image_larger_than_shown_is_filled_at_its_own_size(shelf):
     pixels = np.random.default_rng(1).integers(0, 256, (32, 2560, 3), dtype=np.uint8)
-    (filling,) = fill(open_image(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings
+    (filling,) = fill(Session(Photo(pixels), "wide"), box(16, 1280), [SGE], shelf).fillings
     assert filling.photo.pixels.shape == pixels.shape
     assert filling.hole.mean() == filling.inpainted.hole.mean() == pytest.approx(1 / 16)
     np.testing.assert_array_equal(filling.photo.pixels[~filling.hole], pixels[~filling.hole])
@@ -73,11 +63,6 @@ def test_what_cannot_be_filled_is_a_sentence(opened, shelf, layer, models, sente
         fill(opened, layer, models, shelf)
 
 
-def test_filling_without_an_image_is_a_sentence(shelf):
-    with pytest.raises(UserError, match="no image yet"):
-        fill(Session(), box(), [SGE], shelf)
-
-
 def test_painted_classes_change_the_filling_and_the_first_stays(opened, shelf):
     before = fill(opened, box(), [SGE], shelf, "network")
     first, guided = refill(before, box(value=2, nothing=255), shelf).fillings
@@ -107,12 +92,6 @@ def test_edits_start_from_the_networks_own_filling_every_time(opened, shelf):
 def test_what_cannot_be_filled_again_is_a_sentence(opened, shelf, models, layer, sentence):
     with pytest.raises(UserError, match=sentence):
         refill(fill(opened, box(), models, shelf), layer, shelf)
-
-
-def test_editing_before_filling_is_a_sentence(opened, shelf):
-    with pytest.raises(UserError, match="Nothing is filled yet"):
-        refill(opened, box(value=2, nothing=255), shelf)
-    assert "Nothing is filled yet" in why_not_editable(opened)
 
 
 def test_the_guided_model_of_two_is_the_one_that_is_edited(opened, shelf):

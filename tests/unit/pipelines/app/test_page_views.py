@@ -11,7 +11,7 @@ import pytest
 from pipelines.inference.images import Photo
 from pipelines.inference.page import views
 from pipelines.inference.page.layers import encode_layer
-from pipelines.inference.page.session import fill, open_image
+from pipelines.inference.page.session import Session, fill
 from sgenet.label_space import LabelSpace
 
 SGE, BASE, GATED = "SGE-Net · sge_net", "Base-Net · base_net", "GatedConv · gated_conv"
@@ -42,7 +42,7 @@ def filled(shelf):
         layer = np.zeros((48, 64), np.uint8)
         layer[10:20, 10:30] = 1
         pixels = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        return fill(open_image(Photo(pixels), "noise"), encode_layer(layer), models, shelf)
+        return fill(Session(Photo(pixels), "noise"), encode_layer(layer), models, shelf)
 
     return of
 
