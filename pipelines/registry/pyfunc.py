@@ -14,11 +14,9 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 
-from pipelines.inference.server.answers import Answer, answer, to_base64
 from pipelines.inference.server.limits import ServingLimits
-from pipelines.inference.server.pairs import PhotoWithHole, decode_rows
+from pipelines.inference.server.pairs import Answer, PhotoWithHole, answer, decode_rows, to_base64
 from pipelines.inference.server.refusal import Refusal
-from pipelines.inference.server.rows import read_rows
 from pipelines.parallel.torch_thread import in_torch_thread
 from sgenet.inpainter import Inpainted, Inpainter
 
@@ -76,8 +74,7 @@ class SGEModel(PythonModel):
         answers: list[Answer] = []
         for start in range(0, len(records), _ROWS_AT_ONCE):
             try:
-                rows = read_rows(records[start : start + _ROWS_AT_ONCE], start)
-                pairs = decode_rows(rows, NO_LIMITS, start)
+                pairs = decode_rows(records[start : start + _ROWS_AT_ONCE], NO_LIMITS, start)
             except Refusal as refusal:
                 raise MlflowException.invalid_parameter_value(str(refusal)) from refusal
             # One request at a time: an image uses every core.
@@ -97,7 +94,7 @@ def read_row(row: Mapping[str, Any]) -> PhotoWithHole:
     Raises:
         Refusal: one of them is not an image in base64, or they do not fit together.
     """
-    (pair,) = decode_rows(read_rows([dict(row)]), NO_LIMITS)
+    (pair,) = decode_rows([dict(row)], NO_LIMITS)
     return pair
 
 

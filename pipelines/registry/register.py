@@ -22,7 +22,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.models import Model
 
-from pipelines.inference.server.answers import answer
+from pipelines.inference.server.pairs import answer
 from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from pipelines.storage.files import digest_files, sha256_of_file
 from pipelines.tracking.address import TrackingError, open_client, tracking_uri

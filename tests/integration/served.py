@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
 import urllib.request
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from sent import pixels_of
+from sent import row as row_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -46,10 +45,6 @@ def scene(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.
     return image, hole
 
 
-def row_of(image: np.ndarray, hole: np.ndarray) -> dict[str, str]:
-    return {"image": _text_of(image), "hole_mask": _text_of(hole)}
-
-
 def post(port: int, path: str, payload: Any) -> Any:
     """The JSON that a server answers to JSON; what is not 200 is raised."""
     body = json.dumps(payload).encode()
@@ -61,13 +56,3 @@ def post(port: int, path: str, payload: Any) -> Any:
 def inpaint(port: int, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """The filled image that ``POST /inpaint`` answers."""
     return pixels_of(post(port, "/inpaint", row_of(image, hole))["inpainted"])
-
-
-def pixels_of(text: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
-
-
-def _text_of(pixels: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -17,12 +17,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipelines.inference.images import encode_filled
-from pipelines.inference.server.answers import answer
 from pipelines.inference.server.docs import docs_page
 from pipelines.inference.server.door import Door
 from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.metrics import Metrics
-from pipelines.inference.server.pairs import PhotoWithHole, decode_row, decode_rows
+from pipelines.inference.server.pairs import PhotoWithHole, answer, decode_row, decode_rows
 from pipelines.inference.server.refusal import Refusal, busy, error_body
 from pipelines.inference.server.rows import (
     COLUMNS,
@@ -30,11 +29,9 @@ from pipelines.inference.server.rows import (
     JSON,
     RequestRow,
     check_media_type,
-    media_type,
     parse_json,
     read_records,
     read_row,
-    read_rows,
 )
 from sgenet.inpainter import Inpainted
 
@@ -95,8 +92,7 @@ class _Routes:
         return JSONResponse(self._description)
 
     async def inpaint(self, request: Request) -> Response:
-        sent = media_type(request.headers.get("content-type", ""))
-        check_media_type(sent, JSON, FORM)
+        sent = check_media_type(request.headers.get("content-type", ""), JSON, FORM)
         if sent == FORM:
             row = await _read_form(request)
             pair = await run_in_threadpool(decode_row, row, self._limits)
@@ -111,7 +107,7 @@ class _Routes:
         return JSONResponse(await run_in_threadpool(answer, pair, inpainted))
 
     async def invocations(self, request: Request) -> Response:
-        check_media_type(media_type(request.headers.get("content-type", "")), JSON)
+        check_media_type(request.headers.get("content-type", ""), JSON)
         pairs = await run_in_threadpool(self._decode, await request.body())
         filled = await self._fill(pairs)
         answers = await run_in_threadpool(lambda: [*map(answer, pairs, filled)])
@@ -119,7 +115,7 @@ class _Routes:
 
     def _decode(self, body: bytes) -> list[PhotoWithHole]:
         records = read_records(parse_json(body), self._limits)
-        return decode_rows(read_rows(records), self._limits)
+        return decode_rows(records, self._limits)
 
     async def _fill(self, pairs: list[PhotoWithHole]) -> list[Inpainted]:
         """All images of a request, within the time limit."""
@@ -145,7 +141,7 @@ async def _read_form(request: Request) -> RequestRow:
             raise Refusal(400, f"a form must hold exactly the files {' and '.join(COLUMNS)}")
         files = [value for key in COLUMNS if isinstance(value := form[key], UploadFile)]
         image, hole_mask = [await file.read() for file in files]
-        return RequestRow.model_construct(image=image, hole_mask=hole_mask)
+        return RequestRow(image, hole_mask)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

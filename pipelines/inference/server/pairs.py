@@ -1,22 +1,25 @@
-"""From image files that anybody may have sent to an image and its hole, within the limits."""
+"""From image files that anybody may have sent to an image and its hole, within the limits; and the answer."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipelines.inference.images import OversizedImage, Photo, decode_image, decode_photo
+from pipelines.inference.images import OversizedImage, Photo, decode_image, decode_photo, encode_filled, encode_png
 from pipelines.inference.server.limits import ENVIRONMENT, ServingLimits
 from pipelines.inference.server.refusal import Refusal
-from pipelines.inference.server.rows import RequestRow, of_row
+from pipelines.inference.server.rows import RequestRow, read_row
 from sgenet.errors import DataError
+from sgenet.inpainter import Inpainted
 from sgenet.inpainter.masks import read_hole
 
+Answer = dict[str, str | float | None]
 Decoded = TypeVar("Decoded", Photo, Image.Image)
 
 _PADDED_TO = 32
@@ -44,20 +47,22 @@ class PhotoWithHole:
         return _cost(width, height)
 
 
-def decode_rows(rows: Sequence[RequestRow], limits: ServingLimits, first: int = 0) -> list[PhotoWithHole]:
-    """The images of all rows of a request.
+def decode_rows(records: Sequence[Any], limits: ServingLimits, first: int = 0) -> list[PhotoWithHole]:
+    """The images of several objects with base64 texts.
 
     Args:
         first: number of the first row.
 
     Raises:
-        Refusal: 400 or 413, with the row's number.
+        Refusal: 400 or 413, with the row's number, the key and what is wrong with it.
     """
     pairs: list[PhotoWithHole] = []
     left = limits.pixels
-    for number, row in enumerate(rows, first):
-        with of_row(number):
-            pairs.append(decode_row(row, limits, left))
+    for number, record in enumerate(records, first):
+        try:
+            pairs.append(decode_row(read_row(record), limits, left))
+        except Refusal as refusal:
+            raise Refusal(refusal.status, f"row {number}: {refusal}", refusal.headers) from refusal
         left -= pairs[-1].cost
     return pairs
 
@@ -122,3 +127,33 @@ def _too_many_pixels(where: str, limits: ServingLimits) -> Refusal:
 
 def _cost(width: int, height: int) -> int:
     return -(-width // _PADDED_TO) * -(-height // _PADDED_TO) * _PADDED_TO**2
+
+
+def answer(pair: PhotoWithHole, inpainted: Inpainted) -> Answer:
+    """One row of an answer.
+
+    Args:
+        pair: what was sent.
+        inpainted: what was made of it.
+
+    Returns:
+        ``inpainted``, a base64 PNG, as :func:`~pipelines.inference.images.encode_photo` makes it;
+        ``segmentation``, a base64 PNG of class ids, or None for a method without; ``confidence``, the mean in the hole
+        from 0 to 1, or None without a hole or a segmentation; ``warning``, what looks wrong with what was sent, or
+        None.
+    """
+    return {
+        "inpainted": _text(encode_filled(pair.photo, inpainted)),
+        "segmentation": None if inpainted.label is None else to_base64(inpainted.label),
+        "confidence": inpainted.hole_confidence,
+        "warning": "; ".join(pair.warnings) or None,
+    }
+
+
+def to_base64(pixels: npt.NDArray[Any]) -> str:
+    """(H, W, 3) RGB or (H, W) grey uint8 as the base64 text of a PNG."""
+    return _text(encode_png(np.asarray(pixels, dtype=np.uint8)))
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal
@@ -23,61 +20,31 @@ _MOST_SEPARATORS = 1000
 """Rows of base64 hold a few commas and brackets each. JSON with many more is refused before it is parsed: each
 ``[],`` of three bytes would become an object of sixty."""
 
-
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-def _from_base64(text: object) -> bytes:
-    """The bytes of a text in base64: also as a data address, in lines, URL-safe or without padding."""
-    if not isinstance(text, str):
-        raise PydanticCustomError(
-            "type", "is {kind}; send the image file's bytes as base64 text", {"kind": _kind(text)}
-        )
-    if text.startswith("data:"):
-        head, comma, text = text.partition(",")
-        if not comma or not head.endswith(";base64"):
-            raise _not_base64("it is a data address of another encoding")
-    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError as error:
-        raise _not_base64(str(error)) from None
+@dataclass(frozen=True)
+class RequestRow:
+    """The bytes of two image files, not looked at yet."""
+
+    image: bytes
+    hole_mask: bytes
 
 
-def _not_base64(reason: str) -> PydanticCustomError:
-    return PydanticCustomError("base64", "is not base64 ({reason}); send the image file's bytes", {"reason": reason})
-
-
-class RequestRow(BaseModel):
-    """The bytes of two image files, not looked at yet; made from an object with base64 texts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image: Annotated[bytes, BeforeValidator(_from_base64)]
-    hole_mask: Annotated[bytes, BeforeValidator(_from_base64)]
-
-
-def media_type(content_type: str) -> str:
+def check_media_type(content_type: str, *known: str) -> str:
     """The type and subtype of a header ``Content-Type``, in lower case.
 
     Raises:
-        Refusal: 415 for text in another character set than UTF-8.
+        Refusal: 415 for another than the known ones, and for text in another character set than UTF-8.
     """
     kind, _, parameters = content_type.partition(";")
     name, _, charset = parameters.strip().partition("=")
     if name.lower() == "charset" and charset.strip("\"' ").lower() not in ("utf-8", "utf8"):
         raise Refusal(415, "only UTF-8 is understood; send JSON in UTF-8")
-    return kind.strip().lower()
-
-
-def check_media_type(found: str, *known: str) -> None:
-    """Refuse other media types than the known ones.
-
-    Raises:
-        Refusal: 415, naming them.
-    """
+    found = kind.strip().lower()
     if found not in known:
         raise Refusal(415, f"send {' or '.join(known)}; the request says {found[:60] or 'nothing about its type'}")
+    return found
 
 
 def parse_json(body: bytes) -> Any:
@@ -106,18 +73,13 @@ def read_row(value: Any) -> RequestRow:
     """
     if not isinstance(value, Mapping):
         raise Refusal(400, f"expected an object with {_named(COLUMNS)}, found {_kind(value)}")
-    try:
-        return RequestRow.model_validate(dict(value))
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-    key = _named(problem["loc"][:1])
-    match problem["type"]:
-        case "missing":
-            raise Refusal(400, f"{key} is missing; send both images as base64 text")
-        case "extra_forbidden":
-            raise Refusal(400, f"{key} is not known here; send {_named(COLUMNS)} only")
-        case _:
-            raise Refusal(400, f"{key} {problem['msg']}")
+    for key in COLUMNS:
+        if key not in value:
+            raise Refusal(400, f"'{key}' is missing; send both images as base64 text")
+    others = [key for key in value if key not in COLUMNS]
+    if others:
+        raise Refusal(400, f"{_named(others[:1])} is not known here; send {_named(COLUMNS)} only")
+    return RequestRow(*(_from_base64(key, value[key]) for key in COLUMNS))
 
 
 def read_records(payload: Any, limits: ServingLimits) -> list[Any]:
@@ -140,29 +102,19 @@ def read_records(payload: Any, limits: ServingLimits) -> list[Any]:
     return values
 
 
-def read_rows(records: Sequence[Any], first: int = 0) -> list[RequestRow]:
-    """Rows from several objects with base64 texts.
-
-    Args:
-        first: number of the first row.
-
-    Raises:
-        Refusal: 400 with the row's number, the key and what is wrong with it.
-    """
-    rows = []
-    for number, record in enumerate(records, first):
-        with of_row(number):
-            rows.append(read_row(record))
-    return rows
-
-
-@contextmanager
-def of_row(number: int) -> Iterator[None]:
-    """Put the row's number before the sentence of a refusal."""
+def _from_base64(key: str, text: object) -> bytes:
+    """The bytes of a text in base64: also as a data address, in lines, URL-safe or without padding."""
+    if not isinstance(text, str):
+        raise Refusal(400, f"'{key}' is {_kind(text)}; send the image file's bytes as base64 text")
     try:
-        yield
-    except Refusal as refusal:
-        raise Refusal(refusal.status, f"row {number}: {refusal}", refusal.headers) from refusal
+        if text.startswith("data:"):
+            head, comma, text = text.partition(",")
+            if not comma or not head.endswith(";base64"):
+                raise ValueError("it is a data address of another encoding")
+        text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError as error:
+        raise Refusal(400, f"'{key}' is not base64 ({error}); send the image file's bytes") from None
 
 
 def _as_rows(content: Any, key: str) -> list[Any]:

@@ -6,11 +6,12 @@ import base64
 import json
 
 import pytest
-from sent import file_of, mask, random_image, row, text_of
+from inpainting_files import saved
+from sent import mask, random_image, row, text_of
 
 from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import Refusal
-from pipelines.inference.server.rows import media_type, parse_json, read_records, read_row, read_rows
+from pipelines.inference.server.rows import RequestRow, check_media_type, parse_json, read_records, read_row
 
 LIMITS = ServingLimits(rows=3)
 
@@ -26,12 +27,9 @@ LIMITS = ServingLimits(rows=3)
     ],
 )
 def test_every_way_of_mlflow_to_send_rows_gives_the_same_rows(payload):
-    rows = read_rows(read_records(parse_json(json.dumps(payload).encode()), LIMITS))
-    assert [(each.image, each.hole_mask) for each in rows] == [(file_of(random_image()), file_of(mask()))] * 2
-
-
-def test_one_row_may_stand_alone_in_inputs():
-    assert read_records({"inputs": row()}, LIMITS) == [row()]
+    assert read_records(parse_json(json.dumps(payload).encode()), LIMITS) == [row(), row()]
+    assert read_records({"inputs": row()}, LIMITS) == [row()], "one row alone"
+    assert read_row(row()) == RequestRow(saved(random_image()), saved(mask()))
 
 
 @pytest.mark.parametrize(
@@ -46,8 +44,6 @@ def test_one_row_may_stand_alone_in_inputs():
         (b"\xef\xbb\xbf{}", "not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
         (b"[" * 300 + b"]" * 300, "found a list"),
-        (b"[" * 100_000, "commas and brackets"),
-        (b"[" + b"[]," * 100_000 + b"1]", "commas and brackets"),
     ],
 )
 def test_what_is_no_strict_json_is_refused(body, sentence):
@@ -124,20 +120,10 @@ def test_wrong_rows_are_refused(payload, status, sentence):
     assert caught.value.status == status
 
 
-def test_a_row_that_is_no_object_is_named_by_its_number():
-    with pytest.raises(Refusal, match="row 1: expected an object"):
-        read_rows([row(), 7])
-
-
-def test_the_row_that_is_no_base64_is_named_by_its_number():
-    with pytest.raises(Refusal, match="row 8: 'image' is not base64"):
-        read_rows([row(), {**row(), "image": "?"}], first=7)
-
-
 def test_a_text_of_another_character_set_is_refused():
-    assert media_type('Application/JSON; charset="UTF-8"') == "application/json"
+    assert check_media_type('Application/JSON; charset="UTF-8"', "application/json") == "application/json"
     with pytest.raises(Refusal) as caught:
-        media_type("application/json; charset=utf-16")
+        check_media_type("application/json; charset=utf-16", "application/json")
     assert caught.value.status == 415
 
 

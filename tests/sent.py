@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
+from inpainting_files import saved
 from PIL import Image
 
 
@@ -20,12 +20,6 @@ def mask(height: int = 20, width: int = 28) -> np.ndarray:
     return hole
 
 
-def file_of(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def text_of(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
@@ -33,8 +27,8 @@ def text_of(content: bytes) -> str:
 def row(image: np.ndarray | None = None, hole: np.ndarray | None = None) -> dict[str, str]:
     """A row of JSON; what is not given is :func:`random_image` and :func:`mask`."""
     return {
-        "image": text_of(file_of(random_image() if image is None else image)),
-        "hole_mask": text_of(file_of(mask() if hole is None else hole)),
+        "image": text_of(saved(random_image() if image is None else image)),
+        "hole_mask": text_of(saved(mask() if hole is None else hole)),
     }
 
 
