@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,21 +74,6 @@ class Photo:
     def rgb(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) uint8: what is seen of it."""
         return to_eight_bits(open_image(self.pixels).rgb)
-
-
-def read_image(path: Path, name: str) -> Image.Image:
-    """Read and decode an image file; see :func:`decode_image`.
-
-    Args:
-        name: what it is to the user, such as ``photo``, for the error.
-
-    Raises:
-        DataError: the file cannot be read, or is no whole image.
-    """
-    try:
-        return decode_image(path.read_bytes(), f"the {name} {path}")
-    except OSError as error:
-        raise DataError(f"the {name} {path} cannot be read ({error.strerror}); check its path") from error
 
 
 class OversizedImage(DataError):

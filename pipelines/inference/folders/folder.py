@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from pipelines.inference.folders.manifest import FOLDER, NOT_UTF8, ManifestWriter, known_keys
@@ -128,7 +129,7 @@ def _fill(jobs: Iterator[Job], count: int, work: Work, workers: int | None) -> I
     size = _chunk_size(count, workers)
     chunks = parallel_map(
         partial(fill_chunk, work=work),
-        _chunks(jobs, size),
+        iter(lambda: tuple(islice(jobs, size)), ()),
         workers,
         f"inpainting, {size} at a time" if size > 1 else "inpainting",
         shared=_shared_folder(work),
@@ -151,17 +152,6 @@ def _jobs(names: list[str], known: Mapping[str, str], work: Work) -> Iterator[Jo
         elif any(stem(name).endswith(f".{kind}") for kind in beside):
             refusal = f"{name} is named like the results of another image; rename it, or give them a folder"
         yield Job(name, output_name(name), known.get(name, ""), refusal)
-
-
-def _chunks(jobs: Iterator[Job], size: int) -> Iterator[tuple[Job, ...]]:
-    chunk: list[Job] = []
-    for job in jobs:
-        chunk.append(job)
-        if len(chunk) == size:
-            yield tuple(chunk)
-            chunk = []
-    if chunk:
-        yield tuple(chunk)
 
 
 def _chunk_size(num_images: int, workers: int | None) -> int:

@@ -12,6 +12,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,11 +42,11 @@ class ManifestWriter:
         self._written_at = time.monotonic()
         self._unwritten = False
         # Kept only where there is something to supersede.
-        self._superseding: set[str] | None = set() if part_paths(storage) else None
+        self._superseding: set[str] | None = set() if _part_paths(storage) else None
 
     def add(self, row: ManifestRow) -> None:
         """Add a row."""
-        self._lines.append(json.dumps(row.as_dict(), ensure_ascii=False))
+        self._lines.append(json.dumps(asdict(row), ensure_ascii=False))
         if self._superseding is not None:
             self._superseding.add(row.image)
         self._unwritten = True
@@ -64,24 +65,22 @@ class ManifestWriter:
 
     def drop(self, images: Iterable[str]) -> None:
         """Take the rows of images out of the parts of earlier calls: their results are about to be overwritten."""
-        self._drop(set(images))
-
-    def drop_superseded(self) -> None:
-        """Take the rows that this call superseded out of the parts of earlier calls."""
-        self.flush()
-        self._drop(self._superseding or set())
-
-    def _drop(self, images: set[str]) -> None:
+        dropped = set(images)
         # The oldest part first: the newest row of an image goes last, so that none before it ever counts again.
-        for path in part_paths(self._storage) if images else ():
+        for path in _part_paths(self._storage) if dropped else ():
             if path.startswith(f"{FOLDER}/{self._call}-"):
                 continue
             lines = self._storage.read(path).splitlines(keepends=True)
-            kept = [line for line in lines if not _is_of(line, images)]
+            kept = [line for line in lines if (row := _row(line)) is not None and row["image"] not in dropped]
             if not kept:
                 self._storage.delete(path)
             elif len(kept) < len(lines):
                 self._storage.write(path, b"".join(kept))
+
+    def drop_superseded(self) -> None:
+        """Take the rows that this call superseded out of the parts of earlier calls."""
+        self.flush()
+        self.drop(self._superseding or ())
 
 
 def read_manifest(storage: Storage) -> Iterator[dict[str, Any]]:
@@ -94,14 +93,14 @@ def known_keys(storage: Storage) -> dict[str, str]:
     return {row["image"]: row["key"] if row["status"] == "done" else "" for row in _rows(storage)}
 
 
-def part_paths(storage: Storage) -> list[str]:
+def _part_paths(storage: Storage) -> list[str]:
     """The manifest's parts, the oldest first."""
     return [entry.path for entry in storage.list(FOLDER) if entry.path.endswith(_SUFFIX)]
 
 
 def _rows(storage: Storage) -> Iterator[dict[str, Any]]:
     """Every row, the oldest first; a line that is none, as a damaged part would hold, is passed over."""
-    for path in part_paths(storage):
+    for path in _part_paths(storage):
         for line in storage.read(path).splitlines():
             row = _row(line)
             if row is not None:
@@ -114,8 +113,3 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return row if {"image", "key", "status"} <= row.keys() else None
     except (ValueError, AttributeError):
         return None
-
-
-def _is_of(line: bytes, images: set[str]) -> bool:
-    row = _row(line)
-    return row is None or row["image"] in images

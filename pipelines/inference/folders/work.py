@@ -7,7 +7,7 @@ import tempfile
 import time
 import unicodedata
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -150,10 +150,6 @@ class ManifestRow:
     photo_sha256: str = ""
     hole_sha256: str = ""
     ours: bool = False
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
 
 
 def fill_chunk(jobs: tuple[Job, ...], work: Work) -> list[ManifestRow]:

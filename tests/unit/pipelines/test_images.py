@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from inpainting_files import saved
 from PIL import Image, ImageCms, PngImagePlugin
 
 from pipelines.inference.images import decode_photo, encode_filled, encode_photo
@@ -38,12 +39,6 @@ def deep_png(pixels: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
     content = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())
     for kind, data in ((b"IHDR", header), *chunks, (b"IDAT", content), (b"IEND", b"")):
         PngImagePlugin.putchunk(buffer, kind, data)
-    return buffer.getvalue()
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -95,9 +90,9 @@ def test_profile_resolution_and_exif_data_are_kept_and_the_orientation_is_applie
             content = deep_png(noise(3), profile, resolution, (b"eXIf", exif.tobytes()[6:]))
         case "TIFF":
             directory = {ORIENTATION: orientation, MAKE: "A camera"}
-            content = saved(Image.fromarray(eight), "TIFF", tiffinfo=directory, **described)
+            content = saved(eight, "TIFF", tiffinfo=directory, **described)
         case _:
-            content = saved(Image.fromarray(eight), kind.split()[0], exif=exif, **described)
+            content = saved(eight, kind.split()[0], exif=exif, **described)
     photo = decode_photo(content, "the photo")
     assert photo.size == (SIZE if orientation == 1 else SIZE[::-1])
     if kind == "PNG 16" and orientation == 6:
@@ -117,7 +112,7 @@ def test_what_16_bits_would_be_lost_of_is_refused():
         tifffile.imwrite(buffer, values.transpose(2, 0, 1) if bands == 3 else values, **how)
         with pytest.raises(DataError, match="the photo has more than 8 bits a channel in a form that would be lost"):
             decode_photo(buffer.getvalue(), "the photo")
-    avif = saved(Image.fromarray(noise(3, np.uint8)), "AVIF")
+    avif = saved(noise(3, np.uint8), "AVIF")
     assert decode_photo(avif, "the photo").pixels.shape == (*SIZE, 3)
     deep = cv2.imencode(".avif", noise(3) >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10])[1].tobytes()
     with pytest.raises(DataError, match="more than 8 bits"):

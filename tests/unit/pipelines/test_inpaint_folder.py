@@ -243,17 +243,21 @@ def test_a_method_without_segmentation_has_none_to_save(tree, tmp_path_factory, 
     assert images_below(tree / "filled") == []
 
 
-def test_a_device_that_is_not_there_is_said_once(tree, model, capsys, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert inpaint(model, "--device", "cuda") == 2
-    assert "--device cuda asks for a GPU, but PyTorch finds none" in capsys.readouterr().err
-    assert rows() == {}
-
-
-def test_bfloat16_is_refused_where_it_would_be_emulated(tree, model, capsys, monkeypatch):
-    monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: False)
-    assert inpaint(model, "--precision", "bfloat16") == 2
-    assert "--precision bfloat16 would be emulated on cpu here" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("lacking", "arguments", "sentence"),
+    [
+        (("torch.cuda.is_available", lambda: False), ("--device", "cuda"), "asks for a GPU, but PyTorch finds none"),
+        (
+            ("pipelines.parallel.device.has_bfloat16", lambda device: False),
+            ("--precision", "bfloat16"),
+            "--precision bfloat16 would be emulated on cpu here",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_said_once(tree, model, capsys, monkeypatch, lacking, arguments, sentence):
+    monkeypatch.setattr(*lacking)
+    assert inpaint(model, *arguments) == 2
+    assert sentence in capsys.readouterr().err
     assert rows() == {}
 
 
