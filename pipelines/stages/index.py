@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.adapters.build import build_adapters
+from pipelines.data.adapters.build import build_adapters, empty_splits
 from pipelines.data.adapters.samples import Adapter, RawSample
-from pipelines.data.adapters.splits import empty_splits
 from pipelines.data.shards.sources import SourceRow, examine, write_sources
 from pipelines.parallel.parallel import parallel_map
 from pipelines.settings.params import DataSettings

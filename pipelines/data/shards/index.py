@@ -1,11 +1,14 @@
-"""``index.parquet``: one row a sample, with the byte offset of every member of every shard."""
+"""``index.parquet``: one row a sample, with the byte offset of every member of every shard.
+
+Of the columns, ``class_histogram`` has the pixels of each class in the order of the label space, all 0 without a label,
+and ``num_ignored`` those that are *ignore*; width and height are as stored; hashes are of the raw files.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
 from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
-from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable
 from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
 
@@ -48,52 +51,6 @@ INDEX_SCHEMA = pa.schema(
         pa.field("num_classes", pa.int32(), nullable=False),
     ]
 )
-
-
-class IndexRow(NamedTuple):
-    """What the index says of one sample.
-
-    Attributes:
-        key, split, shard: its name, its split, the file name of its shard.
-        image, label, meta: where its members lie in the shard.
-        width, height: in pixels, as stored.
-        source, image_path: the adapter's name and the path of the raw image there.
-        image_sha256, label_sha256: of the raw bytes.
-        class_histogram: pixels of each class, in the order of the label space (all 0 without a label).
-        num_ignored: pixels of the label that are *ignore*.
-    """
-
-    key: str
-    split: str
-    shard: str
-    image: Span
-    label: Span
-    meta: Span
-    width: int
-    height: int
-    source: str
-    image_path: str
-    image_sha256: str
-    label_sha256: str | None
-    class_histogram: tuple[int, ...]
-    num_ignored: int
-
-
-def index_table(rows: Sequence[IndexRow]) -> pa.Table:
-    """The rows of one shard as a table of ``INDEX_SCHEMA``, which is a small fraction of their size."""
-    if not rows:
-        return INDEX_SCHEMA.empty_table()
-    columns: dict[str, Sequence[Any]] = dict(zip(IndexRow._fields, zip(*rows, strict=True), strict=True))
-    for member in ("image", "label", "meta"):
-        spans = zip(*columns.pop(member), strict=True)
-        columns |= {f"{member}_{part}": values for part, values in zip(_SPAN, spans, strict=True)}
-    columns["num_classes"] = [count_classes(row.class_histogram) for row in rows]
-    return pa.table(columns, schema=INDEX_SCHEMA)
-
-
-def count_classes(class_histogram: tuple[int, ...]) -> int:
-    """How many classes there are pixels of."""
-    return len(class_histogram) - class_histogram.count(0)
 
 
 def write_index(path: Path, tables: Sequence[pa.Table]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -30,7 +29,6 @@ Pixels = npt.NDArray[np.uint8]
 Transform = Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]]
 DrawHole = Callable[[np.random.Generator], Pixels]
 
-_MAX_OPEN_FILES = 128
 _JPEG_START = b"\xff\xd8"
 
 
@@ -109,7 +107,6 @@ class ShardDataset(Dataset[LoadedSample]):
         self.transform = transform
         self.draw_hole = draw_hole
         self._shards: Shards = shards or _ShardFiles()
-        self._streams = _Streams()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -173,7 +170,7 @@ class ShardDataset(Dataset[LoadedSample]):
     def _varied(self, request: SampleRequest) -> SampleMemory:
         """A sample with its planes in order: views, to be copied."""
         image, label = self.image(request.row)
-        rng = self._streams.of(request.seed)
+        rng = np.random.Generator(np.random.Philox(key=request.seed))
         try:
             image, label = self.transform(image, label, rng)
             hole_mask = np.zeros_like(label) if self.draw_hole is None else self.draw_hole(rng)
@@ -231,45 +228,12 @@ def _tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(np.require(pixels, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
 
 
-class _Streams:
-    """The random stream of each seed: ``Philox(key=seed)``, set again, since making one takes as long as a crop."""
-
-    def __init__(self) -> None:
-        self._bits = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._bits)
-        self._start = self._bits.state
-
-    def of(self, seed: int) -> np.random.Generator:
-        """The generator at the start of the stream of a seed of 64 bits, good until the next is asked for."""
-        self._start["state"]["key"][0] = seed
-        self._bits.state = self._start
-        return self._generator
-
-
 class _ShardFiles:
-    """The shards a process has open, the longest unused closed first. Sent elsewhere, it starts empty."""
-
-    def __init__(self) -> None:
-        self._descriptors: OrderedDict[Path, int] = OrderedDict()
+    """The shards in their folder."""
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        # pread has no file position, so processes forked from this one may share its descriptors.
-        content = os.pread(self._descriptor(path), size, offset)
+        with path.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), size, offset)
         if len(content) != size:
             raise OSError(f"the shard ends {size - len(content)} bytes early")
         return content
-
-    def _descriptor(self, path: Path) -> int:
-        if path not in self._descriptors:
-            if len(self._descriptors) >= _MAX_OPEN_FILES:
-                os.close(self._descriptors.popitem(last=False)[1])
-            self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptors.move_to_end(path)
-        return self._descriptors[path]
-
-    def __reduce__(self) -> tuple[type[_ShardFiles], tuple[()]]:
-        return (_ShardFiles, ())
-
-    def __del__(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import simplejpeg
 
 from pipelines.data.adapters.samples import Adapter
 from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
-from pipelines.data.shards.index import IndexRow, count_classes, index_table
+from pipelines.data.shards.index import INDEX_SCHEMA
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
@@ -109,7 +110,7 @@ def write_shard(plan: ShardPlan, adapters: Mapping[str, Adapter], data: DataSett
         DataError: a raw file changed since it was indexed, or the shard cannot be written.
     """
     path = folder / plan.name
-    indexed: list[IndexRow] = []
+    indexed: list[dict[str, Any]] = []
     quarantined: list[Quarantined] = []
     with ShardWriter(path) as shard:
         for row, outcome in _prepared(plan, adapters, data):
@@ -121,7 +122,8 @@ def write_shard(plan: ShardPlan, adapters: Mapping[str, Adapter], data: DataSett
     entry = ShardEntry(plan.name, shard.sha256, shard.size, len(indexed)) if indexed else None
     if entry is None:
         path.unlink()
-    return WrittenShard(plan.split, entry, index_table(indexed), tuple(quarantined))
+    index = pa.Table.from_pylist(indexed, schema=INDEX_SCHEMA)
+    return WrittenShard(plan.split, entry, index, tuple(quarantined))
 
 
 def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -> StoredSample:
@@ -161,39 +163,37 @@ def _prepared(
         yield row, outcome
 
 
-def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSample) -> IndexRow:
-    sample = row.sample
-    if row.image_sha256 is None:
-        raise ValueError(f"'{sample.key}' was prepared although it could not be read")
+def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSample) -> dict[str, Any]:
+    """Append a sample to its shard; its row of the index."""
+    sample, (width, height) = row.sample, stored.size
     meta = {
-        "height": stored.size[1],
+        "height": height,
         "image_path": sample.image_path,
         "image_sha256": row.image_sha256,
-        "num_classes": count_classes(stored.class_histogram),
+        "num_classes": sum(count > 0 for count in stored.class_histogram),
         "source": sample.source,
-        "width": stored.size[0],
+        "width": width,
     }
     members = [(image_suffix(plan.split), stored.image)]
     if stored.label is not None:
         members.append((LABEL_SUFFIX, stored.label))
     members.append((META_SUFFIX, _METADATA.encode(meta).encode()))
-    image_span, *label_spans, meta_span = shard.add(sample.key, members)
-    return IndexRow(
-        key=sample.key,
-        split=sample.split,
-        shard=plan.name,
-        image=image_span,
-        label=label_spans[0] if label_spans else ABSENT,
-        meta=meta_span,
-        width=stored.size[0],
-        height=stored.size[1],
-        source=sample.source,
-        image_path=sample.image_path,
-        image_sha256=row.image_sha256,
-        label_sha256=row.label_sha256,
-        class_histogram=stored.class_histogram,
-        num_ignored=stored.num_ignored,
-    )
+    image, *labels, described = shard.add(sample.key, members)
+    label = labels[0] if labels else ABSENT
+    return meta | {
+        "key": sample.key,
+        "split": sample.split,
+        "shard": plan.name,
+        "image_offset": image.offset,
+        "image_size": image.size,
+        "label_offset": label.offset,
+        "label_size": label.size,
+        "meta_offset": described.offset,
+        "meta_size": described.size,
+        "label_sha256": row.label_sha256,
+        "class_histogram": stored.class_histogram,
+        "num_ignored": stored.num_ignored,
+    }
 
 
 def _count_ids(label: npt.NDArray[np.uint8], num_classes: int) -> tuple[int, ...]:

@@ -141,20 +141,6 @@ def test_a_damaged_copy_is_thrown_away_and_fetched_again(
     assert reader.read(digest, offset, 20) == content_of(1)[offset : offset + 20]
 
 
-def test_throwing_a_damaged_copy_away_spares_the_one_that_replaced_it(store: Store) -> None:
-    late, early, digest = store.lease(1), ShardCache(store.folder), store.shard(1).sha256
-    store.fetch()
-    assert late.read(digest, 0, 4) == content_of(1)[:4]
-    assert early.read(digest, 0, 4) == content_of(1)[:4]
-    with (store.folder / "shards" / digest).open("r+b") as file:
-        file.write(b"damage")
-    assert early.read(digest, 0, 4) is None
-    store.fetch()
-    assert late.read(digest, 0, 4) is None
-    assert files_below(store.folder, "shards") == [digest]
-    assert late.read(digest, 0, 4) == content_of(1)[:4]
-
-
 def test_a_window_is_fetched_with_the_next_one_and_the_last_one_is_let_go(store: Store) -> None:
     reader = store.lease(1, 2, following=(3, 4))
     fetcher = store.fetcher(int(4.5 * SIZE))
@@ -263,19 +249,6 @@ def test_a_killed_reader_lets_its_shards_go(store: Store) -> None:
     assert store.here() == {2}
     assert len(files_below(store.folder, "leases")) == 1
     other.release()
-
-
-def test_a_copy_of_a_reader_that_a_fork_made_does_not_give_its_lease_up(store: Store) -> None:
-    reader = store.lease(1)
-    child = os.fork()
-    if child == 0:
-        reader.__del__()
-        os._exit(0)
-    os.waitpid(child, 0)
-    store.fetch()
-    assert store.here() == {1}
-    reader.release()
-    assert files_below(store.folder, "leases") == []
 
 
 KILLED = """

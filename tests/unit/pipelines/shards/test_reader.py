@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import pickle
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +17,6 @@ from pipelines.data.shards.index import open_index
 from pipelines.data.shards.loader import evaluation_batches, training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset, collate, decode_stored_image
 from pipelines.data.shards.sampler import GlobalBatchSampler, SampleRequest
-from pipelines.data.shards.scan import scan_tars
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
 from sgenet.transforms import resize_pixels
@@ -76,23 +73,6 @@ def test_a_sample_follows_from_its_seed_alone(shard_folder: Path) -> None:
     assert not torch.equal(a.hole_mask, other.hole_mask)
 
 
-@pytest.mark.parametrize("seed", [0, 77, 2**64 - 1])
-def test_the_stream_of_a_seed_is_philox_from_its_start(shard_folder: Path, seed: int) -> None:
-    drawn: list[np.ndarray] = []
-
-    def remember(rng: np.random.Generator) -> Pixels:
-        # An odd number of 32 bits first, of which a generator keeps the other half for the next.
-        drawn.append(np.concatenate([rng.integers(0, 2**32, 3, np.uint32), rng.normal(size=5)]))
-        return np.zeros((24, 30), np.uint8)
-
-    dataset = ShardDataset(open_index(shard_folder).of_split("val"), _whole, remember)
-    for each in (5, seed):
-        dataset[SampleRequest(0, each)]
-    fresh = np.random.Generator(np.random.Philox(key=seed))
-    expected = np.concatenate([fresh.integers(0, 2**32, 3, np.uint32), fresh.normal(size=5)])
-    np.testing.assert_array_equal(drawn[-1], expected)
-
-
 def test_an_unlabelled_sample_is_all_ignore(shard_folder: Path) -> None:
     table = open_index(shard_folder).of_split("val")
     table.label_spans[:] = 0
@@ -106,37 +86,6 @@ def test_both_jpeg_libraries_give_the_same_pixels(monkeypatch: pytest.MonkeyPatc
     fast = decode_stored_image(content.getvalue())
     monkeypatch.setattr(reader, "simplejpeg", None)
     assert (decode_stored_image(content.getvalue()) == fast).all()
-
-
-def test_scanning_the_tars_gives_the_table_of_the_index(shard_folder: Path) -> None:
-    for split in ("train", "val"):
-        scanned, indexed = scan_tars(shard_folder, split), open_index(shard_folder).of_split(split)
-        assert scanned.digest == indexed.digest
-        assert scanned.keys.tolist() == indexed.keys.tolist()
-        sizes = indexed.shard_sizes()
-        assert scanned.shard_sizes().tolist() == sizes[sizes > 0].tolist()
-        for name in ("image_spans", "label_spans", "sizes", "num_classes"):
-            assert (getattr(scanned, name) == getattr(indexed, name)).all(), name
-        paths = [[table.shard_path(row) for row in range(len(table))] for table in (scanned, indexed)]
-        assert paths[0] == paths[1]
-
-
-@pytest.mark.slow
-def test_a_bare_machine_reads_shards_without_the_platform(shard_folder: Path) -> None:
-    script = f"""
-import sys
-for name in ("pyarrow", "simplejpeg", "webdataset", "pydantic", "yaml", "rich", "cv2", "ray", "mlflow", "boto3", "dvc"):
-    sys.modules[name] = None
-from pathlib import Path
-from pipelines.data.shards.loader import evaluation_batches
-from pipelines.data.shards.reader import ShardDataset
-from pipelines.data.shards.scan import scan_tars
-table = scan_tars(Path({str(shard_folder)!r}), "val")
-batch = next(evaluation_batches(ShardDataset(table, lambda image, label, rng: (image, label)), 3))
-print(batch.keys, tuple(batch.image.shape))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "('val0', 'val1', 'val2') (3, 3, 24, 30)"
 
 
 def test_a_shard_cut_short_is_named_with_the_key(shard_folder: Path) -> None:
@@ -169,23 +118,6 @@ def test_images_of_different_sizes_are_not_put_together(empty_tree: RawTree) -> 
 def test_a_split_that_does_not_exist_lists_those_that_do(shard_folder: Path) -> None:
     with pytest.raises(DataError, match=r"no samples of the split 'test'; the splits there are: train, val"):
         open_index(shard_folder).of_split("test")
-
-
-def test_no_more_files_stay_open_than_allowed(shard_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_MAX_OPEN_FILES", 1)
-    dataset = _training(shard_folder)
-    once = [dataset[SampleRequest(row, 0)].image for row in range(7)]
-    again = [dataset[SampleRequest(row, 0)].image for row in reversed(range(7))][::-1]
-    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
-    assert len(dataset._shards._descriptors) == 1
-
-
-def test_a_dataset_sent_elsewhere_opens_its_own_files(shard_folder: Path) -> None:
-    dataset = _training(shard_folder)
-    image = dataset[SampleRequest(3, 9)].image
-    copy = pickle.loads(pickle.dumps(dataset))
-    assert not copy._shards._descriptors
-    assert torch.equal(copy[SampleRequest(3, 9)].image, image)
 
 
 def _take(folder: Path, number: int, **options: int) -> list[RawBatch]:
