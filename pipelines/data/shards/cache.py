@@ -20,9 +20,8 @@ import os
 import secrets
 import struct
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -31,23 +30,9 @@ _SIZE = struct.Struct("<Q")
 _CHECKSUM = np.uint32().itemsize
 
 
-class PublishedShard(NamedTuple):
-    """A shard and where it can be had.
-
-    Attributes:
-        path: in its storage.
-        sha256: of its content, which names it in the cache.
-        size: in bytes.
-    """
-
-    path: str
-    sha256: str
-    size: int
-
-
 @dataclass(frozen=True)
 class Lease:
-    """What a process reads.
+    """What a process reads: the SHA-256 of shards, which name them here and where they are published, and their sizes.
 
     Attributes:
         storage: address of where all of it is published.
@@ -56,19 +41,13 @@ class Lease:
     """
 
     storage: str
-    now: tuple[PublishedShard, ...] = ()
-    next: tuple[PublishedShard, ...] = ()
+    now: dict[str, int] = field(default_factory=dict)
+    next: dict[str, int] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, path: Path) -> Lease:
-        """Read one of another process.
 
-        Raises:
-            OSError, ValueError, TypeError: it is gone, or no lease.
-        """
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        now, following = (tuple(PublishedShard(*shard) for shard in raw[name]) for name in ("now", "next"))
-        return cls(str(raw["storage"]), now, following)
+def published_path(digest: str) -> str:
+    """Where a shard lies in a storage that many nodes share."""
+    return f"shards/{digest}.tar"
 
 
 class ShardCache:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.cache import Lease, ShardCache, published_path
 from pipelines.data.shards.columns import COLUMNS_VERSION, Pieces, mapped
 from pipelines.data.shards.index import index_pieces, table_of
 from pipelines.data.shards.labels import (
@@ -72,11 +72,12 @@ def publish_labels(folder: Path, storage: Storage) -> str:
 def _publish_entries(folder: Path, entries: Sequence[ShardEntry], storage: Storage, stage: str) -> None:
     there = {entry.path: entry.size for entry in storage.list(_SHARDS)}
     for entry in entries:
-        if there.get(_object(entry)) == entry.size:
+        path = published_path(entry.sha256)
+        if there.get(path) == entry.size:
             continue
         if sha256_of_file(folder / entry.name) != entry.sha256:
             raise DataError(f"{folder / entry.name} does not match {MANIFEST_NAME}; run the {stage} stage again")
-        storage.upload(folder / entry.name, _object(entry))
+        storage.upload(folder / entry.name, path)
 
 
 def published_shards(manifest: Manifest) -> str:
@@ -169,12 +170,5 @@ class PublishedShards:
         Raises:
             OSError: the cache cannot be written to.
         """
-        leased = (
-            tuple(PublishedShard(f"{_SHARDS}/{name}", Path(name).stem, size) for name, size in shards.items())
-            for shards in (now, following)
-        )
+        leased = ({Path(name).stem: size for name, size in shards.items()} for shards in (now, following))
         self.cache.lease(Lease(self.storage.address, *leased))
-
-
-def _object(entry: ShardEntry) -> str:
-    return f"{_SHARDS}/{entry.published_name}"
