@@ -22,7 +22,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from pipelines.parallel.connect import connect_to_cluster
+from pipelines.parallel.connect import connect_to_cluster, first_line
 from pipelines.storage.files import writing
 from sgenet.errors import UserError
 
@@ -95,10 +95,10 @@ def _result(reference: ObjectRef[Result]) -> Result:
     except _LOST as error:
         raise UserError(
             f"a worker process of the Ray cluster was lost {_RETRIES + 1} times at the same piece of work, most often "
-            f"for want of memory ({_first_line(error)}); use machines with more memory, or fewer CPUs a node"
+            f"for want of memory ({first_line(error)}); use machines with more memory, or fewer CPUs a node"
         ) from error
     except TaskUnschedulableError as error:
-        raise UserError(f"the Ray cluster has no machine for this work ({_first_line(error)}); add nodes") from error
+        raise UserError(f"the Ray cluster has no machine for this work ({first_line(error)}); add nodes") from error
 
 
 class _Room:
@@ -155,7 +155,3 @@ def _marked(shared: Path | None) -> Iterator[str | None]:
         yield str(marker)
     finally:
         marker.unlink(missing_ok=True)
-
-
-def _first_line(error: Any) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.labels.chosen import segmenter_of_filled
+from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.files import METRICS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.labels.chosen import segmenter_of_filled
+from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.storage.files import PARTIAL_SUFFIX, published
 from sgenet.errors import DataError
-
-_PARTIAL_SUFFIX = ".partial"
 
 
 class MissingFileError(DataError):
@@ -36,6 +34,11 @@ def join(address: str, *parts: str) -> str:
     """An address below another: ``join("s3://bucket", "a", "b")`` is ``s3://bucket/a/b``."""
     below = [part.strip("/") for part in parts if part.strip("/")]
     return "/".join([address.rstrip("/"), *below]) or "/"
+
+
+def absolute(address: str) -> str:
+    """The same place for processes whose working folder may be another."""
+    return address if "://" in address else str(Path(address).resolve())
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,6 @@ def explained(name: str, done: str) -> Iterator[None]:
         raise DataError(f"{name} could not be {done}: {reason}; check the disk and the permissions") from None
 
 
-@contextmanager
-def published(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` whose file takes that name when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL_SUFFIX}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            # Else a power cut could keep the new name and lose the content.
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def checked_path(path: str) -> str:
     """The path without slashes at its ends; a DataError where it would leave its storage."""
     if path.startswith("/") or ".." in path.split("/"):
@@ -177,7 +165,7 @@ def _walk(top: Path) -> Iterator[tuple[str, int]]:
                 folders.append((folder / item.name, f"{path}/"))
             elif item.is_symlink() and Path(item.path).is_dir():
                 links.append((folder / item.name, f"{path}/"))
-            elif not item.name.endswith(_PARTIAL_SUFFIX):
+            elif not item.name.endswith(PARTIAL_SUFFIX):
                 yield path, _size(item)
 
 

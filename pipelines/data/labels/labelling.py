@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.labels.chosen import chosen_segmenter
-from pipelines.data.labels.images import whole_images
-from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
+from pipelines.data.labels.opened import SegmenterPlace, chosen_segmenter, open_segmenter, threads_for, whole_images
 from pipelines.data.labels.report import finite, summary_sentence
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
@@ -28,7 +26,7 @@ from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder
-from pipelines.storage.store import Storage, join, open_storage
+from pipelines.storage.store import Storage, absolute, join, open_storage
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.label_space import IGNORE_ID
 from sgenet.segmenters.segmenter import Labelled, label_pixels
@@ -137,9 +135,7 @@ def plan_labelling(settings: Settings, dataset: str, shards: Path, segmenter: Pa
     """
     place = chosen_segmenter(settings, dataset, segmenter)
     digest = open_index(shards).digest
-    kept = join(settings.storage, "labels", _key(place, digest))
-    if "://" not in kept:
-        kept = str(Path(kept).resolve())
+    kept = absolute(join(settings.storage, "labels", _key(place, digest)))
     return Labelling(place=place, shards=shards, digest=digest, kept=kept)
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.data.labels.images import whole_images
-from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
+from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for, whole_images
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.parallel.parallel import parallel_map, workers_for

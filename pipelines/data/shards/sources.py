@@ -57,14 +57,6 @@ class SourceRow:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class RawFiles:
-    """The bytes of a sample's image and, where there is one, of its label."""
-
-    image: bytes
-    label: bytes | None
-
-
 def examine(sample: RawSample, adapter: Adapter) -> SourceRow:
     """Read and hash a sample's files. What cannot be read is recorded with its reason, not raised."""
     try:
@@ -74,24 +66,23 @@ def examine(sample: RawSample, adapter: Adapter) -> SourceRow:
     return SourceRow(sample, _sha256(image), _sha256(label), _crc32(image), _crc32(label), len(image))
 
 
-def read_unchanged(row: SourceRow, adapter: Adapter) -> RawFiles:
-    """Read a sample's files again.
+def read_unchanged(row: SourceRow, adapter: Adapter) -> tuple[bytes, bytes | None]:
+    """Read a sample's image and, where there is one, its label again.
 
     Raises:
         DataError: they are not what was indexed.
     """
     sample = row.sample
     try:
-        files = RawFiles(adapter.read_image(sample), adapter.read_label(sample))
+        image, label = adapter.read_image(sample), adapter.read_label(sample)
     except (DataError, OSError) as error:
         raise DataError(
             f"{sample.image_path} could be read when it was indexed and now cannot be ({error}); "
             "run the index stage again"
         ) from error
-    found = len(files.image), _crc32(files.image), _crc32(files.label)
-    if found != (row.image_bytes, row.image_crc32, row.label_crc32):
+    if (len(image), _crc32(image), _crc32(label)) != (row.image_bytes, row.image_crc32, row.label_crc32):
         raise DataError(f"{sample.image_path} or its label changed since it was indexed; run the index stage again")
-    return files
+    return image, label
 
 
 def write_sources(path: Path, rows: Sequence[SourceRow]) -> None:

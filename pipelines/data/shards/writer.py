@@ -20,7 +20,7 @@ from pipelines.data.shards.index import INDEX_SCHEMA
 from pipelines.data.shards.manifest import ShardEntry
 from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
-from pipelines.data.shards.sources import RawFiles, SourceRow, read_unchanged
+from pipelines.data.shards.sources import SourceRow, read_unchanged
 from pipelines.data.shards.tar import ShardWriter
 from pipelines.settings.params import DataSettings
 from sgenet.errors import DataError
@@ -126,22 +126,24 @@ def write_shard(plan: ShardPlan, adapters: Mapping[str, Adapter], data: DataSett
     return WrittenShard(plan.split, entry, index, tuple(quarantined))
 
 
-def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -> StoredSample:
+def prepare(
+    image_file: bytes, label_file: bytes | None, adapter: Adapter, data: DataSettings, split: str
+) -> StoredSample:
     """Decode, resize and encode one sample.
 
     Raises:
         DataError: with the reason why it is unusable.
     """
     side = data.side(split)
-    decoded = decode_image(files.image, side if data.jpeg_decoding == "scaled" else None)
+    decoded = decode_image(image_file, side if data.jpeg_decoding == "scaled" else None)
     check_fits(decoded.size, data.crop)
     resized = resize_image(decoded, side)
     height, width, _ = resized.shape
     image = _encoded_image(resized, split, data.jpeg_quality)
     num_classes = data.labels.num_classes
-    if files.label is None:
+    if label_file is None:
         return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
-    label = resize_label(adapter.map_label(decode_label(files.label, decoded)), (width, height))
+    label = resize_label(adapter.map_label(decode_label(label_file, decoded)), (width, height))
     counts = _count_ids(label, num_classes)
     return StoredSample(image, encode_png(label), (width, height), counts, int((label == IGNORE_ID).sum()))
 
@@ -157,7 +159,7 @@ def _prepared(
         adapter = adapters[row.sample.source]
         files = read_unchanged(row, adapter)
         try:
-            outcome: StoredSample | str = prepare(files, adapter, data, plan.split)
+            outcome: StoredSample | str = prepare(*files, adapter, data, plan.split)
         except DataError as error:
             outcome = str(error)
         yield row, outcome

@@ -35,21 +35,13 @@ def test_a_file_that_cannot_be_written_whole_keeps_its_old_content(
     assert _names(tmp_path) == ["table"]
 
 
-def test_a_folder_appears_only_when_its_block_ends_well(tmp_path: Path) -> None:
-    output = tmp_path / "folder"
-    with publish_folder(output) as folder:
-        (folder / "new").write_text("1")
-        assert not output.exists()
-    assert _names(output) == ["new"]
-    assert _names(tmp_path) == ["folder"]
-
-
-def test_a_folder_replaces_the_one_before_whole(tmp_path: Path) -> None:
+def test_a_folder_appears_whole_in_place_of_the_one_before(tmp_path: Path) -> None:
     output = tmp_path / "folder"
     for name in ("first", "second"):
         with publish_folder(output) as folder:
             (folder / name).write_text("1")
-    assert _names(output) == ["second"]
+            assert not (output / name).exists()
+        assert _names(output) == [name]
     assert _names(tmp_path) == ["folder"]
 
 

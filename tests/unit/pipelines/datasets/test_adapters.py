@@ -134,12 +134,6 @@ def test_label_maps_without_an_image_are_named(tmp_path: Path) -> None:
         adapter("camvid", root).samples()
 
 
-def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
-    root = make_tree(tmp_path, *PAIRED_TREE, "images/train/a.png")
-    with pytest.raises(DataError, match=r"duplicate names in .*images/train/a\.JPG and images/train/a\.png"):
-        adapter("camvid", root).samples()
-
-
 def test_an_unreadable_image_is_found_and_named_when_it_is_read(tmp_path: Path) -> None:
     root = make_tree(tmp_path, *PAIRED_TREE, "labels/train/z.png")
     (tmp_path / "images" / "train" / "z.jpg").symlink_to(tmp_path / "gone.jpg")

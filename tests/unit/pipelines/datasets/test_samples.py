@@ -32,11 +32,6 @@ def test_a_name_that_is_not_unicode_is_refused() -> None:
         sample_key("caf\udce9")
 
 
-def test_samples_are_sorted_by_split_and_key() -> None:
-    samples = [raw_sample("b", "1"), raw_sample("c", "2", "val"), raw_sample("a", "3"), raw_sample("d", "4", "val")]
-    assert [sample.key for sample in checked_samples(samples)] == ["a", "b", "c", "d"]
-
-
 def test_duplicate_names_list_both_files_of_each_pair() -> None:
     samples = [raw_sample("a_b", "a.b.jpg"), raw_sample("a_b", "a_b.jpg"), raw_sample("c", "c.png", "val")]
     with pytest.raises(DataError, match=r"duplicate names in raw: a\.b\.jpg and a_b\.jpg \(both 'a_b'\); rename"):

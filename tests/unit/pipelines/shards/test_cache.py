@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from reads import paths_read
+from reads import paths_read, wait_until
 
 from pipelines.data.shards import fetcher as fetcher_module
 from pipelines.data.shards.cache import Lease, ShardCache, published_path
@@ -71,13 +70,6 @@ def digest_of(number: int, size: int = SIZE) -> str:
 
 def files_below(folder: Path, name: str) -> list[str]:
     return sorted(path.name for path in (folder / name).iterdir())
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -191,23 +183,6 @@ def test_it_never_grows_beyond_its_capacity(store: Store) -> None:
         assert sum(path.stat().st_size for path in (store.folder / "shards").iterdir()) <= capacity
     # The last ones that were read stay as long as there is room.
     assert store.here() == {8, 9, 10, 11}
-
-
-def test_its_size_is_counted_once_and_not_for_every_shard(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = store.lease(*range(10), following=tuple(range(10, 20)))
-    listed: list[Path] = []
-    iterdir = Path.iterdir
-
-    def counted(path: Path) -> object:
-        listed.append(path)
-        return iterdir(path)
-
-    monkeypatch.setattr(Path, "iterdir", counted)
-    store.fetch()
-    monkeypatch.undo()
-    assert store.here() == set(range(20))
-    assert listed.count(store.folder / "shards") == listed.count(store.folder / "partial") == 1
-    reader.release()
 
 
 def test_a_full_disk_makes_room_as_the_bound_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

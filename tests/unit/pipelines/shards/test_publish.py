@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_tree import whole
 from reads import paths_read
 
 from pipelines.data.published import fetch_files, publish_files
@@ -27,15 +28,6 @@ from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
 
 ROOM = 1 << 30
-
-
-def whole(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return image, label
-
-
-@pytest.fixture
-def storage(s3_bucket: str) -> Storage:
-    return open_storage(f"s3://{s3_bucket}/store")
 
 
 def assert_same_images(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from raw_tree import RawTree, label_map, png, texture
+from raw_tree import RawTree, crop, label_map, png, texture, whole
 
 from pipelines.data.shards import reader
 from pipelines.data.shards.decode_raw import resize_label
@@ -24,25 +24,16 @@ from sgenet.transforms import resize_pixels
 Pixels = np.ndarray
 
 
-def _crop(image: Pixels, label: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-    top, left = (int(rng.integers(0, size - 19)) for size in label.shape)
-    return image[top : top + 20, left : left + 20], label[top : top + 20, left : left + 20]
-
-
 def _hole(rng: np.random.Generator) -> Pixels:
     return (rng.random((20, 20)) < 0.3).astype(np.uint8)
 
 
-def _whole(image: Pixels, label: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-    return image, label
-
-
 def _training(folder: Path) -> ShardDataset:
-    return ShardDataset(open_index(folder).of_split("train"), _crop, _hole)
+    return ShardDataset(open_index(folder).of_split("train"), crop, _hole)
 
 
 def test_a_lossless_sample_comes_back_exactly(shard_folder: Path) -> None:
-    dataset = ShardDataset(open_index(shard_folder).of_split("val"), _whole)
+    dataset = ShardDataset(open_index(shard_folder).of_split("val"), whole)
     for seed in range(3):
         sample = dataset[SampleRequest(seed, 0)]
         expected = resize_pixels(texture(seed), 24, 30)
@@ -76,7 +67,7 @@ def test_a_sample_follows_from_its_seed_alone(shard_folder: Path) -> None:
 def test_an_unlabelled_sample_is_all_ignore(shard_folder: Path) -> None:
     table = open_index(shard_folder).of_split("val")
     table.label_spans[:] = 0
-    assert (ShardDataset(table, _whole)[SampleRequest(0, 0)].label == 255).all()
+    assert (ShardDataset(table, whole)[SampleRequest(0, 0)].label == 255).all()
 
 
 def test_both_jpeg_libraries_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +101,7 @@ def test_images_of_different_sizes_are_not_put_together(empty_tree: RawTree) -> 
     empty_tree.add("val", "a2", png(texture(0)), png(label_map(0)))
     empty_tree.add("val", "b2", png(texture(0, 64, 32)), png(label_map(0, 64, 32)))
     empty_tree.index()
-    dataset = ShardDataset(open_index(empty_tree.write()).of_split("val"), _whole)
+    dataset = ShardDataset(open_index(empty_tree.write()).of_split("val"), whole)
     with pytest.raises(DataError, match=r"'a2' is .* and 'b2' .* a batch needs one size"):
         next(evaluation_batches(dataset, 2))
 
@@ -160,7 +151,7 @@ def test_making_a_loader_leaves_the_trainings_random_stream_alone(shard_folder: 
 
 
 def test_evaluation_sees_every_sample_once_in_order(shard_folder: Path) -> None:
-    dataset = ShardDataset(open_index(shard_folder).of_split("val"), _whole)
+    dataset = ShardDataset(open_index(shard_folder).of_split("val"), whole)
     assert [batch.keys for batch in evaluation_batches(dataset, 2)] == [("val0", "val1"), ("val2",)]
 
 
