@@ -41,12 +41,11 @@ from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.index import INDEX_SCHEMA, open_index, write_index
 from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.manifest import ShardEntry, SplitCount, read_manifest, write_manifest
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.publish import open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
 from pipelines.data.shards.schema import INDEX_NAME
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.storage.store import LocalStorage, open_storage
 
 READERS = 8

@@ -35,10 +35,9 @@ _REMEDY = "run the masks stage again"
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """The mask of one sample.
+    """The mask of the sample of a key.
 
     Attributes:
-        key: of the sample.
         hole_mask: (H, W) uint8 of 0 and 1, 1 = missing.
         source: the mask file's path below its folder; None for a mask that was drawn.
     """
@@ -144,8 +143,13 @@ def load_evaluation_masks(folder: Path) -> EvaluationMasks:
     Raises:
         DataError: where the folder is incomplete, of another version, or does not match its digest.
     """
-    manifest = _read_manifest(folder)
     try:
+        manifest = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise DataError(
+                f"{folder / MANIFEST_NAME} is of version {version}, this code reads version {SCHEMA_VERSION}; {_REMEDY}"
+            )
         height, width = int(manifest["height"]), int(manifest["width"])
         edges = tuple(float(edge) for edge in manifest["ratio_bins"])
         digest = str(manifest["digest"])
@@ -154,6 +158,8 @@ def load_evaluation_masks(folder: Path) -> EvaluationMasks:
         for row in table:
             places[row["set"]][row["key"]] = len(places[row["set"]]), row["sha256"]
         bits = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in places}
+    except FileNotFoundError as error:
+        raise DataError(f"the evaluation masks in {folder} are incomplete ({error}); {_REMEDY}") from None
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the evaluation masks in {folder} are damaged ({error}); {_REMEDY}") from None
     row_size = -(-height * width // 8)
@@ -195,22 +201,6 @@ def _write_bits(folder: Path, mask_set: MaskSet, edges: Sequence[float]) -> list
         packed.append(bits)
     np.save(folder / f"{mask_set.name}.npy", np.stack(packed), allow_pickle=False)
     return rows
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_NAME
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist, so the evaluation masks are incomplete; {_REMEDY}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); {_REMEDY}") from None
-    if not isinstance(manifest, dict):
-        raise DataError(f"{path} is not a manifest; {_REMEDY}")
-    version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DataError(f"{path} is of version {version}, this code reads version {SCHEMA_VERSION}; {_REMEDY}")
-    return manifest
 
 
 def _digest(table: Sequence[Mapping[str, Any]], height: int, width: int) -> str:

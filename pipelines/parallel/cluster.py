@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,7 +23,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.device import gpu_problem
-from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
 from pipelines.settings.params import RunSettings
 from sgenet.errors import SettingsError, UserError
 
@@ -45,11 +44,7 @@ _ANSWER_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a training knows of its cluster.
-
-    Attributes:
-        cpus_per_worker, gpus_per_worker: what each worker asks for.
-    """
+    """What a training knows of its cluster: what each worker asks for."""
 
     cpus_per_worker: int
     gpus_per_worker: int
@@ -88,6 +83,27 @@ class Cluster:
             if problem is not None:
                 address = node["NodeManagerAddress"]
                 raise UserError(f"the node {address} of the cluster has GPUs that cannot be used: {problem}")
+
+
+def room_for_workers(nodes: Sequence[tuple[int, int]], cpus: int, gpus: int) -> int:
+    """For how many workers the nodes have resources; no worker is spread over two nodes.
+
+    Args:
+        nodes: CPUs and GPUs of each node.
+        cpus, gpus: of one worker.
+    """
+    return sum(min(node_cpus // cpus, node_gpus // gpus if gpus else node_cpus) for node_cpus, node_gpus in nodes)
+
+
+def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int, gpus: int = 0) -> int:
+    """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs, or GPUs, than they need.
+
+    Args:
+        nodes: CPUs and GPUs of each node; cores of nodes without GPUs are of no use to workers that need one.
+        gpus: of one worker.
+    """
+    most = max((cpus for cpus, _ in nodes), default=1)
+    return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, gpus) >= workers), default=1)
 
 
 def leaving_nodes() -> set[str]:

@@ -23,7 +23,6 @@ def run(data: DataSettings, output: Path, workers: int | None = None, *, needed:
     A file that cannot be read is listed with the reason; the shards stage quarantines it.
 
     Args:
-        data: the dataset's settings.
         output: the Parquet file to write.
         workers: processes; None takes every core. The result is the same for any number.
         needed: splits that must have a sample.

@@ -64,8 +64,6 @@ def run(
     """Train, and write the released model with everything known about its making.
 
     Args:
-        settings: of the whole pipeline.
-        dataset, method: which pair is trained.
         shards, masks: folders of the stages ``shards`` and ``masks``.
         output: folder for ``model.safetensors``, ``model.json`` (the averaged generator),
             ``losses.csv``, ``validation.csv`` and ``training.json``.

@@ -149,28 +149,26 @@ def _walk(top: Path) -> Iterator[tuple[str, int]]:
     reads it learns of it.
     """
     entered = {str(parent) for parent in Path(os.path.realpath(top)).parents}
-    folders = deque([(top, "")] if top.is_dir() else [])
-    links: deque[tuple[Path, str]] = deque()
-    while folders or links:
-        folder, below = folders.popleft() if folders else links.popleft()
-        real_folder = os.path.realpath(folder)
-        if real_folder in entered:
-            continue
-        entered.add(real_folder)
-        with os.scandir(folder) as found:
-            items = sorted(found, key=lambda item: item.name)
-        for item in items:
-            path = below + item.name
-            if item.is_dir(follow_symlinks=False):
-                folders.append((folder / item.name, f"{path}/"))
-            elif item.is_symlink() and Path(item.path).is_dir():
-                links.append((folder / item.name, f"{path}/"))
-            elif not item.name.endswith(PARTIAL_SUFFIX):
-                yield path, _size(item)
+    waiting = deque([top] if top.is_dir() else [])
+    while waiting:
+        for name, folders, files in os.walk(waiting.popleft(), onerror=_refuse):
+            folder, real_folder = Path(name), os.path.realpath(name)
+            if real_folder in entered:
+                folders.clear()
+                continue
+            entered.add(real_folder)
+            folders.sort()
+            waiting.extend(path for path in map(folder.joinpath, folders) if path.is_symlink())
+            below = "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
+            yield from ((below + file, _size(folder / file)) for file in files if not file.endswith(PARTIAL_SUFFIX))
 
 
-def _size(item: os.DirEntry[str]) -> int:
+def _size(path: Path) -> int:
     try:
-        return item.stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
+
+
+def _refuse(error: OSError) -> None:
+    raise error

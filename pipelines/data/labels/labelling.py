@@ -19,9 +19,8 @@ from pipelines.data.labels.report import finite, summary_sentence
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import LABEL_SUFFIX, SampleTable
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
 from pipelines.storage.code import digest_code
@@ -39,8 +38,7 @@ class Labelling:
     """What every worker of a labelling is told.
 
     Attributes:
-        place: the segmenter.
-        shards: folder of the stage of this name, and the digest that must be found there.
+        shards: folder of the stage of this name, where the digest must be found.
         kept: folder or ``s3://`` address where finished shards of this labelling are kept, absolute.
     """
 
@@ -52,14 +50,7 @@ class Labelling:
 
 @dataclass(frozen=True)
 class LabelledShard:
-    """A finished shard.
-
-    Attributes:
-        split: of its samples.
-        entry: its file.
-        rows: of the labels' index.
-        agreement: with people's labels, where its samples have them.
-    """
+    """A finished shard: its file, its rows of the labels' index, and the agreement with people's labels."""
 
     split: str
     entry: ShardEntry

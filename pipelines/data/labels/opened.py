@@ -38,9 +38,6 @@ class SegmenterPlace:
     Attributes:
         folder: of the stage ``fit_segmenter``, or of a checkpoint of ``transformers``.
         sha256: of the weights that must be found there.
-        label_space: what is labelled with.
-        settings: how.
-        device: ``cpu`` or ``cuda``.
     """
 
     folder: Path
@@ -51,10 +48,7 @@ class SegmenterPlace:
 
 
 def chosen_segmenter(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace:
-    """The segmenter that the settings ask for.
-
-    Args:
-        folder: of the stage ``fit_segmenter``.
+    """The segmenter that the settings ask for, from the folder of the stage ``fit_segmenter``.
 
     Raises:
         DataError: the stage has not run with these settings.

@@ -51,11 +51,7 @@ def published_path(digest: str) -> str:
 
 
 class ShardCache:
-    """A folder of shards, as those who read them see it.
-
-    Args:
-        folder: on a disk of this node; made when it is first needed.
-    """
+    """A folder of shards on a disk of this node, as those who read them see it; made when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

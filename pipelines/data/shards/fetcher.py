@@ -52,11 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class FetcherProcess:
     """A process that is, or waits to be, the fetcher of a cache until it is stopped or this process dies.
 
-    Start it where processes may be forked: before threads are at work.
-
-    Args:
-        folder: of the cache.
-        capacity: in bytes, of the shards there.
+    Start it where processes may be forked: before threads are at work. The cache may take ``capacity`` bytes.
     """
 
     def __init__(self, folder: Path, capacity: int) -> None:
@@ -137,10 +133,8 @@ def the_only(folder: Path) -> Iterator[bool]:
 class Fetcher:
     """Makes the shards of a cache those that are leased. For the process that holds :func:`the_only` right to.
 
-    Args:
-        folder: of the cache.
-        capacity: in bytes. Room is made by removing shards that are not leased, those that came first before others.
-        say: told what keeps a shard from being cached, and when a cached one was damaged.
+    Room below ``capacity`` bytes is made by removing shards that are not leased, those that came first before others.
+    ``say`` is told what keeps a shard from being cached, and when a cached one was damaged.
     """
 
     def __init__(self, folder: Path, capacity: int, say: Say) -> None:
@@ -159,11 +153,7 @@ class Fetcher:
         self._idle: deque[str] = deque(self._here)
 
     def work(self, stopped: Callable[[float], bool]) -> None:
-        """Download what is leased until it is stopped.
-
-        Args:
-            stopped: waits for so many seconds at most, and says whether to stop.
-        """
+        """Download what is leased until ``stopped``, which waits for so many seconds at most, says so."""
         while not stopped(0):
             self.fetch_wanted(lambda: stopped(0))
             again = time.monotonic() + _SECONDS_BEFORE_TRYING_AGAIN

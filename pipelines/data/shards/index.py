@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
-from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
+from pipelines.data.shards.manifest import Manifest, check_files, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, SampleTable
 from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
@@ -67,8 +67,8 @@ def open_index(folder: Path) -> SampleTable:
         DataError: the folder is unfinished, or a file is missing or altered.
     """
     manifest = read_manifest(folder)
-    check_shards(folder, manifest)
-    return read_index(folder, manifest)
+    check_files(folder, INDEX_NAME, manifest.index_sha256, manifest.shards)
+    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
 
 
 @lru_cache(maxsize=1)
@@ -82,11 +82,6 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
     if table.digest != digest:
         raise DataError(f"{folder} changed while it was used; run the stage again")
     return table
-
-
-def read_index(folder: Path, manifest: Manifest) -> SampleTable:
-    """Read the index of a folder, which was checked already, into this process's memory."""
-    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
 
 
 def table_of(folder: Path, digest: str, columns: dict[str, Column]) -> SampleTable:

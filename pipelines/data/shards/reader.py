@@ -28,6 +28,8 @@ except ImportError:
 Pixels = npt.NDArray[np.uint8]
 Transform = Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]]
 DrawHole = Callable[[np.random.Generator], Pixels]
+Planes = tuple[Pixels, Pixels, Pixels]
+"""A sample in uint8: image (3, H, W), hole mask (1, H, W) and label (H, W)."""
 
 _JPEG_START = b"\xff\xd8"
 
@@ -46,20 +48,6 @@ class LoadedSample(NamedTuple):
     hole_mask: Tensor
     label: Tensor
     key: str
-
-
-class SampleMemory(NamedTuple):
-    """Memory for one sample.
-
-    Attributes:
-        image: (3, H, W) uint8.
-        hole_mask: (1, H, W) uint8.
-        label: (H, W) uint8.
-    """
-
-    image: Pixels
-    hole_mask: Pixels
-    label: Pixels
 
 
 class RawBatch(NamedTuple):
@@ -118,9 +106,9 @@ class ShardDataset(Dataset[LoadedSample]):
             DataError: naming the shard and the key.
         """
         image, hole_mask, label = self._varied(request)
-        return LoadedSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
+        return LoadedSample(_tensor(image), _tensor(hole_mask), _tensor(label), self.table.keys[request.row])
 
-    def read_to(self, place: SampleMemory, request: SampleRequest) -> str:
+    def read_to(self, place: Planes, request: SampleRequest) -> str:
         """The same to memory there is, copied once from the decoded image; gives the sample's key.
 
         Raises:
@@ -130,7 +118,7 @@ class ShardDataset(Dataset[LoadedSample]):
             if source.shape != target.shape:
                 raise ValueError(f"a sample of {source.shape} for memory of {target.shape}")
             np.copyto(target, source)
-        return self._key(request.row)
+        return self.table.keys[request.row]
 
     def image(self, row: int) -> tuple[Pixels, Pixels]:
         """A sample as stored: (H, W, 3) uint8 RGB and (H, W) uint8 label, all 255 where there is none.
@@ -167,7 +155,7 @@ class ShardDataset(Dataset[LoadedSample]):
         offset, label_offset = offset - first, label_offset - first
         return content[offset : offset + size], content[label_offset : label_offset + label_size]
 
-    def _varied(self, request: SampleRequest) -> SampleMemory:
+    def _varied(self, request: SampleRequest) -> Planes:
         """A sample with its planes in order: views, to be copied."""
         image, label = self.image(request.row)
         rng = np.random.Generator(np.random.Philox(key=request.seed))
@@ -178,13 +166,10 @@ class ShardDataset(Dataset[LoadedSample]):
             raise DataError(f"{self._where(request.row)}: {error}") from error
         if hole_mask.shape != label.shape:
             raise ValueError(f"draw_hole gave {hole_mask.shape} for an image of {label.shape}")
-        return SampleMemory(image.transpose(2, 0, 1), hole_mask[None], label)
-
-    def _key(self, row: int) -> str:
-        return self.table.keys[row]
+        return image.transpose(2, 0, 1), hole_mask[None], label
 
     def _where(self, row: int) -> str:
-        return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"
+        return f"sample '{self.table.keys[row]}' of {self.table.shard_path(row)}"
 
 
 def collate(samples: Sequence[LoadedSample]) -> RawBatch:

@@ -39,14 +39,7 @@ SOURCES_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One raw sample and what its files held when they were indexed.
-
-    Attributes:
-        sample: as the adapter gave it.
-        image_sha256, label_sha256, image_crc32, label_crc32: of the raw bytes; None where unreadable, or without label.
-        image_bytes: size of the image's file; None where unreadable.
-        reason: why it cannot be read, or None.
-    """
+    """One raw sample and what its files held when they were indexed; where they cannot be read, the reason alone."""
 
     sample: RawSample
     image_sha256: str | None = None
@@ -87,7 +80,7 @@ def read_unchanged(row: SourceRow, adapter: Adapter) -> tuple[bytes, bytes | Non
 
 def write_sources(path: Path, rows: Sequence[SourceRow]) -> None:
     """Write the table in the order of split and key: the same bytes for the same files."""
-    flat = [asdict(row) for row in sorted(rows, key=_order)]
+    flat = [asdict(row) for row in sorted(rows, key=lambda row: (row.sample.split, row.sample.key))]
     write_table(path, pa.Table.from_pylist([row.pop("sample") | row for row in flat], schema=SOURCES_SCHEMA))
 
 
@@ -112,10 +105,6 @@ def _row(values: dict[str, str | int | None]) -> SourceRow:
     sample_fields = RawSample.__dataclass_fields__
     sample = RawSample(**{name: values.pop(name) for name in sample_fields})  # type: ignore[arg-type]
     return SourceRow(sample, **values)  # type: ignore[arg-type]
-
-
-def _order(row: SourceRow) -> tuple[str, str]:
-    return row.sample.split, row.sample.key
 
 
 def _sha256(content: bytes | None) -> str | None:

@@ -1,16 +1,30 @@
-"""A tar file whose bytes depend on the members alone: no times, no owners, no modes of the machine."""
+"""What shards are made of, with the same bytes everywhere: tar files without times, owners and modes, and PNGs."""
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 from webdataset import TarWriter
 
 from pipelines.data.shards.schema import Span
 from pipelines.storage.files import sha256_of_file, writing
+
+# Run lengths and Huffman codes only: deflate's search for longer matches depends on the processor in some zlib builds.
+_ZLIB_RLE = 3
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB, or (H, W) uint8 class ids, as PNG."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG", compress_type=_ZLIB_RLE)
+    return content.getvalue()
 
 
 class ShardWriter:

@@ -18,16 +18,13 @@ from pipelines.data.adapters.samples import Adapter
 from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.data.shards.index import INDEX_SCHEMA
 from pipelines.data.shards.manifest import ShardEntry
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
 from pipelines.data.shards.sources import SourceRow, read_unchanged
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.settings.params import DataSettings
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.transforms import Pixels
-
-_METADATA = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,9 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """What became of a plan: every row of it is either indexed or quarantined.
+    """What became of a plan: every row of it is either in the index or quarantined.
 
-    Attributes:
-        split: of all its samples.
-        entry: the file; None where not one of its samples was usable, and no file is left.
-        index: its rows of the index.
-        quarantined: the others.
+    Where not one of its samples was usable, no file is left, and the entry is None.
     """
 
     split: str
@@ -68,15 +61,7 @@ class WrittenShard:
 
 @dataclass(frozen=True)
 class StoredSample:
-    """A sample as it will be stored.
-
-    Attributes:
-        image: encoded image.
-        label: encoded label map, or None.
-        size: width and height in pixels.
-        class_histogram: pixels of each class; all 0 without a label.
-        num_ignored: pixels that are *ignore*.
-    """
+    """A sample as it will be stored: encoded files, (width, height), and the label's pixels of each class."""
 
     image: bytes
     label: bytes | None
@@ -179,7 +164,7 @@ def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSamp
     members = [(image_suffix(plan.split), stored.image)]
     if stored.label is not None:
         members.append((LABEL_SUFFIX, stored.label))
-    members.append((META_SUFFIX, _METADATA.encode(meta).encode()))
+    members.append((META_SUFFIX, json.dumps(meta, sort_keys=True).encode()))
     image, *labels, described = shard.add(sample.key, members)
     label = labels[0] if labels else ABSENT
     return meta | {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.storage.files import check_writable, digest_files, publish_folder, sha256_of_file, write_atomically
+from pipelines.storage.files import check_writable, digest_files, publish_folder, write_atomically
 from sgenet.errors import DataError
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
@@ -68,12 +68,6 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(DataError, match=r"table cannot be written \(Permission denied\)"):
         write_atomically(tmp_path / "table", b"")
-
-
-def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")
-    assert sha256_of_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_digest_of_files_sees_names_and_content_but_no_order(tmp_path: Path) -> None:

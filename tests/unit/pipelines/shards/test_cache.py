@@ -282,16 +282,6 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_fetcher_that_was_killed_is_missed(store: Store) -> None:
-    process = FetcherProcess(store.folder, ROOM)
-    process._process.kill()
-    process._process.join()
-    for _ in range(2):
-        process.pass_on(store.said.append)
-    process.stop(store.said.append)
-    assert store.said == ["the process that downloads shards ended with status -9; samples are read one by one"]
-
-
 def test_a_fetcher_ends_with_the_training_that_started_it(store: Store) -> None:
     subprocess.run([sys.executable, "-c", ORPHANED, str(store.folder)], check=False, timeout=60)
 

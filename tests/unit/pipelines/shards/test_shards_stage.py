@@ -130,12 +130,6 @@ def test_the_manifest_holds_hashes_counts_and_settings(raw_tree: RawTree, shard_
     assert [entry.num_samples for entry in manifest.shards] == [3, 3, 1, 3]
 
 
-def test_a_folder_without_manifest_is_called_unfinished(shard_folder: Path) -> None:
-    (shard_folder / "manifest.json").unlink()
-    with pytest.raises(DataError, match="not a finished folder of shards"):
-        open_index(shard_folder)
-
-
 def _good() -> tuple[bytes, bytes]:
     return png(texture(1)), png(label_map(1))
 
