@@ -34,18 +34,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from mixed_scenes import processor
 
 from pipelines.data.shards.ahead import WindowsAhead
-from pipelines.data.shards.index import IndexRow, index_table, open_index, write_index
+from pipelines.data.shards.index import INDEX_SCHEMA, open_index, write_index
 from pipelines.data.shards.loader import training_batches
 from pipelines.data.shards.manifest import ShardEntry, SplitCount, read_manifest, write_manifest
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.publish import open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
 from pipelines.data.shards.schema import INDEX_NAME
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.storage.store import LocalStorage, open_storage
 
 READERS = 8
@@ -269,11 +269,16 @@ def write_shards(folder: Path, samples: int) -> int:
             for index in range(number * SHARD_SAMPLES, (number + 1) * SHARD_SAMPLES):
                 members = [("jpg", images[index % 512]), ("label.png", labels[index % 512]), ("json", b"{}")]
                 image, label, meta = shard.add(f"{index:09d}", members)
+                spans = {"image": image, "label": label, "meta": meta}
                 rows.append(
-                    IndexRow(f"{index:09d}", "train", name, image, label, meta, 64, 64, "made", "", "", "", (1,) * 8, 0)
+                    {f"{member}_offset": span.offset for member, span in spans.items()}
+                    | {f"{member}_size": span.size for member, span in spans.items()}
+                    | dict.fromkeys(("source", "image_path", "image_sha256"), "made")
+                    | {"key": f"{index:09d}", "split": "train", "shard": name, "width": 64, "height": 64}
+                    | {"class_histogram": [1] * 8, "num_ignored": 0, "num_classes": 8}
                 )
         entries.append(ShardEntry(name, shard.sha256, shard.size, SHARD_SAMPLES))
-        tables.append(index_table(rows))
+        tables.append(pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
     write_index(folder / INDEX_NAME, tables)
     write_manifest(folder, entries, {"train": SplitCount(samples, 0)}, {})
     return sum(entry.size for entry in read_manifest(folder).shards)

@@ -14,6 +14,7 @@ import json
 import platform
 import resource
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipelines.data.shards.columns import Text
 from pipelines.data.shards.loader import evaluation_batches, training_batches
 from pipelines.data.shards.reader import RawBatch, ShardDataset
 from pipelines.data.shards.sampler import training_order
-from pipelines.data.shards.scan import scan_tars
+from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, SampleTable, Span
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
-from sgenet.errors import SettingsError, UserError
+from sgenet.errors import DataError, SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.layers.discriminator import smallest_image
 from sgenet.masks import HoleDrawer, centre_hole
@@ -246,6 +248,42 @@ def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int)
     training = recipe.training
     sampler = training_order(table, training.batch_size, training.seed, training.window_gigabytes)
     return training_batches(dataset, sampler, start=start, processes=recipe.training.loader_processes, crop=size)
+
+
+def scan_tars(folder: Path, split: str) -> SampleTable:
+    """The samples of a split from the headers of its shards, for a machine that cannot read Parquet."""
+    paths = sorted(folder.glob(f"{split}-??????.tar"))
+    rows: list[tuple[str, int, Span, Span, tuple[int, int], int]] = []
+    for shard, path in enumerate(paths):
+        with tarfile.open(path) as tar, path.open("rb") as file:
+            samples: dict[str, dict[str, Span]] = {}
+            for member in tar:
+                key, _, suffix = member.name.partition(".")
+                samples.setdefault(key, {})[suffix] = Span(member.offset_data, member.size)
+            for key, members in samples.items():
+                file.seek(members[META_SUFFIX].offset)
+                meta = json.loads(file.read(members[META_SUFFIX].size))
+                image = members.get("jpg") or members["png"]
+                size = meta["width"], meta["height"]
+                rows.append((key, shard, image, members.get(LABEL_SUFFIX, ABSENT), size, meta["num_classes"]))
+    if not rows:
+        raise DataError(f"{folder} holds no samples in shards named {split}-000000.tar and so on; check the folder")
+    keys, shards, images, labels, sizes, num_classes = zip(*rows, strict=True)
+    return SampleTable(
+        folder=folder,
+        digest="",
+        shard_names=Text.of(path.name for path in paths),
+        shard_bytes=np.array([path.stat().st_size for path in paths], np.int64),
+        shard_ends=np.searchsorted(shards, np.arange(len(paths)), side="right"),
+        keys=Text.of(keys),
+        split_names=(split,),
+        split_ids=np.zeros(len(keys), np.uint8),
+        shard_ids=np.array(shards, np.int32),
+        image_spans=np.array(images, np.int64),
+        label_spans=np.array(labels, np.int64),
+        sizes=np.array(sizes, np.int32),
+        num_classes=np.array(num_classes, np.int32),
+    )
 
 
 def _peak_memory(device: torch.device) -> int:

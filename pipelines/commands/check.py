@@ -54,8 +54,7 @@ def execute(options: argparse.Namespace) -> None:
 
 def _images(settings: Settings) -> tuple[list[str], list[str]]:
     """What is wrong with the images, and how many each split has, of the datasets that lie on this machine."""
-    from pipelines.data.adapters.build import build_adapters
-    from pipelines.data.adapters.splits import empty_splits
+    from pipelines.data.adapters.build import build_adapters, empty_splits
 
     problems: list[str] = []
     lines: list[str] = []

@@ -35,10 +35,9 @@ _REMEDY = "run the masks stage again"
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """The mask of one sample.
+    """The mask of the sample of a key.
 
     Attributes:
-        key: of the sample.
         hole_mask: (H, W) uint8 of 0 and 1, 1 = missing.
         source: the mask file's path below its folder; None for a mask that was drawn.
     """
@@ -57,56 +56,38 @@ class MaskSet:
     origin: Mapping[str, str | int | bool | None]
 
 
-@dataclass(frozen=True)
-class MaskRow:
-    """What the table says about one mask.
-
-    Attributes:
-        key: of the sample.
-        ratio: share of missing pixels, measured on the mask as stored.
-        ratio_bin: the bin's name, as :func:`sgenet.evaluation.strata.hole_ratio_bin` gives it.
-        source: the mask file's path below its folder; None for a mask that was drawn.
-        sha256: of the packed bits.
-    """
-
-    key: str
-    ratio: float
-    ratio_bin: str
-    source: str | None
-    sha256: str
-
-
-def write_mask_sets(
-    folder: Path, sets: Sequence[MaskSet], height: int, width: int, edges: Sequence[float]
-) -> dict[str, tuple[MaskRow, ...]]:
+def write_mask_sets(folder: Path, sets: Sequence[MaskSet], height: int, width: int, edges: Sequence[float]) -> None:
     """Fill an empty folder with mask sets; the same sets give the same bytes.
 
     Args:
         height, width: of every mask, in pixels.
         edges: bounds of the hole-ratio bins.
     """
-    tables = {mask_set.name: _write_bits(folder, mask_set, edges) for mask_set in sets}
-    _write_table(folder, tables)
+    table, described = [], []
+    for mask_set in sets:
+        rows = _write_bits(folder, mask_set, edges)
+        table += rows
+        counts = Counter(row["bin"] for row in rows)
+        described.append(
+            {
+                "name": mask_set.name,
+                "origin": dict(mask_set.origin),
+                "num_masks": len(rows),
+                "masks_per_bin": {name: counts[name] for name in ratio_bins(edges) if counts[name]},
+                "sha256": sha256_of_file(folder / f"{mask_set.name}.npy"),
+            }
+        )
+    pq.write_table(pa.Table.from_pylist(table, schema=_TABLE_SCHEMA), folder / TABLE_NAME)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "polarity": "1 = missing",
         "height": height,
         "width": width,
         "ratio_bins": list(edges),
-        "sets": [
-            {
-                "name": mask_set.name,
-                "origin": dict(mask_set.origin),
-                "num_masks": len(tables[mask_set.name]),
-                "masks_per_bin": _count_bins(tables[mask_set.name], edges),
-                "sha256": sha256_of_file(folder / f"{mask_set.name}.npy"),
-            }
-            for mask_set in sets
-        ],
-        "digest": _digest(tables, height, width),
+        "sets": described,
+        "digest": _digest(table, height, width),
     }
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return tables
 
 
 @dataclass(frozen=True)
@@ -125,48 +106,31 @@ class EvaluationMasks:
     width: int
     ratio_bins: tuple[float, ...]
     digest: str
-    _tables: dict[str, tuple[MaskRow, ...]]
     _bits: dict[str, npt.NDArray[np.uint8]]
-    _positions: dict[str, dict[str, int]]
+    _places: dict[str, dict[str, tuple[int, str]]]
+    """Of each set and key the position in the set and the SHA-256 of the packed bits."""
 
     @property
     def sets(self) -> tuple[str, ...]:
         """Names of the sets, in the order of the settings."""
-        return tuple(self._tables)
-
-    def table(self, mask_set: str) -> tuple[MaskRow, ...]:
-        """What is known of each mask of a set, in sample order.
-
-        Raises:
-            DataError: there is no such set.
-        """
-        if mask_set not in self._tables:
-            raise DataError(
-                f"{self.folder} has no mask set '{mask_set}', it has {', '.join(self.sets)}; "
-                f"correct the name or {_REMEDY}"
-            )
-        return self._tables[mask_set]
-
-    def row(self, mask_set: str, key: str) -> MaskRow:
-        """What is known of the mask of one sample.
-
-        Raises:
-            DataError: there is no such set, or it has no mask for this sample.
-        """
-        rows = self.table(mask_set)
-        if key not in self._positions[mask_set]:
-            raise DataError(f"the mask set '{mask_set}' in {self.folder} has no mask for the sample '{key}'; {_REMEDY}")
-        return rows[self._positions[mask_set][key]]
+        return tuple(self._bits)
 
     def mask(self, mask_set: str, key: str) -> Mask:
         """The mask of one sample: (H, W) uint8 of 0 and 1, 1 = missing.
 
         Raises:
-            DataError: there is none, or it is not the one that was written.
+            DataError: there is no such set, it has no mask for this sample, or that is not the one that was written.
         """
-        row = self.row(mask_set, key)
-        packed = np.asarray(self._bits[mask_set][self._positions[mask_set][key]])
-        if hashlib.sha256(packed.tobytes()).hexdigest() != row.sha256:
+        if mask_set not in self._places:
+            raise DataError(
+                f"{self.folder} has no mask set '{mask_set}', it has {', '.join(self.sets)}; "
+                f"correct the name or {_REMEDY}"
+            )
+        if key not in self._places[mask_set]:
+            raise DataError(f"the mask set '{mask_set}' in {self.folder} has no mask for the sample '{key}'; {_REMEDY}")
+        position, sha256 = self._places[mask_set][key]
+        packed = np.asarray(self._bits[mask_set][position])
+        if hashlib.sha256(packed.tobytes()).hexdigest() != sha256:
             raise DataError(
                 f"the mask of '{key}' in {self.folder / mask_set}.npy was changed after it was written; {_REMEDY}"
             )
@@ -179,34 +143,30 @@ def load_evaluation_masks(folder: Path) -> EvaluationMasks:
     Raises:
         DataError: where the folder is incomplete, of another version, or does not match its digest.
     """
-    manifest = _read_manifest(folder)
     try:
+        manifest = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise DataError(
+                f"{folder / MANIFEST_NAME} is of version {version}, this code reads version {SCHEMA_VERSION}; {_REMEDY}"
+            )
         height, width = int(manifest["height"]), int(manifest["width"])
-        tables = _read_table(folder, [str(entry["name"]) for entry in manifest["sets"]])
-        bits = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in tables}
         edges = tuple(float(edge) for edge in manifest["ratio_bins"])
         digest = str(manifest["digest"])
+        table = pq.read_table(folder / TABLE_NAME, schema=_TABLE_SCHEMA).to_pylist()
+        places: dict[str, dict[str, tuple[int, str]]] = {str(entry["name"]): {} for entry in manifest["sets"]}
+        for row in table:
+            places[row["set"]][row["key"]] = len(places[row["set"]]), row["sha256"]
+        bits = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in places}
+    except FileNotFoundError as error:
+        raise DataError(f"the evaluation masks in {folder} are incomplete ({error}); {_REMEDY}") from None
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise DataError(f"the evaluation masks in {folder} are damaged ({error}); {_REMEDY}") from None
     row_size = -(-height * width // 8)
-    shapes_match = all(bits[name].shape == (len(rows), row_size) for name, rows in tables.items())
-    if not shapes_match or _digest(tables, height, width) != digest:
+    shapes_match = all(bits[name].shape == (len(keys), row_size) for name, keys in places.items())
+    if not shapes_match or _digest(table, height, width) != digest:
         raise DataError(f"the evaluation masks in {folder} do not match their manifest; {_REMEDY}")
-    positions = {name: {row.key: position for position, row in enumerate(rows)} for name, rows in tables.items()}
-    return EvaluationMasks(folder, height, width, edges, digest, tables, bits, positions)
-
-
-def _write_bits(folder: Path, mask_set: MaskSet, edges: Sequence[float]) -> tuple[MaskRow, ...]:
-    rows: list[MaskRow] = []
-    packed: list[npt.NDArray[np.uint8]] = []
-    for drawn in mask_set.masks:
-        bits = np.packbits(drawn.hole_mask)
-        ratio = hole_ratio(drawn.hole_mask)
-        sha256 = hashlib.sha256(bits.tobytes()).hexdigest()
-        rows.append(MaskRow(drawn.key, ratio, hole_ratio_bin(ratio, edges), drawn.source, sha256))
-        packed.append(bits)
-    np.save(folder / f"{mask_set.name}.npy", np.stack(packed), allow_pickle=False)
-    return tuple(rows)
+    return EvaluationMasks(folder, height, width, edges, digest, bits, places)
 
 
 _TABLE_SCHEMA = pa.schema(
@@ -221,56 +181,31 @@ _TABLE_SCHEMA = pa.schema(
 )
 
 
-def _write_table(folder: Path, tables: Mapping[str, Sequence[MaskRow]]) -> None:
-    records = [
-        {
-            "set": name,
-            "key": row.key,
-            "ratio": row.ratio,
-            "bin": row.ratio_bin,
-            "source": row.source,
-            "sha256": row.sha256,
-        }
-        for name, rows in tables.items()
-        for row in rows
-    ]
-    pq.write_table(pa.Table.from_pylist(records, schema=_TABLE_SCHEMA), folder / TABLE_NAME)
-
-
-def _read_table(folder: Path, names: Sequence[str]) -> dict[str, tuple[MaskRow, ...]]:
-    rows: dict[str, list[MaskRow]] = {name: [] for name in names}
-    for record in pq.read_table(folder / TABLE_NAME, schema=_TABLE_SCHEMA).to_pylist():
-        rows[record["set"]].append(
-            MaskRow(record["key"], record["ratio"], record["bin"], record["source"], record["sha256"])
+def _write_bits(folder: Path, mask_set: MaskSet, edges: Sequence[float]) -> list[dict[str, Any]]:
+    """Write the masks of a set; their rows of the table, with the hole ratio measured on each mask as stored."""
+    rows: list[dict[str, Any]] = []
+    packed: list[npt.NDArray[np.uint8]] = []
+    for drawn in mask_set.masks:
+        bits = np.packbits(drawn.hole_mask)
+        ratio = hole_ratio(drawn.hole_mask)
+        rows.append(
+            {
+                "set": mask_set.name,
+                "key": drawn.key,
+                "ratio": ratio,
+                "bin": hole_ratio_bin(ratio, edges),
+                "source": drawn.source,
+                "sha256": hashlib.sha256(bits.tobytes()).hexdigest(),
+            }
         )
-    return {name: tuple(found) for name, found in rows.items()}
+        packed.append(bits)
+    np.save(folder / f"{mask_set.name}.npy", np.stack(packed), allow_pickle=False)
+    return rows
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_NAME
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist, so the evaluation masks are incomplete; {_REMEDY}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); {_REMEDY}") from None
-    if not isinstance(manifest, dict):
-        raise DataError(f"{path} is not a manifest; {_REMEDY}")
-    version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise DataError(f"{path} is of version {version}, this code reads version {SCHEMA_VERSION}; {_REMEDY}")
-    return manifest
-
-
-def _count_bins(rows: Sequence[MaskRow], edges: Sequence[float]) -> dict[str, int]:
-    counts = Counter(row.ratio_bin for row in rows)
-    return {name: counts[name] for name in ratio_bins(edges) if counts[name]}
-
-
-def _digest(tables: Mapping[str, Sequence[MaskRow]], height: int, width: int) -> str:
+def _digest(table: Sequence[Mapping[str, Any]], height: int, width: int) -> str:
     """A hash of what the masks are, not of how the files store them: another Parquet version gives the same digest."""
     digest = hashlib.sha256(f"{height}×{width}\n".encode())
-    for name, rows in tables.items():
-        for row in rows:
-            digest.update(json.dumps([name, row.key, row.sha256]).encode() + b"\n")
+    for row in table:
+        digest.update(json.dumps([row["set"], row["key"], row["sha256"]]).encode() + b"\n")
     return digest.hexdigest()

@@ -25,11 +25,9 @@ _VAL_IMAGES = 12
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """What a folder of images and one of label maps hold.
 
     Attributes:
-        root: folder of the images.
-        label_root: folder of their label maps, or None.
         keys: of the images, one each.
         sides: the shorter side of each image in pixels.
         class_ids: the ids that the label maps hold, sorted, without *ignore*; empty without label maps.

@@ -8,9 +8,8 @@ import os
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,7 +23,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
 from pipelines.parallel.device import gpu_problem
-from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
 from pipelines.settings.params import RunSettings
 from sgenet.errors import SettingsError, UserError
 
@@ -46,11 +44,7 @@ _ANSWER_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a training knows of its cluster.
-
-    Attributes:
-        cpus_per_worker, gpus_per_worker: what each worker asks for.
-    """
+    """What a training knows of its cluster: what each worker asks for."""
 
     cpus_per_worker: int
     gpus_per_worker: int
@@ -73,7 +67,7 @@ class Cluster:
         nodes = _usable_nodes()
         if len(nodes) < 2:
             return self.room()
-        answering = _answering(nodes)
+        answering = [_resources(node) for node, _ in _answers(nodes, lambda: True)]
         return min(room_for_workers(answering, self.cpus_per_worker, self.gpus_per_worker), self.room())
 
     def check_gpus(self) -> None:
@@ -84,15 +78,32 @@ class Cluster:
         """
         if not self.gpus_per_worker:
             return
-        nodes = [node for node in _usable_nodes() if _resources(node)[1]]
         # Without a GPU of its own, which another job may hold: all of the node's can be seen.
-        asked = {_ask(node["NodeID"], gpu_problem): node for node in nodes}
-        answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
-        for reference in answered:
-            problem = ray.get(reference) if _is_answer(reference) else None
+        for node, problem in _answers([node for node in _usable_nodes() if _resources(node)[1]], gpu_problem):
             if problem is not None:
-                address = asked[reference]["NodeManagerAddress"]
+                address = node["NodeManagerAddress"]
                 raise UserError(f"the node {address} of the cluster has GPUs that cannot be used: {problem}")
+
+
+def room_for_workers(nodes: Sequence[tuple[int, int]], cpus: int, gpus: int) -> int:
+    """For how many workers the nodes have resources; no worker is spread over two nodes.
+
+    Args:
+        nodes: CPUs and GPUs of each node.
+        cpus, gpus: of one worker.
+    """
+    return sum(min(node_cpus // cpus, node_gpus // gpus if gpus else node_cpus) for node_cpus, node_gpus in nodes)
+
+
+def cpus_of_a_worker(nodes: Sequence[tuple[int, int]], workers: int, gpus: int = 0) -> int:
+    """The most CPUs that each of so many workers can have; 1 where there are fewer CPUs, or GPUs, than they need.
+
+    Args:
+        nodes: CPUs and GPUs of each node; cores of nodes without GPUs are of no use to workers that need one.
+        gpus: of one worker.
+    """
+    most = max((cpus for cpus, _ in nodes), default=1)
+    return max((count for count in range(1, most + 1) if room_for_workers(nodes, count, gpus) >= workers), default=1)
 
 
 def leaving_nodes() -> set[str]:
@@ -190,12 +201,18 @@ def _resources(node: dict[str, Any]) -> tuple[int, int]:
     return int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
 
 
-def _answering(nodes: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    asked = {_ask(node["NodeID"], _answer): node for node in nodes}
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+def _answers(nodes: list[dict[str, Any]], question: Callable[[], T]) -> list[tuple[dict[str, Any], T]]:
+    """The nodes that answer in time, and what they answer."""
+    asked = {_ask(node["NodeID"], question): node for node in nodes}
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
     for reference in silent:
         ray.cancel(reference)
-    return [_resources(asked[reference]) for reference in answered if _is_answer(reference)]
+    answers = []
+    for reference in answered:
+        # Errors of many classes: the node died, it is leaving, its worker could not be started.
+        with suppress(Exception):
+            answers.append((asked[reference], ray.get(reference)))
+    return answers
 
 
 def _ask(node: str, question: Callable[[], T]) -> ObjectRef[T]:
@@ -203,16 +220,3 @@ def _ask(node: str, question: Callable[[], T]) -> ObjectRef[T]:
     asked: Any = ray.remote(question).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
     reference: ObjectRef[T] = asked.remote()
     return reference
-
-
-def _answer() -> float:
-    return time.time()
-
-
-def _is_answer(reference: ObjectRef[Any]) -> bool:
-    try:
-        ray.get(reference)
-    # Errors of many classes: the node died, it is leaving, its worker could not be started.
-    except Exception:
-        return False
-    return True

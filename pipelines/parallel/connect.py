@@ -98,10 +98,11 @@ def _explained(given: str, error: Exception) -> UserError:
         )
     reason: Any = error.details() if isinstance(error, grpc.Call) else error
     return UserError(
-        f"no Ray cluster answers at RAY_ADDRESS={given} ({_first_line(reason)}); start it, or correct or unset "
+        f"no Ray cluster answers at RAY_ADDRESS={given} ({first_line(reason)}); start it, or correct or unset "
         "RAY_ADDRESS to work on this machine"
     )
 
 
-def _first_line(reason: object) -> str:
+def first_line(reason: object) -> str:
+    """The first line of an error, or what kind it is where it says nothing."""
     return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")

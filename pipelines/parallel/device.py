@@ -21,7 +21,7 @@ def device_of(run: RunSettings) -> Device:
     Raises:
         SettingsError: a GPU, and there is none.
     """
-    device = _asked_for(run)
+    device: Device = "cuda" if run.use_gpu else "cpu"
     check_device(device)
     return device
 
@@ -34,7 +34,9 @@ def device_of_workers(run: RunSettings) -> Device:
     Raises:
         SettingsError: a GPU, and there is none where the work is done on this machine.
     """
-    return _asked_for(run) if cluster_is_addressed() else device_of(run)
+    if cluster_is_addressed():
+        return "cuda" if run.use_gpu else "cpu"
+    return device_of(run)
 
 
 def precision_problem(device: str, precision: Precision) -> str | None:
@@ -72,7 +74,3 @@ def gpu_problem() -> str | None:
         f"PyTorch finds no GPU ({reason}); install an NVIDIA driver for CUDA {torch.version.cuda} or newer, give the "
         "container its GPUs"
     )
-
-
-def _asked_for(run: RunSettings) -> Device:
-    return "cuda" if run.use_gpu else "cpu"

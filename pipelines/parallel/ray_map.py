@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from pipelines.parallel.connect import connect_to_cluster
+from pipelines.parallel.connect import connect_to_cluster, first_line
 from pipelines.storage.files import writing
 from sgenet.errors import UserError
 
@@ -38,7 +37,6 @@ _ENVIRONMENT = {
 _LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, ObjectLostError)
 _RETRIES = 2
 _QUEUED_PER_UNIT = 2
-_SECONDS_BETWEEN_COUNTS = 5.0
 
 
 def map_on_ray(
@@ -60,11 +58,10 @@ def map_on_ray(
         # Once for all items: what the function carries may be large.
         carried = ray.put(function)
         waiting: deque[ObjectRef[Result]] = deque()
-        room = _Room(most_at_once, gpu_share)
         try:
             for item in items:
                 waiting.append(run.remote(carried, item, marker))
-                while len(waiting) >= room.size():
+                while len(waiting) >= (most_at_once or _room(gpu_share)):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())
@@ -95,29 +92,17 @@ def _result(reference: ObjectRef[Result]) -> Result:
     except _LOST as error:
         raise UserError(
             f"a worker process of the Ray cluster was lost {_RETRIES + 1} times at the same piece of work, most often "
-            f"for want of memory ({_first_line(error)}); use machines with more memory, or fewer CPUs a node"
+            f"for want of memory ({first_line(error)}); use machines with more memory, or fewer CPUs a node"
         ) from error
     except TaskUnschedulableError as error:
-        raise UserError(f"the Ray cluster has no machine for this work ({_first_line(error)}); add nodes") from error
+        raise UserError(f"the Ray cluster has no machine for this work ({first_line(error)}); add nodes") from error
 
 
-class _Room:
-    """How many items may be under way: enough to keep all of the cluster busy, counted again as it grows."""
-
-    def __init__(self, most_at_once: int | None, gpu_share: float) -> None:
-        self._most, self._gpu_share = most_at_once, gpu_share
-        self._counted_at = -_SECONDS_BETWEEN_COUNTS
-        self._size = 1
-
-    def size(self) -> int:
-        if self._most is not None:
-            return self._most
-        now = time.monotonic()
-        if now - self._counted_at >= _SECONDS_BETWEEN_COUNTS:
-            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            units = resources.get("GPU", 0) / self._gpu_share if self._gpu_share else resources.get("CPU", 0)
-            self._size, self._counted_at = max(1, int(units)) * _QUEUED_PER_UNIT, now
-        return self._size
+def _room(gpu_share: float) -> int:
+    """How many items may be under way: enough to keep all of the cluster busy, also while it grows."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    units = resources.get("GPU", 0) / gpu_share if gpu_share else resources.get("CPU", 0)
+    return max(1, int(units)) * _QUEUED_PER_UNIT
 
 
 @contextmanager
@@ -155,7 +140,3 @@ def _marked(shared: Path | None) -> Iterator[str | None]:
         yield str(marker)
     finally:
         marker.unlink(missing_ok=True)
-
-
-def _first_line(error: Any) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

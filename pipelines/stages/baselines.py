@@ -6,7 +6,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.labels.chosen import segmenter_of_filled
+from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.files import METRICS
@@ -19,10 +19,7 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
     """Evaluate every baseline of the settings.
 
     Args:
-        settings: the whole of ``params.yaml``.
-        dataset: which one.
-        shards, masks: folders that the stages of these names wrote.
-        segmenter: folder of the stage ``fit_segmenter``.
+        shards, masks, segmenter: folders of the stages ``shards``, ``masks`` and ``fit_segmenter``.
         output: folder to write: a folder as :mod:`pipelines.evaluation.files` describes for each
             baseline, and ``metrics.json`` with those of all, ``{baseline: {set: {score: mean}}}``. Where filled images
             are segmented, the images themselves are too, as ``undamaged``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.data.labels.chosen import segmenter_of_filled
+from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
@@ -33,10 +33,7 @@ def run(
     """Evaluate a released model, write its scores, tables and images, and log the scores to the run of its training.
 
     Args:
-        settings: the whole of ``params.yaml``.
-        dataset, method: which of them.
-        shards, masks, model: folders that the stages of these names wrote.
-        segmenter: folder of the stage ``fit_segmenter``.
+        shards, masks, segmenter, model: folders of the stages ``shards``, ``masks``, ``fit_segmenter`` and ``train``.
         output: folder to write; see :mod:`pipelines.evaluation.files`.
         metrics_file: JSON file to write: the headline scores, which DVC compares between revisions and experiments.
 

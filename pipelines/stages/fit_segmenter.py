@@ -13,8 +13,6 @@ def run(settings: Settings, dataset: str, shards: Path, output: Path) -> None:
     """Fit a segmenter to the labelled images, or take the fitted one that the settings name.
 
     Args:
-        settings: the whole of ``params.yaml``.
-        dataset: which one.
         shards: folder of the stage of this name.
         output: folder to write: ``manifest.json``, which is alone where nothing asks for a segmenter; else also
             ``model.safetensors`` and ``model.json`` (not for ``transformers``, whose checkpoint stays where it is),

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipelines.data.adapters.build import build_adapters
+from pipelines.data.adapters.build import build_adapters, empty_splits
 from pipelines.data.adapters.samples import Adapter, RawSample
-from pipelines.data.adapters.splits import empty_splits
 from pipelines.data.shards.sources import SourceRow, examine, write_sources
 from pipelines.parallel.parallel import parallel_map
 from pipelines.settings.params import DataSettings
@@ -24,7 +23,6 @@ def run(data: DataSettings, output: Path, workers: int | None = None, *, needed:
     A file that cannot be read is listed with the reason; the shards stage quarantines it.
 
     Args:
-        data: the dataset's settings.
         output: the Parquet file to write.
         workers: processes; None takes every core. The result is the same for any number.
         needed: splits that must have a sample.

@@ -13,8 +13,6 @@ def run(settings: Settings, dataset: str, shards: Path, segmenter: Path, output:
     """Label every sample of the shards with the segmenter of the stage ``fit_segmenter``.
 
     Args:
-        settings: the whole of ``params.yaml``.
-        dataset: which one.
         shards, segmenter: folders of the stages ``shards`` and ``fit_segmenter``.
         output: folder to write; see :mod:`pipelines.data.shards.labels`. Where labels are people's,
             ``manifest.json`` says so and is alone.

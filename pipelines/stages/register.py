@@ -24,10 +24,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     The evaluation's scores are logged to the training's run, see :func:`pipelines.tracking.scores.log_scores`.
 
     Args:
-        settings: the whole of ``params.yaml``.
-        dataset, method: which of them.
-        model: folder that the stage ``train`` wrote.
-        evaluation: folder that the stage ``evaluate`` wrote.
+        model, evaluation: folders of the stages ``train`` and ``evaluate``.
         output: ``registered.json``, written last: when it is there, the model has been loaded back
             from the registry and drew the same image.
 

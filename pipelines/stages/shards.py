@@ -37,9 +37,7 @@ def run(data: DataSettings, sources: Path, output: Path, workers: int | None = N
     The folder appears whole or not at all.
 
     Args:
-        data: the dataset's settings.
         sources: the table of the index stage.
-        output: the folder to write.
         workers: processes; None takes every core. The bytes are the same for any number.
 
     Raises:

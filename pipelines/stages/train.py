@@ -24,7 +24,7 @@ from pipelines.settings.params import RunSettings, Settings
 from pipelines.settings.program import program
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder, sha256_of_file
-from pipelines.storage.store import join
+from pipelines.storage.store import absolute, join
 from pipelines.tracking.address import tracking_uri
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.model_source import find_model
@@ -64,8 +64,6 @@ def run(
     """Train, and write the released model with everything known about its making.
 
     Args:
-        settings: of the whole pipeline.
-        dataset, method: which pair is trained.
         shards, masks: folders of the stages ``shards`` and ``masks``.
         output: folder for ``model.safetensors``, ``model.json`` (the averaged generator),
             ``losses.csv``, ``validation.csv`` and ``training.json``.
@@ -188,7 +186,7 @@ def plan(
         shards=str(shards.resolve()),
         masks=str(masks.resolve()),
         validation_split=settings.evaluation.split,
-        checkpoints=_absolute(_address(settings, key)),
+        checkpoints=absolute(_address(settings, key)),
         cache=settings.run.cache,
         labels=None if labels is None or source == "human" else str(labels.resolve()),
         label_source=source,
@@ -307,8 +305,3 @@ def data_inputs(dataset: str, shards: Path, masks: Path, labels: Path | None, di
 
 def _address(settings: Settings, key: str) -> str:
     return join(settings.storage, "checkpoints", key)
-
-
-def _absolute(address: str) -> str:
-    """The same place for workers whose working folder may be another."""
-    return address if "://" in address else str(Path(address).resolve())

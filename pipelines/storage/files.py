@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,9 @@ from sgenet.errors import DataError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_NAME = 240
-_HASH_BLOCK = 1 << 20
+
+PARTIAL_SUFFIX = ".partial"
+"""How the name of a file ends that is being written."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -24,14 +27,23 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    temporary = _neighbour(path, "partial")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(path), published(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` whose file takes that name when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            # Else a power cut could keep the new name and lose the content.
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -120,11 +132,8 @@ def check_writable(path: Path) -> None:
 
 def sha256_of_file(path: Path) -> str:
     """Hexadecimal sha256 of a file's content, read in blocks."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_files(paths: Iterable[Path], root: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.storage.files import PARTIAL_SUFFIX, published
 from sgenet.errors import DataError
-
-_PARTIAL_SUFFIX = ".partial"
 
 
 class MissingFileError(DataError):
@@ -36,6 +34,11 @@ def join(address: str, *parts: str) -> str:
     """An address below another: ``join("s3://bucket", "a", "b")`` is ``s3://bucket/a/b``."""
     below = [part.strip("/") for part in parts if part.strip("/")]
     return "/".join([address.rstrip("/"), *below]) or "/"
+
+
+def absolute(address: str) -> str:
+    """The same place for processes whose working folder may be another."""
+    return address if "://" in address else str(Path(address).resolve())
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,6 @@ def explained(name: str, done: str) -> Iterator[None]:
         raise DataError(f"{name} could not be {done}: {reason}; check the disk and the permissions") from None
 
 
-@contextmanager
-def published(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` whose file takes that name when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{secrets.token_hex(8)}{_PARTIAL_SUFFIX}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            # Else a power cut could keep the new name and lose the content.
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def checked_path(path: str) -> str:
     """The path without slashes at its ends; a DataError where it would leave its storage."""
     if path.startswith("/") or ".." in path.split("/"):
@@ -161,28 +149,26 @@ def _walk(top: Path) -> Iterator[tuple[str, int]]:
     reads it learns of it.
     """
     entered = {str(parent) for parent in Path(os.path.realpath(top)).parents}
-    folders = deque([(top, "")] if top.is_dir() else [])
-    links: deque[tuple[Path, str]] = deque()
-    while folders or links:
-        folder, below = folders.popleft() if folders else links.popleft()
-        real_folder = os.path.realpath(folder)
-        if real_folder in entered:
-            continue
-        entered.add(real_folder)
-        with os.scandir(folder) as found:
-            items = sorted(found, key=lambda item: item.name)
-        for item in items:
-            path = below + item.name
-            if item.is_dir(follow_symlinks=False):
-                folders.append((folder / item.name, f"{path}/"))
-            elif item.is_symlink() and Path(item.path).is_dir():
-                links.append((folder / item.name, f"{path}/"))
-            elif not item.name.endswith(_PARTIAL_SUFFIX):
-                yield path, _size(item)
+    waiting = deque([top] if top.is_dir() else [])
+    while waiting:
+        for name, folders, files in os.walk(waiting.popleft(), onerror=_refuse):
+            folder, real_folder = Path(name), os.path.realpath(name)
+            if real_folder in entered:
+                folders.clear()
+                continue
+            entered.add(real_folder)
+            folders.sort()
+            waiting.extend(path for path in map(folder.joinpath, folders) if path.is_symlink())
+            below = "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
+            yield from ((below + file, _size(folder / file)) for file in files if not file.endswith(PARTIAL_SUFFIX))
 
 
-def _size(item: os.DirEntry[str]) -> int:
+def _size(path: Path) -> int:
     try:
-        return item.stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -20,17 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pipelines.storage.files import published
 from pipelines.storage.local import (
     Entries,
     Entry,
     LocalStorage,
     MissingFileError,
+    absolute,
     check_local,
     checked_path,
     explained,
     folder_prefix,
     join,
-    published,
     whole_range,
 )
 from sgenet.errors import DataError
@@ -45,6 +46,7 @@ __all__ = [
     "MissingFileError",
     "S3Storage",
     "Storage",
+    "absolute",
     "join",
     "open_storage",
 ]

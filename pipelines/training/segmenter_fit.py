@@ -8,9 +8,8 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from pipelines.data.labels.chosen import segmenter_folder, segmenter_place
 from pipelines.data.labels.manifest import SegmenterManifest
-from pipelines.data.labels.opened import open_segmenter, weights_digest
+from pipelines.data.labels.opened import open_segmenter, segmenter_folder, segmenter_place, weights_digest
 from pipelines.data.labels.report import REPORT, score_segmenter, summary_sentence, write_report
 from pipelines.data.shards.index import class_pixels, open_index
 from pipelines.data.shards.manifest import read_manifest
@@ -18,7 +17,7 @@ from pipelines.settings.labels import training_recipe
 from pipelines.settings.params import Settings
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder
-from pipelines.storage.store import join
+from pipelines.storage.store import absolute, join
 from pipelines.tracking.address import TrackingError
 from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, flat_parameters, logical_run
@@ -120,7 +119,7 @@ def plan_fit(settings: Settings, dataset: str, shards: Path) -> TrainingJob:
         shards=str(shards.resolve()),
         masks=None,
         validation_split=settings.evaluation.split,
-        checkpoints=checkpoints if "://" in checkpoints else str(Path(checkpoints).resolve()),
+        checkpoints=absolute(checkpoints),
         cache=settings.run.cache,
         segmenter=SegmenterFit(
             recipe=labels.recipe,

@@ -16,8 +16,8 @@ from mlflow_store import make_store
 from safetensors.torch import load_file
 from tiny import DATASET, tiny_settings
 
-from pipelines.data.labels.chosen import segmenter_of_filled
 from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.data.labels.report import held_out
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.settings.labels import LabelSettings

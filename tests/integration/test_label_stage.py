@@ -277,9 +277,9 @@ def rewrite(folder: Path, key: str, value: object) -> None:
         (lambda folder: rewrite(folder, "source", "human"), "holds labels of the source 'human'"),
         (lambda folder: rewrite(folder, "shards_digest", "0"), "are of other shards"),
         (lambda folder: rewrite(folder, "version", 0), "of another version"),
-        (lambda folder: next(folder.glob("*.tar")).unlink(), "is missing or does not match"),
-        (lambda folder: next(folder.glob("*.tar")).write_bytes(b"short"), "is missing or does not match"),
-        (lambda folder: (folder / "labels.parquet").write_bytes(b"?"), "is missing or does not match"),
+        (lambda folder: next(folder.glob("*.tar")).unlink(), "does not exist though"),
+        (lambda folder: next(folder.glob("*.tar")).write_bytes(b"short"), "does not match"),
+        (lambda folder: (folder / "labels.parquet").write_bytes(b"?"), "does not match"),
         (without_last_row, r"does not label the samples of .* one by one"),
     ],
 )

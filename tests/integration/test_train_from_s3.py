@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -15,7 +16,6 @@ from tiny import DATASET, tiny_job, tiny_settings
 from training_process import make_workspace, result_of, start_training
 
 from pipelines.data.shards.ahead import WindowsAhead
-from pipelines.data.shards.cache import Lease
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import CacheSettings, RunSettings
 from pipelines.stages import shards
@@ -72,8 +72,8 @@ def waits_for_shards(monkeypatch: pytest.MonkeyPatch) -> None:
         move_to(ahead, number)
         cache, deadline = ahead._shards.cache, time.monotonic() + 60
         assert cache._lease is not None
-        lease = Lease.read(cache._lease[0])
-        leased = {shard.sha256 for shard in (*lease.now, *lease.next)}
+        lease = json.loads(cache._lease[0].read_text(encoding="utf-8"))
+        leased = lease["now"].keys() | lease["next"].keys()
         while not leased <= {path.name for path in (cache.folder / "shards").iterdir()}:
             assert time.monotonic() < deadline
             time.sleep(0.02)

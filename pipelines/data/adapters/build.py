@@ -1,24 +1,23 @@
-"""From settings to adapters."""
+"""From settings to adapters, and what to do about a split for which they find nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.data.adapters.camvid import camvid
 from pipelines.data.adapters.cityscapes import cityscapes
 from pipelines.data.adapters.folder import folder
 from pipelines.data.adapters.mixed_scenes import MixedScenes
-from pipelines.data.adapters.msrc_v2 import msrc_v2
 from pipelines.data.adapters.outdoor_scenes import outdoor_scenes
+from pipelines.data.adapters.paired import camvid, paired
 from pipelines.data.adapters.places2 import places2
 from pipelines.data.adapters.samples import Adapter, RawLabel, RawSample
-from pipelines.data.adapters.stanford_background import stanford_background
 from pipelines.settings.params import DataSettings
+from pipelines.settings.sources import SplitSource
 
 ADAPTERS: Mapping[str, Callable[[Any, int], Adapter]] = {
     "mixed_scenes": lambda source, num_classes: MixedScenes(source),
@@ -26,8 +25,8 @@ ADAPTERS: Mapping[str, Callable[[Any, int], Adapter]] = {
     "cityscapes": cityscapes,
     "places2": places2,
     "camvid": camvid,
-    "stanford_background": stanford_background,
-    "msrc_v2": msrc_v2,
+    "stanford_background": paired,
+    "msrc_v2": paired,
     "folder": folder,
 }
 """What reads a source, from its settings and the number of classes of the dataset's label space."""
@@ -45,6 +44,21 @@ def build_adapters(data: DataSettings) -> list[tuple[str, Adapter]]:
     if len(adapters) == 1:
         return [(names[0], adapters[0])]
     return [(name, _Joined(adapter, name)) for name, adapter in zip(names, adapters, strict=True)]
+
+
+def empty_splits(counts: Mapping[str, int], needed: Iterable[str], data: DataSettings) -> list[str]:
+    """What to do about each split that is needed and has no image, a sentence each."""
+    total = sum(counts.values())
+    ratios = ", ".join(str(source.val_ratio) for source in data.sources if isinstance(source, SplitSource))
+    sentences = []
+    for split in needed:
+        if not counts.get(split):
+            remedy = "add some to its sources"
+            if ratios:
+                change = "raise" if split == "val" else "lower"
+                remedy = f"{change} val_ratio ({ratios}), the share that is held out, or add images"
+            sentences.append(f"none of the {total} images is in the split '{split}'; {remedy}")
+    return sentences
 
 
 def _unique_names(adapters: list[str]) -> list[str]:

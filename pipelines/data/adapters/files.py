@@ -20,14 +20,7 @@ LABEL_SUFFIXES = frozenset({"png"})
 
 @dataclass(frozen=True)
 class FileAdapter:
-    """An :class:`~pipelines.data.adapters.samples.Adapter` over a tree of files.
-
-    Args:
-        image_storage: where the images are.
-        label_storage: where the label maps are.
-        label_map: what the ids of the label maps mean.
-        find: the layout: lists the samples or raises DataError.
-    """
+    """An :class:`~pipelines.data.adapters.samples.Adapter` over a tree of files; ``find`` knows the layout."""
 
     image_storage: Storage
     label_storage: Storage

@@ -1,4 +1,13 @@
-"""The layout of several small datasets: a folder of images and one of label maps for each split."""
+"""The layout of several small datasets: a folder of images and one of label maps for each split.
+
+=====================  ==============================================================================================
+CamVid                 frames from a car, in the split and the 11 classes of SegNet (Badrinarayanan et al., 2017)
+MSRC v2                photographs of Microsoft Research Cambridge, labelled in the classes of Outdoor Scenes
+Stanford Background    outdoor photographs in 8 classes (Gould et al., ICCV 2009)
+=====================  ==============================================================================================
+
+Their own ids are as in ``label_space.CAMVID``, ``OUTDOOR_SCENES`` and ``STANFORD_BACKGROUND``.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +18,9 @@ from functools import partial
 from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
 from pipelines.data.adapters.labels import LabelMap
 from pipelines.data.adapters.samples import RawSample, sample_key
-from pipelines.settings.sources import FileSource
+from pipelines.settings.sources import CamvidSource, FileSource
 from pipelines.storage.store import Storage, open_storage
+from sgenet.label_space import IGNORE_ID
 
 
 @dataclass(frozen=True)
@@ -28,11 +38,16 @@ _IMAGES_AND_LABELS = (
 )
 
 
-def paired_adapter(settings: FileSource, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
-    """An adapter over ``{images,labels}/{train,val}``; for ``own_ids`` see LabelMap."""
+def paired(settings: FileSource, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
+    """An adapter over ``{images,labels}/{train,val}/<name>.{jpg,png}``; for ``own_ids`` see LabelMap."""
     storage = open_storage(settings.root)
     label_map = LabelMap(settings.adapter, num_classes, own_ids, settings.class_map)
     return FileAdapter(storage, storage, label_map, partial(find_pairs, storage, _IMAGES_AND_LABELS, settings.adapter))
+
+
+def camvid(settings: CamvidSource, num_classes: int) -> FileAdapter:
+    """The adapter of CamVid, whose label maps leave pixels unlabelled as 11."""
+    return paired(settings, num_classes, own_ids={11: IGNORE_ID})
 
 
 def find_pairs(storage: Storage, folders: tuple[PairedFolders, ...], source: str) -> list[RawSample]:

@@ -14,21 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.data.labels.chosen import chosen_segmenter
-from pipelines.data.labels.images import whole_images
-from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
+from pipelines.data.labels.opened import SegmenterPlace, chosen_segmenter, open_segmenter, threads_for, whole_images
 from pipelines.data.labels.report import finite, summary_sentence
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.labels import CONFIDENCE_SUFFIX, LabelManifest, sidecar_name, write_labels
 from pipelines.data.shards.manifest import ShardEntry
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import LABEL_SUFFIX, SampleTable
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
 from pipelines.storage.code import digest_code
 from pipelines.storage.files import publish_folder
-from pipelines.storage.store import Storage, join, open_storage
+from pipelines.storage.store import Storage, absolute, join, open_storage
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.label_space import IGNORE_ID
 from sgenet.segmenters.segmenter import Labelled, label_pixels
@@ -41,8 +38,7 @@ class Labelling:
     """What every worker of a labelling is told.
 
     Attributes:
-        place: the segmenter.
-        shards: folder of the stage of this name, and the digest that must be found there.
+        shards: folder of the stage of this name, where the digest must be found.
         kept: folder or ``s3://`` address where finished shards of this labelling are kept, absolute.
     """
 
@@ -54,14 +50,7 @@ class Labelling:
 
 @dataclass(frozen=True)
 class LabelledShard:
-    """A finished shard.
-
-    Attributes:
-        split: of its samples.
-        entry: its file.
-        rows: of the labels' index.
-        agreement: with people's labels, where its samples have them.
-    """
+    """A finished shard: its file, its rows of the labels' index, and the agreement with people's labels."""
 
     split: str
     entry: ShardEntry
@@ -137,9 +126,7 @@ def plan_labelling(settings: Settings, dataset: str, shards: Path, segmenter: Pa
     """
     place = chosen_segmenter(settings, dataset, segmenter)
     digest = open_index(shards).digest
-    kept = join(settings.storage, "labels", _key(place, digest))
-    if "://" not in kept:
-        kept = str(Path(kept).resolve())
+    kept = absolute(join(settings.storage, "labels", _key(place, digest)))
     return Labelling(place=place, shards=shards, digest=digest, kept=kept)
 
 

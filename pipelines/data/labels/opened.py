@@ -1,19 +1,26 @@
-"""Opening the segmenter that the stage ``fit_segmenter`` chose, for labelling and scoring."""
+"""The segmenter that the stage ``fit_segmenter`` chose: finding it, opening it, and the images it is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.parallel.device import check_device
+from pipelines.data.labels.manifest import SegmenterManifest
+from pipelines.data.shards.reader import Pixels, ShardDataset
+from pipelines.data.shards.schema import SampleTable
+from pipelines.parallel.device import check_device, device_of_workers
 from pipelines.settings.labels import LabelSettings
+from pipelines.settings.params import Settings
 from pipelines.storage.files import digest_files, sha256_of_file
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, DataError
 from sgenet.label_space import LabelSpace
 from sgenet.methods.release import DESCRIPTION, WEIGHTS
 from sgenet.precision import autocast
@@ -31,9 +38,6 @@ class SegmenterPlace:
     Attributes:
         folder: of the stage ``fit_segmenter``, or of a checkpoint of ``transformers``.
         sha256: of the weights that must be found there.
-        label_space: what is labelled with.
-        settings: how.
-        device: ``cpu`` or ``cuda``.
     """
 
     folder: Path
@@ -41,6 +45,52 @@ class SegmenterPlace:
     label_space: LabelSpace
     settings: LabelSettings
     device: str = "cpu"
+
+
+def chosen_segmenter(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace:
+    """The segmenter that the settings ask for, from the folder of the stage ``fit_segmenter``.
+
+    Raises:
+        DataError: the stage has not run with these settings.
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
+    """
+    manifest, wanted = SegmenterManifest.read(folder), settings.labels_of(dataset).segmenter
+    if manifest.sha256 is None or manifest.segmenter != wanted:
+        raise DataError(
+            f"{folder} holds {manifest.segmenter or 'no segmenter'}, but labels.{dataset} asks for {wanted}; run the "
+            "stage fit_segmenter again"
+        )
+    return segmenter_place(settings, dataset, folder, manifest.sha256)
+
+
+def segmenter_of_filled(settings: Settings, dataset: str, folder: Path) -> SegmenterPlace | None:
+    """The segmenter of the dataset, for its filled images; None where the settings ask for none.
+
+    Raises:
+        DataError, SettingsError: see :func:`chosen_segmenter`.
+    """
+    return chosen_segmenter(settings, dataset, folder) if settings.labels_of(dataset).needs_segmenter else None
+
+
+def segmenter_place(settings: Settings, dataset: str, folder: Path, sha256: str) -> SegmenterPlace:
+    """Where workers find the segmenter that lies in a folder of the stage ``fit_segmenter``.
+
+    Raises:
+        SettingsError: a GPU is asked for and there is none on this machine, where it does the work.
+    """
+    return SegmenterPlace(
+        folder=segmenter_folder(settings, dataset, folder),
+        sha256=sha256,
+        label_space=settings.data[dataset].labels,
+        settings=settings.labels_of(dataset),
+        device=device_of_workers(settings.run),
+    )
+
+
+def segmenter_folder(settings: Settings, dataset: str, folder: Path) -> Path:
+    """Where the weights lie: a checkpoint of ``transformers`` stays where it is, as it may be large."""
+    labels = settings.labels_of(dataset)
+    return Path(labels.checkpoint or "") if labels.segmenter == "transformers" else folder
 
 
 class OpenSegmenter:
@@ -130,3 +180,48 @@ def _loaded(
 def threads_for(device: str) -> AbstractContextManager[None]:
     """The threads of labelling: one where it runs on the CPU."""
     return one_thread() if device == "cpu" else nullcontext()
+
+
+class WholeImages(NamedTuple):
+    """Some samples of one size.
+
+    Attributes:
+        rows: their places in the table.
+        image: (B, 3, H, W) uint8.
+        label: (B, H, W) uint8, what people labelled; 255 where there is none.
+    """
+
+    rows: tuple[int, ...]
+    image: Tensor
+    label: Tensor
+
+
+def whole_images(table: SampleTable, batch_size: int) -> Iterator[WholeImages]:
+    """Every sample once, as stored, in the table's order; a batch ends where the next image has another size.
+
+    Raises:
+        DataError: a sample cannot be read.
+    """
+    dataset = ShardDataset(table, _as_it_is)
+    for rows in _runs_of_one_size(table, batch_size):
+        pairs = [dataset.image(row) for row in rows]
+        yield WholeImages(
+            rows,
+            torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image, _ in pairs])),
+            torch.from_numpy(np.stack([label for _, label in pairs])),
+        )
+
+
+def _runs_of_one_size(table: SampleTable, most: int) -> Iterable[tuple[int, ...]]:
+    run: list[int] = []
+    for row in range(len(table)):
+        if run and (len(run) == most or not np.array_equal(table.sizes[row], table.sizes[run[0]])):
+            yield tuple(run)
+            run = []
+        run.append(row)
+    if run:
+        yield tuple(run)
+
+
+def _as_it_is(image: Pixels, label: Pixels, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    return image, label

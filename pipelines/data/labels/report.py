@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.data.labels.images import whole_images
-from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for
+from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads_for, whole_images
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.parallel.parallel import parallel_map, workers_for
@@ -58,16 +57,10 @@ def score_segmenter(place: SegmenterPlace, shards: Path, split: str) -> Segmente
 
 
 def score_block(place: SegmenterPlace, shards: Path, digest: str, split: str, first: int) -> SegmenterScores:
-    """Score :data:`BLOCK_IMAGES` held-out images, or those that are left.
-
-    Args:
-        shards: folder of the stage of this name.
-        digest: of what must be found there.
-        split: whose labelled images are held out.
-        first: position of the first image among these.
+    """Score :data:`BLOCK_IMAGES` held-out images from position ``first`` on, or those that are left.
 
     Raises:
-        DataError: the shards are not those of the other blocks.
+        DataError: the digest of the shards is not that of the other blocks.
     """
     table = reopen_index(shards, digest).of_split(split).labelled()
     rows = np.arange(first, min(first + BLOCK_IMAGES, len(table)))

@@ -16,9 +16,7 @@ class WindowsAhead:
     Start it where processes may be forked: before threads are at work.
 
     Args:
-        shards: what the training reads.
-        table: the samples that it reads.
-        order: in which it reads them.
+        table, order: the samples that the training reads, and in which order.
         always: names and sizes of shards that it reads all the time, such as those it is validated on.
         capacity: of the cache in bytes.
         say: told what keeps a shard from being cached, and when a cached one was damaged.

@@ -20,36 +20,19 @@ import os
 import secrets
 import struct
 import zlib
-from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 _BLOCK = 1 << 16
 _SIZE = struct.Struct("<Q")
-_MAX_OPEN_FILES = 128
-
-
-class PublishedShard(NamedTuple):
-    """A shard and where it can be had.
-
-    Attributes:
-        path: in its storage.
-        sha256: of its content, which names it in the cache.
-        size: in bytes.
-    """
-
-    path: str
-    sha256: str
-    size: int
+_CHECKSUM = np.uint32().itemsize
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What a process reads.
+    """What a process reads: the SHA-256 of shards, which name them here and where they are published, and their sizes.
 
     Attributes:
         storage: address of where all of it is published.
@@ -58,35 +41,24 @@ class Lease:
     """
 
     storage: str
-    now: tuple[PublishedShard, ...] = ()
-    next: tuple[PublishedShard, ...] = ()
+    now: dict[str, int] = field(default_factory=dict)
+    next: dict[str, int] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, path: Path) -> Lease:
-        """Read one of another process.
 
-        Raises:
-            OSError, ValueError, TypeError: it is gone, or no lease.
-        """
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        now, following = (tuple(PublishedShard(*shard) for shard in raw[name]) for name in ("now", "next"))
-        return cls(str(raw["storage"]), now, following)
+def published_path(digest: str) -> str:
+    """Where a shard lies in a storage that many nodes share."""
+    return f"shards/{digest}.tar"
 
 
 class ShardCache:
-    """A folder of shards, as those who read them see it.
-
-    Args:
-        folder: on a disk of this node; made when it is first needed.
-    """
+    """A folder of shards on a disk of this node, as those who read them see it; made when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._open: OrderedDict[str, _OpenShard] = OrderedDict()
         self._lease: tuple[Path, int] | None = None
 
     def __reduce__(self) -> tuple[type[ShardCache], tuple[Path]]:
-        # Sent elsewhere, it starts without open files; the lease stays with whoever took it.
+        # The lease stays with whoever took it.
         return type(self), (self.folder,)
 
     def lease(self, lease: Lease) -> None:
@@ -119,78 +91,34 @@ class ShardCache:
 
     def read(self, digest: str, offset: int, size: int) -> bytes | None:
         """Verified bytes of a shard; None if it is not here, or if its copy was damaged, which is then deleted."""
-        shard = self._opened(digest)
-        if shard is None:
-            return None
-        content = shard.read(offset, size)
-        if content is None:
-            self._discard(digest, shard)
-        return content
-
-    def _path(self, digest: str) -> Path:
-        return self.folder / "shards" / digest
-
-    def _opened(self, digest: str) -> _OpenShard | None:
-        if digest not in self._open:
-            shard = _OpenShard.open(self._path(digest))
-            if shard is None:
-                return None
-            if len(self._open) >= _MAX_OPEN_FILES:
-                os.close(self._open.popitem(last=False)[1].descriptor)
-            self._open[digest] = shard
-        self._open.move_to_end(digest)
-        return self._open[digest]
-
-    def _discard(self, digest: str, shard: _OpenShard) -> None:
-        del self._open[digest]
-        # Somebody may have replaced the damaged copy already.
-        if is_at(shard.descriptor, self._path(digest)):
-            self._path(digest).unlink(missing_ok=True)
-        os.close(shard.descriptor)
-
-    def __del__(self) -> None:
-        for shard in self._open.values():
-            os.close(shard.descriptor)
-        if self._lease is not None:
-            # Not given up: this may be the copy of a process that was forked from its owner.
-            os.close(self._lease[1])
-
-
-class _OpenShard(NamedTuple):
-    """A shard this process has open, with the checksums of its blocks."""
-
-    descriptor: int
-    size: int
-    checksums: npt.NDArray[np.uint32]
-
-    @classmethod
-    def open(cls, path: Path) -> _OpenShard | None:
-        """Open a cached shard; None if there is none. With inconsistent checksums, every read fails."""
+        path = self.folder / "shards" / digest
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            with path.open("rb", buffering=0) as file:
+                content = _verified(file.fileno(), offset, size)
+                # Somebody may have replaced the damaged copy already.
+                if content is None and is_at(file.fileno(), path):
+                    path.unlink(missing_ok=True)
         except FileNotFoundError:
             return None
-        stored = os.fstat(descriptor).st_size
-        end = os.pread(descriptor, _SIZE.size, max(stored - _SIZE.size, 0))
-        size = _SIZE.unpack(end)[0] if len(end) == _SIZE.size else -1
-        checksums = b""
-        if 0 <= size < stored and stored_size(size) == stored:
-            checksums = os.pread(descriptor, stored - _SIZE.size - size, size)
-        return cls(descriptor, size, np.frombuffer(checksums, np.uint32))
+        return content
 
-    def read(self, offset: int, size: int) -> bytes | None:
-        """None where the bytes do not match the checksums."""
-        first, last = offset // _BLOCK, (offset + size - 1) // _BLOCK
-        try:
-            # pread has no file position, so processes forked from this one may share its descriptors.
-            end = min((last + 1) * _BLOCK, self.size)
-            content = os.pread(self.descriptor, max(end - first * _BLOCK, 0), first * _BLOCK)
-        except OSError:
+
+def _verified(descriptor: int, offset: int, size: int) -> bytes | None:
+    """Bytes of a cached shard; None where they do not match the checksums behind its end."""
+    try:
+        stored = os.fstat(descriptor).st_size
+        (shard_size,) = _SIZE.unpack(os.pread(descriptor, _SIZE.size, max(stored - _SIZE.size, 0)))
+        if stored_size(shard_size) != stored:
             return None
-        start = offset - first * _BLOCK
-        wanted = content[start : start + size]
-        expected = self.checksums[first : last + 1].tolist()
-        return wanted if len(wanted) == size and checksums_of(content) == expected else None
+        first, last = offset // _BLOCK, (offset + size - 1) // _BLOCK
+        content = os.pread(descriptor, min((last + 1) * _BLOCK, shard_size) - first * _BLOCK, first * _BLOCK)
+        checksums = os.pread(descriptor, _CHECKSUM * (last + 1 - first), shard_size + _CHECKSUM * first)
+    except (OSError, ValueError, struct.error):
+        return None
+    start = offset - first * _BLOCK
+    wanted = content[start : start + size]
+    expected = np.frombuffer(checksums, np.uint32).tolist()
+    return wanted if len(wanted) == size and checksums_of(content) == expected else None
 
 
 def tail_of(checksums: list[int], size: int) -> bytes:
@@ -206,7 +134,7 @@ def checksums_of(content: bytes) -> list[int]:
 
 def stored_size(size: int) -> int:
     """Bytes of a shard with its checksums."""
-    return size + np.uint32().itemsize * -(-size // _BLOCK) + _SIZE.size
+    return size + _CHECKSUM * -(-size // _BLOCK) + _SIZE.size
 
 
 def make_folders(folder: Path) -> None:

@@ -24,7 +24,6 @@ Pieces = Iterable[dict[str, Column]]
 COLUMNS_VERSION = 1
 """Raised whenever columns that nodes have on their disks can no longer be read."""
 
-_ROWS_AT_ONCE = 1 << 16
 _LIST = "files.json"
 _BLOCK = 1 << 16
 
@@ -74,7 +73,7 @@ class Text:
                 return Text(self.content, self.starts[first : max(first, last) + 1])
             rows = np.arange(first, last, step)
         if isinstance(rows, np.ndarray):
-            return self._gathered(rows)
+            return Text.of(self[row] for row in rows)
         row = range(len(self))[int(rows)]
         return self.content[self.starts[row] : self.starts[row + 1]].tobytes().decode()
 
@@ -90,17 +89,6 @@ class Text:
         return np.array_equal(np.diff(self.starts), np.diff(other.starts)) and np.array_equal(
             self.content[self.starts[0] : self.starts[-1]], other.content[other.starts[0] : other.starts[-1]]
         )
-
-    def _gathered(self, rows: npt.NDArray[np.integer]) -> Text:
-        sizes = self.starts[rows + 1] - self.starts[rows]
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        content = np.empty(starts[-1], np.uint8)
-        for first in range(0, len(rows), _ROWS_AT_ONCE):
-            part = slice(first, first + _ROWS_AT_ONCE)
-            begin, end = starts[first], starts[min(first + _ROWS_AT_ONCE, len(rows))]
-            shift = np.repeat(self.starts[rows[part]] - starts[:-1][part], sizes[part])
-            content[begin:end] = self.content[np.arange(begin, end) + shift]
-        return Text(content, starts)
 
 
 def in_memory(pieces: Pieces) -> dict[str, Column]:

@@ -170,15 +170,11 @@ def _as_rgb(image: Image.Image, content: bytes, least_side: int) -> Pixels:
     if image.format in ("JPEG", "MPO") and image.mode == "RGB":
         # The same pixels as Pillow's in less time. What it takes for damaged is Pillow's to judge, and to name.
         with suppress(ValueError):
-            return _decoded_jpeg(content, least_side)
+            # A least side of 0 stands for the full size.
+            decoded: Pixels = simplejpeg.decode_jpeg(content, "RGB", False, False, least_side, least_side)
+            return decoded
     image.load()
     return np.asarray(_converted(image))
-
-
-def _decoded_jpeg(content: bytes, least_side: int) -> Pixels:
-    # 0 stands for the full size.
-    decoded: Pixels = simplejpeg.decode_jpeg(content, "RGB", False, False, least_side, least_side)
-    return decoded
 
 
 def _converted(image: Image.Image) -> Image.Image:

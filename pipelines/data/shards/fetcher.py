@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import random
 import signal
@@ -18,17 +19,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pipelines.data.shards.cache import (
     Lease,
-    PublishedShard,
     checksums_of,
     is_at,
     lock,
     make_folders,
+    published_path,
     stored_size,
     tail_of,
     unlock,
@@ -50,11 +52,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class FetcherProcess:
     """A process that is, or waits to be, the fetcher of a cache until it is stopped or this process dies.
 
-    Start it where processes may be forked: before threads are at work.
-
-    Args:
-        folder: of the cache.
-        capacity: in bytes, of the shards there.
+    Start it where processes may be forked: before threads are at work. The cache may take ``capacity`` bytes.
     """
 
     def __init__(self, folder: Path, capacity: int) -> None:
@@ -135,10 +133,8 @@ def the_only(folder: Path) -> Iterator[bool]:
 class Fetcher:
     """Makes the shards of a cache those that are leased. For the process that holds :func:`the_only` right to.
 
-    Args:
-        folder: of the cache.
-        capacity: in bytes. Room is made by removing shards that are not leased, those that came first before others.
-        say: told what keeps a shard from being cached, and when a cached one was damaged.
+    Room below ``capacity`` bytes is made by removing shards that are not leased, those that came first before others.
+    ``say`` is told what keeps a shard from being cached, and when a cached one was damaged.
     """
 
     def __init__(self, folder: Path, capacity: int, say: Say) -> None:
@@ -146,8 +142,9 @@ class Fetcher:
         self._capacity = capacity
         self._say = say
         self._leases: dict[Path, Lease] = {}
-        self._wanted: dict[str, tuple[str, PublishedShard]] = {}
-        self._storages: dict[str, Storage] = {}
+        # Of each shard the address of a storage that has it, and its size.
+        self._wanted: dict[str, tuple[str, int]] = {}
+        self._open = cache(open_storage)
         for partial in (folder / "partial").iterdir():
             partial.unlink()
         shards = sorted((entry.stat().st_mtime_ns, entry) for entry in (folder / "shards").iterdir())
@@ -156,11 +153,7 @@ class Fetcher:
         self._idle: deque[str] = deque(self._here)
 
     def work(self, stopped: Callable[[float], bool]) -> None:
-        """Download what is leased until it is stopped.
-
-        Args:
-            stopped: waits for so many seconds at most, and says whether to stop.
-        """
+        """Download what is leased until ``stopped``, which waits for so many seconds at most, says so."""
         while not stopped(0):
             self.fetch_wanted(lambda: stopped(0))
             again = time.monotonic() + _SECONDS_BEFORE_TRYING_AGAIN
@@ -174,27 +167,29 @@ class Fetcher:
         self._look_at_leases()
         self._notice_removed()
         queue, failures = self._missing(), 0
-        running: dict[Future[None], PublishedShard] = {}
+        running: dict[Future[None], tuple[str, int]] = {}
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             while (queue or running) and not stopped():
                 while queue and len(running) < _AT_ONCE:
-                    storage, shard = queue.popleft()
-                    refused = self._make_room(shard)
+                    digest = queue.popleft()
+                    address, size = self._wanted[digest]
+                    room = stored_size(size)
+                    refused = self._make_room(digest, room)
                     if refused is not None:
                         self._say(f"not all shards are cached in {self._folder}: {refused}")
                         queue.clear()
                         break
-                    running[pool.submit(self._fetch, storage, shard)] = shard
+                    running[pool.submit(self._fetch, self._open(address), digest, size)] = digest, room
                 done, _ = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 for future in done:
-                    failures += not self._finish(running.pop(future), future)
+                    failures += not self._finish(*running.pop(future), future)
                 if failures >= _AT_ONCE:
                     # It is the storage or the disk, not a shard; tried again later.
                     queue.clear()
                 if self._look_at_leases():
-                    under_way = {shard.sha256 for shard in running.values()}
-                    queue = deque(each for each in self._missing() if each[1].sha256 not in under_way)
+                    under_way = {digest for digest, _ in running.values()}
+                    queue = deque(digest for digest in self._missing() if digest not in under_way)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -206,14 +201,16 @@ class Fetcher:
             if not path.name.startswith("."):
                 with suppress(OSError, ValueError, TypeError, KeyError):
                     if not _remove_if_unlocked(path):
-                        found[path] = self._leases.get(path) or Lease.read(path)
+                        found[path] = self._leases.get(path) or Lease(**json.loads(path.read_text(encoding="utf-8")))
         if found.keys() == self._leases.keys():
             return False
         self._leases = found
         self._wanted = {}
         for name in ("now", "next"):
             shards = {
-                shard.sha256: (lease.storage, shard) for lease in found.values() for shard in getattr(lease, name)
+                digest: (lease.storage, size)
+                for lease in found.values()
+                for digest, size in getattr(lease, name).items()
             }
             digests = [digest for digest in shards if digest not in self._wanted]
             # Each node in an order of its own, so that not all of them ask for the same shard at once.
@@ -222,28 +219,20 @@ class Fetcher:
         self._idle = deque(digest for digest in self._here if digest not in self._wanted)
         return True
 
-    def _missing(self) -> deque[tuple[Storage, PublishedShard]]:
-        return deque(
-            (self._storage(address), shard)
-            for digest, (address, shard) in self._wanted.items()
-            if digest not in self._here
-        )
-
-    def _storage(self, address: str) -> Storage:
-        if address not in self._storages:
-            self._storages[address] = open_storage(address)
-        return self._storages[address]
+    def _missing(self) -> deque[str]:
+        return deque(digest for digest in self._wanted if digest not in self._here)
 
     def _notice_removed(self) -> None:
         """Whoever reads a damaged copy removes it."""
-        for digest, (_, shard) in self._wanted.items():
+        for digest in self._wanted:
             if digest in self._here and not (self._folder / "shards" / digest).exists():
                 self._used -= self._here.pop(digest)
-                self._say(f"the copy of {shard.path} in {self._folder} was damaged or removed; fetching it again")
+                self._say(
+                    f"the copy of {published_path(digest)} in {self._folder} was damaged or removed; fetching it again"
+                )
 
-    def _make_room(self, shard: PublishedShard) -> str | None:
+    def _make_room(self, digest: str, size: int) -> str | None:
         """Give a partial file its full size on the disk; else why that cannot be."""
-        size = stored_size(shard.size)
         while self._used + size > self._capacity:
             if not self._idle:
                 return (
@@ -252,7 +241,7 @@ class Fetcher:
                     "run.cache.gigabytes, or lower training.window_gigabytes to less than half of it"
                 )
             self._remove_idle()
-        while not _allocate(self._folder / "partial" / shard.sha256, size):
+        while not _allocate(self._folder / "partial" / digest, size):
             if not self._idle:
                 return "the disk is full; the samples of the others are read from the storage one by one"
             self._remove_idle()
@@ -264,36 +253,37 @@ class Fetcher:
         self._used -= self._here.pop(digest)
         (self._folder / "shards" / digest).unlink(missing_ok=True)
 
-    def _fetch(self, storage: Storage, shard: PublishedShard) -> None:
+    def _fetch(self, storage: Storage, digest: str, size: int) -> None:
         """Copy and verify a shard, and write the checksums of its blocks behind it."""
-        partial = self._folder / "partial" / shard.sha256
+        partial = self._folder / "partial" / digest
         whole, checksums = hashlib.sha256(), []
         with partial.open("r+b") as file:
-            for offset in range(0, shard.size, _BYTES_AT_ONCE):
-                content = storage.read_range(shard.path, offset, min(_BYTES_AT_ONCE, shard.size - offset))
+            for offset in range(0, size, _BYTES_AT_ONCE):
+                content = storage.read_range(published_path(digest), offset, min(_BYTES_AT_ONCE, size - offset))
                 file.write(content)
                 whole.update(content)
                 checksums += checksums_of(content)
-            if whole.hexdigest() != shard.sha256:
+            if whole.hexdigest() != digest:
                 raise DataError(
-                    f"the shard published as {shard.sha256} is damaged: its SHA-256 is {whole.hexdigest()}; "
+                    f"the shard published as {digest} is damaged: its SHA-256 is {whole.hexdigest()}; "
                     "remove it there and run train again, which publishes it anew"
                 )
-            file.write(tail_of(checksums, shard.size))
-        partial.rename(self._folder / "shards" / shard.sha256)
+            file.write(tail_of(checksums, size))
+        partial.rename(self._folder / "shards" / digest)
 
-    def _finish(self, shard: PublishedShard, future: Future[None]) -> bool:
+    def _finish(self, digest: str, room: int, future: Future[None]) -> bool:
+        """Note what came of a download; whether the shard is here."""
         try:
             future.result()
-            self._here[shard.sha256] = stored_size(shard.size)
-            if shard.sha256 not in self._wanted:
-                self._idle.append(shard.sha256)
-            return True
         except (DataError, OSError) as error:
-            self._used -= stored_size(shard.size)
-            (self._folder / "partial" / shard.sha256).unlink(missing_ok=True)
+            self._used -= room
+            (self._folder / "partial" / digest).unlink(missing_ok=True)
             self._say(f"a shard could not be cached, its samples are read from the storage one by one: {error}")
             return False
+        self._here[digest] = room
+        if digest not in self._wanted:
+            self._idle.append(digest)
+        return True
 
 
 def _allocate(path: Path, size: int) -> bool:

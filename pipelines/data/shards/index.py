@@ -1,11 +1,14 @@
-"""``index.parquet``: one row a sample, with the byte offset of every member of every shard."""
+"""``index.parquet``: one row a sample, with the byte offset of every member of every shard.
+
+Of the columns, ``class_histogram`` has the pixels of each class in the order of the label space, all 0 without a label,
+and ``num_ignored`` those that are *ignore*; width and height are as stored; hashes are of the raw files.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
-from pipelines.data.shards.manifest import Manifest, check_shards, read_manifest
-from pipelines.data.shards.schema import INDEX_NAME, SampleTable, Span
+from pipelines.data.shards.manifest import Manifest, check_files, read_manifest
+from pipelines.data.shards.schema import INDEX_NAME, SampleTable
 from pipelines.storage.files import write_atomically
 from sgenet.errors import DataError
 
@@ -50,52 +53,6 @@ INDEX_SCHEMA = pa.schema(
 )
 
 
-class IndexRow(NamedTuple):
-    """What the index says of one sample.
-
-    Attributes:
-        key, split, shard: its name, its split, the file name of its shard.
-        image, label, meta: where its members lie in the shard.
-        width, height: in pixels, as stored.
-        source, image_path: the adapter's name and the path of the raw image there.
-        image_sha256, label_sha256: of the raw bytes.
-        class_histogram: pixels of each class, in the order of the label space (all 0 without a label).
-        num_ignored: pixels of the label that are *ignore*.
-    """
-
-    key: str
-    split: str
-    shard: str
-    image: Span
-    label: Span
-    meta: Span
-    width: int
-    height: int
-    source: str
-    image_path: str
-    image_sha256: str
-    label_sha256: str | None
-    class_histogram: tuple[int, ...]
-    num_ignored: int
-
-
-def index_table(rows: Sequence[IndexRow]) -> pa.Table:
-    """The rows of one shard as a table of ``INDEX_SCHEMA``, which is a small fraction of their size."""
-    if not rows:
-        return INDEX_SCHEMA.empty_table()
-    columns: dict[str, Sequence[Any]] = dict(zip(IndexRow._fields, zip(*rows, strict=True), strict=True))
-    for member in ("image", "label", "meta"):
-        spans = zip(*columns.pop(member), strict=True)
-        columns |= {f"{member}_{part}": values for part, values in zip(_SPAN, spans, strict=True)}
-    columns["num_classes"] = [count_classes(row.class_histogram) for row in rows]
-    return pa.table(columns, schema=INDEX_SCHEMA)
-
-
-def count_classes(class_histogram: tuple[int, ...]) -> int:
-    """How many classes there are pixels of."""
-    return len(class_histogram) - class_histogram.count(0)
-
-
 def write_index(path: Path, tables: Sequence[pa.Table]) -> None:
     """Write the tables of all shards, in the order of split and key, as one Parquet file."""
     write_table(path, pa.concat_tables([INDEX_SCHEMA.empty_table(), *tables]))
@@ -110,8 +67,8 @@ def open_index(folder: Path) -> SampleTable:
         DataError: the folder is unfinished, or a file is missing or altered.
     """
     manifest = read_manifest(folder)
-    check_shards(folder, manifest)
-    return read_index(folder, manifest)
+    check_files(folder, INDEX_NAME, manifest.index_sha256, manifest.shards)
+    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
 
 
 @lru_cache(maxsize=1)
@@ -125,11 +82,6 @@ def reopen_index(folder: Path, digest: str) -> SampleTable:
     if table.digest != digest:
         raise DataError(f"{folder} changed while it was used; run the stage again")
     return table
-
-
-def read_index(folder: Path, manifest: Manifest) -> SampleTable:
-    """Read the index of a folder, which was checked already, into this process's memory."""
-    return table_of(folder, manifest.digest, in_memory(index_pieces(folder, manifest)))
 
 
 def table_of(folder: Path, digest: str, columns: dict[str, Column]) -> SampleTable:

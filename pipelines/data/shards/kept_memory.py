@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from pipelines.data.shards.reader import RawBatch, SampleMemory, ShardDataset
+from pipelines.data.shards.reader import RawBatch, ShardDataset
 from pipelines.data.shards.sampler import SampleRequest
 
 Writers = Literal["self", "fork", "spawn"]
@@ -62,7 +62,8 @@ class KeptMemory:
         process, processes = (0, 1) if info is None else (info.id, info.num_workers)
         slot = process + processes * (self._written % (self._slots // processes))
         self._written += 1
-        places = map(SampleMemory, *(tensor[slot].numpy() for tensor in self._tensors))
+        images, hole_masks, labels = (tensor[slot].numpy() for tensor in self._tensors)
+        places = zip(images, hole_masks, labels, strict=True)
         keys = [dataset.read_to(place, request) for place, request in zip(places, requests, strict=True)]
         return InMemory(slot, tuple(keys))
 

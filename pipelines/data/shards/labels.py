@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from pipelines.data.shards.columns import Column, Pieces, Text, in_memory
 from pipelines.data.shards.index import text_of, write_table
-from pipelines.data.shards.manifest import ShardEntry
+from pipelines.data.shards.manifest import ShardEntry, check_files
 from pipelines.data.shards.schema import MANIFEST_NAME, SampleTable
 from pipelines.settings.labels import LabelSource
 from pipelines.storage.files import sha256_of_file, write_atomically
@@ -180,7 +180,8 @@ def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, publi
         )
     if manifest.shards_digest != table.digest:
         raise DataError(f"the labels in {folder} are of other shards than {table.folder}; run the label stage again")
-    check_labels(folder, manifest, shards=not published)
+    shards = () if published else manifest.shards
+    check_files(folder, LABELS_INDEX_NAME, manifest.index_sha256, shards, "label")
     names = (entry.published_name if published else entry.name for entry in manifest.shards)
     yield Text.of(names).as_columns("label_shard_names")
     yield {"label_shard_bytes": np.array([entry.size for entry in manifest.shards], np.int64)}
@@ -207,18 +208,3 @@ def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, publi
             if end == len(table):
                 return
     raise DataError(f"{folder} does not label the samples of {table.folder} one by one; run the label stage again")
-
-
-def check_labels(folder: Path, manifest: LabelManifest, *, shards: bool = True) -> None:
-    """Check the index by its hash and the sidecar shards by their size.
-
-    Raises:
-        DataError: naming the first file that is missing or altered.
-    """
-    index = folder / LABELS_INDEX_NAME
-    if not index.is_file() or sha256_of_file(index) != manifest.index_sha256:
-        raise DataError(f"{index} is missing or does not match {MANIFEST_NAME}; run the label stage again")
-    for entry in manifest.shards if shards else ():
-        path = folder / entry.name
-        if not path.is_file() or path.stat().st_size != entry.size:
-            raise DataError(f"{path} is missing or does not match {MANIFEST_NAME}; run the label stage again")

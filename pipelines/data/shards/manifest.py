@@ -95,31 +95,26 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged ({error}); run the shards stage again") from error
 
 
-def check_shards(folder: Path, manifest: Manifest, *, content: bool = False) -> None:
-    """Check the index by its hash and the shards by their size, or by their hash with ``content``.
+def check_files(
+    folder: Path, index: str, index_sha256: str | None, shards: Sequence[ShardEntry] = (), stage: str = "shards"
+) -> None:
+    """Check an index by its hash and shards by their sizes.
+
+    Args:
+        stage: that writes such a folder.
 
     Raises:
         DataError: naming the first file that is missing or altered.
     """
-    check_index(folder, manifest)
-    for entry in manifest.shards:
-        path = folder / entry.name
-        if not path.is_file():
-            raise DataError(f"{path} does not exist though {MANIFEST_NAME} names it; run the shards stage again")
-        if path.stat().st_size != entry.size or (content and sha256_of_file(path) != entry.sha256):
-            raise DataError(f"{path} does not match {MANIFEST_NAME}; run the shards stage again")
-
-
-def check_index(folder: Path, manifest: Manifest) -> None:
-    """Check the index by its hash.
-
-    Raises:
-        DataError: it is missing or altered.
-    """
-    if not (folder / INDEX_NAME).is_file():
-        raise DataError(f"{folder / INDEX_NAME} does not exist; run the shards stage again")
-    if sha256_of_file(folder / INDEX_NAME) != manifest.index_sha256:
-        raise DataError(f"{folder / INDEX_NAME} does not match {MANIFEST_NAME}; run the shards stage again")
+    for name in (index, *(entry.name for entry in shards)):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder / name} does not exist though {MANIFEST_NAME} names it; run the {stage} stage again"
+            )
+    altered = [index] if sha256_of_file(folder / index) != index_sha256 else []
+    altered += [entry.name for entry in shards if (folder / entry.name).stat().st_size != entry.size]
+    if altered:
+        raise DataError(f"{folder / altered[0]} does not match {MANIFEST_NAME}; run the {stage} stage again")
 
 
 def _digest(index_sha256: str, shards: Sequence[ShardEntry]) -> str:

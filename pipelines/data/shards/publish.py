@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.data.published import fetch_files, publish_files
-from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.cache import Lease, ShardCache, published_path
 from pipelines.data.shards.columns import COLUMNS_VERSION, Pieces, mapped
 from pipelines.data.shards.index import index_pieces, table_of
 from pipelines.data.shards.labels import (
@@ -25,7 +25,7 @@ from pipelines.data.shards.labels import (
     read_label_manifest,
     with_labels,
 )
-from pipelines.data.shards.manifest import Manifest, ShardEntry, check_index, read_manifest
+from pipelines.data.shards.manifest import Manifest, ShardEntry, check_files, read_manifest
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SampleTable
 from pipelines.settings.labels import LabelSource
 from pipelines.storage.files import sha256_of_file
@@ -47,36 +47,26 @@ def publish_shards(folder: Path, storage: Storage) -> str:
         DataError: a shard is not what the manifest says, or the storage cannot be used.
     """
     manifest = read_manifest(folder)
-    _publish_entries(folder, manifest.shards, storage, "shards")
-    path = published_shards(manifest)
-    publish_files(folder, (INDEX_NAME, MANIFEST_NAME), storage, path)
-    return path
+    return _publish(folder, manifest.shards, INDEX_NAME, storage, published_shards(manifest), "shards")
 
 
 def publish_labels(folder: Path, storage: Storage) -> str:
-    """Publish a folder of automatic labels, as :func:`publish_shards` does the images.
-
-    Returns:
-        The path of the labels in the storage, for :func:`with_published_labels`.
-
-    Raises:
-        DataError: a sidecar shard is not what the manifest says, or the storage cannot be used.
-    """
+    """The same for a folder of automatic labels, for :func:`with_published_labels`."""
     manifest = read_label_manifest(folder)
-    _publish_entries(folder, manifest.shards, storage, "label")
-    path = published_labels(manifest)
-    publish_files(folder, (LABELS_INDEX_NAME, MANIFEST_NAME), storage, path)
-    return path
+    return _publish(folder, manifest.shards, LABELS_INDEX_NAME, storage, published_labels(manifest), "label")
 
 
-def _publish_entries(folder: Path, entries: Sequence[ShardEntry], storage: Storage, stage: str) -> None:
+def _publish(folder: Path, entries: Sequence[ShardEntry], index: str, storage: Storage, path: str, stage: str) -> str:
     there = {entry.path: entry.size for entry in storage.list(_SHARDS)}
     for entry in entries:
-        if there.get(_object(entry)) == entry.size:
+        shard = published_path(entry.sha256)
+        if there.get(shard) == entry.size:
             continue
         if sha256_of_file(folder / entry.name) != entry.sha256:
             raise DataError(f"{folder / entry.name} does not match {MANIFEST_NAME}; run the {stage} stage again")
-        storage.upload(folder / entry.name, _object(entry))
+        storage.upload(folder / entry.name, shard)
+    publish_files(folder, (index, MANIFEST_NAME), storage, path)
+    return path
 
 
 def published_shards(manifest: Manifest) -> str:
@@ -107,7 +97,7 @@ def open_published(storage: Storage, path: str, cache_folder: Path) -> tuple[Sam
     def pieces() -> Pieces:
         fetch_files(storage, path, folder)
         manifest = read_manifest(folder)
-        check_index(folder, manifest)
+        check_files(folder, INDEX_NAME, manifest.index_sha256)
         yield from index_pieces(folder, manifest, published=True)
         # Large, and needed no more.
         shutil.rmtree(folder)
@@ -160,21 +150,12 @@ class PublishedShards:
         return content if content is not None else self.storage.read_range(path.as_posix(), offset, size)
 
     def lease(self, now: Mapping[str, int], following: Mapping[str, int]) -> None:
-        """Have shards downloaded to this node and kept, given by their names and sizes (:meth:`SampleTable.files_of`).
+        """Have the shards that are read now and next downloaded to this node and kept, in place of those before.
 
-        Args:
-            now: those that are read from now on, in place of what was leased before.
-            following: those that come next.
+        They are given by their names and sizes, as :meth:`SampleTable.files_of` does.
 
         Raises:
             OSError: the cache cannot be written to.
         """
-        leased = (
-            tuple(PublishedShard(f"{_SHARDS}/{name}", Path(name).stem, size) for name, size in shards.items())
-            for shards in (now, following)
-        )
+        leased = ({Path(name).stem: size for name, size in shards.items()} for shards in (now, following))
         self.cache.lease(Lease(self.storage.address, *leased))
-
-
-def _object(entry: ShardEntry) -> str:
-    return f"{_SHARDS}/{entry.published_name}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -29,8 +28,9 @@ except ImportError:
 Pixels = npt.NDArray[np.uint8]
 Transform = Callable[[Pixels, Pixels, np.random.Generator], tuple[Pixels, Pixels]]
 DrawHole = Callable[[np.random.Generator], Pixels]
+Planes = tuple[Pixels, Pixels, Pixels]
+"""A sample in uint8: image (3, H, W), hole mask (1, H, W) and label (H, W)."""
 
-_MAX_OPEN_FILES = 128
 _JPEG_START = b"\xff\xd8"
 
 
@@ -48,20 +48,6 @@ class LoadedSample(NamedTuple):
     hole_mask: Tensor
     label: Tensor
     key: str
-
-
-class SampleMemory(NamedTuple):
-    """Memory for one sample.
-
-    Attributes:
-        image: (3, H, W) uint8.
-        hole_mask: (1, H, W) uint8.
-        label: (H, W) uint8.
-    """
-
-    image: Pixels
-    hole_mask: Pixels
-    label: Pixels
 
 
 class RawBatch(NamedTuple):
@@ -109,7 +95,6 @@ class ShardDataset(Dataset[LoadedSample]):
         self.transform = transform
         self.draw_hole = draw_hole
         self._shards: Shards = shards or _ShardFiles()
-        self._streams = _Streams()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -121,9 +106,9 @@ class ShardDataset(Dataset[LoadedSample]):
             DataError: naming the shard and the key.
         """
         image, hole_mask, label = self._varied(request)
-        return LoadedSample(_tensor(image), _tensor(hole_mask), _tensor(label), self._key(request.row))
+        return LoadedSample(_tensor(image), _tensor(hole_mask), _tensor(label), self.table.keys[request.row])
 
-    def read_to(self, place: SampleMemory, request: SampleRequest) -> str:
+    def read_to(self, place: Planes, request: SampleRequest) -> str:
         """The same to memory there is, copied once from the decoded image; gives the sample's key.
 
         Raises:
@@ -133,7 +118,7 @@ class ShardDataset(Dataset[LoadedSample]):
             if source.shape != target.shape:
                 raise ValueError(f"a sample of {source.shape} for memory of {target.shape}")
             np.copyto(target, source)
-        return self._key(request.row)
+        return self.table.keys[request.row]
 
     def image(self, row: int) -> tuple[Pixels, Pixels]:
         """A sample as stored: (H, W, 3) uint8 RGB and (H, W) uint8 label, all 255 where there is none.
@@ -170,10 +155,10 @@ class ShardDataset(Dataset[LoadedSample]):
         offset, label_offset = offset - first, label_offset - first
         return content[offset : offset + size], content[label_offset : label_offset + label_size]
 
-    def _varied(self, request: SampleRequest) -> SampleMemory:
+    def _varied(self, request: SampleRequest) -> Planes:
         """A sample with its planes in order: views, to be copied."""
         image, label = self.image(request.row)
-        rng = self._streams.of(request.seed)
+        rng = np.random.Generator(np.random.Philox(key=request.seed))
         try:
             image, label = self.transform(image, label, rng)
             hole_mask = np.zeros_like(label) if self.draw_hole is None else self.draw_hole(rng)
@@ -181,13 +166,10 @@ class ShardDataset(Dataset[LoadedSample]):
             raise DataError(f"{self._where(request.row)}: {error}") from error
         if hole_mask.shape != label.shape:
             raise ValueError(f"draw_hole gave {hole_mask.shape} for an image of {label.shape}")
-        return SampleMemory(image.transpose(2, 0, 1), hole_mask[None], label)
-
-    def _key(self, row: int) -> str:
-        return self.table.keys[row]
+        return image.transpose(2, 0, 1), hole_mask[None], label
 
     def _where(self, row: int) -> str:
-        return f"sample '{self._key(row)}' of {self.table.shard_path(row)}"
+        return f"sample '{self.table.keys[row]}' of {self.table.shard_path(row)}"
 
 
 def collate(samples: Sequence[LoadedSample]) -> RawBatch:
@@ -231,45 +213,12 @@ def _tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(np.require(pixels, requirements=["C_CONTIGUOUS", "WRITEABLE"]))
 
 
-class _Streams:
-    """The random stream of each seed: ``Philox(key=seed)``, set again, since making one takes as long as a crop."""
-
-    def __init__(self) -> None:
-        self._bits = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._bits)
-        self._start = self._bits.state
-
-    def of(self, seed: int) -> np.random.Generator:
-        """The generator at the start of the stream of a seed of 64 bits, good until the next is asked for."""
-        self._start["state"]["key"][0] = seed
-        self._bits.state = self._start
-        return self._generator
-
-
 class _ShardFiles:
-    """The shards a process has open, the longest unused closed first. Sent elsewhere, it starts empty."""
-
-    def __init__(self) -> None:
-        self._descriptors: OrderedDict[Path, int] = OrderedDict()
+    """The shards in their folder."""
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        # pread has no file position, so processes forked from this one may share its descriptors.
-        content = os.pread(self._descriptor(path), size, offset)
+        with path.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), size, offset)
         if len(content) != size:
             raise OSError(f"the shard ends {size - len(content)} bytes early")
         return content
-
-    def _descriptor(self, path: Path) -> int:
-        if path not in self._descriptors:
-            if len(self._descriptors) >= _MAX_OPEN_FILES:
-                os.close(self._descriptors.popitem(last=False)[1])
-            self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._descriptors.move_to_end(path)
-        return self._descriptors[path]
-
-    def __reduce__(self) -> tuple[type[_ShardFiles], tuple[()]]:
-        return (_ShardFiles, ())
-
-    def __del__(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,7 +165,7 @@ class SampleTable:
 
     def shard_path(self, row: int) -> Path:
         """The shard that holds a sample."""
-        return _joined(self.folder, self.shard_names[self.shard_ids[row]])
+        return self.folder.joinpath(self.shard_names[self.shard_ids[row]])
 
     def label_path(self, row: int) -> Path:
         """The shard that holds a sample's label: the sample's own, or a sidecar."""
@@ -174,13 +173,7 @@ class SampleTable:
             return self.shard_path(row)
         assert self.label_folder is not None
         assert self.label_shard_names is not None
-        return _joined(self.label_folder, self.label_shard_names[self.label_shard_ids[row]])
-
-
-# Joined for every sample anew, it takes as long as inflating a label; all of them would take memory in every process.
-@lru_cache(maxsize=1 << 14)
-def _joined(folder: Path, name: str) -> Path:
-    return folder / name
+        return self.label_folder.joinpath(self.label_shard_names[self.label_shard_ids[row]])
 
 
 def shard_name(split: str, number: int) -> str:

@@ -39,14 +39,7 @@ SOURCES_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One raw sample and what its files held when they were indexed.
-
-    Attributes:
-        sample: as the adapter gave it.
-        image_sha256, label_sha256, image_crc32, label_crc32: of the raw bytes; None where unreadable, or without label.
-        image_bytes: size of the image's file; None where unreadable.
-        reason: why it cannot be read, or None.
-    """
+    """One raw sample and what its files held when they were indexed; where they cannot be read, the reason alone."""
 
     sample: RawSample
     image_sha256: str | None = None
@@ -55,14 +48,6 @@ class SourceRow:
     label_crc32: int | None = None
     image_bytes: int | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class RawFiles:
-    """The bytes of a sample's image and, where there is one, of its label."""
-
-    image: bytes
-    label: bytes | None
 
 
 def examine(sample: RawSample, adapter: Adapter) -> SourceRow:
@@ -74,29 +59,28 @@ def examine(sample: RawSample, adapter: Adapter) -> SourceRow:
     return SourceRow(sample, _sha256(image), _sha256(label), _crc32(image), _crc32(label), len(image))
 
 
-def read_unchanged(row: SourceRow, adapter: Adapter) -> RawFiles:
-    """Read a sample's files again.
+def read_unchanged(row: SourceRow, adapter: Adapter) -> tuple[bytes, bytes | None]:
+    """Read a sample's image and, where there is one, its label again.
 
     Raises:
         DataError: they are not what was indexed.
     """
     sample = row.sample
     try:
-        files = RawFiles(adapter.read_image(sample), adapter.read_label(sample))
+        image, label = adapter.read_image(sample), adapter.read_label(sample)
     except (DataError, OSError) as error:
         raise DataError(
             f"{sample.image_path} could be read when it was indexed and now cannot be ({error}); "
             "run the index stage again"
         ) from error
-    found = len(files.image), _crc32(files.image), _crc32(files.label)
-    if found != (row.image_bytes, row.image_crc32, row.label_crc32):
+    if (len(image), _crc32(image), _crc32(label)) != (row.image_bytes, row.image_crc32, row.label_crc32):
         raise DataError(f"{sample.image_path} or its label changed since it was indexed; run the index stage again")
-    return files
+    return image, label
 
 
 def write_sources(path: Path, rows: Sequence[SourceRow]) -> None:
     """Write the table in the order of split and key: the same bytes for the same files."""
-    flat = [asdict(row) for row in sorted(rows, key=_order)]
+    flat = [asdict(row) for row in sorted(rows, key=lambda row: (row.sample.split, row.sample.key))]
     write_table(path, pa.Table.from_pylist([row.pop("sample") | row for row in flat], schema=SOURCES_SCHEMA))
 
 
@@ -121,10 +105,6 @@ def _row(values: dict[str, str | int | None]) -> SourceRow:
     sample_fields = RawSample.__dataclass_fields__
     sample = RawSample(**{name: values.pop(name) for name in sample_fields})  # type: ignore[arg-type]
     return SourceRow(sample, **values)  # type: ignore[arg-type]
-
-
-def _order(row: SourceRow) -> tuple[str, str]:
-    return row.sample.split, row.sample.key
 
 
 def _sha256(content: bytes | None) -> str | None:

@@ -1,21 +1,37 @@
-"""A tar file whose bytes depend on the members alone: no times, no owners, no modes of the machine."""
+"""What shards are made of, with the same bytes everywhere: tar files without times, owners and modes, and PNGs."""
 
 from __future__ import annotations
 
-import hashlib
+import io
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 from webdataset import TarWriter
 
 from pipelines.data.shards.schema import Span
-from pipelines.storage.files import writing
+from pipelines.storage.files import sha256_of_file, writing
+
+# Run lengths and Huffman codes only: deflate's search for longer matches depends on the processor in some zlib builds.
+_ZLIB_RLE = 3
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB, or (H, W) uint8 class ids, as PNG."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG", compress_type=_ZLIB_RLE)
+    return content.getvalue()
 
 
 class ShardWriter:
     """Writes one shard and knows where each member's content lies.
+
+    Attributes:
+        size, sha256: of the whole file, once it is closed.
 
     Raises:
         DataError: from any method: the disk is full or the folder cannot be written to.
@@ -24,8 +40,9 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         with writing(path):
-            self._file = _HashedFile(path)
+            self._file = path.open("wb")
         self._tar = TarWriter(self._file, encoder=False, user="", group="", mode=0o644, mtime=0)
+        self.size, self.sha256 = 0, ""
 
     def add(self, key: str, members: Sequence[tuple[str, bytes]]) -> list[Span]:
         """Append a sample's members, given as (suffix, content), and say where each lies."""
@@ -37,16 +54,6 @@ class ShardWriter:
             blocks = -(-len(content) // tarfile.BLOCKSIZE)
             spans.append(Span(self._tar.tarstream.offset - blocks * tarfile.BLOCKSIZE, len(content)))
         return spans
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole file, once it is closed."""
-        return self._file.size
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the whole file, once it is closed."""
-        return self._file.digest.hexdigest()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -60,20 +67,5 @@ class ShardWriter:
                     self._tar.close()
             finally:
                 self._file.close()
-
-
-class _HashedFile:
-    """A new file, and the hash of what was written to it."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, content: bytes) -> int:
-        self.digest.update(content)
-        self.size += len(content)
-        return self._file.write(content)
-
-    def close(self) -> None:
-        self._file.close()
+        if error is None:
+            self.size, self.sha256 = self._path.stat().st_size, sha256_of_file(self._path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +16,15 @@ import simplejpeg
 
 from pipelines.data.adapters.samples import Adapter
 from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
-from pipelines.data.shards.index import IndexRow, count_classes, index_table
+from pipelines.data.shards.index import INDEX_SCHEMA
 from pipelines.data.shards.manifest import ShardEntry
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, image_suffix, shard_name
-from pipelines.data.shards.sources import RawFiles, SourceRow, read_unchanged
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.sources import SourceRow, read_unchanged
+from pipelines.data.shards.tar import ShardWriter, encode_png
 from pipelines.settings.params import DataSettings
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 from sgenet.transforms import Pixels
-
-_METADATA = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,9 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """What became of a plan: every row of it is either indexed or quarantined.
+    """What became of a plan: every row of it is either in the index or quarantined.
 
-    Attributes:
-        split: of all its samples.
-        entry: the file; None where not one of its samples was usable, and no file is left.
-        index: its rows of the index.
-        quarantined: the others.
+    Where not one of its samples was usable, no file is left, and the entry is None.
     """
 
     split: str
@@ -67,15 +61,7 @@ class WrittenShard:
 
 @dataclass(frozen=True)
 class StoredSample:
-    """A sample as it will be stored.
-
-    Attributes:
-        image: encoded image.
-        label: encoded label map, or None.
-        size: width and height in pixels.
-        class_histogram: pixels of each class; all 0 without a label.
-        num_ignored: pixels that are *ignore*.
-    """
+    """A sample as it will be stored: encoded files, (width, height), and the label's pixels of each class."""
 
     image: bytes
     label: bytes | None
@@ -109,7 +95,7 @@ def write_shard(plan: ShardPlan, adapters: Mapping[str, Adapter], data: DataSett
         DataError: a raw file changed since it was indexed, or the shard cannot be written.
     """
     path = folder / plan.name
-    indexed: list[IndexRow] = []
+    indexed: list[dict[str, Any]] = []
     quarantined: list[Quarantined] = []
     with ShardWriter(path) as shard:
         for row, outcome in _prepared(plan, adapters, data):
@@ -121,25 +107,28 @@ def write_shard(plan: ShardPlan, adapters: Mapping[str, Adapter], data: DataSett
     entry = ShardEntry(plan.name, shard.sha256, shard.size, len(indexed)) if indexed else None
     if entry is None:
         path.unlink()
-    return WrittenShard(plan.split, entry, index_table(indexed), tuple(quarantined))
+    index = pa.Table.from_pylist(indexed, schema=INDEX_SCHEMA)
+    return WrittenShard(plan.split, entry, index, tuple(quarantined))
 
 
-def prepare(files: RawFiles, adapter: Adapter, data: DataSettings, split: str) -> StoredSample:
+def prepare(
+    image_file: bytes, label_file: bytes | None, adapter: Adapter, data: DataSettings, split: str
+) -> StoredSample:
     """Decode, resize and encode one sample.
 
     Raises:
         DataError: with the reason why it is unusable.
     """
     side = data.side(split)
-    decoded = decode_image(files.image, side if data.jpeg_decoding == "scaled" else None)
+    decoded = decode_image(image_file, side if data.jpeg_decoding == "scaled" else None)
     check_fits(decoded.size, data.crop)
     resized = resize_image(decoded, side)
     height, width, _ = resized.shape
     image = _encoded_image(resized, split, data.jpeg_quality)
     num_classes = data.labels.num_classes
-    if files.label is None:
+    if label_file is None:
         return StoredSample(image, None, (width, height), (0,) * num_classes, 0)
-    label = resize_label(adapter.map_label(decode_label(files.label, decoded)), (width, height))
+    label = resize_label(adapter.map_label(decode_label(label_file, decoded)), (width, height))
     counts = _count_ids(label, num_classes)
     return StoredSample(image, encode_png(label), (width, height), counts, int((label == IGNORE_ID).sum()))
 
@@ -155,45 +144,43 @@ def _prepared(
         adapter = adapters[row.sample.source]
         files = read_unchanged(row, adapter)
         try:
-            outcome: StoredSample | str = prepare(files, adapter, data, plan.split)
+            outcome: StoredSample | str = prepare(*files, adapter, data, plan.split)
         except DataError as error:
             outcome = str(error)
         yield row, outcome
 
 
-def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSample) -> IndexRow:
-    sample = row.sample
-    if row.image_sha256 is None:
-        raise ValueError(f"'{sample.key}' was prepared although it could not be read")
+def _add(shard: ShardWriter, plan: ShardPlan, row: SourceRow, stored: StoredSample) -> dict[str, Any]:
+    """Append a sample to its shard; its row of the index."""
+    sample, (width, height) = row.sample, stored.size
     meta = {
-        "height": stored.size[1],
+        "height": height,
         "image_path": sample.image_path,
         "image_sha256": row.image_sha256,
-        "num_classes": count_classes(stored.class_histogram),
+        "num_classes": sum(count > 0 for count in stored.class_histogram),
         "source": sample.source,
-        "width": stored.size[0],
+        "width": width,
     }
     members = [(image_suffix(plan.split), stored.image)]
     if stored.label is not None:
         members.append((LABEL_SUFFIX, stored.label))
-    members.append((META_SUFFIX, _METADATA.encode(meta).encode()))
-    image_span, *label_spans, meta_span = shard.add(sample.key, members)
-    return IndexRow(
-        key=sample.key,
-        split=sample.split,
-        shard=plan.name,
-        image=image_span,
-        label=label_spans[0] if label_spans else ABSENT,
-        meta=meta_span,
-        width=stored.size[0],
-        height=stored.size[1],
-        source=sample.source,
-        image_path=sample.image_path,
-        image_sha256=row.image_sha256,
-        label_sha256=row.label_sha256,
-        class_histogram=stored.class_histogram,
-        num_ignored=stored.num_ignored,
-    )
+    members.append((META_SUFFIX, json.dumps(meta, sort_keys=True).encode()))
+    image, *labels, described = shard.add(sample.key, members)
+    label = labels[0] if labels else ABSENT
+    return meta | {
+        "key": sample.key,
+        "split": sample.split,
+        "shard": plan.name,
+        "image_offset": image.offset,
+        "image_size": image.size,
+        "label_offset": label.offset,
+        "label_size": label.size,
+        "meta_offset": described.offset,
+        "meta_size": described.size,
+        "label_sha256": row.label_sha256,
+        "class_histogram": stored.class_histogram,
+        "num_ignored": stored.num_ignored,
+    }
 
 
 def _count_ids(label: npt.NDArray[np.uint8], num_classes: int) -> tuple[int, ...]:

@@ -89,7 +89,7 @@ def test_four_items_share_a_gpu_of_a_cluster(monkeypatch: pytest.MonkeyPatch) ->
         list(parallel_map(abs, range(9), workers_for(use_gpu), use_gpu=use_gpu))
     assert shares == [1 / 4, 0]
     monkeypatch.setattr(ray_map.ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 8.0})
-    assert [ray_map._Room(None, share).size() for share in shares] == [64, 128]
+    assert [ray_map._room(share) for share in shares] == [64, 128]
 
 
 def test_no_workers_are_refused() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.parallel.sharing import cpus_of_a_worker, room_for_workers
+from pipelines.parallel.cluster import cpus_of_a_worker, room_for_workers
 from pipelines.settings.workers import batch_problem, num_workers
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipelines.data.adapters.build import ADAPTERS, build_adapters
 from pipelines.settings.params import DataSettings
-from pipelines.settings.sources import SOURCES, MSRCv2Source
+from pipelines.settings.sources import SOURCES
 from pipelines.storage.store import open_storage
 
 
@@ -73,13 +73,6 @@ def test_the_problems_of_a_source_are_named() -> None:
         "class_map of stanford_background sends 3 to 8, but the label space's ids are 0 … 7",
         "class_map of stanford_background names the class 8, but its classes are 0 … 7",
     ]
-
-
-def test_a_class_count_that_does_not_match_needs_a_class_map() -> None:
-    source = MSRCv2Source(adapter="msrc_v2", root="raw")
-    assert source.problems(8) == []
-    assert len(source.problems(19)) == 1
-    assert source.model_copy(update={"class_map": {1: 10}}).problems(19) == []
 
 
 def test_every_source_that_settings_may_name_is_read() -> None:

@@ -8,10 +8,6 @@ from pipelines.data.adapters.samples import RawSample, checked_samples, hashed_s
 from sgenet.errors import DataError
 
 
-def raw_sample(key: str, path: str, split: str = "train") -> RawSample:
-    return RawSample(key, split, path, None, "folder", "raw")
-
-
 @pytest.mark.parametrize(
     ("stem", "key"),
     [
@@ -32,20 +28,17 @@ def test_a_name_that_is_not_unicode_is_refused() -> None:
         sample_key("caf\udce9")
 
 
-def test_samples_are_sorted_by_split_and_key() -> None:
-    samples = [raw_sample("b", "1"), raw_sample("c", "2", "val"), raw_sample("a", "3"), raw_sample("d", "4", "val")]
-    assert [sample.key for sample in checked_samples(samples)] == ["a", "b", "c", "d"]
-
-
-def test_duplicate_names_list_both_files_of_each_pair() -> None:
-    samples = [raw_sample("a_b", "a.b.jpg"), raw_sample("a_b", "a_b.jpg"), raw_sample("c", "c.png", "val")]
-    with pytest.raises(DataError, match=r"duplicate names in raw: a\.b\.jpg and a_b\.jpg \(both 'a_b'\); rename"):
-        checked_samples(samples)
-
-
-def test_a_key_may_not_be_in_two_splits() -> None:
-    with pytest.raises(DataError, match=r"train/a\.jpg and val/a\.jpg"):
-        checked_samples([raw_sample("a", "train/a.jpg"), raw_sample("a", "val/a.jpg", "val")])
+@pytest.mark.parametrize(
+    ("paths", "splits", "sentence"),
+    [
+        (("a.b.jpg", "a_b.jpg"), ("train", "train"), r"in raw: a\.b\.jpg and a_b\.jpg \(both 'a_b'\); rename"),
+        (("train/a.jpg", "val/a.jpg"), ("train", "val"), r"train/a\.jpg and val/a\.jpg"),
+    ],
+)
+def test_duplicate_names_list_both_files(paths: tuple[str, str], splits: tuple[str, str], sentence: str) -> None:
+    samples = [RawSample("a_b", split, path, None, "folder", "raw") for path, split in zip(paths, splits, strict=True)]
+    with pytest.raises(DataError, match=sentence):
+        checked_samples([*samples, RawSample("c", "val", "c.png", None, "folder", "raw")])
 
 
 def test_hashed_split_compares_the_hash_as_a_fraction() -> None:

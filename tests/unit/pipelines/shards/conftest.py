@@ -1,4 +1,4 @@
-"""Seven training and three validation samples, raw and as shards."""
+"""Seven training and three validation samples, raw and as shards, and a storage."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from raw_tree import RawTree, label_map, png, texture
+
+from pipelines.storage.store import Storage, open_storage
 
 
 @pytest.fixture
@@ -25,3 +27,8 @@ def raw_tree(empty_tree: RawTree) -> RawTree:
 def shard_folder(raw_tree: RawTree) -> Path:
     raw_tree.index()
     return raw_tree.write()
+
+
+@pytest.fixture
+def storage(s3_bucket: str) -> Storage:
+    return open_storage(f"s3://{s3_bucket}/store")

@@ -34,6 +34,17 @@ def label_map(seed: int, width: int = 40, height: int = 32) -> np.ndarray:
     return label
 
 
+def crop(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A transform: 20×20 pixels from anywhere."""
+    top, left = (int(rng.integers(0, size - 19)) for size in label.shape)
+    return image[top : top + 20, left : left + 20], label[top : top + 20, left : left + 20]
+
+
+def whole(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A transform: all as it is stored."""
+    return image, label
+
+
 class RawTree:
     """The raw files of a dataset and the settings that read them."""
 

@@ -1,6 +1,9 @@
-"""What is read from a storage."""
+"""What is read from a storage, and waiting for it."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -18,3 +21,10 @@ def paths_read(kind: type[LocalStorage] | type[S3Storage], monkeypatch: pytest.M
 
     monkeypatch.setattr(kind, "read_range", noted)
     return paths
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

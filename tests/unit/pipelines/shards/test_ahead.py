@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from raw_tree import RawTree, label_map, png, texture
+from raw_tree import RawTree, crop, label_map, png, texture
+from reads import wait_until
 
 from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.index import open_index
@@ -18,14 +17,9 @@ from pipelines.data.shards.publish import PublishedShards, open_published, publi
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
 from pipelines.data.shards.schema import SampleTable
-from pipelines.storage.store import S3Storage, Storage, open_storage
+from pipelines.storage.store import S3Storage, Storage
 
 BATCH = 4
-
-
-def crop(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    top, left = (int(rng.integers(0, size - 19)) for size in label.shape)
-    return image[top : top + 20, left : left + 20], label[top : top + 20, left : left + 20]
 
 
 @pytest.fixture
@@ -38,21 +32,9 @@ def folder(empty_tree: RawTree) -> Path:
     return empty_tree.write()
 
 
-@pytest.fixture
-def storage(s3_bucket: str) -> Storage:
-    return open_storage(f"s3://{s3_bucket}/store")
-
-
 def order_of(table: SampleTable) -> GlobalBatchSampler:
     """Four windows of two shards."""
     return training_order(table, BATCH, seed=3, window_gigabytes=sum(table.shard_bytes[:8]) / 4e9)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

@@ -9,15 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from reads import paths_read
+from reads import paths_read, wait_until
 
 from pipelines.data.shards import fetcher as fetcher_module
-from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.cache import Lease, ShardCache, published_path
 from pipelines.data.shards.fetcher import Fetcher, FetcherProcess, the_only
 from pipelines.storage.store import LocalStorage
 
@@ -33,10 +32,10 @@ class Store:
         self.folder = folder / "cache"
         self.said: list[str] = []
 
-    def shard(self, number: int, size: int = SIZE) -> PublishedShard:
-        digest, path = hashlib.sha256(content_of(number, size)).hexdigest(), f"shards/{number}-{size}.tar"
-        LocalStorage(self.address).write(path, content_of(number, size))
-        return PublishedShard(path, digest, size)
+    def shard(self, number: int, size: int = SIZE) -> str:
+        """The SHA-256 of a published shard."""
+        LocalStorage(self.address).write(published_path(digest_of(number, size)), content_of(number, size))
+        return digest_of(number, size)
 
     def lease(self, *numbers: int, following: tuple[int, ...] = ()) -> ShardCache:
         """One who reads these shards."""
@@ -45,7 +44,8 @@ class Store:
         return cache
 
     def wanted(self, *numbers: int, following: tuple[int, ...] = ()) -> Lease:
-        return Lease(self.address, tuple(map(self.shard, numbers)), tuple(map(self.shard, following)))
+        now, later = ({self.shard(number): SIZE for number in chosen} for chosen in (numbers, following))
+        return Lease(self.address, now, later)
 
     def fetcher(self, capacity: int = ROOM) -> Fetcher:
         with the_only(self.folder) as alone:
@@ -57,22 +57,19 @@ class Store:
 
     def here(self) -> set[int]:
         names = files_below(self.folder, "shards")
-        return {number for number in range(20) if hashlib.sha256(content_of(number)).hexdigest() in names}
+        return {number for number in range(20) if digest_of(number) in names}
 
 
 def content_of(number: int, size: int = SIZE) -> bytes:
     return (number.to_bytes(4, "little") * (size // 4 + 1))[:size]
 
 
+def digest_of(number: int, size: int = SIZE) -> str:
+    return hashlib.sha256(content_of(number, size)).hexdigest()
+
+
 def files_below(folder: Path, name: str) -> list[str]:
     return sorted(path.name for path in (folder / name).iterdir())
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -82,12 +79,12 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.mark.parametrize("size", [1, 65_536, 65_537, 200_000, (8 << 20) + 5])
 def test_what_was_fetched_is_read_back_anywhere(store: Store, size: int) -> None:
-    shard, content, cache = store.shard(1, size), content_of(1, size), ShardCache(store.folder)
-    assert cache.read(shard.sha256, 0, size) is None
-    cache.lease(Lease(store.address, (shard,)))
+    digest, content, cache = store.shard(1, size), content_of(1, size), ShardCache(store.folder)
+    assert cache.read(digest, 0, size) is None
+    cache.lease(Lease(store.address, {digest: size}))
     store.fetch()
     for offset, count in [(0, size), (size - 1, 1), (size // 2, size - size // 2), (max(size - 65_540, 0), 1)]:
-        assert cache.read(shard.sha256, offset, count) == content[offset : offset + count]
+        assert cache.read(digest, offset, count) == content[offset : offset + count]
     assert files_below(store.folder, "partial") == store.said == []
 
 
@@ -102,9 +99,9 @@ def test_what_is_there_is_not_fetched_again(store: Store, monkeypatch: pytest.Mo
 
 def test_content_of_another_hash_is_refused_and_leaves_nothing(store: Store) -> None:
     reader = store.lease(1, 2)
-    LocalStorage(store.address).write(store.shard(1).path, content_of(3))
+    LocalStorage(store.address).write(published_path(digest_of(1)), content_of(3))
     store.fetch()
-    assert f"published as {store.shard(1).sha256} is damaged" in store.said[0]
+    assert f"published as {digest_of(1)} is damaged" in store.said[0]
     assert store.here() == {2}
     assert files_below(store.folder, "partial") == []
     reader.release()
@@ -128,7 +125,7 @@ def flip(content: bytearray, position: int) -> None:
 def test_a_damaged_copy_is_thrown_away_and_fetched_again(
     store: Store, damage: Callable[[bytearray], None], offset: int
 ) -> None:
-    reader, digest = store.lease(1), store.shard(1).sha256
+    reader, digest = store.lease(1), digest_of(1)
     fetcher = store.fetcher()
     fetcher.fetch_wanted()
     stored = bytearray((store.folder / "shards" / digest).read_bytes())
@@ -139,20 +136,6 @@ def test_a_damaged_copy_is_thrown_away_and_fetched_again(
     fetcher.fetch_wanted()
     assert "was damaged or removed; fetching it again" in store.said[0]
     assert reader.read(digest, offset, 20) == content_of(1)[offset : offset + 20]
-
-
-def test_throwing_a_damaged_copy_away_spares_the_one_that_replaced_it(store: Store) -> None:
-    late, early, digest = store.lease(1), ShardCache(store.folder), store.shard(1).sha256
-    store.fetch()
-    assert late.read(digest, 0, 4) == content_of(1)[:4]
-    assert early.read(digest, 0, 4) == content_of(1)[:4]
-    with (store.folder / "shards" / digest).open("r+b") as file:
-        file.write(b"damage")
-    assert early.read(digest, 0, 4) is None
-    store.fetch()
-    assert late.read(digest, 0, 4) is None
-    assert files_below(store.folder, "shards") == [digest]
-    assert late.read(digest, 0, 4) == content_of(1)[:4]
 
 
 def test_a_window_is_fetched_with_the_next_one_and_the_last_one_is_let_go(store: Store) -> None:
@@ -185,7 +168,7 @@ def test_nodes_ask_for_shards_in_orders_of_their_own(store: Store, monkeypatch: 
         reader.lease(lease)
         asked.clear()
         Fetcher(reader.folder, ROOM, store.said.append).fetch_wanted()
-        assert sorted(asked) == sorted(shard.path for shard in lease.now)
+        assert sorted(asked) == sorted(map(published_path, lease.now))
         orders.add(tuple(asked))
     assert len(orders) == 3
 
@@ -200,23 +183,6 @@ def test_it_never_grows_beyond_its_capacity(store: Store) -> None:
         assert sum(path.stat().st_size for path in (store.folder / "shards").iterdir()) <= capacity
     # The last ones that were read stay as long as there is room.
     assert store.here() == {8, 9, 10, 11}
-
-
-def test_its_size_is_counted_once_and_not_for_every_shard(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = store.lease(*range(10), following=tuple(range(10, 20)))
-    listed: list[Path] = []
-    iterdir = Path.iterdir
-
-    def counted(path: Path) -> object:
-        listed.append(path)
-        return iterdir(path)
-
-    monkeypatch.setattr(Path, "iterdir", counted)
-    store.fetch()
-    monkeypatch.undo()
-    assert store.here() == set(range(20))
-    assert listed.count(store.folder / "shards") == listed.count(store.folder / "partial") == 1
-    reader.release()
 
 
 def test_a_full_disk_makes_room_as_the_bound_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,17 +205,17 @@ def test_a_full_disk_makes_room_as_the_bound_does(store: Store, monkeypatch: pyt
 READER = """
 import sys, time
 from pathlib import Path
-from pipelines.data.shards.cache import Lease, PublishedShard, ShardCache
+from pipelines.data.shards.cache import Lease, ShardCache
 
 cache = ShardCache(Path(sys.argv[1]))
-cache.lease(Lease(sys.argv[2], (PublishedShard(sys.argv[3], sys.argv[4], int(sys.argv[5])),)))
+cache.lease(Lease(sys.argv[2], {sys.argv[3]: int(sys.argv[4])}))
 print("leased", flush=True)
 time.sleep(600)
 """
 
 
 def test_a_killed_reader_lets_its_shards_go(store: Store) -> None:
-    arguments = [str(store.folder), store.address, *map(str, store.shard(1))]
+    arguments = [str(store.folder), store.address, store.shard(1), str(SIZE)]
     with subprocess.Popen([sys.executable, "-c", READER, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "leased\n"
@@ -263,19 +229,6 @@ def test_a_killed_reader_lets_its_shards_go(store: Store) -> None:
     assert store.here() == {2}
     assert len(files_below(store.folder, "leases")) == 1
     other.release()
-
-
-def test_a_copy_of_a_reader_that_a_fork_made_does_not_give_its_lease_up(store: Store) -> None:
-    reader = store.lease(1)
-    child = os.fork()
-    if child == 0:
-        reader.__del__()
-        os._exit(0)
-    os.waitpid(child, 0)
-    store.fetch()
-    assert store.here() == {1}
-    reader.release()
-    assert files_below(store.folder, "leases") == []
 
 
 KILLED = """
@@ -294,7 +247,7 @@ def test_what_a_killed_fetcher_left_is_cleared_by_the_next(store: Store) -> None
     reader = store.lease(1)
     killed = subprocess.run([sys.executable, "-c", KILLED, str(store.folder)], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    assert files_below(store.folder, "partial") == [store.shard(1).sha256]
+    assert files_below(store.folder, "partial") == [digest_of(1)]
     store.fetch(int(1.5 * SIZE))
     assert store.here() == {1}
     assert files_below(store.folder, "partial") == []
@@ -327,16 +280,6 @@ from pipelines.data.shards.fetcher import FetcherProcess
 FetcherProcess(Path(sys.argv[1]), 1 << 30)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def test_a_fetcher_that_was_killed_is_missed(store: Store) -> None:
-    process = FetcherProcess(store.folder, ROOM)
-    process._process.kill()
-    process._process.join()
-    for _ in range(2):
-        process.pass_on(store.said.append)
-    process.stop(store.said.append)
-    assert store.said == ["the process that downloads shards ended with status -9; samples are read one by one"]
 
 
 def test_a_fetcher_ends_with_the_training_that_started_it(store: Store) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.shards import decode_raw
-from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
+from pipelines.data.shards.decode_raw import decode_image, decode_label, resize_image, resize_label
 from sgenet.errors import DataError
 
 
@@ -37,16 +36,6 @@ def _grey(width: int, height: int, value: int = 90) -> Image.Image:
     return Image.new("RGB", (width, height), (value, value, value))
 
 
-def test_zero_bytes_are_refused() -> None:
-    with pytest.raises(DataError, match="the file is empty"):
-        decode_image(b"")
-
-
-def test_text_is_refused_whatever_its_name() -> None:
-    with pytest.raises(DataError, match="not an image"):
-        decode_image(b"these are words, not pixels\n" * 50)
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_a_truncated_image_is_refused_and_not_filled_with_grey(kind: str, share: float) -> None:
@@ -61,14 +50,10 @@ def test_exif_data_that_are_cut_off_are_refused() -> None:
         decode_image(_encoded(_grey(8, 8), exif=b"II*\0\x08"))
 
 
-def test_a_header_of_30000_by_30000_is_refused_before_decoding() -> None:
+@pytest.mark.parametrize("size", [(30_000, 30_000), (10_100, 10_000)], ids=["a bomb", "what Pillow would take"])
+def test_more_than_100_megapixels_are_refused_before_decoding(size: tuple[int, int]) -> None:
     with pytest.raises(DataError, match="100 megapixels"):
-        decode_image(_raw_png(30_000, 30_000, 8, 2, b""))
-
-
-def test_101_megapixels_are_refused_too_though_pillow_would_take_them() -> None:
-    with pytest.raises(DataError, match="100 megapixels"):
-        decode_image(_raw_png(10_100, 10_000, 8, 0, b""))
+        decode_image(_raw_png(*size, 8, 0, b""))
 
 
 def test_cmyk_is_not_inverted() -> None:
@@ -112,9 +97,7 @@ def _corner_marked() -> Image.Image:
 
 
 def _turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return _encoded(_corner_marked(), "PNG", exif=exif)
+    return _encoded(_corner_marked(), "PNG", **_oriented(orientation))
 
 
 # Where the stored upper left corner is shown, from the EXIF specification: orientation 6 has
@@ -157,11 +140,6 @@ def test_a_label_drawn_on_the_upright_image_stays() -> None:
     assert (decode_label(_encoded(Image.fromarray(np.ascontiguousarray(upright))), image) == upright).all()
 
 
-def test_a_label_of_another_size_is_refused() -> None:
-    with pytest.raises(DataError, match="label of another size: the label is 10×20, the image 20×10"):
-        decode_label(_encoded(Image.new("L", (10, 20))), decode_image(_encoded(_grey(20, 10))))
-
-
 def test_a_palette_label_gives_its_indices_not_its_colours() -> None:
     label = Image.fromarray(np.array([[3, 1]], np.uint8)).convert("P")
     label.putpalette([7, 7, 7] * 256)
@@ -182,20 +160,9 @@ def test_a_16_bit_label_keeps_its_ids() -> None:
     assert decode_label(_encoded(Image.fromarray(raw)), decode_image(_encoded(_grey(2, 1)))).tolist() == [[0, 300]]
 
 
-def test_a_coloured_label_is_refused() -> None:
-    with pytest.raises(DataError, match="holds colours"):
-        decode_label(_encoded(_grey(4, 4)), decode_image(_encoded(_grey(4, 4))))
-
-
 def test_a_jpeg_label_is_refused_because_its_ids_are_blurred() -> None:
     with pytest.raises(DataError, match="not an image in any of the formats PNG"):
         decode_label(_encoded(Image.new("L", (8, 8)), "JPEG"), decode_image(_encoded(_grey(8, 8))))
-
-
-def test_an_image_smaller_than_the_crop_is_refused() -> None:
-    with pytest.raises(DataError, match=r"smaller than the crop: the image is 200×63, the crop 64×64"):
-        check_fits((200, 63), 64)
-    check_fits((200, 64), 64)
 
 
 @pytest.mark.parametrize(
@@ -257,41 +224,3 @@ def test_a_jpeg_with_stray_bytes_is_what_pillow_makes_of_it() -> None:
     content = _encoded(_grey(32, 32), "JPEG")
     stray = content[:-2] + b"\x00\x01\x02" + content[-2:]
     assert (_pixels(stray) == _pixels(content)).all()
-
-
-_TURNED_BY_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6"/>'
-
-
-def _coarse() -> Image.Image:
-    rng = np.random.default_rng(2)
-    return Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((64, 48))
-
-
-def _jpegs() -> list[bytes]:
-    """Of all kinds: with and without what may turn them, early and late in the file; grey, CMYK and as RGB."""
-    image, turned = _coarse(), _oriented(6)
-    options: list[dict[str, object]] = [
-        {}, {"progressive": True}, {"comment": b"words"}, {"icc_profile": b"colours" * 40}, {"keep_rgb": True},
-        turned, {**turned, "icc_profile": b"colours" * 40}, {"xmp": _TURNED_BY_XMP},
-    ]  # fmt: skip
-    jpegs = [_encoded(image, "JPEG", **chosen) for chosen in options]
-    jpegs += [_encoded(image.convert(mode), "JPEG") for mode in ("L", "CMYK")]
-    with_exif = jpegs[5]
-    start = with_exif.index(b"\xff\xe1")
-    end = start + 2 + int.from_bytes(with_exif[start + 2 : start + 4], "big")
-    scan = with_exif.index(b"\xff\xda")
-    return [*jpegs, with_exif[:start] + with_exif[end:scan] + with_exif[start:end] + with_exif[scan:]]
-
-
-def test_what_may_turn_a_jpeg_is_found_wherever_it_is() -> None:
-    assert [decode_image(content).size == (48, 64) for content in _jpegs()] == [
-        False, False, False, False, False, True, True, True, False, False, True,
-    ]  # fmt: skip
-
-
-def test_a_jpeg_is_refused_by_its_header_too_where_pillow_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_raw, "MAX_PIXELS", 64 * 48)
-    assert _pixels(_encoded(_coarse(), "JPEG")).shape == (48, 64, 3)
-    monkeypatch.setattr(decode_raw, "MAX_PIXELS", 64 * 48 - 1)
-    with pytest.raises(DataError, match="megapixels"):
-        decode_image(_encoded(_coarse(), "JPEG"))

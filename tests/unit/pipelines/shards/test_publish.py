@@ -5,13 +5,12 @@ from __future__ import annotations
 import mmap
 import pickle
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_tree import whole
 from reads import paths_read
 
 from pipelines.data.published import fetch_files, publish_files
@@ -21,21 +20,9 @@ from pipelines.data.shards.index import open_index
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.data.shards.publish import PublishedShards, open_published, publish_shards
 from pipelines.data.shards.reader import ShardDataset
-from pipelines.data.shards.schema import SampleTable
 from pipelines.storage import store as store_module
 from pipelines.storage.store import S3Storage, Storage, open_storage
 from sgenet.errors import DataError
-
-ROOM = 1 << 30
-
-
-def whole(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return image, label
-
-
-@pytest.fixture
-def storage(s3_bucket: str) -> Storage:
-    return open_storage(f"s3://{s3_bucket}/store")
 
 
 def assert_same_images(folder: Path, storage: Storage, dataset: str, cache: Path) -> PublishedShards:
@@ -47,13 +34,6 @@ def assert_same_images(folder: Path, storage: Storage, dataset: str, cache: Path
         for expected, found in zip(here.image(row), there.image(row), strict=True):
             np.testing.assert_array_equal(expected, found)
     return shards
-
-
-def fetch_all(shards: PublishedShards, capacity: int = ROOM, say: Callable[[str], None] = pytest.fail) -> None:
-    files = {Path(entry.path).name: entry.size for entry in shards.storage.list("shards")}
-    shards.lease(files, {})
-    Fetcher(shards.cache.folder, capacity, say).fetch_wanted()
-    shards.cache.release()
 
 
 def test_shards_lie_under_their_hash_and_are_sent_once(
@@ -97,38 +77,12 @@ def test_samples_come_from_the_storage_until_their_shard_is_here(
     # Image and label at once.
     assert len(requests) == len(open_index(shard_folder))
 
-    fetch_all(shards)
+    shards.lease({Path(entry.path).name: entry.size for entry in storage.list("shards")}, {})
+    Fetcher(shards.cache.folder, 1 << 30, pytest.fail).fetch_wanted()
+    shards.cache.release()
     requests.clear()
     assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
     assert requests == []
-
-
-@pytest.mark.slow
-def test_a_damaged_copy_is_read_from_the_storage(
-    shard_folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = publish_shards(shard_folder, storage)
-    _, shards = open_published(storage, dataset, tmp_path / "cache")
-    fetch_all(shards)
-    for path in (tmp_path / "cache" / "shards").iterdir():
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    requests = paths_read(S3Storage, monkeypatch)
-    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
-    assert requests != []
-
-
-def test_what_does_not_fit_is_read_from_the_storage(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
-    dataset = publish_shards(shard_folder, storage)
-    sizes = [entry.size for entry in read_manifest(shard_folder).shards]
-    _, shards = open_published(storage, dataset, tmp_path / "cache")
-    said: list[str] = []
-    fetch_all(shards, sum(sizes) - 1, said.append)
-    assert len(said) == 1
-    assert "those that running trainings read now and next fill" in said[0]
-    assert 0 < len(list((tmp_path / "cache" / "shards").iterdir())) < len(sizes)
-    assert_same_images(shard_folder, storage, dataset, tmp_path / "cache")
 
 
 def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, storage: Storage, tmp_path: Path) -> None:
@@ -138,35 +92,23 @@ def test_published_shards_can_be_sent_to_another_process(shard_folder: Path, sto
     assert sent.read(table.shard_path(0), offset, size) == shards.read(table.shard_path(0), offset, size)
 
 
-def test_files_count_as_published_once_all_are_there(storage: Storage, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
+def test_files_count_as_published_once_all_are_there_and_a_damaged_copy_is_made_anew(
+    storage: Storage, tmp_path: Path
+) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    (source / "deep").mkdir(parents=True)
     (source / "a").write_bytes(b"1")
     with pytest.raises(DataError, match="b does not exist"):
-        publish_files(source, ["a", "b"], storage, "x")
+        publish_files(source, ["a", "deep/b"], storage, "x")
     with pytest.raises(DataError, match=f"nothing was published at {storage.address}/x"):
-        fetch_files(storage, "x", tmp_path / "copy")
-    (source / "b").write_bytes(b"2")
-    publish_files(source, ["a", "b"], storage, "x")
-    fetch_files(storage, "x", tmp_path / "copy")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()} == {"a": b"1", "b": b"2"}
-
-
-def test_a_damaged_copy_of_files_is_made_anew(storage: Storage, tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a").write_bytes(b"1")
-    publish_files(tmp_path, ["deep/a"], storage, "x")
-    fetch_files(storage, "x", tmp_path / "copy")
-    (tmp_path / "copy" / "deep" / "a").write_bytes(b"2")
-    fetch_files(storage, "x", tmp_path / "copy")
-    assert (tmp_path / "copy" / "deep" / "a").read_bytes() == b"1"
-
-
-def arrays_of(table: SampleTable) -> dict[str, np.ndarray]:
-    found = {field.name: getattr(table, field.name) for field in fields(table)}
-    found |= {"keys_content": table.keys.content, "keys_starts": table.keys.starts}
-    found |= {"shard_names_content": table.shard_names.content, "shard_names_starts": table.shard_names.starts}
-    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+        fetch_files(storage, "x", copy)
+    (source / "deep/b").write_bytes(b"2")
+    publish_files(source, ["a", "deep/b"], storage, "x")
+    for damaged in (False, True):
+        if damaged:
+            (copy / "deep/b").write_bytes(b"3")
+        fetch_files(storage, "x", copy)
+        assert ((copy / "a").read_bytes(), (copy / "deep/b").read_bytes()) == (b"1", b"2")
 
 
 def is_mapped(array: np.ndarray) -> bool:
@@ -186,18 +128,13 @@ def test_the_columns_of_an_index_are_mapped_and_made_once_for_all_processes_of_a
     monkeypatch.setattr("pipelines.data.shards.publish.fetch_files", lambda *_: pytest.fail("they are there"))
     table, _ = open_published(storage, dataset, tmp_path / "cache")
     monkeypatch.undo()
-    here = open_index(shard_folder)
-    for split in ("train", "val"):
-        found = arrays_of(table.of_split(split))
-        assert len(found) == 12
-        for name, expected in arrays_of(here.of_split(split)).items():
-            if not name.startswith("shard_names"):
-                np.testing.assert_array_equal(found[name], expected)
-            # Nothing of a row is in the memory of this process alone.
-            assert is_mapped(found[name]) or name == "shard_ends", name
+    train, here = table.of_split("train"), open_index(shard_folder).of_split("train")
+    for name in ("split_ids", "shard_ids", "image_spans", "label_spans", "sizes", "num_classes"):
+        np.testing.assert_array_equal(getattr(train, name), getattr(here, name))
+        # Nothing of a row is in the memory of this process alone.
+        assert is_mapped(getattr(train.labelled(), name)), name
+    assert is_mapped(train.keys.content)
     assert table.of_split("val").keys.tolist() == ["val0", "val1", "val2"]
-    assert is_mapped(table.of_split("train").labelled().image_spans)
-    assert table.split_names == here.split_names
     assert table.shard_names.tolist() == [f"{entry.sha256}.tar" for entry in read_manifest(shard_folder).shards]
     # What they were made of is not kept.
     assert not (tmp_path / "cache" / dataset).exists()

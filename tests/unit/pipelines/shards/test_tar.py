@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.data.shards.png import encode_png
 from pipelines.data.shards.reader import decode_stored_label
-from pipelines.data.shards.tar import ShardWriter
+from pipelines.data.shards.tar import ShardWriter, encode_png
 
 SHA256 = "8118c24cfb46843cd9022d4427b5f5f02c97f44708856b05f892088073d8bec8"
 LABEL_SHA256 = "63cf62ba10d6a37f0cb210b2a9f7182dd71313d717ac91c74eeb3adec00e266d"
