@@ -78,8 +78,7 @@ def _serve(command: list[str]) -> int:
 
 def _view(address: str) -> str:
     """The runs of the experiment that was changed last, best first: MLflow's first page is another one."""
-    from pipelines.tracking.address import open_client
-    from pipelines.tracking.store import store_errors
+    from pipelines.tracking.address import open_client, store_errors
 
     client = open_client(address)
     experiments = client.search_experiments(order_by=["last_update_time DESC"])
@@ -88,6 +87,6 @@ def _view(address: str) -> str:
         return ""
     newest, tag, state = of_ours[0], f"{_VIEW_TAG}.{_VIEW}", json.dumps(_VIEW_STATE)
     if newest.tags.get(tag) != state:
-        with store_errors(address, "the view of the runs cannot be kept"):
+        with store_errors("the view of the runs cannot be kept"):
             client.set_experiment_tag(newest.experiment_id, tag, state)
     return f"#/experiments/{newest.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={_VIEW}"

@@ -14,10 +14,16 @@ from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import TrackingError, check_reachable, one_at_a_time, open_client, tracking_uri
+from pipelines.tracking.address import (
+    TrackingError,
+    check_reachable,
+    one_at_a_time,
+    open_client,
+    store_errors,
+    tracking_uri,
+)
 from pipelines.tracking.released import all_versions
 from pipelines.tracking.runs import user_name
-from pipelines.tracking.store import store_errors
 
 CHAMPION = "champion"
 
@@ -89,26 +95,20 @@ class State:
 
 
 class Champions:
-    """The champions of one registered model. Every method raises a TrackingError where the store cannot be used.
+    """The champions of one registered model. Every method raises a TrackingError where the store cannot be used."""
 
-    Args:
-        name: of the registered model.
-        address: of the store; by default what :func:`pipelines.tracking.address.tracking_uri` says.
-    """
-
-    def __init__(self, name: str, address: str | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.address = address or tracking_uri()
-        check_reachable(self.address, must_exist=True)
-        self._client = open_client(self.address)
+        check_reachable(tracking_uri(), must_exist=True)
+        self._client = open_client()
 
     def look(self) -> State:
         """Read the alias and the moves; nothing is changed."""
-        with store_errors(self.address, f"the champion of {self.name} cannot be read"):
+        with store_errors(f"the champion of {self.name} cannot be read"):
             aliases = self._client.get_registered_model(self.name).aliases
             moves = [
                 ChampionMove(at=key.removeprefix(_TAG), **json.loads(value))
-                for version in all_versions(self._client, self.name)
+                for version in all_versions(self.name)
                 for key, value in version.tags.items()
                 if key.startswith(_TAG)
             ]
@@ -136,7 +136,7 @@ class Champions:
         state = self.look()
         before = state.champion
         # Two processes that give a model its first alias at once would both insert it.
-        with store_errors(self.address, f"the champion of {self.name} cannot be moved"), one_at_a_time(self.address):
+        with store_errors(f"the champion of {self.name} cannot be moved"), one_at_a_time():
             self._client.set_registered_model_alias(self.name, CHAMPION, after)
         entry = self._note(state, kind, before, after, reason, evidence)
         state = self.look()
@@ -166,7 +166,7 @@ class Champions:
         value = {key: value for key, value in asdict(entry).items() if key != "at"}
         # A champion that was taken away is noted on the version that lost it.
         version = after or before
-        with store_errors(self.address, f"the champion of {self.name} cannot be noted"):
+        with store_errors(f"the champion of {self.name} cannot be noted"):
             self._client.set_model_version_tag(self.name, version, _TAG + at, json.dumps(value, ensure_ascii=False))
             self._mark_runs(before, after)
         return entry

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 import mlflow.artifacts
 
 from pipelines.settings.program import program
-from pipelines.tracking.address import TrackingError, open_client, tracking_uri
+from pipelines.tracking.address import TrackingError, open_client, store_errors
 from pipelines.tracking.released import StoredVersion
-from pipelines.tracking.store import store_errors
 
 DOCUMENT = "decision.md"
 """What people read of a decision, among its files."""
@@ -61,7 +60,7 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
         )
     folder = f"promotion/{version.name}-v{version.version}/{identity}"
     client = open_client()
-    with store_errors(tracking_uri(), _failed(version)):
+    with store_errors(_failed(version)):
         for name, text in files.items():
             client.log_text(version.run_id, text, f"{folder}/{name}")
     return f"runs:/{version.run_id}/{folder}"
@@ -74,7 +73,7 @@ def record_decision(version: StoredVersion, decision: RecordedDecision) -> None:
         TrackingError: the store cannot be used.
     """
     client = open_client()
-    with store_errors(tracking_uri(), _failed(version)):
+    with store_errors(_failed(version)):
         details = asdict(decision) | {"reasons": decision.reasons[:_LONGEST]}
         del details["decision"]
         for key, value in ((_DETAILS, json.dumps(details, ensure_ascii=False)), (_DECISION, decision.decision)):
@@ -95,7 +94,7 @@ def decision_document(record: RecordedDecision) -> str:
         TrackingError: the store cannot be used, or its files are gone.
     """
     open_client()
-    with store_errors(tracking_uri(), f"{record.evidence}/{DOCUMENT} cannot be read"):
+    with store_errors(f"{record.evidence}/{DOCUMENT} cannot be read"):
         return mlflow.artifacts.load_text(f"{record.evidence}/{DOCUMENT}")
 
 

@@ -25,9 +25,8 @@ from mlflow.models import Model
 from pipelines.inference.server.pairs import answer
 from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from pipelines.storage.files import digest_files, sha256_of_file
-from pipelines.tracking.address import TrackingError, open_client, tracking_uri
+from pipelines.tracking.address import TrackingError, open_client, store_errors
 from pipelines.tracking.released import DIGESTS_TAG
-from pipelines.tracking.store import store_errors
 from sgenet.inpainter import Inpainter
 
 CANDIDATE = "candidate"
@@ -99,14 +98,13 @@ def register(
         CheckpointError: the folder holds no released model.
         RuntimeError: the version draws another image than the model it was made from.
     """
-    address = tracking_uri()
     weights = sha256_of_file(released / "model.safetensors")
     all_digests = {**(digests or {}), "weights": weights}
     if evaluation is not None:
         all_digests["evidence"] = digest_evidence(evaluation)
     described = {**tags, DIGESTS_TAG: json.dumps(all_digests, sort_keys=True)}
-    client = open_client(address)
-    with store_errors(address, f"{name} cannot be registered"):
+    client = open_client()
+    with store_errors(f"{name} cannot be registered"):
         # The model belongs, with its files, to the experiment of its run; MLflow takes one from the process alone.
         mlflow.set_experiment(experiment_id=client.get_run(run_id).info.experiment_id)
         with _artifacts(released, evaluation) as artifacts:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from pipelines.settings.labels import LabelSettings
-from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, Settings
+from pipelines.settings.params import LABEL_SPACES, DataSettings, MaskSettings, RunSettings, Settings
 from pipelines.settings.sources import MixedScenesSource
 from pipelines.settings.workers import batch_problem
 from sgenet.masks import hole_problems
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
 from sgenet.settings import NUM_SCALES, DiscriminatorSettings, TrainingSettings
+
+T = TypeVar("T")
 
 _STRIDE = 2 ** (NUM_SCALES - 1)
 
@@ -53,8 +56,7 @@ def contradictions(settings: Settings) -> list[str]:
         found = _crop_problems(recipe, settings.methods, crop) if crop else []
         problems += [f"recipes.{dataset}.{problem}" for problem in found]
         problems += [f"recipes.{dataset}.{problem}" for problem in _budget_problems(recipe.training)]
-        undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
-        if undivided and settings.run.min_workers <= settings.run.max_workers:
+        if undivided := _undivided(recipe.training.batch_size, settings.run):
             problems.append(f"recipes.{dataset}.{undivided}")
     return problems
 
@@ -67,8 +69,7 @@ def _list_problems(settings: Settings) -> list[str]:
             f"({settings.run.max_workers}); lower it"
         )
     for key in ("datasets", "methods"):
-        repeated = [name for name, count in Counter(getattr(settings, key)).items() if count > 1]
-        problems += [f"{key} names '{name}' more than once; remove one" for name in repeated]
+        problems += [f"{key} names '{name}' more than once; remove one" for name in _repeated(getattr(settings, key))]
     problems += [
         f"the dataset '{name}' names a folder; use letters, digits, - and _ only"
         for name in settings.datasets
@@ -84,6 +85,10 @@ def _list_problems(settings: Settings) -> list[str]:
             f"choose one of {', '.join(settings.methods)}"
         )
     return problems
+
+
+def _repeated(values: Iterable[T]) -> list[T]:
+    return [value for value, count in Counter(values).items() if count > 1]
 
 
 def _data_problems(data: DataSettings) -> list[str]:
@@ -123,8 +128,10 @@ def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
             )
         found = hole_problems([evaluation.hole], crop, crop)
         problems += [f"{where}.evaluation.{evaluation.name}: {problem}" for problem in found]
-    repeated = [name for name, count in Counter(e.name for e in masks.evaluation).items() if count > 1]
-    problems += [f"{where}.evaluation: two sets are called '{name}'; rename one" for name in repeated]
+    problems += [
+        f"{where}.evaluation: two sets are called '{name}'; rename one"
+        for name in _repeated(evaluation.name for evaluation in masks.evaluation)
+    ]
     bins = masks.ratio_bins
     if len(bins) < 2 or any(low >= high for low, high in pairwise(bins)):
         problems.append(f"{where}.ratio_bins must be two or more rising numbers, found {list(bins)}")
@@ -134,11 +141,8 @@ def _mask_problems(dataset: str, masks: MaskSettings, crop: int) -> list[str]:
 def _search_problems(settings: Settings) -> list[str]:
     search = settings.search
     problems = []
-    for key, (low, high) in (
-        ("lambda_p", search.lambda_p),
-        ("lambda_alpha", search.lambda_alpha),
-        ("lambda_s", search.lambda_s),
-    ):
+    for key in ("lambda_p", "lambda_alpha", "lambda_s"):
+        low, high = getattr(search, key)
         if not 0 < low < high:
             problems.append(f"search.{key} ([{low}, {high}]) must be two rising numbers above 0")
     low, high = search.tau
@@ -158,9 +162,9 @@ def _search_problems(settings: Settings) -> list[str]:
                 problems.append(
                     f"search.run: {key} '{name}' is not in {key}s ({', '.join(known)}); add it or correct it"
                 )
-    repeated = [pair for pair, count in Counter(search.run).items() if count > 1]
-    problems += [f"search.run names {pair.dataset}/{pair.method} more than once; remove one" for pair in repeated]
-    return problems
+    return problems + [
+        f"search.run names {pair.dataset}/{pair.method} more than once; remove one" for pair in _repeated(search.run)
+    ]
 
 
 def _transfer_problems(settings: Settings) -> list[str]:
@@ -186,9 +190,10 @@ def _transfer_problems(settings: Settings) -> list[str]:
             problems.append(f"{where} has other classes than {source}; give it that label_space, labelled or not")
         if settings.labels_of(dataset).needs_segmenter:
             problems.append(f"{where} has nothing to do for a segmenter; remove labels.{dataset}")
-    repeated = [name for name, count in Counter(pair.dataset for pair in settings.transfer).items() if count > 1]
-    problems += [f"transfer names '{name}' more than once; remove one" for name in repeated]
-    return problems
+    return problems + [
+        f"transfer names '{name}' more than once; remove one"
+        for name in _repeated(pair.dataset for pair in settings.transfer)
+    ]
 
 
 def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
@@ -203,10 +208,16 @@ def _label_problems(labels: LabelSettings, settings: Settings) -> list[str]:
         for key in ("local_window", "context_window")
         if not (side := getattr(recipe.deep_parsing, key)) % 2
     ]
-    undivided = batch_problem(recipe.training.batch_size, settings.run.min_workers, settings.run.max_workers)
-    if undivided and settings.run.min_workers <= settings.run.max_workers:
+    if undivided := _undivided(recipe.training.batch_size, settings.run):
         problems.append(f"recipe.{undivided}")
     return problems
+
+
+def _undivided(batch_size: int, run: RunSettings) -> str | None:
+    """Of workers whose bounds contradict each other, that alone is said."""
+    if run.min_workers > run.max_workers:
+        return None
+    return batch_problem(batch_size, run.min_workers, run.max_workers)
 
 
 def _budget_problems(training: TrainingSettings) -> list[str]:
@@ -232,19 +243,10 @@ def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[st
             f"{prefix}{key}": discriminator for key, discriminator in spec.discriminators(spec.section(recipe)).items()
         }
     return problems + [
-        problem
-        for where, discriminator in discriminators.items()
-        for problem in _discriminator_problems(where, discriminator, crop)
-    ]
-
-
-def _discriminator_problems(where: str, discriminator: DiscriminatorSettings, crop: int) -> list[str]:
-    smallest = _smallest_crop(discriminator)
-    if crop >= smallest:
-        return []
-    return [
         f"{where}: {discriminator.num_layers} layers at {discriminator.num_scales} scales need images of "
         f"{smallest} px, but the crop is {crop}; use fewer of either"
+        for where, discriminator in discriminators.items()
+        if crop < (smallest := _smallest_crop(discriminator))
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
 from pipelines.settings.sources import SOURCES, Source, SplitSource
-from pipelines.settings.yaml_file import read_yaml
 from sgenet.errors import SettingsError
 
 
@@ -25,7 +24,7 @@ def load(path: Path) -> Settings:
         SettingsError: naming every unknown key, wrong type and contradiction of the file.
     """
     try:
-        raw, repeated = read_yaml(path.read_text(encoding="utf-8"))
+        raw, repeated = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
     except OSError as error:
@@ -106,3 +105,31 @@ def _parse_rest(raw: Any) -> Settings | None:
         return None if raw is None else Settings.model_validate(raw)
     except ValidationError:
         return None
+
+
+def _read_yaml(text: str) -> tuple[Any, list[str]]:
+    """Parse a document, and name every key that is written twice in its mapping, a sentence each."""
+    loader = _UniqueKeys(text)
+    return loader.get_single_data(), loader.repeated
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Notes keys that are not unique, as YAML demands; PyYAML keeps the last of two without a word."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.repeated: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        first: dict[str, int] = {}
+        # Before merges (`<<`) are resolved, whose keys may be overridden.
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in first:
+                self.repeated.append(
+                    f"the key '{key.value}' is written twice, in line {first[key.value]} and in line {line}; remove one"
+                )
+            first.setdefault(key.value, line)
+        return super().construct_mapping(node, deep)

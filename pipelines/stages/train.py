@@ -30,12 +30,11 @@ from pipelines.tracking.commit import current_commit
 from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, Scalar, flat_parameters, logical_run
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.finished import finished_state
 from pipelines.training.history import History
 from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import StartingModel, TrainingJob
-from pipelines.training.launch import launch
+from pipelines.training.launch import finished_state, launch
 from pipelines.training.published_weights import without_weights
 from pipelines.training.run_key import TRAINED_BY, run_key
 from pipelines.training.start import take_start

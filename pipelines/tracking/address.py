@@ -29,6 +29,7 @@ _SQLITE = "sqlite:///"
 _SERVERS = ("http://", "https://")
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _SECONDS_TO_ANSWER = 10.0
+_REFUSED = (401, 403)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY)
 
 
@@ -112,11 +113,37 @@ def artifact_root(address: str) -> Path | None:
 
 
 @contextmanager
-def one_at_a_time(address: str) -> Iterator[None]:
+def store_errors(failed: str, address: str | None = None) -> Iterator[None]:
+    """Raise what MLflow raises as a :class:`TrackingError`.
+
+    Args:
+        failed: what could not be done, such as "the run cannot be opened".
+        address: of the store; by default what :func:`tracking_uri` says.
+    """
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    address = address or tracking_uri()
+    shown = without_secrets(address)
+    try:
+        yield
+    except (MlflowException, requests.RequestException) as error:
+        reason = str(error).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
+        remedy = "check MLFLOW_TRACKING_URI and that its server is running"
+        if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:  # type: ignore[no-untyped-call]
+            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
+        raise TrackingError(
+            f"{failed}: the tracking store {shown} cannot be used ({reason}); {remedy}, and run the same command again"
+        ) from error
+
+
+@contextmanager
+def one_at_a_time(address: str | None = None) -> Iterator[None]:
     """Hold the lock beside an SQLite store; two processes that both create its tables would spoil it.
 
     A server does its own locking: nothing is held for other addresses.
     """
+    address = address or tracking_uri()
     if not address.startswith(_SQLITE):
         yield
         return

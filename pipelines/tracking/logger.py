@@ -19,8 +19,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.async_logging.run_operations import RunOperations
 
-from pipelines.tracking.address import open_client, tracking_uri, without_secrets
-from pipelines.tracking.store import store_errors
+from pipelines.tracking.address import open_client, store_errors, tracking_uri, without_secrets
 
 _METRICS_PER_REQUEST = 1000
 _IMAGE_NAME = re.compile(r"(?P<key>.+?)[+%]step[+%](?P<step>\d+)[+%].*\.png")
@@ -97,7 +96,7 @@ class RunLogger:
             for key, value in values.items():
                 history.setdefault(key, {})[step] = value
         missing: list[Metric] = []
-        with store_errors(self.address, f"the metrics of run {self.run_id} cannot be completed"):
+        with store_errors(f"the metrics of run {self.run_id} cannot be completed", self.address):
             for key, points in history.items():
                 held = self._steps(key)
                 missing += [Metric(key, value, _now(), step) for step, value in points.items() if step not in held]
@@ -107,7 +106,7 @@ class RunLogger:
 
     def results(self, values: Mapping[str, float], step: int) -> None:
         """Log named values, also of a step that the run holds already: the latest evaluation counts, once."""
-        with store_errors(self.address, f"the results of run {self.run_id} cannot be logged"):
+        with store_errors(f"the results of run {self.run_id} cannot be logged", self.address):
             held = self._client.get_run(self.run_id).data.metrics
             points = [
                 Metric(key, float(value), _now(), step) for key, value in values.items() if held.get(key) != value
@@ -117,12 +116,12 @@ class RunLogger:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Upload a file, or a folder under its name, below ``folder`` of the run's artifacts."""
-        with store_errors(self.address, f"{path} cannot be kept with run {self.run_id}"):
+        with store_errors(f"{path} cannot be kept with run {self.run_id}", self.address):
             self._client.log_artifact(self.run_id, str(path), folder)
 
     def text(self, content: str, name: str) -> None:
         """Store a text as an artifact."""
-        with store_errors(self.address, f"{name} cannot be kept with run {self.run_id}"):
+        with store_errors(f"{name} cannot be kept with run {self.run_id}", self.address):
             self._client.log_text(self.run_id, content, name)
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ def find_model(spec: str | None = None, method: str | None = None) -> ModelSourc
     if spec is None:
         return _preferred_model(method)
     if spec in (CHAMPION, CANDIDATE):
-        return _fetched(*_only_one(_with_alias(spec, method), spec, method))
+        return _fetched(_only_one(_registry().versions_with_alias(spec), spec, method))
     source = _named_model(spec)
     if method is not None and source.method != method:
         raise CheckpointError(f"the model {source.name} is a {source.method}, not a {method}; leave out one of the two")
@@ -125,8 +125,7 @@ def list_models() -> list[ModelSource]:
 
     sources = []
     if store_exists():
-        registry = _registry()
-        sources = [_fetched(registry, version) for version in registry.versions_with_alias()]
+        sources = [_fetched(version) for version in _registry().versions_with_alias()]
     return [*sources, *_shipped_if_any()]
 
 
@@ -137,15 +136,14 @@ def _preferred_model(method: str | None) -> ModelSource:
     if method is None:
         if not store_exists():
             return replace(shipped_model(), reason="there is no registry in this folder")
-        champions = _with_alias(CHAMPION) if may_hold_alias(CHAMPION) else None
-        if champions is None or not champions[1]:
+        champions = _registry().versions_with_alias(CHAMPION) if may_hold_alias(CHAMPION) else []
+        if not champions:
             return replace(shipped_model(), reason="the registry has no champion of this project")
-        return _fetched(*_only_one(champions, CHAMPION))
+        return _fetched(_only_one(champions, CHAMPION))
     if store_exists():
-        registry = _registry()
-        for versions in _best_first(registry, method):
+        for versions in _best_first(_registry(), method):
             if versions:
-                return _fetched(*_only_one((registry, versions), "model", method))
+                return _fetched(_only_one(versions, "model", method))
     for shipped in _shipped_if_any():
         if shipped.method == method:
             return shipped
@@ -161,16 +159,8 @@ def _best_first(registry: ReleasedModels, method: str) -> Iterator[list[StoredVe
     yield registry.versions_of_method(method)
 
 
-def _with_alias(alias: str, method: str | None = None) -> tuple[ReleasedModels, list[StoredVersion]]:
-    registry = _registry()
-    versions = registry.versions_with_alias(alias)
-    return registry, [version for version in versions if method in (None, version.method)]
-
-
-def _only_one(
-    found: tuple[ReleasedModels, list[StoredVersion]], what: str, method: str | None = None
-) -> tuple[ReleasedModels, StoredVersion]:
-    registry, versions = found
+def _only_one(versions: list[StoredVersion], what: str, method: str | None = None) -> StoredVersion:
+    versions = [version for version in versions if method in (None, version.method)]
     of_method = f" of the method {method}" if method else ""
     if not versions:
         raise UserError(
@@ -180,7 +170,7 @@ def _only_one(
     if len(versions) > 1:
         names = ", ".join(_address(version) for version in versions)
         raise UserError(f"there are several models that are a {what}{of_method}; name one with --model: {names}")
-    return registry, versions[0]
+    return versions[0]
 
 
 def _named_model(spec: str) -> ModelSource:
@@ -211,10 +201,8 @@ def _registered_model(address: str, spec: str) -> ModelSource:
         name, _, version = address.rpartition("/")
         if not name or not version.isdigit():
             raise UserError(f"{spec} names no version; write models:/NAME/VERSION or models:/NAME@ALIAS")
-        registry = _registry()
-        return _fetched(registry, registry.version(name, version), f"models:/{name}/{version}")
-    registry = _registry()
-    return _fetched(registry, registry.version_of_alias(name, alias), address)
+        return _fetched(_registry().version(name, version), f"models:/{name}/{version}")
+    return _fetched(_registry().version_of_alias(name, alias), address)
 
 
 def _run_model(spec: str) -> ModelSource:
@@ -239,7 +227,7 @@ def _stored_model(address: str) -> ModelSource:
     return ModelSource(address, _cached_copy("stored", download), "folder")
 
 
-def _fetched(registry: ReleasedModels, version: StoredVersion, asked_for: str | None = None) -> ModelSource:
+def _fetched(version: StoredVersion, asked_for: str | None = None) -> ModelSource:
     """The cached copy of a version, made where it is missing or spoilt, under the name that someone asked for it by.
 
     Trained again, the same settings give the same weights, but not the same description: other code may have written
@@ -250,7 +238,7 @@ def _fetched(registry: ReleasedModels, version: StoredVersion, asked_for: str | 
     cached = _cache() / f"{_safe(version.name)}-v{version.version}-{run}-{version.weights_sha256[:16]}"
     if not _holds(cached, version.weights_sha256):
         with _workspace() as work:
-            copied = registry.copy_version(version, work)
+            copied = _registry().copy_version(version, work)
             if not _holds(copied, version.weights_sha256):
                 raise CheckpointError(
                     f"the weights of {shown} (version {version.version}) are damaged: their SHA-256 is not the "

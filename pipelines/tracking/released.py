@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mlflow
 import mlflow.artifacts
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from pipelines.settings.program import program
-from pipelines.tracking.address import TrackingError, check_reachable, open_client, tracking_uri, without_secrets
-from pipelines.tracking.store import store_errors
+from pipelines.tracking.address import (
+    TrackingError,
+    check_reachable,
+    open_client,
+    store_errors,
+    tracking_uri,
+    without_secrets,
+)
 
 DATASET_TAG = "dataset"
 METHOD_TAG = "method"
@@ -26,6 +31,7 @@ DIGESTS_TAG = "digests"
 _EARLIER = {"weights": "sgenet.weights_sha256", "evidence": "sgenet.evidence_sha256"}
 """Tags of versions that were registered before their digests were one tag."""
 
+_UNREADABLE = "the registry cannot be read"
 _RUN_FOLDER = "model"  # where the stage `train` puts the released model among a run's artifacts
 _VERSION_FOLDER = "artifacts"  # where a pyfunc keeps what it was made from
 _DESCRIPTION, _WEIGHTS = "model.json", "model.safetensors"
@@ -60,22 +66,19 @@ class ReleasedModels:
     """The released models of one tracking store.
 
     Every method raises a TrackingError where the store cannot be used.
-
-    Args:
-        address: of the store; by default what :func:`pipelines.tracking.address.tracking_uri` says.
     """
 
-    def __init__(self, address: str | None = None) -> None:
-        self.address = address or tracking_uri()
-        check_reachable(self.address, must_exist=True)
-        self._client = open_client(self.address)
+    def __init__(self) -> None:
+        check_reachable(tracking_uri(), must_exist=True)
+        self._client = open_client()
+        self._store = without_secrets(tracking_uri())
 
     def versions_with_alias(self, alias: str | None = None) -> list[StoredVersion]:
         """Every version of this project that an alias points at, or one certain alias; sorted by name and version."""
-        with self._explained():
+        with store_errors(_UNREADABLE):
             wanted = {
                 (model.name, int(version))
-                for model in self._models()
+                for model in mlflow.search_registered_models()
                 for name, version in model.aliases.items()
                 if alias in (None, name)
             }
@@ -85,13 +88,13 @@ class ReleasedModels:
     def versions_of(self, name: str) -> list[StoredVersion]:
         """Every version of a model that this project registered, oldest first."""
         self._model(name)
-        with self._explained():
-            found = all_versions(self._client, name)
+        with store_errors(_UNREADABLE):
+            found = all_versions(name)
         return [_describe(stored) for stored in found if "weights" in digests_of(stored.tags)]
 
     def versions_of_method(self, method: str) -> list[StoredVersion]:
         """The newest version of each registered model that was trained with a method, sorted by name."""
-        with self._explained():
+        with store_errors(_UNREADABLE):
             found = self._client.search_model_versions(
                 f"tags.`{METHOD_TAG}` = '{method}'", order_by=["version_number DESC"]
             )
@@ -172,8 +175,8 @@ class ReleasedModels:
         try:
             return self._client.get_registered_model(name)
         except MlflowException as error:
-            with self._explained():
-                known = ", ".join(model.name for model in self._models())
+            with store_errors(_UNREADABLE):
+                known = ", ".join(model.name for model in mlflow.search_registered_models())
             if not known:
                 raise TrackingError(
                     f"nothing is registered yet in {self._store}; `dvc repro register` registers what is trained"
@@ -182,34 +185,10 @@ class ReleasedModels:
                 f"there is no registered model '{name}' in {self._store} (registered: {known}); correct the name"
             ) from error
 
-    def _models(self) -> Iterator[RegisteredModel]:
-        token: str | None = None
-        while True:
-            page = self._client.search_registered_models(page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
 
-    @property
-    def _store(self) -> str:
-        return without_secrets(self.address)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        with store_errors(self.address, "the registry cannot be read"):
-            yield
-
-
-def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+def all_versions(name: str) -> list[ModelVersion]:
     """Every version of a registered model, oldest first."""
-    found: list[ModelVersion] = []
-    token: str | None = None
-    while token != "":
-        page = client.search_model_versions(f"name = '{name}'", order_by=["version_number ASC"], page_token=token)
-        found += page
-        token = page.token or ""
-    return found
+    return mlflow.search_model_versions(filter_string=f"name = '{name}'", order_by=["version_number ASC"])
 
 
 def digests_of(tags: Mapping[str, str]) -> dict[str, str]:

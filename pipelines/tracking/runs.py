@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict, Unpack
 
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
@@ -30,13 +30,13 @@ from pipelines.tracking.address import (
     check_reachable,
     one_at_a_time,
     open_client,
+    store_errors,
     tracking_uri,
     without_secrets,
 )
 from pipelines.tracking.commit import current_commit
 from pipelines.tracking.heartbeat import close_abandoned_runs, heartbeat, heartbeat_tag
 from pipelines.tracking.logger import RunLogger
-from pipelines.tracking.store import store_errors
 
 RUN_KEY_TAG = "run_key"
 DIGESTS_TAG = "digests"
@@ -65,18 +65,29 @@ class DataInput:
     digest: str
 
 
+class Described(TypedDict, total=False):
+    """What a run says of itself.
+
+    Attributes:
+        name: beginning of its name in the UI, followed by that of the key, since MLflow's lists cut names off, then by
+            ``about``, the experiment and the date.
+        about: what else tells the run from others, such as how long it is.
+        params: see :func:`flat_parameters`; each is logged once, what the run holds already stays as it is.
+        tags: more tags.
+        inputs: the data's hashes.
+        description: Markdown, shown with the run.
+    """
+
+    name: Required[str]
+    about: str
+    params: Required[Mapping[str, Scalar]]
+    tags: Mapping[str, str]
+    inputs: Sequence[DataInput]
+    description: str
+
+
 @contextmanager
-def logical_run(
-    experiment: str,
-    run_key: str,
-    *,
-    name: str,
-    about: str = "",
-    params: Mapping[str, Scalar],
-    tags: Mapping[str, str] | None = None,
-    inputs: Sequence[DataInput] = (),
-    description: str = "",
-) -> Iterator[RunLogger]:
+def logical_run(experiment: str, run_key: str, **described: Unpack[Described]) -> Iterator[RunLogger]:
     """Open (or resume) the run of a training, and close it on every way out.
 
     An exception closes it as FAILED; Ctrl-C, ``sys.exit`` and SIGTERM close it as KILLED. SIGTERM
@@ -86,13 +97,7 @@ def logical_run(
     Args:
         experiment: name of the MLflow experiment, made where missing.
         run_key: hash of settings, data and code; the same key is the same run.
-        name: beginning of the run's name in the UI, followed by that of the key, since MLflow's lists cut names off,
-            then by ``about``, the experiment and the date.
-        about: what else tells the run from others, such as how long it is.
-        params: see :func:`flat_parameters`.
-        tags: more tags.
-        inputs: the data's hashes.
-        description: Markdown, shown with the run.
+        described: see :class:`Described`.
 
     Yields:
         A logger; workers make their own from its ``run_id`` and ``address``.
@@ -100,16 +105,8 @@ def logical_run(
     Raises:
         TrackingError: the store cannot be used.
     """
-    run_id = open_run(
-        experiment,
-        run_key,
-        name=name,
-        about=about,
-        params=params,
-        tags={**(tags or {}), **heartbeat_tag()},
-        inputs=inputs,
-        description=description,
-    )
+    described["tags"] = {**described.get("tags", {}), **heartbeat_tag()}
+    run_id = open_run(experiment, run_key, **described)
     logger = RunLogger(run_id)
     status: Status = "FAILED"
     try:
@@ -130,20 +127,8 @@ def logical_run(
             print(f"warning: {error}", file=sys.stderr, flush=True)
 
 
-def open_run(
-    experiment: str,
-    run_key: str,
-    *,
-    name: str,
-    about: str = "",
-    params: Mapping[str, Scalar],
-    tags: Mapping[str, str] | None = None,
-    inputs: Sequence[DataInput] = (),
-    description: str = "",
-) -> str:
+def open_run(experiment: str, run_key: str, **described: Unpack[Described]) -> str:
     """Find the run with this key and set it to RUNNING, or create it; see :func:`logical_run`.
-
-    Parameters and inputs are logged once: what the run holds already stays as it is.
 
     Returns:
         The run's id.
@@ -151,24 +136,25 @@ def open_run(
     Raises:
         TrackingError: when the store cannot be used.
     """
-    address = tracking_uri()
+    address, name, inputs = tracking_uri(), described["name"], described.get("inputs", ())
     check_reachable(address, to_write=True)
-    with store_errors(address, f"the run of {name} cannot be opened"):
+    with store_errors(f"the run of {name} cannot be opened"):
         client = open_client(address)
-        with one_at_a_time(address):
+        with one_at_a_time():
             experiment_id = _experiment_id(client, experiment, address)
             close_abandoned_runs(client, experiment_id)
             run = _find_run(client, experiment_id, run_key)
             # A run is made with its tags in one transaction, so that no kill leaves one without its parent's tag.
-            all_tags = {**_origin_tags(inputs, description), **(tags or {})}
+            all_tags = {**_origin_tags(inputs, described.get("description", "")), **described.get("tags", {})}
             if run is None:
+                about = described.get("about")
                 parts = (f"{name} {run_key[:_KEY_IN_NAME]}", about, f"{experiment} {datetime.now(UTC):%Y-%m-%d}")
                 full_name = ", ".join(filter(None, parts))
                 run = client.create_run(experiment_id, run_name=full_name, tags={**all_tags, RUN_KEY_TAG: run_key})
             else:
                 client.update_run(run.info.run_id, status="RUNNING")
         run_id = str(run.info.run_id)
-        _describe(client, run_id, params, all_tags, inputs)
+        _describe(client, run_id, described["params"], all_tags, inputs)
     return run_id
 
 
@@ -186,10 +172,10 @@ def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
     Returns:
         The id of a run that exists.
     """
-    address, run_id = tracking_uri(), training["run_id"]
-    with store_errors(address, f"the run {run_id} cannot be found"):
+    run_id = training["run_id"]
+    with store_errors(f"the run {run_id} cannot be found"):
         try:
-            return str(open_client(address).get_run(run_id).info.run_id)
+            return str(open_client().get_run(run_id).info.run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -208,9 +194,8 @@ def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
 
 def close_run(run_id: str, status: Status) -> None:
     """Set the run's status and end time; the same run can be opened again later."""
-    address = tracking_uri()
-    with store_errors(address, f"the run {run_id} cannot be closed"):
-        open_client(address).set_terminated(run_id, status)
+    with store_errors(f"the run {run_id} cannot be closed"):
+        open_client().set_terminated(run_id, status)
 
 
 def flat_parameters(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Scalar]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import mlflow
 from mlflow.entities import Run
 
 from pipelines.tracking.address import open_client
@@ -47,16 +48,9 @@ def open_trial(
 
 def trial_runs(parent_run_id: str) -> dict[str, Run]:
     """The child runs of a search by their trial's id."""
-    client = open_client()
-    experiment = client.get_run(parent_run_id).info.experiment_id
-    token: str | None = None
-    found: dict[str, Run] = {}
-    while True:
-        page = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{parent_run_id}'", page_token=token)
-        found |= {run.data.tags[TRIAL_TAG]: run for run in page if TRIAL_TAG in run.data.tags}
-        token = page.token
-        if not token:
-            return found
+    experiment = open_client().get_run(parent_run_id).info.experiment_id
+    found = mlflow.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{parent_run_id}'", output_format="list")
+    return {run.data.tags[TRIAL_TAG]: run for run in found if TRIAL_TAG in run.data.tags}
 
 
 def close_trials(parent_run_id: str, results: Mapping[str, TrialResult], metric: str) -> None:

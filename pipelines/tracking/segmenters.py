@@ -7,9 +7,8 @@ import json
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines.tracking.address import check_reachable, one_at_a_time, open_client, tracking_uri
+from pipelines.tracking.address import check_reachable, one_at_a_time, open_client, store_errors, tracking_uri
 from pipelines.tracking.released import DIGESTS_TAG, SEGMENTER_TAG, digests_of
-from pipelines.tracking.store import store_errors
 
 
 def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weights_sha256: str) -> str:
@@ -28,11 +27,10 @@ def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weight
     Raises:
         TrackingError: the store cannot be used.
     """
-    address = tracking_uri()
-    check_reachable(address)
-    client = open_client(address)
+    check_reachable(tracking_uri())
+    client = open_client()
     # Its files are in the output of the stage, and running it again registers them.
-    with store_errors(address, f"{name} cannot be registered"), one_at_a_time(address):
+    with store_errors(f"{name} cannot be registered"), one_at_a_time():
         _make_model(client, name)
         found = client.search_model_versions(f"name = '{name}'")
         same = [version for version in found if digests_of(version.tags).get("weights") == weights_sha256]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from pipelines.data.shards.manifest import read_manifest
+from pipelines.data.shards.manifest import Manifest, read_manifest
 from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
@@ -21,7 +22,7 @@ from pipelines.storage.store import join
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.gpu_costs import cost_lines, share_warning
-from pipelines.training.inputs import open_inputs
+from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import TrainingJob, WorkerPlace
 from pipelines.training.launch import trains_here
 from pipelines.training.memory import StepMemory, step_memory, tensor_bytes
@@ -34,27 +35,6 @@ from sgenet.settings import Precision
 from sgenet.training.state import TrainingState
 
 _ADAM_MOMENTS = 2
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-@dataclass(frozen=True)
-class DataSize:
-    """What the shards and masks hold, and what the first batch showed.
-
-    Attributes:
-        images: of each split.
-        shard_bytes, num_shards: of all splits.
-        mask_sets: names of the sets of evaluation masks.
-        batch: this worker's part of the first global batch.
-        seconds: it took to open the data and read it.
-    """
-
-    images: dict[str, int]
-    shard_bytes: int
-    num_shards: int
-    mask_sets: tuple[str, ...]
-    batch: RawBatch
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -100,19 +80,24 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     Raises:
         UserError: what would stop the training.
     """
-    data = open_data(job, run, manifest_folder)
+    started = time.perf_counter()
+    with closing(open_inputs(job)) as inputs:
+        batch = first_batch(job, run, inputs)
+    seconds = time.perf_counter() - started
+    (num, _, height, width), hole = batch.image.shape, float(batch.hole_mask.float().mean())
     state = build_state(job)
     problems: list[str] = []
     CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints).load_newest(state, problems.append)
     start = None if job.start is None or state.step else take_start(job, job.start, state)
-    size = measure(job, run, state, data.batch)
+    size = measure(job, run, state, batch)
     tracking = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
     check_reachable(tracking_uri(), to_write=True)
     return [
         f"{job.dataset}/{job.method}: dry run, nothing is written",
-        *_data_lines(job, data),
+        *_data_lines(job, read_manifest(manifest_folder or Path(job.shards)), inputs),
+        f"first batch     {num} × {width}×{height} px read in {seconds:.2f} s, {hole:.0%} missing",
         *_network_lines(job, run, size),
-        *(_gpu_lines(job, run, size, data.batch.image.shape[0]) if run.use_gpu else []),
+        *(_gpu_lines(job, run, size, num) if run.use_gpu else []),
         f"checkpoints     {_bytes(size.checkpoint)} each, {job.recipe.training.keep_checkpoints} kept in "
         f"{without_secrets(job.checkpoints)}",
         f"tracking        {without_secrets(tracking) if tracking else 'the file mlflow/mlflow.db of this folder'}",
@@ -124,31 +109,11 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     ]
 
 
-def open_data(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = None) -> DataSize:
-    """Open shards and masks and read what the first worker gets of the first global batch.
-
-    Args:
-        manifest_folder: see :func:`dry_run`.
-
-    Raises:
-        DataError: they are unfinished or altered.
-    """
-    started = time.perf_counter()
+def first_batch(job: TrainingJob, run: RunSettings, inputs: Inputs) -> RawBatch:
+    """What the first worker gets of the first global batch."""
     training = replace(job.recipe.training, loader_processes=0)
-    inputs = open_inputs(job)
     here = replace(job, recipe=replace(job.recipe, training=training))
-    batch = next(open_batches(here, inputs, WorkerPlace(world=_world(job, run)), start=0))
-    manifest = read_manifest(manifest_folder or Path(job.shards))
-    inputs.close()
-    assert inputs.masks is not None, "only inpainting methods have dry runs"
-    return DataSize(
-        images={split: count.written for split, count in manifest.splits.items()},
-        shard_bytes=sum(shard.size for shard in manifest.shards),
-        num_shards=len(manifest.shards),
-        mask_sets=inputs.masks.sets,
-        batch=batch,
-        seconds=time.perf_counter() - started,
-    )
+    return next(open_batches(here, inputs, WorkerPlace(world=_world(job, run)), start=0))
 
 
 def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: RawBatch) -> NetworkSize:
@@ -184,15 +149,13 @@ def _precision_of_workers(state: TrainingState, run: RunSettings) -> Precision:
     return state.precision
 
 
-def _data_lines(job: TrainingJob, data: DataSize) -> list[str]:
-    images = ", ".join(f"{count} {split}" for split, count in data.images.items())
-    size, where = _bytes(data.shard_bytes), _where(job, job.shards)
-    num, _, height, width = data.batch.image.shape
-    hole = float(data.batch.hole_mask.float().mean())
+def _data_lines(job: TrainingJob, manifest: Manifest, inputs: Inputs) -> list[str]:
+    assert inputs.masks is not None, "only inpainting methods have dry runs"
+    images = ", ".join(f"{count.written} {split}" for split, count in manifest.splits.items())
+    size = _bytes(sum(shard.size for shard in manifest.shards))
     return [
-        f"data            {images} images in {data.num_shards} shards, {size}, in {where}",
-        f"masks           {', '.join(data.mask_sets)} in {_where(job, job.masks or '')}",
-        f"first batch     {num} × {width}×{height} px read in {data.seconds:.2f} s, {hole:.0%} missing",
+        f"data            {images} images in {len(manifest.shards)} shards, {size}, in {_where(job, job.shards)}",
+        f"masks           {', '.join(inputs.masks.sets)} in {_where(job, job.masks or '')}",
     ]
 
 
@@ -201,10 +164,9 @@ def _where(job: TrainingJob, path: str) -> str:
 
 
 def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> list[str]:
-    training = job.recipe.training
-    share = training.batch_size // _world(job, run)
+    share = job.recipe.training.batch_size // _world(job, run)
     found = "measured in one step" if size.step.computed else "computed from shapes"
-    lines = [
+    return [
         f"generator       {size.generator / 1e6:.2f} M parameters, {size.macs / 1e9:.2f} GMAC an image",
         f"discriminator   {size.discriminator / 1e6:.2f} M parameters",
         f"memory          of one worker, {share} images a step, {size.precision}:",
@@ -212,14 +174,10 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
         f"  moving average  {_bytes(size.average)}",
         f"  optimizers      {_bytes(size.moments)}",
         f"  one step        {_bytes(size.step.peak)} of activations and gradients at their peak, {found}",
-    ]
-    if size.buckets:
-        lines.append(f"  between workers {_bytes(size.buckets)}")
-    lines.append(
+        *([f"  between workers {_bytes(size.buckets)}"] if size.buckets else []),
         f"  together        {_bytes(size.together)}, and what the device needs beside tensors (algorithms' workspaces, "
-        "the allocator's reserve, CUDA itself)"
-    )
-    return lines
+        "the allocator's reserve, CUDA itself)",
+    ]
 
 
 def _gpu_lines(job: TrainingJob, run: RunSettings, size: NetworkSize, share: int) -> list[str]:
@@ -234,11 +192,8 @@ def _launch(run: RunSettings) -> str:
         return "in the calling process, without Ray"
     where = "the Ray cluster of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "Ray on this machine"
     device = "one GPU each" if run.use_gpu else f"{run.cpus_per_worker or 'an even share of the'} cores each"
-    return f"{_count(run)} workers on {where}, {device}"
-
-
-def _count(run: RunSettings) -> str:
-    return str(run.max_workers) if run.min_workers == run.max_workers else f"{run.min_workers} to {run.max_workers}"
+    count = f"{run.max_workers}" if run.min_workers == run.max_workers else f"{run.min_workers} to {run.max_workers}"
+    return f"{count} workers on {where}, {device}"
 
 
 def _world(job: TrainingJob, run: RunSettings) -> int:
@@ -260,7 +215,7 @@ def _outlook(state: TrainingState, start: str) -> str:
 
 
 def _bytes(count: int) -> str:
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit < 2 else f"{value:.1f} {_UNITS[unit]}"
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] in ("B", "KiB") else f"{value:.1f} {units[0]}"

@@ -12,7 +12,7 @@ from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Display, LoggedStep
 from pipelines.training.history import History, LossRow, ValidationRow
 from pipelines.training.ranks import ALONE, Ranks
-from pipelines.training.validation import Validates, Validation
+from pipelines.training.validation import Validation, Validator
 from sgenet.methods.method import Terms
 from sgenet.settings import TrainingSettings
 from sgenet.training.checkpoint import on_host
@@ -201,7 +201,7 @@ class ValidationHook:
 
     settings: TrainingSettings
     recorder: Recorder | None
-    validator: Validates
+    validator: Validator
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Validate at due steps."""

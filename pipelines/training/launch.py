@@ -1,4 +1,4 @@
-"""Starting a training where the settings say: in this process, or on Ray workers."""
+"""Starting a training where the settings say, in this process or on Ray workers; and what it left when it ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pipelines.parallel.device import device_of
 from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
+from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.display import Display, TrainingDisplay
+from pipelines.training.history import History
 from pipelines.training.interruption import TrainingInterrupted, stop_requests
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
-from pipelines.training.worker import train
+from pipelines.training.published_weights import without_weights
+from pipelines.training.worker import build_state, train
+from sgenet.errors import CheckpointError
+from sgenet.training.state import TrainingState
 
 
 def launch(job: TrainingJob, run: RunSettings) -> None:
@@ -53,3 +58,21 @@ def train_here(job: TrainingJob, run: RunSettings, display: Display) -> Reached:
     place = WorkerPlace(device=device, threads=run.cpus_per_worker or usable_cpus())
     with stop_requests() as stop:
         return train(job, place, display, stop.is_set)
+
+
+def finished_state(job: TrainingJob) -> tuple[TrainingState, History]:
+    """The state after the last step, and the history up to it.
+
+    Raises:
+        CheckpointError: the last checkpoint is damaged or missing.
+    """
+    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
+    state = build_state(without_weights(job))
+    problems: list[str] = []
+    step = store.load_newest(state, problems.append)
+    if not state.finished:
+        raise CheckpointError(
+            f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
+            "run the same command again to repeat the steps it held"
+        )
+    return state, store.load_history(step)

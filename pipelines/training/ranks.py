@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.utils._pytree import tree_flatten, tree_unflatten, treespec_dumps, treespec_loads
 
 from pipelines.data.shards.schema import SampleTable
 from sgenet.training.checkpoint import on_host
@@ -62,17 +61,10 @@ class Ranks:
         """Give all of them the state of rank 0, that alone has read it."""
         if self.group is None:
             return
-        content = on_host(state.state_dict()) if self.rank == 0 else None
-        leaves, structure = self.of_first(_described(content))
-        tensors = [] if content is None else tree_flatten(content)[0]
-        for index, leaf in enumerate(leaves):
-            if isinstance(leaf, _Shape):
-                tensor = tensors[index] if tensors else torch.empty_strided(leaf.size, leaf.stride, dtype=leaf.dtype)
-                # In the order of the memory, whatever the layout.
-                dist.broadcast(tensor.as_strided((tensor.numel(),), (1,)), src=0, group=self.group)
-                leaves[index] = tensor
-        if content is None:
-            state.load_state_dict(tree_unflatten(leaves, treespec_loads(structure)))
+        content = self.of_first(on_host(state.state_dict()) if self.rank == 0 else None)
+        if self.rank:
+            assert content is not None, "rank 0 has one"
+            state.load_state_dict(content)
 
 
 ALONE = Ranks()
@@ -86,20 +78,3 @@ def all_ranks(rank: int, world: int) -> Ranks:
     group = dist.new_group(backend="gloo")
     assert isinstance(group, dist.ProcessGroup), "this rank is a member of the group of all ranks"
     return Ranks(rank, world, group)
-
-
-class _Shape(NamedTuple):
-    """What a tensor is, without its numbers; its memory has no gaps."""
-
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: torch.dtype
-
-
-def _described(content: dict[str, Any] | None) -> tuple[list[Any], str]:
-    leaves, structure = tree_flatten(content)
-    described = [
-        _Shape(tuple(leaf.shape), leaf.stride(), leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf
-        for leaf in leaves
-    ]
-    return described, treespec_dumps(structure)

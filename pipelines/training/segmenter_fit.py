@@ -22,11 +22,10 @@ from pipelines.tracking.address import TrackingError
 from pipelines.tracking.model_source import find_model
 from pipelines.tracking.runs import DataInput, flat_parameters, logical_run
 from pipelines.tracking.segmenters import register_segmenter
-from pipelines.training.finished import finished_state
 from pipelines.training.hooks import tracked_rows
 from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import SegmenterFit, TrainingJob
-from pipelines.training.launch import launch
+from pipelines.training.launch import finished_state, launch
 from pipelines.training.run_key import FITTED_BY, segmenter_key
 from pipelines.training.worker import TRAINING_SPLIT
 from sgenet.methods.release import DESCRIPTION, WEIGHTS

@@ -1,10 +1,11 @@
-"""A quick look at a generator during training: scores and sample images on the validation split."""
+"""A quick look at a network during training: scores and sample images on held-out images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.training.ranks import ALONE, Ranks
 from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import corrupted_image, grid, to_image
 from sgenet.label_space import LabelSpace
 from sgenet.precision import autocast
@@ -30,11 +32,9 @@ MAX_IMAGES = 512
 BATCH_SIZE = 8
 """Images that are filled at a time."""
 
-_TITLES = ("masked", "inpainted", "segmentation", "truth")
-
 Pixels = npt.NDArray[np.uint8]
-SampleRows = dict[str, list["Pixels | None"]]
-"""A row of the sheet, by the sample's key."""
+Row = list[Pixels | None]
+"""Of the sheet."""
 
 
 @dataclass(frozen=True)
@@ -42,42 +42,32 @@ class Validation:
     """What a validation found.
 
     Attributes:
-        scores: means over the images, named as :meth:`sgenet.evaluation.evaluator.Evaluator.summary` does.
-        sheet: (H, W, 3), a row a sample image: masked, inpainted, segmentation, truth;
-            None when no sample image was asked for.
+        scores: means over the images, by name.
+        sheet: (H, W, 3), a row a sample image; None when no sample image was asked for.
     """
 
     scores: dict[str, float]
     sheet: Pixels | None
 
 
-class Validates(Protocol):
-    """What takes a look at a network during training."""
-
-    def validate(self, generator: nn.Module, device: torch.device, precision: Precision = "float32") -> Validation:
-        """Score a network that is in evaluation mode and computes in this precision. No random stream is touched.
-
-        Each rank scores its part, and all of them find the same. Every rank must call it, or none.
-        """
-
-
-class Validator:
-    """Scores generators on the images of a split under the first set of fixed masks.
+class Validator(ABC):
+    """Scores networks on the middle squares of held-out images.
 
     Args:
-        table: the samples of the split whose images are used.
-        masks: their fixed masks.
+        table: the samples whose images are used.
         crop: side of the middle square.
         label_space: of the labels.
-        num_samples: how many images the sheet shows, evenly spread over the split.
+        num_samples: how many images the sheet shows, evenly spread over them.
         shards: reads the samples; None where the shards lie in the table's folder.
         ranks: share the images.
     """
 
+    titles: ClassVar[tuple[str, ...]]
+    """Of the sheet's columns."""
+
     def __init__(
         self,
         table: SampleTable,
-        masks: EvaluationMasks,
         crop: int,
         label_space: LabelSpace,
         num_samples: int,
@@ -87,60 +77,103 @@ class Validator:
         table = spread(table, MAX_IMAGES)
         self._dataset = ShardDataset(ranks.part(table, BATCH_SIZE), CentreCrop(crop), shards=shards)
         self._ranks = ranks
-        self._masks = masks
         self._label_space = label_space
         self._shown = [str(key) for key in spread(table, num_samples).keys] if num_samples else []
 
     def validate(self, generator: nn.Module, device: torch.device, precision: Precision = "float32") -> Validation:
-        """Score a generator; see :class:`Validates`.
+        """Score a network that is in evaluation mode and computes in this precision. No random stream is touched.
+
+        Each rank scores its part, and all of them find the same. Every rank must call it, or none.
 
         Raises:
             DataError: a sample cannot be read or has no mask.
         """
-        evaluator = Evaluator(self._label_space.num_classes)
-        rows: SampleRows = {}
+        scores = self._no_scores()
+        rows: dict[str, Row] = {}
         with torch.inference_mode():
             for loaded in evaluation_batches(self._dataset, BATCH_SIZE):
-                hole_mask = _holes_of(loaded, self._masks)
-                image, holes, label = (tensor.to(device) for tensor in (loaded.image, hole_mask, loaded.label))
-                batch = InpaintingBatch.from_uint8(image, holes, label)
+                batch = RawBatch(
+                    loaded.image.to(device), self._holes(loaded).to(device), loaded.label.to(device), loaded.keys
+                )
+                images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
                 with autocast(device, precision):
-                    prediction: Prediction = generator(batch.image, batch.hole_mask)
-                inpainted = composite(to_uint8(prediction.image), image, holes)
-                predicted_label = _label_of(prediction)
-                evaluator.update(inpainted, image, holes, label, predicted_label)
-                rows |= self._sample_rows(loaded, hole_mask, inpainted, predicted_label)
-        together = Evaluator(self._label_space.num_classes)
-        for part, _ in (parts := self._ranks.gathered((evaluator, rows))):
+                    prediction: Prediction = generator(images.image, images.hole_mask)
+                row_of = self._score(scores, batch, prediction)
+                rows |= {key: row_of(index) for index, key in enumerate(batch.keys) if key in self._shown}
+        together = self._no_scores()
+        for part, of_rank in self._ranks.gathered((scores, rows)):
             together.extend(part)
-        return Validation(together.summary(), sheet([of_rank for _, of_rank in parts], self._shown, _TITLES))
+            rows |= of_rank
+        sheet = grid([rows[key] for key in self._shown], self.titles) if rows else None
+        return Validation(self._summary(together), sheet)
 
-    def _sample_rows(
-        self, loaded: RawBatch, hole_mask: Tensor, inpainted: Tensor, predicted_label: Tensor | None
-    ) -> SampleRows:
-        rows: SampleRows = {}
-        for index, key in enumerate(loaded.keys):
-            if key not in self._shown:
-                continue
-            truth = to_image(loaded.image[index])
-            masked = corrupted_image(truth, hole_mask[index, 0].numpy())
-            segmentation = None
-            if predicted_label is not None:
-                segmentation = self._label_space.colourise(predicted_label[index].cpu().numpy())
-            rows[key] = [masked, to_image(inpainted[index].cpu()), segmentation, truth]
-        return rows
+    @abstractmethod
+    def _no_scores(self) -> Any:
+        """What gathers the scores, empty."""
 
+    def _holes(self, loaded: RawBatch) -> Tensor:
+        return loaded.hole_mask
 
-def sheet(rows: Sequence[SampleRows], keys: Sequence[str], titles: Sequence[str]) -> Pixels | None:
-    """The sample images of all ranks in the order of their keys; None where there are none."""
-    together = {key: row for of_rank in rows for key, row in of_rank.items()}
-    return grid([together[key] for key in keys], titles) if together else None
+    @abstractmethod
+    def _score(self, scores: Any, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+        """Add a batch to the scores; what comes back draws the sheet's row of one of its images."""
 
+    def _summary(self, scores: Any) -> dict[str, float]:
+        summary: dict[str, float] = scores.summary()
+        return summary
 
-def _holes_of(loaded: RawBatch, masks: EvaluationMasks) -> Tensor:
-    first_set = masks.sets[0]
-    return torch.from_numpy(np.stack([masks.mask(first_set, key) for key in loaded.keys]))[:, None]
+    def _coloured(self, label: Tensor) -> Pixels:
+        return self._label_space.colourise(label.cpu().numpy())
 
 
-def _label_of(prediction: Prediction) -> Tensor | None:
-    return prediction.label_logits[0].argmax(dim=1) if prediction.label_logits else None
+class InpaintingValidator(Validator):
+    """Scores generators under the first set of fixed masks."""
+
+    titles = ("masked", "inpainted", "segmentation", "truth")
+
+    def __init__(self, masks: EvaluationMasks, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._masks = masks
+
+    def _no_scores(self) -> Evaluator:
+        return Evaluator(self._label_space.num_classes)
+
+    def _holes(self, loaded: RawBatch) -> Tensor:
+        first_set = self._masks.sets[0]
+        return torch.from_numpy(np.stack([self._masks.mask(first_set, key) for key in loaded.keys]))[:, None]
+
+    def _score(self, scores: Evaluator, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+        inpainted = composite(to_uint8(prediction.image), batch.image, batch.hole_mask)
+        predicted = prediction.label_logits[0].argmax(dim=1) if prediction.label_logits else None
+        scores.update(inpainted, batch.image, batch.hole_mask, batch.label, predicted)
+
+        def row(index: int) -> Row:
+            truth = to_image(batch.image[index].cpu())
+            masked = corrupted_image(truth, batch.hole_mask[index, 0].cpu().numpy())
+            segmentation = None if predicted is None else self._coloured(predicted[index])
+            return [masked, to_image(inpainted[index].cpu()), segmentation, truth]
+
+        return row
+
+
+class SegmenterValidator(Validator):
+    """Scores segmenters, called as generators, on labelled images: mIoU, pixel accuracy and calibration error."""
+
+    titles = ("image", "label", "predicted")
+
+    def _no_scores(self) -> SegmenterScores:
+        return SegmenterScores(self._label_space.num_classes)
+
+    def _score(self, scores: SegmenterScores, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+        probabilities = prediction.label_logits[0].float().softmax(dim=1)
+        scores.update(probabilities, batch.label)
+        predicted = probabilities.argmax(dim=1)
+        return lambda index: [
+            to_image(batch.image[index].cpu()),
+            self._coloured(batch.label[index]),
+            self._coloured(predicted[index]),
+        ]
+
+    def _summary(self, scores: SegmenterScores) -> dict[str, float]:
+        summary = scores.summary()
+        return {name: summary[name] for name in ("miou", "pixel_accuracy", "calibration_error")}

@@ -31,8 +31,7 @@ from pipelines.training.inputs import Inputs, open_inputs
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.published_weights import fetch_weights
 from pipelines.training.ranks import Ranks, all_ranks
-from pipelines.training.segmenter_validation import SegmenterValidator
-from pipelines.training.validation import Validates, Validator
+from pipelines.training.validation import InpaintingValidator, SegmenterValidator, Validator
 from sgenet.errors import SettingsError, UserError
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
@@ -213,13 +212,13 @@ def _hooks(
     return [*hooks, StopHook(stop_requested, recorder, losses, ranks)]
 
 
-def _validator(job: TrainingJob, inputs: Inputs, ranks: Ranks) -> Validates:
+def _validator(job: TrainingJob, inputs: Inputs, ranks: Ranks) -> Validator:
     table = inputs.table.of_split(job.validation_split)
     num_samples = job.recipe.training.num_sample_images
     if job.segmenter is not None:
         return SegmenterValidator(table.labelled(), job.crop, job.label_space, num_samples, inputs.shards, ranks)
     assert inputs.masks is not None, "inpainting is validated with fixed holes"
-    return Validator(table, inputs.masks, job.crop, job.label_space, num_samples, inputs.shards, ranks)
+    return InpaintingValidator(inputs.masks, table, job.crop, job.label_space, num_samples, inputs.shards, ranks)
 
 
 def _open_logger(job: TrainingJob) -> RunLogger | None:

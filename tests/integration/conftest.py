@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow_store import make_store
 from project import Project, make_project
 from tiny import make_dataset
 from two_ranks import TwoRanks
@@ -42,6 +44,14 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A folder as the demo leaves it: settings, data, and two versions of a model in the embedded store."""
     return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A tracking store of the test's own."""
+    address = make_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return MlflowClient(address)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from pipelines.settings.load import parse
 from pipelines.settings.params import RunSettings
 from pipelines.stages import train as stage
 from pipelines.training.display import LoggedStep
-from pipelines.training.dry_run import NetworkSize, dry_run, measure, open_data
+from pipelines.training.dry_run import NetworkSize, dry_run, first_batch, measure
+from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.memory import StepMemory
 from pipelines.training.worker import build_state, train
@@ -48,7 +49,7 @@ class Measured:
 @pytest.fixture(scope="module")
 def measured(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     job = tiny_job(tiny_dataset, tmp_path_factory.mktemp("measured"))
-    state, batch = build_state(job), open_data(job, HERE).batch
+    state, batch = build_state(job), first_batch(job, HERE, open_inputs(job))
     return Measured(job, state, batch, measure(job, HERE, state, batch))
 
 
@@ -91,7 +92,7 @@ def test_the_memory_of_a_step_is_what_a_real_step_allocates(
     tiny_dataset: Path, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", precision=precision)
-    state, batch = build_state(job), open_data(job, HERE).batch
+    state, batch = build_state(job), first_batch(job, HERE, open_inputs(job))
     size = measure(job, HERE, state, batch)
     assert not size.step.computed
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -140,7 +141,7 @@ def test_measuring_leaves_the_training_as_it_was(measured: Measured) -> None:
 @pytest.mark.slow
 def test_a_worker_holds_its_share_and_the_gradients_that_travel(measured: Measured) -> None:
     run = RunSettings(workers=2)
-    two = measure(measured.job, run, measured.state, open_data(measured.job, run).batch)
+    two = measure(measured.job, run, measured.state, first_batch(measured.job, run, open_inputs(measured.job)))
     assert measured.size.buckets == 0
     assert two.buckets * 2 == two.moments
     assert two.step.peak < 0.8 * measured.size.step.peak

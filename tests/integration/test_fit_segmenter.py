@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from mlflow_store import make_store
 from safetensors.torch import load_file
 from tiny import DATASET, tiny_settings
 
@@ -36,11 +35,8 @@ DEEP_PARSING = {"width": 4, "context_width": 8, "local_window": 5, "context_wind
 
 
 @pytest.fixture(autouse=True)
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    address = make_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+def place(tracking: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return MlflowClient(address)
 
 
 def labelled_by(settings: Settings, **changes: Any) -> Settings:

@@ -22,7 +22,6 @@ from pipelines.registry.gate import promote as promoting
 from pipelines.registry.history import default_model
 from pipelines.settings.layout import DatasetPaths
 from pipelines.stages import baselines
-from pipelines.tracking.released import ReleasedModels
 
 pytestmark = pytest.mark.slow
 
@@ -308,9 +307,3 @@ def test_a_dataset_the_settings_do_not_describe_is_named(world: World, ask: Any)
 
 def test_the_model_of_the_only_dataset_is_the_default(world: World) -> None:
     assert default_model(world.settings) == NAME
-
-
-def test_the_evidence_lies_in_the_version(world: World, tmp_path: Path) -> None:
-    models = ReleasedModels()
-    model = models.copy_version(models.version(NAME, "1"), tmp_path)
-    assert {path.name for path in (model.parent / "evidence").iterdir()} == {"evaluation.json", "images.parquet"}

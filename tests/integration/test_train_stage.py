@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow_store import make_store
 from safetensors.torch import load_file
 from ticking import set_clock
 from tiny import DATASET, METHOD, tiny_settings
@@ -20,13 +19,6 @@ from sgenet.methods.release import load_released
 
 pytestmark = pytest.mark.slow
 STEPS = 4
-
-
-@pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    address = make_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return MlflowClient(address)
 
 
 def _run(dataset: Path, root: Path, **training: object) -> dict[str, object]:

@@ -12,10 +12,9 @@ from two_ranks import TwoRanks
 
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.shards.index import open_index
-from pipelines.training import segmenter_validation, validation
+from pipelines.training import validation
 from pipelines.training.ranks import ALONE, Ranks, all_ranks
-from pipelines.training.segmenter_validation import SegmenterValidator
-from pipelines.training.validation import Validates, Validation, Validator
+from pipelines.training.validation import InpaintingValidator, SegmenterValidator, Validation, Validator
 from sgenet.batch import Prediction
 from sgenet.label_space import LabelSpace
 
@@ -35,14 +34,23 @@ class _Oracle(nn.Module):
         return Prediction((image + self.error,), (logits,))
 
 
-def _validator(dataset: Path, num_samples: int) -> Validator:
+def _validators(dataset: Path, num_samples: int, ranks: Ranks = ALONE) -> list[Validator]:
+    """Of inpainting and of a segmenter."""
     table = open_index(dataset / "shards").of_split("val")
-    return Validator(table, load_evaluation_masks(dataset / "masks"), CROP, LABELS, num_samples)
+    masks = load_evaluation_masks(dataset / "masks")
+    return [
+        InpaintingValidator(masks, table, CROP, LABELS, num_samples, ranks=ranks),
+        SegmenterValidator(table.labelled(), CROP, LABELS, num_samples, ranks=ranks),
+    ]
+
+
+def _validate(dataset: Path, num_samples: int, network: nn.Module) -> Validation:
+    return _validators(dataset, num_samples)[0].validate(network, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("error", "l1_hole"), [(0.0, 0.0), (2 / 255, 1 / 255)])
 def test_only_the_hole_is_taken_from_the_generator(error: float, l1_hole: float, tiny_dataset: Path) -> None:
-    scores = _validator(tiny_dataset, 0).validate(_Oracle(error), torch.device("cpu")).scores
+    scores = _validate(tiny_dataset, 0, _Oracle(error)).scores
     assert scores["l1_hole"] == pytest.approx(l1_hole, rel=1e-3)
     # The settings' 12×12 centre hole of a 32×32 crop.
     assert scores["hole_ratio"] == pytest.approx(144 / 1024)
@@ -50,18 +58,17 @@ def test_only_the_hole_is_taken_from_the_generator(error: float, l1_hole: float,
 
 
 def test_sheet_has_a_row_a_sample_image(tiny_dataset: Path) -> None:
-    two = _validator(tiny_dataset, 2).validate(_Oracle(0), torch.device("cpu")).sheet
-    one = _validator(tiny_dataset, 1).validate(_Oracle(0), torch.device("cpu")).sheet
+    two, one = (_validate(tiny_dataset, count, _Oracle(0)).sheet for count in (2, 1))
     assert one is not None
     assert two is not None
     assert two.shape[1] == one.shape[1]
     assert two.shape[0] > one.shape[0]
-    assert _validator(tiny_dataset, 0).validate(_Oracle(0), torch.device("cpu")).sheet is None
+    assert _validate(tiny_dataset, 0, _Oracle(0)).sheet is None
 
 
 def test_validating_leaves_the_training_s_random_stream_alone(tiny_dataset: Path) -> None:
     before = torch.get_rng_state()
-    _validator(tiny_dataset, 2).validate(_Oracle(0), torch.device("cpu"))
+    _validate(tiny_dataset, 2, _Oracle(0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -80,12 +87,7 @@ class _Typed(nn.Module):
 
 
 def test_the_network_alone_computes_in_the_precision_that_is_asked_for(tiny_dataset: Path) -> None:
-    table = open_index(tiny_dataset / "shards").of_split("val")
-    validators: list[Validates] = [
-        _validator(tiny_dataset, 1),
-        SegmenterValidator(table.labelled(), CROP, LABELS, 1),
-    ]
-    for validator in validators:
+    for validator in _validators(tiny_dataset, 1):
         for precision, expected in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             network = _Typed()
             result = validator.validate(network, torch.device("cpu"), precision)
@@ -102,14 +104,8 @@ class _Uneven(nn.Module):
 
 
 def _validations(dataset: Path, batch_size: int, ranks: Ranks = ALONE) -> list[Validation]:
-    """Of inpainting and of a segmenter."""
-    validation.BATCH_SIZE = segmenter_validation.BATCH_SIZE = batch_size
-    table = open_index(dataset / "shards").of_split("val")
-    validators = (
-        Validator(table, load_evaluation_masks(dataset / "masks"), CROP, LABELS, 2, ranks=ranks),
-        SegmenterValidator(table.labelled(), CROP, LABELS, 2, ranks=ranks),
-    )
-    return [validator.validate(_Uneven(), torch.device("cpu")) for validator in validators]
+    validation.BATCH_SIZE = batch_size
+    return [each.validate(_Uneven(), torch.device("cpu")) for each in _validators(dataset, 2, ranks)]
 
 
 def _rank(rank: int, dataset: Path, batch_size: int, folder: Path) -> None:
@@ -129,8 +125,7 @@ def _rank(rank: int, dataset: Path, batch_size: int, folder: Path) -> None:
 def test_two_ranks_share_the_images_and_find_the_scores_of_one(
     two_ranks: TwoRanks, tiny_dataset: Path, tmp_path: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (validation, segmenter_validation):
-        monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
+    monkeypatch.setattr(validation, "BATCH_SIZE", batch_size)
     two_ranks.run(_rank, tiny_dataset, batch_size, tmp_path)
     seen = [int((tmp_path / f"{rank}.txt").read_text(encoding="utf-8")) for rank in range(2)]
     alone = _validations(tiny_dataset, batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from sgenet.export import InpaintingGraph, trace
 from sgenet.methods.release import load_released
 
 Format = Literal["onnx", "torch_export"]
+
+DESCRIPTION_FILE = "sgenet.json"
+"""The name of the description in a ``.pt2`` file, as ``torch.export.load(…, extra_files={…})`` asks for it."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,10 @@ def _make_onnx(graph: InpaintingGraph, description: Description) -> tuple[bytes,
 
 
 def _make_pt2(graph: InpaintingGraph, description: Description) -> tuple[bytes, Run]:
-    from pipelines.registry.export.torch_file import foreign_operators, to_pt2
-
     program = trace(graph)
-    foreign = foreign_operators(program)
-    if foreign:
+    if foreign := _foreign_operators(program):
         raise RuntimeError(f"the exported program holds {', '.join(sorted(foreign))}")
-    content = to_pt2(program, description)
+    content = _to_pt2(program, description)
     # Read back what was just written here, so nothing foreign is unpickled.
     module = torch.export.load(io.BytesIO(content)).module()
 
@@ -79,6 +80,25 @@ def _make_pt2(graph: InpaintingGraph, description: Description) -> tuple[bytes, 
             return [output.numpy() for output in module(*(torch.from_numpy(values) for values in inputs))]
 
     return content, run
+
+
+def _to_pt2(program: torch.export.ExportedProgram, description: Description) -> bytes:
+    """The program with its description beside it: weights lie in it as plain bytes, nothing of ours is unpickled."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            # It names folders of this machine.
+            node.meta.pop("stack_trace", None)
+    content = io.BytesIO()
+    about = json.dumps({"about": description.text, **description.properties}, indent=2)
+    torch.export.save(program, content, extra_files={DESCRIPTION_FILE: about})
+    return content.getvalue()
+
+
+def _foreign_operators(program: torch.export.ExportedProgram) -> set[str]:
+    """What the program calls that is neither an operator of ATen nor arithmetic on sizes."""
+    called = {node.target for node in program.graph.nodes if node.op == "call_function"}
+    operators = (target for target in called if isinstance(target, torch._ops.OpOverload))
+    return {str(target) for target in operators if target.namespace != "aten" or "fft" in str(target)}
 
 
 def onnx_run(content: bytes, input_names: tuple[str, ...]) -> Run:

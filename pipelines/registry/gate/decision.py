@@ -18,7 +18,7 @@ from enum import StrEnum
 from pipelines.registry.gate.compare import EVERYTHING, Comparison, by_set_and_stratum, not_compared, pooled
 from pipelines.registry.gate.images import ImageTable, in_order_of, pairing_problems, score_problems
 from pipelines.report.tables import SCORES
-from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.params import PromotionSettings
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.registry.gate.decision import Check
-from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.params import PromotionSettings
 from pipelines.storage.files import sha256_of_file
 from sgenet.batch import Prediction
 from sgenet.errors import UserError

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,8 @@ import yaml
 
 from pipelines.settings.load import parse
 from pipelines.storage.files import publish_folder
-from pipelines.training.search.importance import importances, plot
 from pipelines.training.search.plan import SearchPlan
-from pipelines.training.search.space import rounded, settings_of
+from pipelines.training.search.space import SYMBOLS, Dimension, rounded, settings_of
 from pipelines.training.search.trials import Trial, best_trial, common_scores, table
 from sgenet.errors import UserError
 
@@ -22,6 +23,9 @@ BEST = "best.yaml"
 TRIALS = "trials.csv"
 IMPORTANCE = "importance.png"
 SUMMARY = "search.json"
+
+FEWEST_TRIALS = 4
+"""With fewer scores nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,59 @@ def write_outcome(output: Path, plan: SearchPlan, trials: Sequence[Trial], outco
         (folder / TRIALS).write_text(table(trials, names, metric), encoding="utf-8")
         (folder / IMPORTANCE).write_bytes(plot(outcome.shares, len(scored), step, metric))
         (folder / SUMMARY).write_text(_summary(plan, trials, outcome, step), encoding="utf-8")
+
+
+def importances(scored: Sequence[tuple[Trial, float]], searched: Sequence[Dimension], seed: int) -> dict[str, float]:
+    """The share of each number in the variance of the scores (Hutter et al. 2014), largest first; they add up to 1.
+
+    Functional ANOVA over a random forest. Empty with fewer than :data:`FEWEST_TRIALS` finite scores.
+
+    Args:
+        scored: trials with their scores after the same number of steps.
+        seed: of the forest.
+    """
+    import optuna
+
+    finite = [(trial, score) for trial, score in scored if math.isfinite(score)]
+    if len(finite) < FEWEST_TRIALS:
+        return {}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        dimension.name: optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.logarithmic)
+        for dimension in searched
+    }
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.add_trials(
+        [
+            optuna.trial.create_trial(params=dict(trial.values), distributions=distributions, value=score)
+            for trial, score in finite
+        ]
+    )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    found: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def plot(shares: dict[str, float], num_trials: int, step: int, metric: str) -> bytes:
+    """The shares as bars, a PNG; a sentence where there are none."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(f"Share in the variance of {metric} after {step} steps, {num_trials} trials", fontsize=10)
+    if shares:
+        names = [SYMBOLS.get(name, name.replace("tau_", "τ at scale ")) for name in shares]
+        bars = axes.barh(names[::-1], list(shares.values())[::-1], color="#4c72b0")
+        axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=9)
+        axes.set_xlim(0, 1)
+        axes.spines[["top", "right"]].set_visible(False)
+    else:
+        axes.axis("off")
+        axes.text(0.5, 0.5, f"fewer than {FEWEST_TRIALS} trials have a score", ha="center", va="center")
+    content = io.BytesIO()
+    # Without the version of matplotlib, so that the same search gives the same bytes.
+    figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
+    return content.getvalue()
 
 
 def with_settings(raw: dict[str, Any], dataset: str, changed: dict[str, Any]) -> dict[str, Any]:

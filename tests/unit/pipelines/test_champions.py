@@ -137,12 +137,6 @@ def test_an_alias_that_does_not_stay_is_said(client: MlflowClient, monkeypatch: 
         champions.move("promotion", "1", "")
 
 
-def test_looking_leaves_no_trace(client: MlflowClient) -> None:
-    new_model(client, "looked-at").look()
-    assert not client.get_registered_model("looked-at").tags
-    assert not client.get_model_version("looked-at", "1").tags
-
-
 def test_a_model_registered_anew_under_its_old_name_has_a_history_of_its_own(client: MlflowClient) -> None:
     new_model(client, "reborn").move("promotion", "1", "")
     client.delete_registered_model("reborn")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,6 @@ import torch
 
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.history import History, LossRow
-from sgenet.errors import CheckpointError
 from sgenet.training.state import TrainingState
 
 
@@ -53,28 +53,26 @@ def test_without_checkpoints_the_state_stays_as_it_is(tmp_path: Path) -> None:
     assert state.weight.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["step-00000030.pt", "step-00000030.pt.sha256"])
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("step-00000030.pt", lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:]),
+        ("step-00000030.pt", lambda content: content[:-1]),
+        ("step-00000030.pt.sha256", lambda content: content[::-1]),
+    ],
+)
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_says_so(
+    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
     store = CheckpointStore(str(tmp_path), keep=3)
     _saved(store, 10, 20, 30)
-    content = bytearray((tmp_path / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))
     said: list[str] = []
     state = _State()
     assert store.load_newest(_as_state(state), said.append) == 20
     assert state.weight.tolist() == [20, 20, 20]
     assert len(said) == 1
     assert "step 30" in said[0]
-
-
-def test_a_truncated_checkpoint_is_damaged(tmp_path: Path) -> None:
-    store = CheckpointStore(str(tmp_path), keep=3)
-    _saved(store, 10)
-    path = tmp_path / "step-00000010.pt"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CheckpointError):
-        store.load(_as_state(_State()), 10)
 
 
 def test_a_checkpoint_without_its_checksum_does_not_count(tmp_path: Path) -> None:
@@ -84,18 +82,12 @@ def test_a_checkpoint_without_its_checksum_does_not_count(tmp_path: Path) -> Non
     assert store.steps() == [10]
 
 
-def test_only_the_newest_stay(tmp_path: Path) -> None:
-    store = CheckpointStore(str(tmp_path), keep=2)
-    _saved(store, 10, 20, 30)
-    assert store.steps() == [20, 30]
-    assert len(list(tmp_path.iterdir())) == 4
-
-
 def test_the_best_stays_beside_the_newest(tmp_path: Path) -> None:
     store = CheckpointStore(str(tmp_path), keep=2)
     for step, best in ((10, None), (20, 20), (30, 20), (40, 20), (50, 20)):
         store.save(_as_state(_State(step)), best)
     assert store.steps() == [20, 40, 50]
+    assert len(list(tmp_path.iterdir())) == 6
     store.save(_as_state(_State(60)), 60)
     assert store.steps() == [50, 60]
 

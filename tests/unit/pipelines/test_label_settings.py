@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,25 +10,15 @@ from every_dataset import every_dataset
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.load import parse
 from pipelines.settings.params import Settings
-from pipelines.settings.presets import with_presets
-from pipelines.training.run_key import segmenter_key
-from sgenet.errors import DataError, SettingsError
-from sgenet.label_space import CAMVID, OUTDOOR_SCENES
-from sgenet.segmenters.settings import DeepLabSettings, SegmenterRecipe
-from sgenet.settings import TrainingSettings
-
-ROOT = Path(__file__).resolve().parents[3]
+from sgenet.errors import SettingsError
 
 
 def with_labels(labels: Any, dataset: str = "mixed_scenes") -> Settings:
-    raw = with_presets(every_dataset(), "params.yaml")[0]
-    return parse(raw | {"labels": {dataset: labels}})
+    return parse(every_dataset() | {"labels": {dataset: labels}})
 
 
 def test_people_label_unless_the_settings_say_otherwise() -> None:
-    raw = with_presets(every_dataset(), "params.yaml")[0]
-    raw.pop("labels", None)
-    assert parse(raw).labels_of("mixed_scenes") == LabelSettings(source="human")
+    assert parse(every_dataset() | {"labels": {}}).labels_of("mixed_scenes") == LabelSettings(source="human")
 
 
 def test_what_the_issue_asks_a_user_to_type_is_enough() -> None:
@@ -68,46 +57,3 @@ def test_what_is_wrong_is_named(labels: dict[str, Any], message: str) -> None:
 def test_labels_of_a_dataset_that_there_is_not_are_named() -> None:
     with pytest.raises(SettingsError, match=r"labels names 'mixed_scene', but data.mixed_scene does not exist"):
         with_labels({"source": "auto"}, "mixed_scene")
-
-
-IDENTITY: dict[str, Any] = {
-    "segmenter": "deeplab_v3_plus",
-    "recipe": SegmenterRecipe(),
-    "label_space": OUTDOOR_SCENES,
-    "crop": 128,
-    "validation_split": "val",
-    "data_digest": "data",
-    "code_digest": "code",
-}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"segmenter": "deep_parsing"},
-        {"recipe": SegmenterRecipe(class_balance=0.0)},
-        {"recipe": SegmenterRecipe(deeplab=DeepLabSettings(encoder="resnet50"))},
-        {"recipe": SegmenterRecipe(deeplab=DeepLabSettings(weights="imagenet"))},
-        {"recipe": SegmenterRecipe(training=TrainingSettings(seed=2))},
-        {"label_space": CAMVID},
-        {"crop": 64},
-        {"validation_split": "train"},
-        {"data_digest": "other"},
-        {"code_digest": "other"},
-    ],
-    ids=str,
-)
-def test_a_fitting_is_another_one_with_whatever_changes_its_result(change: dict[str, Any]) -> None:
-    assert segmenter_key(**{**IDENTITY, **change}) != segmenter_key(**IDENTITY)
-
-
-def test_weights_count_by_their_content_not_by_their_place(tmp_path: Path) -> None:
-    keys = []
-    for name, content in (("here", b"a"), ("there", b"a"), ("changed", b"b")):
-        (tmp_path / name).write_bytes(content)
-        recipe = SegmenterRecipe(deeplab=DeepLabSettings(weights=str(tmp_path / name)))
-        keys.append(segmenter_key(**{**IDENTITY, "recipe": recipe}))
-    assert keys[0] == keys[1] != keys[2]
-    recipe = SegmenterRecipe(deeplab=DeepLabSettings(weights=str(tmp_path / "nowhere")))
-    with pytest.raises(DataError, match="nowhere does not exist"):
-        segmenter_key(**{**IDENTITY, "recipe": recipe})

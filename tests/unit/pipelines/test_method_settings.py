@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from every_dataset import every_dataset
 
 from pipelines.settings.load import parse
-from pipelines.settings.presets import with_presets
 from pipelines.settings.titles import TITLES
 from pipelines.stages.train import method_settings
 from sgenet.errors import SettingsError
@@ -19,14 +16,10 @@ from sgenet.methods.registry import METHODS as REGISTERED
 from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.settings import LossSettings
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture
-def raw() -> dict[str, Any]:
-    settings: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
-    settings["methods"] = list(REGISTERED)
-    return settings
+def raw(raw: dict[str, Any]) -> dict[str, Any]:
+    return raw | {"methods": list(REGISTERED)}
 
 
 def _problems(raw: dict[str, Any]) -> str:

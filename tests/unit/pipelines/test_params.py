@@ -13,23 +13,16 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
-from every_dataset import CONFIGS, every_dataset, settings_of_every_dataset
+from every_dataset import CONFIGS, settings_of_every_dataset
 from PIL import Image
 
 from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
-from pipelines.settings.presets import with_presets
 from sgenet.errors import SettingsError
 from sgenet.layers.discriminator import smallest_image
 from sgenet.settings import DiscriminatorSettings
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def raw() -> dict[str, Any]:
-    content: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
-    return content
 
 
 def _problems(raw: dict[str, Any]) -> list[str]:

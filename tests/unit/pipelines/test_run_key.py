@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from pipelines.storage.code import digest_code, modules_run_by
-from pipelines.training.run_key import FITTED_BY, TRAINED_BY, run_key
+from pipelines.training.run_key import FITTED_BY, TRAINED_BY, run_key, segmenter_key
 from sgenet.errors import DataError
 from sgenet.label_space import CAMVID, OUTDOOR_SCENES
 from sgenet.methods.recipe import Recipe
+from sgenet.segmenters.settings import DeepLabSettings, SegmenterRecipe
 from sgenet.settings import HoleSettings, LossSettings, TrainingSettings
 
 IDENTITY: dict[str, Any] = {
@@ -34,6 +35,17 @@ def test_key_is_the_same_in_another_process() -> None:
     folder = Path(__file__).parent
     printed = subprocess.check_output([sys.executable, "-c", code], cwd=folder, env=environment, text=True)
     assert printed.strip() == run_key(**IDENTITY)
+
+
+OF_SEGMENTER: dict[str, Any] = {
+    "segmenter": "deeplab_v3_plus",
+    "recipe": SegmenterRecipe(),
+    "label_space": OUTDOOR_SCENES,
+    "crop": 128,
+    "validation_split": "val",
+    "data_digest": "data",
+    "code_digest": "code",
+}
 
 
 @pytest.mark.parametrize(
@@ -59,36 +71,57 @@ def test_key_changes_with_whatever_changes_the_result(change: dict[str, Any]) ->
     assert run_key(**{**IDENTITY, **change}) != run_key(**IDENTITY)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segmenter": "deep_parsing"},
+        {"recipe": SegmenterRecipe(class_balance=0.0)},
+        {"recipe": SegmenterRecipe(deeplab=DeepLabSettings(encoder="resnet50"))},
+        {"recipe": SegmenterRecipe(deeplab=DeepLabSettings(weights="imagenet"))},
+        {"recipe": SegmenterRecipe(training=TrainingSettings(seed=2))},
+        {"label_space": CAMVID},
+        {"crop": 64},
+        {"validation_split": "train"},
+        {"data_digest": "other"},
+        {"code_digest": "other"},
+    ],
+    ids=str,
+)
+def test_so_does_that_of_a_segmenter(change: dict[str, Any]) -> None:
+    assert segmenter_key(**{**OF_SEGMENTER, **change}) != segmenter_key(**OF_SEGMENTER)
+
+
 def test_key_ignores_how_the_training_is_operated() -> None:
     operated = TrainingSettings(loader_processes=7, checkpoint_every=3, keep_checkpoints=9)
     assert run_key(**{**IDENTITY, "recipe": Recipe(training=operated)}) == run_key(**IDENTITY)
 
 
-def test_mask_files_count_by_their_content_not_by_their_place(tmp_path: Path) -> None:
+def _key_with_file(part: str, path: Path) -> str:
+    """Of a training that reads a file of masks or of weights, or of a segmenter that does."""
+    if part == "masks":
+        return run_key(**{**IDENTITY, "holes": (HoleSettings(kind="files", path=str(path.parent)),)})
+    if part == "deeplab":
+        recipe = SegmenterRecipe(deeplab=DeepLabSettings(weights=str(path)))
+        return segmenter_key(**{**OF_SEGMENTER, "recipe": recipe})
+    settings = replace(getattr(Recipe(), part), perceptual_weights=str(path))
+    return run_key(**{**IDENTITY, "recipe": replace(Recipe(), **{part: settings})})
+
+
+@pytest.mark.parametrize("part", ["masks", "losses", "edge_connect", "spg_net", "deeplab"])
+def test_files_count_by_their_content_not_by_their_place(tmp_path: Path, part: str) -> None:
     keys = []
     for folder, content in (("here", b"a"), ("there", b"a"), ("changed", b"b")):
-        path = tmp_path / folder / "sub" / "mask.png"
-        path.parent.mkdir(parents=True)
+        path = tmp_path / folder / "file"
+        path.parent.mkdir()
         path.write_bytes(content)
-        hole = HoleSettings(kind="files", path=str(tmp_path / folder))
-        keys.append(run_key(**{**IDENTITY, "holes": (hole,)}))
+        keys.append(_key_with_file(part, path))
     assert keys[0] == keys[1] != keys[2]
 
 
-@pytest.mark.parametrize("part", ["losses", "edge_connect", "spg_net"])
-def test_weights_of_vgg_count_by_their_content_not_by_their_place(tmp_path: Path, part: str) -> None:
-    keys = []
-    for name, content in (("here.pth", b"a"), ("there.pth", b"a"), ("changed.pth", b"b")):
-        (tmp_path / name).write_bytes(content)
-        settings = replace(getattr(Recipe(), part), perceptual_weights=str(tmp_path / name))
-        keys.append(run_key(**{**IDENTITY, "recipe": replace(Recipe(), **{part: settings})}))
-    assert keys[0] == keys[1] != keys[2]
-
-
-def test_missing_folder_of_mask_files_is_named(tmp_path: Path) -> None:
-    hole = HoleSettings(kind="files", path=str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match="nowhere"):
-        run_key(**{**IDENTITY, "holes": (hole,)})
+@pytest.mark.parametrize("part", ["masks", "deeplab"])
+def test_missing_files_are_named(tmp_path: Path, part: str) -> None:
+    with pytest.raises(DataError, match=r"nowhere.* does not exist"):
+        _key_with_file(part, tmp_path / "nowhere" / "file")
 
 
 def test_all_that_a_worker_computes_with_is_in_the_code_digest() -> None:

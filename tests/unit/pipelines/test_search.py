@@ -15,9 +15,7 @@ from every_dataset import every_dataset
 
 from pipelines.settings.load import load, parse
 from pipelines.settings.params import SearchSettings
-from pipelines.settings.presets import with_presets
-from pipelines.training.search.importance import FEWEST_TRIALS, importances, plot
-from pipelines.training.search.outcome import overrides, with_settings
+from pipelines.training.search.outcome import FEWEST_TRIALS, importances, overrides, plot, with_settings
 from pipelines.training.search.plan import search_recipe
 from pipelines.training.search.space import (
     Dimension,
@@ -47,24 +45,14 @@ TRIED = {
 }
 
 
-@pytest.fixture
-def raw() -> dict[str, Any]:
-    content: dict[str, Any] = with_presets(every_dataset(), "params.yaml")[0]
-    return content
-
-
-def test_only_sge_net_has_thresholds_to_search() -> None:
-    assert [dimension.name for dimension in dimensions(SEARCH, "sge_net")] == list(TRIED)
+def test_only_sge_net_has_thresholds_to_search_and_weights_alone_are_drawn_logarithmically() -> None:
+    drawn = {dimension.name: dimension for dimension in dimensions(SEARCH, "sge_net")}
+    assert list(drawn) == list(TRIED)
+    assert drawn["lambda_alpha"] == Dimension("lambda_alpha", *SEARCH.lambda_alpha, logarithmic=True)
+    assert drawn["tau_2"] == Dimension("tau_2", *SEARCH.tau, logarithmic=False)
     assert [dimension.name for dimension in dimensions(SEARCH, "sg_net")] == ["lambda_p", "lambda_alpha", "lambda_s"]
     with pytest.raises(SettingsError, match="not gated_conv"):
         dimensions(SEARCH, "gated_conv")
-
-
-def test_the_weights_are_drawn_logarithmically_and_the_thresholds_are_not() -> None:
-    drawn = {dimension.name: dimension for dimension in dimensions(SEARCH, "sge_net")}
-    assert all(dimension.logarithmic == name.startswith("lambda") for name, dimension in drawn.items())
-    assert (drawn["lambda_alpha"].low, drawn["lambda_alpha"].high) == SEARCH.lambda_alpha
-    assert (drawn["tau_2"].low, drawn["tau_2"].high) == SEARCH.tau
 
 
 def test_values_arrive_where_the_paper_has_them() -> None:
@@ -101,14 +89,11 @@ def test_a_term_that_the_recipe_has_off_stays_off() -> None:
     }
 
 
-def test_trials_are_stored_and_judged_at_the_same_steps() -> None:
-    training = search_recipe(Recipe(), SearchSettings(steps=600, report_every=200, grace_steps=200)).training
-    assert (training.steps, training.validate_every, training.checkpoint_every) == (600, 200, 200)
-
-
-def test_trials_are_as_long_in_steps_whatever_ends_a_training() -> None:
+def test_trials_are_stored_and_judged_at_the_same_steps_whatever_ends_a_training() -> None:
     timed = Recipe(training=TrainingSettings(budget="wall_clock", seconds=60.0))
     search = SearchSettings(steps=600, report_every=200, grace_steps=200)
+    training = search_recipe(timed, search).training
+    assert (training.steps, training.validate_every, training.checkpoint_every) == (600, 200, 200)
     assert search_recipe(timed, search) == search_recipe(Recipe(), search)
 
 

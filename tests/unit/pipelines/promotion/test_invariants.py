@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipelines.registry.gate.decision import Check
 from pipelines.registry.gate.invariants import check_filling, check_latency, check_weights
-from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.params import PromotionSettings
 from sgenet.batch import Prediction
 from sgenet.inpainter import Inpainted, Inpainter
 from sgenet.label_space import OUTDOOR_SCENES

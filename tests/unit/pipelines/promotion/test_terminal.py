@@ -13,7 +13,7 @@ from pipelines.registry.gate.decision import decide
 from pipelines.registry.gate.gate import Judgement
 from pipelines.registry.gate.tables import to_terminal
 from pipelines.registry.terminal import decisions_grid
-from pipelines.settings.promotion import PromotionSettings
+from pipelines.settings.params import PromotionSettings
 from pipelines.tracking.released import StoredVersion
 
 REASONS = [f"PSNR is worse with the holes 'set {number}': -0.96, beyond the tolerance of 0.1" for number in range(25)]
