@@ -39,9 +39,9 @@ from pipelines.evaluation.walk import SetScores
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
-from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mious_of_counts
+from sgenet.evaluation.segmentation import ConfusionCounts
 from sgenet.evaluation.statistics import bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
 from sgenet.settings import Precision
