@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation.examples import Example, Failure, example_of
+from pipelines.evaluation.examples import EvaluationBatch, Example, Failure, example_of
 from pipelines.evaluation.fills import Fill, FilledBatch, Segment
 from pipelines.evaluation.networks import ScoringNetworks
 from sgenet.evaluation.confidence import hole_confidence, unreliable_share
@@ -78,7 +77,7 @@ _NO_NETWORKS = ScoringNetworks()
 
 def score_split(
     fill: Fill,
-    batches: Iterable[RawBatch],
+    batches: Iterable[EvaluationBatch],
     mask: Callable[[str, str], Mask],
     sets: Sequence[str],
     num_classes: int,
@@ -123,7 +122,7 @@ def score_split(
     return scores
 
 
-def _add(scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
+def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
     image, holes, label = (tensor.to(filled.image.device) for tensor in (batch.image, hole_mask, batch.label))
     scores.evaluator.update(filled.image, image, holes, label, filled.label)
     scores.keys.extend(batch.keys)
@@ -141,7 +140,7 @@ def _add(scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: FilledBa
 
 
 def _add_images(
-    scores: SetScores, batch: RawBatch, hole_mask: Tensor, filled: FilledBatch, example_keys: frozenset[str]
+    scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, example_keys: frozenset[str]
 ) -> None:
     # The maps of every scale are large, and no figure of failures shows them.
     shown = replace(filled, prediction=None, segmented=None)
@@ -159,7 +158,7 @@ def _add_images(
 
 
 def _add_network_scores(
-    scores: SetScores, batch: RawBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
+    scores: SetScores, batch: EvaluationBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
         found = image_distances(networks.lpips, filled.image, batch.image)
