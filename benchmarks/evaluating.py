@@ -10,35 +10,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
-from pipelines.data.evaluation_masks import EvaluationMasks
 from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation.walk import FilledBatch, model_fill, score_split
+from pipelines.evaluation.fills import FilledBatch, model_fill
+from pipelines.evaluation.walk import score_split
 from pipelines.landscapes import render_scene
 from sgenet.label_space import OUTDOOR_SCENES
+from sgenet.masks import centre_hole
 from sgenet.methods.build import build_generator
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.release import Released
 from sgenet.training.determinism import one_thread
-
-
-class CentreHoles:
-    """A square of half the side in the middle of every image."""
-
-    def __init__(self, size: int) -> None:
-        self._mask = np.zeros((size, size), np.uint8)
-        self._mask[size // 4 : size * 3 // 4, size // 4 : size * 3 // 4] = 1
-
-    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
-        """(H, W) of 0 and 1, 1 = missing."""
-        return self._mask
 
 
 def main() -> None:
@@ -80,10 +67,10 @@ def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, 
         filling += time.perf_counter() - begin
         return filled
 
-    holes = cast(EvaluationMasks, CentreHoles(size))
+    hole = centre_hole(size, size, size // 2)
 
     def walk(part: list[RawBatch]) -> None:
-        score_split(timed_fill, part, holes, ["centre"], OUTDOOR_SCENES.num_classes)
+        score_split(timed_fill, part, lambda name, key: hole, ["centre"], OUTDOOR_SCENES.num_classes)
 
     walk(batches[:1])
     filling, begin = 0.0, time.perf_counter()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -159,13 +158,10 @@ def describe_machine() -> str:
     """The processor, its cores, and the versions that matter."""
     from importlib.metadata import version
 
-    processor = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            processor = line.split(":", 1)[1].strip()
-            break
+    from mixed_scenes import processor
+
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "opencv-python-headless"))
-    return f"{processor}, {os.cpu_count()} cores; {packages}"
+    return f"{processor()}, {os.cpu_count()} cores; {packages}"
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ from pipelines.evaluation.walk import SetScores
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
-from sgenet.evaluation.counts import ConfusionCounts
 from sgenet.evaluation.evaluator import SCORE_NAMES, finite_mean
 from sgenet.evaluation.metrics import mious_of_counts
-from sgenet.evaluation.statistics import Estimate, bootstrap_total, mean_estimate
+from sgenet.evaluation.segmentation import ConfusionCounts
+from sgenet.evaluation.statistics import bootstrap_total, mean_estimate
 from sgenet.evaluation.strata import STRATA, UNLABELLED, hole_ratio_bin, ratio_bins, stratum
 from sgenet.settings import Precision
 
@@ -157,56 +157,22 @@ def set_metrics(scores: SetScores) -> dict[str, float]:
     return {name: _rounded(value) for name, value in metrics.items() if not math.isnan(value)}
 
 
-def _estimate(scores: SetScores, name: str) -> Estimate:
-    """A score with its interval; NaN where the method has no such score."""
-    matrices = _confusions(scores, name)
-    if matrices is not None:
-        return bootstrap_total(matrices, mious_of_counts)
-    return mean_estimate(_values(scores, name))
-
-
-def _mean(scores: SetScores, name: str, rows: npt.NDArray[np.int64]) -> float:
-    """A score's mean over some of the images; NaN where there is none."""
-    matrices = _confusions(scores, name)
-    if matrices is not None:
-        return float(mious_of_counts(matrices.total(rows))) if len(matrices) else math.nan
-    values = _values(scores, name)
-    return finite_mean([values[row] for row in rows]) if values else math.nan
-
-
-def _values(scores: SetScores, name: str) -> list[float]:
-    """A score of every image; none where it was not taken."""
-    if name in SCORE_NAMES:
-        return [getattr(score, name) for score in scores.evaluator.scores]
-    return scores.distances.get(name, [])
-
-
-def _score_names(scores: SetScores) -> tuple[str, ...]:
+def _values(scores: SetScores) -> dict[str, list[float]]:
     """The scores that every image has a value of."""
-    return (*SCORE_NAMES, *scores.distances)
+    own = {name: [getattr(score, name) for score in scores.evaluator.scores] for name in SCORE_NAMES}
+    return own | scores.distances
 
 
-def _confusions(scores: SetScores, name: str) -> ConfusionCounts | None:
-    """The matrices that a score is taken from (none without segmentation); None for other scores."""
+def _confusions(scores: SetScores) -> dict[str, ConfusionCounts]:
+    """The matrices that the other scores are taken from; none in them without a segmentation."""
     own, filled = scores.evaluator.segmentation, scores.filled_segmentation
-    match name:
-        case "miou":
-            return own.whole
-        case "miou_hole":
-            return own.hole
-        case "miou_filled":
-            return None if filled is None else filled.whole
-        case "miou_filled_hole":
-            return None if filled is None else filled.hole
-        case _:
-            return None
+    matrices = {"miou": own.whole, "miou_hole": own.hole}
+    return matrices if filled is None else matrices | {"miou_filled": filled.whole, "miou_filled_hole": filled.hole}
 
 
 def _intervals(scores: SetScores) -> dict[str, list[float]]:
-    segmentations = ["miou", "miou_hole"]
-    if scores.filled_segmentation is not None:
-        segmentations += [_FILLED[name] for name in segmentations]
-    estimates = {name: _estimate(scores, name) for name in (*_score_names(scores), *segmentations)}
+    estimates = {name: mean_estimate(values) for name, values in _values(scores).items()}
+    estimates |= {name: bootstrap_total(counts, mious_of_counts) for name, counts in _confusions(scores).items()}
     return {
         name: [_rounded(estimate.low), _rounded(estimate.high)]
         for name, estimate in estimates.items()
@@ -219,7 +185,7 @@ def _table(name: str, scores: SetScores, edges: Sequence[float]) -> pa.Table:
     columns: dict[str, Sequence[object] | pa.Array] = {
         "set": [name] * len(rows),
         "key": scores.keys,
-        **{score: _values(scores, score) for score in _score_names(scores)},
+        **_values(scores),
         "hole_ratio_bin": [hole_ratio_bin(row.hole_ratio, edges) for row in rows],
         "num_classes": scores.num_classes,
         "stratum": [stratum(count) for count in scores.num_classes],
@@ -251,11 +217,19 @@ def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
     shown = dict.fromkeys((*_BREAKDOWN_SCORES, *(name for result in scores.values() for name in result.distances)))
     writer.writerow(["set", "grouping", "group", "num_images", *shown])
     for set_name, result in scores.items():
+        values, matrices = _values(result), _confusions(result)
         for grouping, group, rows in _groups(result, edges):
-            means = (_mean(result, name, rows) for name in shown)
+            means = (_mean(values.get(name), matrices.get(name), rows) for name in shown)
             cells = ("" if math.isnan(mean) else f"{mean:.{_DIGITS}f}" for mean in means)
             writer.writerow([set_name, grouping, group, len(rows), *cells])
     return text.getvalue()
+
+
+def _mean(values: list[float] | None, matrices: ConfusionCounts | None, rows: npt.NDArray[np.int64]) -> float:
+    """A score's mean over some of the images; NaN where there is none."""
+    if matrices is not None:
+        return float(mious_of_counts(matrices.total(rows))) if len(matrices) else math.nan
+    return math.nan if values is None else finite_mean([values[row] for row in rows])
 
 
 def _groups(scores: SetScores, edges: Sequence[float]) -> Groups:

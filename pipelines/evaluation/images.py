@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.evaluation.walk import Example, Failure
+from pipelines.evaluation.examples import Example, Failure
 from sgenet.figures import (
     Pixels,
     Sample,

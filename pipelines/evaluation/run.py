@@ -13,12 +13,14 @@ from pathlib import Path
 from pipelines.data.evaluation_masks import load_evaluation_masks
 from pipelines.data.labels.opened import SegmenterPlace
 from pipelines.data.shards.index import open_index
-from pipelines.evaluation.blocks import BLOCK_IMAGES, MakeFill, Scoring, joined, load_model_fill, score_block
+from pipelines.evaluation.blocks import BLOCK_IMAGES, Scoring, joined, score_block
 from pipelines.evaluation.code import digest_metric_code
+from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.fills import MakeFill, load_model_fill
 from pipelines.evaluation.images import write_examples, write_failures
-from pipelines.evaluation.networks import weight_files
-from pipelines.evaluation.walk import SetScores, choose_examples
+from pipelines.evaluation.networks import check_weight_files
+from pipelines.evaluation.walk import SetScores
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
@@ -46,7 +48,7 @@ def evaluate_model(
 
     Args:
         model: folder of the released model.
-        guided_by_truth, copies_texture: as of :func:`~pipelines.evaluation.walk.model_fill`.
+        guided_by_truth, copies_texture: as of :func:`~pipelines.evaluation.fills.model_fill`.
         segmenter: as of :func:`evaluate`; SPG-Net starts from its labels of what is known.
 
     Raises:
@@ -99,7 +101,8 @@ def evaluate(
         DataError: shards or masks are unfinished, altered, or do not belong together.
         CheckpointError: a weights file of the evaluation is missing or is another one.
     """
-    labels, evaluation = settings.data[dataset].labels, settings.evaluation
+    data, evaluation, use_gpu = settings.data[dataset], settings.evaluation, settings.run.use_gpu
+    check_weight_files(evaluation)
     table = open_index(shards).of_split(evaluation.split)
     holes = load_evaluation_masks(masks)
     keys = [str(key) for key in table.keys]
@@ -108,22 +111,19 @@ def evaluate(
         shards=shards,
         masks=masks,
         digests=(table.digest, holes.digest),
-        split=evaluation.split,
-        batch_size=evaluation.batch_size,
-        crop=settings.data[dataset].crop,
-        num_classes=labels.num_classes,
+        settings=evaluation,
+        crop=data.crop,
+        num_classes=data.labels.num_classes,
         examples=frozenset(examples),
-        num_worst=evaluation.num_worst_images,
-        weights=weight_files(evaluation),
-        use_gpu=settings.run.use_gpu,
+        use_gpu=use_gpu,
         segmenter=segmenter,
     )
     parts = parallel_map(
         partial(score_block, make_fill, scoring),
         range(0, len(table), BLOCK_IMAGES),
-        workers=workers_for(settings.run.use_gpu),
+        workers=workers_for(use_gpu),
         description=f"evaluate {dataset}: {method}",
-        use_gpu=settings.run.use_gpu,
+        use_gpu=use_gpu,
     )
     scores = joined(parts)
     summary = EvaluationSummary(
@@ -134,13 +134,13 @@ def evaluate(
         masks_digest=holes.digest,
         code_digest=digest_metric_code(),
         precision=evaluation.precision,
-        class_names=labels.names,
+        class_names=data.labels.names,
         examples=tuple(examples),
         weights_sha256=weights_sha256,
         segmenter=None if segmenter is None else segmenter.settings.segmenter,
         segmenter_sha256=None if segmenter is None else segmenter.sha256,
     )
-    _write_images(folder, scores, examples, labels)
+    _write_images(folder, scores, examples, data.labels)
     return write_scores(folder, scores, holes.ratio_bins, summary)
 
 

@@ -37,17 +37,11 @@ class DatasetSection:
         models_of: another dataset, where the methods were trained on that one (Fig. 10); else None.
         missing: titles of methods that have not been evaluated.
         summary: the result in words, by mask set.
-        headline: a table a mask set.
-        ablation, pairs, breakdowns: the same.
-        study: preference matrices of the user study.
-        study_note: who voted, and how to read them; empty without a study.
-        costs, confidence: one table each.
+        tables: by what they show, such as ``headline``; most have one for each mask set.
+        study_note: who voted in the user study, and how to read its tables; empty without a study.
         galleries: side-by-side images.
         classes: class names with their colours as CSS.
-        validation_curves, loss_curves, scatter: plots as SVG.
-        true_labels: what true labels in place of the predicted ones change, a table a mask set.
-        segmentation: segmentation after inpainting, a table a mask set.
-        labels: how good the automatic labels are.
+        plots: ``validation``, ``losses`` and ``confidence`` as SVG, those that there are.
         refinement, confidence_maps: Figures 6 and 7.
         failures: Figure 11.
         provenance: names and digests of what was evaluated.
@@ -58,43 +52,16 @@ class DatasetSection:
     models_of: str | None
     missing: Sequence[str]
     summary: Mapping[str, Sequence[str]]
-    headline: Sequence[Table]
-    ablation: Sequence[Table]
-    pairs: Sequence[Table]
-    true_labels: Sequence[Table]
-    segmentation: Sequence[Table]
-    labels: Table | None
-    breakdowns: Sequence[Table]
-    study: Sequence[Table]
+    tables: Mapping[str, Sequence[Table]]
     study_note: str
-    costs: Table | None
-    confidence: Table | None
     galleries: Sequence[Gallery]
     classes: Sequence[tuple[str, str]]
-    validation_curves: str | None
-    loss_curves: str | None
-    scatter: str | None
+    plots: Mapping[str, str]
     refinement: Sequence[FigureImage]
     confidence_maps: Sequence[FigureImage]
     failures: Sequence[Gallery]
     provenance: Mapping[str, str]
     settings: Mapping[str, str]
-
-    @property
-    def plots(self) -> dict[str, str]:
-        """Every plot that there is, as SVG by name."""
-        drawn = {"validation": self.validation_curves, "losses": self.loss_curves, "confidence": self.scatter}
-        return {name: drawing for name, drawing in drawn.items() if drawing is not None}
-
-    @property
-    def tables(self) -> list[Table]:
-        """Every table of the section."""
-        several = (self.headline, self.ablation, self.pairs, self.true_labels, self.segmentation, self.breakdowns)
-        single = (self.costs, self.confidence, self.labels)
-        return [
-            *(content for content in single if content is not None),
-            *(content for part in (*several, self.study) for content in part),
-        ]
 
 
 @dataclass(frozen=True)
@@ -147,38 +114,42 @@ def _section(settings: Settings, results: DatasetResults) -> DatasetSection:
     # The method that is released is the one to look into; where it is missing, the last one trained.
     shown = results.method(settings.registry.method) or results.methods[-1]
     study, study_note = report_tables(results, StudyPaths(results.name).results)
-    papers = {set_name: published(settings, results.name, set_name) for set_name in sets}
     segmenter = results.summary.get("segmenter")
-    segmentations = [
-        segmentation.after_inpainting(
-            results,
-            set_name,
-            settings.registry.method,
-            published_segmentation(settings, results.name, set_name, segmenter),
-        )
-        for set_name in sets
-    ]
+
+    def after_inpainting(set_name: str) -> Table | None:
+        paper = published_segmentation(settings, results.name, set_name, segmenter)
+        return segmentation.after_inpainting(results, set_name, settings.registry.method, paper)
+
+    shown_tables = {
+        "headline": [
+            tables.headline(results, set_name, published=published(settings, results.name, set_name))
+            for set_name in sets
+        ],
+        "ablation": _made(tables.ablation(results, set_name) for set_name in sets),
+        "pairs": _made(pairs(results, set_name) for set_name in sets),
+        "true_labels": _made(tables.true_labels(results, set_name) for set_name in sets),
+        "segmentation": _made(map(after_inpainting, sets)),
+        "labels": _made([segmentation.label_quality(results)]),
+        "breakdowns": [table for set_name in sets for table in tables.breakdowns(results, set_name)],
+        "costs": _made([tables.costs(results)]),
+        "confidence": _made([tables.confidence(results)]),
+        "study": study,
+    }
+    drawn = {
+        "validation": plots.validation_curves(results),
+        "losses": plots.loss_curves(results),
+        "confidence": plots.confidence_scatter(results),
+    }
     return DatasetSection(
         name=results.name,
         models_of=None if results.models_of == results.name else results.models_of,
         missing=[TITLES.get(name, name) for name in results.missing],
         summary={set_name: summary(results, set_name) for set_name in sets},
-        headline=[tables.headline(results, set_name, published=papers[set_name]) for set_name in sets],
-        ablation=_made(tables.ablation(results, set_name) for set_name in sets),
-        pairs=_made(pairs(results, set_name) for set_name in sets),
-        true_labels=_made(tables.true_labels(results, set_name) for set_name in sets),
-        segmentation=_made(segmentations),
-        labels=segmentation.label_quality(results),
-        breakdowns=[table for set_name in sets for table in tables.breakdowns(results, set_name)],
-        study=study,
+        tables=shown_tables,
         study_note=study_note,
-        costs=tables.costs(results),
-        confidence=tables.confidence(results),
         galleries=_galleries(results, shown),
         classes=_classes(settings.data[results.name]),
-        validation_curves=plots.validation_curves(results),
-        loss_curves=plots.loss_curves(results),
-        scatter=plots.confidence_scatter(results),
+        plots={name: drawing for name, drawing in drawn.items() if drawing is not None},
         refinement=images.method_figures(shown, 6, _NUM_FIGURES),
         confidence_maps=images.method_figures(shown, 7, _NUM_FIGURES),
         failures=[gallery for set_name in sets if (gallery := images.failures(shown, set_name))],

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.tables import SCORES, Cell, Score, Table, per_image, signed, taken
+from pipelines.report.tables import SCORES, Cell, Score, Table, difference_cell, per_image, taken
 from sgenet.evaluation.metrics import miou_differences, mious_of_counts
 from sgenet.evaluation.statistics import (
     Estimate,
@@ -41,7 +41,8 @@ def pairs(results: DatasetResults, set_name: str) -> Table | None:
         measured = _measure(compared, set_name, score)
         # A family of tests: as many pairs as there are, one of them looks large by chance.
         for row, (difference, _), p in zip(rows, measured, holm([p for _, p in measured]), strict=True):
-            row += _cells(score, difference, p)
+            shown = "–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+            row += [difference_cell(difference, score.decimals), Cell(shown, best=p < 0.05)]
     titles = [title for score in scores for title in (f"Δ {score.title}", f"p {score.title.split()[0]}")]
     note = (
         "Mean difference over the same images with its 95 % bootstrap interval; p of a permutation test that swaps "
@@ -77,12 +78,3 @@ def _measure_miou(first: MethodResult, second: MethodResult, set_name: str) -> t
         return Estimate(math.nan, math.nan, math.nan, 0), math.nan
     ours, theirs = (method.counts(set_name, "confusion") for method in (first, second))
     return miou_difference(ours, theirs), paired_total_test(ours, theirs, mious_of_counts)
-
-
-def _cells(score: Score, difference: Estimate, p: float) -> list[Cell]:
-    if math.isnan(difference.value):
-        return [Cell("–"), Cell("–")]
-    value, low, high = (
-        signed(number, score.decimals) for number in (difference.value, difference.low, difference.high)
-    )
-    return [Cell(value, f"{low} … {high}"), Cell("< 0.001" if p < 0.001 else f"{p:.3f}", best=p < 0.05)]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult, Training
 from pipelines.report.pairs import miou_difference
-from pipelines.report.tables import SCORES, Cell, Table, interval, per_image, signed
+from pipelines.report.tables import SCORES, Cell, Table, difference_cell, interval, per_image
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.statistics import paired_difference
 from sgenet.methods.registry import LABEL_STARTED_METHODS
@@ -209,8 +209,7 @@ def _source_rows(
             cells.append(Cell("–"))
         else:
             difference = paired_difference(per_image(method, set_name, "psnr"), per_image(first, set_name, "psnr"))
-            low, high = (signed(bound, 2) for bound in (difference.low, difference.high))
-            cells.append(Cell(signed(difference.value, 2), f"{low} … {high}"))
+            cells.append(difference_cell(difference, 2))
         cells.append(Cell(str(int(method.metrics[set_name]["num_images"]))))
         if theirs := published(dataset, set_name, None if automatic is None else automatic["segmenter"]):
             of_paper = theirs.get(_source(training)) if method.name == "sge_net" else None
@@ -238,8 +237,7 @@ def _automatic_labels(method: MethodResult) -> Mapping[str, Any] | None:
 def _difference(way: _Segmentation, reference: _Segmentation, set_name: str, region: str) -> Cell:
     if way is reference or any(math.isnan(each.score(set_name, region)) for each in (way, reference)):
         return Cell("–")
-    estimate = miou_difference(way.counts(set_name, region), reference.counts(set_name, region))
-    return Cell(signed(estimate.value, 3), f"{signed(estimate.low, 3)} … {signed(estimate.high, 3)}")
+    return difference_cell(miou_difference(way.counts(set_name, region), reference.counts(set_name, region)), 3)
 
 
 def _best(scores: Iterable[float]) -> str | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.report.collect import DatasetResults, Group, MethodResult
+from pipelines.report.collect import DatasetResults, MethodResult
 from pipelines.report.paper import Published
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.confidence import correlate
-from sgenet.evaluation.statistics import paired_difference
+from sgenet.evaluation.statistics import Estimate, paired_difference
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 
@@ -41,6 +41,14 @@ class Score:
 def signed(value: float, decimals: int, sign: str = "+") -> str:
     """A number that may be negative, with a minus sign and no hyphen; ``sign`` is ``+``, or nothing, before others."""
     return f"{value:{sign}z.{decimals}f}".replace("-", "−")
+
+
+def difference_cell(estimate: Estimate, decimals: int, sign: str = "+") -> Cell:
+    """A signed number and its interval; a dash where there is none."""
+    if math.isnan(estimate.value):
+        return Cell("–")
+    low, high = (signed(bound, decimals, sign) for bound in (estimate.low, estimate.high))
+    return Cell(signed(estimate.value, decimals, sign), "" if math.isnan(estimate.low) else f"{low} … {high}")
 
 
 # ``metrics.json`` holds more; these are the ones that decide. Narrow screens and terminals show the first ones.
@@ -148,14 +156,8 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
         difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)
         correlation = correlate(accuracy.tolist(), (guided - own).tolist())
-        cells = [
-            Cell(method.title),
-            Cell(signed(difference.value, 2), f"{signed(difference.low, 2)} … {signed(difference.high, 2)}"),
-        ]
-        for estimate in (correlation.pearson, correlation.spearman):
-            low, high = (signed(bound, 2, "") for bound in (estimate.low, estimate.high))
-            detail = "" if math.isnan(estimate.low) else f"{low} … {high}"
-            cells.append(Cell("–" if math.isnan(estimate.value) else signed(estimate.value, 2, ""), detail))
+        cells = [Cell(method.title), difference_cell(difference, 2)]
+        cells += [difference_cell(estimate, 2, "") for estimate in (correlation.pearson, correlation.spearman)]
         rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
         return None
@@ -179,9 +181,7 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
         cells = [Cell(method.title)]
         for score in scores:
             first, second = (per_image(each, set_name, score.name) for each in (method, trained[0]))
-            difference = paired_difference(first, second)
-            low, high = (signed(bound, score.decimals) for bound in (difference.low, difference.high))
-            cells.append(Cell(signed(difference.value, score.decimals), f"{low} … {high}"))
+            cells.append(difference_cell(paired_difference(first, second), score.decimals))
         rows.append(cells + _cost_cells(method))
     costs_of_first = ", ".join(cell.text for cell in _cost_cells(trained[0]))
     note = (
@@ -196,11 +196,18 @@ def breakdowns(results: DatasetResults, set_name: str) -> list[Table]:
     """PSNR and SSIM of every method per stratum and per hole-ratio bin."""
     tables = []
     for grouping, title in _GROUPINGS:
-        names = _group_names(results, set_name, grouping)
+        of_methods = [
+            [group for group in method.groups if (group.set_name, group.grouping) == (set_name, grouping)]
+            for method in results.methods
+        ]
         rows = []
-        for name in names:
-            groups = [_group(method, set_name, grouping, name) for method in results.methods]
-            rows.append([Cell(name), Cell(str(groups[0].num_images)), *_breakdown_cells(groups)])
+        for groups in zip(*of_methods, strict=True):
+            best = max(group.scores["psnr"] for group in groups)
+            cells = [
+                Cell(f"{group.scores['psnr']:.2f} / {group.scores['ssim']:.3f}", best=group.scores["psnr"] == best)
+                for group in groups
+            ]
+            rows.append([Cell(groups[0].name), Cell(str(groups[0].num_images)), *cells])
         columns = [title, "N", *(method.title for method in results.methods)]
         note = "PSNR / SSIM of the whole image."
         tables.append(Table(f"By {title}, holes: {set_name}", columns, rows, note, name=f"by-{grouping}-{set_name}"))
@@ -213,32 +220,17 @@ def costs(results: DatasetResults) -> Table | None:
     for method in results.trained:
         assert method.training is not None
         facts, (parameters, flops, time) = method.training.facts, _cost_cells(method)
-        rows.append(
-            [
-                Cell(method.title),
-                parameters,
-                flops,
-                Cell(_plain(facts.get("steps"))),
-                time,
-                Cell(_budget(method.training.recipe.get("training", {}))),
-                Cell(_scaled(facts.get("images_per_second"), 1, "")),
-                Cell(_scaled(facts.get("data_wait_share"), 0.01, "%")),
-                Cell(method.training.perceptual_network),
-            ]
+        texts = (
+            _budget(method.training.recipe.get("training", {})),
+            _scaled(facts.get("images_per_second"), 1, ""),
+            _scaled(facts.get("data_wait_share"), 0.01, "%"),
+            method.training.perceptual_network,
         )
+        rows.append([Cell(method.title), parameters, flops, Cell(_plain(facts.get("steps"))), time, *map(Cell, texts)])
     if not rows:
         return None
-    columns = [
-        "method",
-        "parameters",
-        "FLOPs",
-        "steps",
-        "time",
-        "budget",
-        "images/s",
-        "waiting for data",
-        "VGG weights",
-    ]
+    columns = ["method", "parameters", "FLOPs", "steps", "time", "budget", "images/s", "waiting for data"]
+    columns.append("VGG weights")
     note = "FLOPs of one image: two for each multiply-accumulate."
     return Table("Size and cost", columns, rows, note, name="costs")
 
@@ -333,25 +325,6 @@ def per_image(method: MethodResult, set_name: str, score: str) -> np.ndarray:
     rows = np.asarray(table["set"].to_pylist()) == set_name
     values: np.ndarray = np.asarray(table[score].to_pylist(), np.float64)[rows]
     return values
-
-
-def _group_names(results: DatasetResults, set_name: str, grouping: str) -> list[str]:
-    return [
-        group.name for group in results.methods[0].groups if group.set_name == set_name and group.grouping == grouping
-    ]
-
-
-def _group(method: MethodResult, set_name: str, grouping: str, name: str) -> Group:
-    wanted = (set_name, grouping, name)
-    return next(group for group in method.groups if (group.set_name, group.grouping, group.name) == wanted)
-
-
-def _breakdown_cells(groups: Sequence[Group]) -> list[Cell]:
-    best = max(group.scores["psnr"] for group in groups)
-    return [
-        Cell(f"{group.scores['psnr']:.2f} / {group.scores['ssim']:.3f}", best=group.scores["psnr"] == best)
-        for group in groups
-    ]
 
 
 def _scaled(value: Any, unit: float, symbol: str) -> str:

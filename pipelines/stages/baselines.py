@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
-from pipelines.evaluation.blocks import load_baseline_fill
 from pipelines.evaluation.files import METRICS
+from pipelines.evaluation.fills import load_baseline_fill
 from pipelines.evaluation.run import evaluate
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder

@@ -59,7 +59,12 @@ def run(settings: Settings, output: Path, made: date | None = None) -> None:
 
 def _write_tables(page: Page, folder: Path) -> None:
     folder.mkdir()
-    named = {f"{section.name}-{table.name}": table for section in page.sections for table in section.tables}
+    named = {
+        f"{section.name}-{table.name}": table
+        for section in page.sections
+        for several in section.tables.values()
+        for table in several
+    }
     named |= {table.name: table for table in page.label_sources}
     for name, table in named.items():
         for ending, as_text in FORMATS.items():
@@ -79,11 +84,10 @@ def _markdown(page: Page) -> str:
         parts.append(f"## {section.name}\n")
         for set_name, sentences in section.summary.items():
             parts += [f"Holes: {set_name}\n", *(f"- {sentence}" for sentence in sentences), ""]
-        main = (*section.headline, *section.ablation, *section.segmentation, *section.study)
-        parts += map(to_markdown, main)
-        parts += [to_markdown(section.costs)] if section.costs else []
+        for name in ("headline", "ablation", "segmentation", "study", "costs"):
+            parts += map(to_markdown, section.tables[name])
         parts += [f"{section.study_note}\n"] if section.study_note else []
-        parts += [to_markdown(section.labels)] if section.labels else []
+        parts += map(to_markdown, section.tables["labels"])
     if page.label_sources:
         parts += ["## Labels\n", *map(to_markdown, page.label_sources)]
     return "\n".join(parts)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.data.labels.opened import segmenter_of_filled
-from pipelines.evaluation.blocks import load_baseline_fill
+from pipelines.evaluation.fills import load_baseline_fill
 from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence

@@ -19,18 +19,12 @@ from torchmetrics import Metric
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.baselines import mean_colour
-from pipelines.evaluation.blocks import joined, load_model_fill
+from pipelines.evaluation.blocks import joined
+from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
-from pipelines.evaluation.networks import ScoringNetworks, WeightFiles, weight_files
-from pipelines.evaluation.walk import (
-    Fill,
-    SetScores,
-    baseline_fill,
-    choose_examples,
-    model_fill,
-    score_split,
-    without_holes,
-)
+from pipelines.evaluation.fills import Fill, baseline_fill, load_model_fill, model_fill, without_holes
+from pipelines.evaluation.networks import ScoringNetworks, check_weight_files
+from pipelines.evaluation.walk import SetScores, score_split
 from pipelines.parallel.device import device_of_workers
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings
@@ -62,14 +56,16 @@ class ConstantGenerator(nn.Module):
         return Prediction((torch.zeros(batch, 3, height, width),), (logits,), (reliability,))
 
 
-class Holes:
+def _hole(set_name: str, key: str) -> npt.NDArray[np.uint8]:
     """A wide hole in the set ``wide``, a small one in ``small``, lower for later images."""
+    hole_mask = np.zeros((SIZE, SIZE), np.uint8)
+    top = 2 + int(key.rsplit("-", 1)[1])
+    hole_mask[top : top + (16 if set_name == "wide" else 8), 8:24] = 1
+    return hole_mask
 
-    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
-        hole_mask = np.zeros((SIZE, SIZE), np.uint8)
-        top = 2 + int(key.rsplit("-", 1)[1])
-        hole_mask[top : top + (16 if set_name == "wide" else 8), 8:24] = 1
-        return hole_mask
+
+def _wide_holes() -> Tensor:
+    return torch.stack([torch.from_numpy(_hole("wide", key)) for key in KEYS])[:, None]
 
 
 def _batches(batch_size: int) -> list[RawBatch]:
@@ -91,12 +87,12 @@ def _fill() -> Fill:
 def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScores]:
     examples = frozenset((KEYS[0], KEYS[-1]))
     return score_split(
-        fill or _fill(), _batches(batch_size), Holes(), ("wide", "small"), DATA.labels.num_classes, examples, WORST
+        fill or _fill(), _batches(batch_size), _hole, ("wide", "small"), DATA.labels.num_classes, examples, WORST
     )
 
 
 def _scores_of(batch: RawBatch, num_worst: int) -> SetScores:
-    return score_split(_fill(), [batch], Holes(), ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
+    return score_split(_fill(), [batch], _hole, ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
 
 
 def _write(folder: Path, scores: dict[str, SetScores]) -> dict[str, dict[str, float]]:
@@ -151,7 +147,7 @@ def test_groups_partition_the_images(written: Path) -> None:
 
 def test_the_released_model_paints_only_the_hole() -> None:
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = _wide_holes()
     filled = _fill()(batch.image, hole_mask, batch.label)
     inside = hole_mask.expand_as(batch.image) > 0
     assert (filled.image[inside] == 128).all()
@@ -184,7 +180,7 @@ def _darker_is_1(image: Tensor) -> Tensor:
 
 def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     parts = [
-        score_split(baseline_fill(mean_colour), [batch], Holes(), ("wide", "small"), 8, segment=_darker_is_1)
+        score_split(baseline_fill(mean_colour), [batch], _hole, ("wide", "small"), 8, segment=_darker_is_1)
         for batch in _batches(batch_size=3)
     ]
     metrics = _write(tmp_path / "segmented", joined(parts))
@@ -196,7 +192,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
 
     # By hand, from all images at once.
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = _wide_holes()
     predicted = _darker_is_1(baseline_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
     for name, region in (("miou_filled", torch.ones_like(hole_mask)), ("miou_filled_hole", hole_mask)):
         ious = []
@@ -241,7 +237,7 @@ def test_spg_net_starts_from_the_segmenters_labels_of_the_corrupted_image(method
     generator = StartsFromLabels()
     released = Released(method, generator, Recipe(), OUTDOOR_SCENES)
     batch = _batches(COUNT)[0]
-    hole_mask = torch.stack([torch.from_numpy(Holes().mask("wide", key)) for key in KEYS])[:, None]
+    hole_mask = _wide_holes()
     model_fill(released, torch.device("cpu"), segment=_darker_is_1)(batch.image, hole_mask, batch.label)
     expected = [_darker_is_1(without_holes(batch.image, hole_mask)).long()] if method == "spg_net" else []
     assert len(generator.given) == len(expected)
@@ -294,7 +290,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
             for tensors in [(whole.image, whole.hole_mask, whole.label)]
             for names in [keys[start : start + batch_size]]
         ]
-        part = score_split(baseline_fill(mean_colour), batches, Holes(), ("wide", "small"), 8, networks=networks)
+        part = score_split(baseline_fill(mean_colour), batches, _hole, ("wide", "small"), 8, networks=networks)
         parts.append(pickle.loads(pickle.dumps(part)))
     return joined(parts)
 
@@ -329,12 +325,12 @@ def test_a_wrong_weights_file_is_refused_before_any_image_is_scored(tmp_path: Pa
     path = tmp_path / "inception_v3_google-0cc3c7bd.pth"
     path.write_bytes(b"torchvision's own")
     with pytest.raises(CheckpointError, match=r"evaluation\.inception_weights: .*may not be called FID"):
-        weight_files(EvaluationSettings(inception_weights=str(path)))
+        check_weight_files(EvaluationSettings(inception_weights=str(path)))
     with pytest.raises(CheckpointError, match=r"evaluation\.lpips_weights: .* cannot be read"):
-        weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
+        check_weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
     with pytest.raises(CheckpointError, match=r"evaluation\.vgg_weights: .*may not be called VGG distance"):
-        weight_files(EvaluationSettings(vgg_weights=str(path)))
-    assert weight_files(EvaluationSettings()) == WeightFiles(None, None, None)
+        check_weight_files(EvaluationSettings(vgg_weights=str(path)))
+    check_weight_files(EvaluationSettings())
 
 
 def test_a_mean_lies_in_its_interval(written: Path) -> None:

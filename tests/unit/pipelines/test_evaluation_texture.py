@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines.evaluation.walk import model_fill
+from pipelines.evaluation.fills import model_fill
 from pipelines.registry.shipping import SHIPPED
 from sgenet.inpainter import Inpainter
 from sgenet.methods.release import load_released

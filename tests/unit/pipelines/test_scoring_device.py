@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation import blocks, run
+from pipelines.evaluation import fills, run
+from pipelines.evaluation.fills import FilledBatch, model_fill
 from pipelines.evaluation.run import evaluate_model
-from pipelines.evaluation.walk import FilledBatch, model_fill, score_split
+from pipelines.evaluation.walk import score_split
 from pipelines.registry.gate import evidence
 from pipelines.settings.load import load
 from pipelines.settings.params import EvaluationSettings
@@ -32,13 +33,10 @@ CPU = torch.device("cpu")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
-class Holes:
-    """The left half of every image."""
-
-    def mask(self, set_name: str, key: str, /) -> npt.NDArray[np.uint8]:
-        hole_mask = np.zeros((SIDE, SIDE), np.uint8)
-        hole_mask[:, : SIDE // 2] = 1
-        return hole_mask
+def _left_half(set_name: str, key: str) -> npt.NDArray[np.uint8]:
+    hole_mask = np.zeros((SIDE, SIDE), np.uint8)
+    hole_mask[:, : SIDE // 2] = 1
+    return hole_mask
 
 
 def _fill_on_meta(image: Tensor, hole_mask: Tensor, label: Tensor) -> FilledBatch:
@@ -61,7 +59,7 @@ def test_what_a_device_filled_is_scored_there_and_read_four_times_a_batch() -> N
         mock.patch.object(Tensor, "tolist", lambda tensor: stand_in(tensor).tolist()),
         mock.patch.object(Tensor, "cpu", lambda tensor: torch.from_numpy(stand_in(tensor))),
     ):
-        scores = score_split(_fill_on_meta, [batch], Holes(), ("half",), CLASSES)["half"]
+        scores = score_split(_fill_on_meta, [batch], _left_half, ("half",), CLASSES)["half"]
     # Scores, confusion matrices, confidence, and unreliable shares of all scales.
     assert read == [(COUNT, len(SCORE_NAMES)), (COUNT, 2, CLASSES, CLASSES), (COUNT,), (4, 2, COUNT)]
     assert len(scores.evaluator.scores) == len(scores.confidence) == len(scores.unreliable_hole[3]) == COUNT
@@ -110,7 +108,7 @@ def test_the_settings_say_in_which_precision_a_model_fills(monkeypatch: pytest.M
     released = Released("lama", network, Recipe(), settings.data["mixed_scenes"].labels)
     monkeypatch.setattr(run, "load_released", lambda folder: released)
     monkeypatch.setattr(run, "evaluate", lambda make_fill, *_, **__: asked.append(make_fill(None)))
-    monkeypatch.setattr(blocks, "_released", lambda *_: released)
+    monkeypatch.setattr(fills, "_released", lambda *_: released)
     evaluate_model(tmp_path, settings, "mixed_scenes", "lama", tmp_path, tmp_path, tmp_path)
     asked[0](_batch().image, torch.ones(COUNT, 1, SIDE, SIDE, dtype=torch.uint8), _batch().label)
     assert network.types == [torch.bfloat16]

@@ -96,11 +96,6 @@ def test_a_vote_on_no_pair_is_not_stored(box: VoteBox) -> None:
     assert box.all() == []
 
 
-def test_opened_again_it_holds_what_it_held(box: VoteBox, tmp_path: Path) -> None:
-    box.record(vote("a", "pair 1", Choice.FIRST))
-    assert VoteBox(tmp_path / "study" / "votes.sqlite").all() == box.all()
-
-
 def test_a_file_of_the_study_before_is_read(box: VoteBox, tmp_path: Path) -> None:
     """It has a table more, with a secret that pages had their ids from."""
     box.record(vote("a", "pair 1", Choice.FIRST))

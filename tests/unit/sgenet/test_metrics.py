@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import astuple
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,12 +16,11 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from sgenet.evaluation import metrics
-from sgenet.evaluation.evaluator import SCORE_NAMES, Evaluator
+from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.metrics import (
     BOUNDARY_WIDTH,
     MAX_PSNR,
     ImageScores,
-    boundary_band,
     confusion_matrices,
     mean_iou,
     pixel_accuracy,
@@ -43,10 +41,6 @@ def _hole(height: int = 40, width: int = 52) -> Tensor:
     hole_mask = torch.zeros(1, height, width, dtype=torch.uint8)
     hole_mask[:, 12:30, 3:40] = 1
     return hole_mask
-
-
-def _filled(original: Tensor, hole_mask: Tensor, seed: int) -> Tensor:
-    return torch.where(hole_mask > 0, _image(seed), original)
 
 
 def score_image(inpainted: Tensor, original: Tensor, hole_mask: Tensor, **settings: int) -> ImageScores:
@@ -150,27 +144,6 @@ def test_boundary_error_sees_only_the_band_inside_the_hole() -> None:
     assert score_image(inpainted, original, hole_mask, boundary_width=3).l1_boundary == pytest.approx(12 / 60)
 
 
-def test_boundary_band_does_not_take_the_image_border_for_a_hole_border() -> None:
-    hole = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
-    hole[..., :4] = True
-    assert boundary_band(hole, 1).nonzero()[:, 3].unique().tolist() == [3]
-
-
-def test_identical_images_get_the_documented_largest_psnr() -> None:
-    original = _image(0)
-    scores = score_image(original, original, _hole())
-    assert scores.psnr == scores.psnr_hole == MAX_PSNR
-    assert scores.ssim == pytest.approx(1)
-    assert scores.l1 == 0
-
-
-def test_without_a_hole_its_scores_do_not_exist() -> None:
-    scores = score_image(_image(0), _image(1), torch.zeros_like(_hole()))
-    assert math.isnan(scores.psnr_hole)
-    assert math.isnan(scores.l1_boundary)
-    assert math.isfinite(scores.psnr)
-
-
 def test_float_images_are_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         score_image(_image(0).float(), _image(0).float(), _hole())
@@ -184,20 +157,6 @@ def test_mean_iou_and_accuracy_by_hand() -> None:
     # Class 3 is neither true nor predicted: it does not count. IoU 1/3, 2/3, 1/2.
     assert mean_iou(matrix) == pytest.approx((1 / 3 + 2 / 3 + 1 / 2) / 3)
     assert pixel_accuracy(matrix) == pytest.approx(4 / 6)
-
-
-def test_the_region_limits_what_counts() -> None:
-    label = torch.tensor([[0, 0], [1, 1]])
-    predicted = torch.tensor([[1, 0], [1, 0]])
-    left = torch.tensor([[True, False], [True, False]])
-    assert confusion_matrix(predicted, label, 2, region=left).tolist() == [[0, 1], [0, 1]]
-
-
-def test_an_image_without_labels_adds_nothing() -> None:
-    label = torch.full((4, 4), 255)
-    matrix = confusion_matrix(torch.zeros(4, 4, dtype=torch.int64), label, 3)
-    assert matrix.sum() == 0
-    assert math.isnan(mean_iou(matrix))
 
 
 def test_the_matrices_of_a_batch_are_those_of_each_image() -> None:
@@ -215,27 +174,6 @@ def test_the_matrices_of_a_batch_are_those_of_each_image() -> None:
     assert int(found[3].sum()) == 0
 
 
-def test_a_batch_is_scored_on_its_device_and_read_twice() -> None:
-    """On the device ``meta`` any other look at a number raises."""
-    read = []
-
-    def stand_in(tensor: Tensor) -> np.ndarray:
-        read.append((tensor.device.type, tensor.shape))
-        return np.zeros(tensor.shape)
-
-    evaluator = Evaluator(num_classes=4)
-    uint8 = {"dtype": torch.uint8, "device": "meta"}
-    images = torch.empty(5, 3, 64, 64, **uint8)
-    labels = torch.empty(5, 64, 64, **uint8)
-    with (
-        mock.patch.object(Tensor, "tolist", lambda tensor: stand_in(tensor).tolist()),
-        mock.patch.object(Tensor, "cpu", lambda tensor: torch.from_numpy(stand_in(tensor))),
-    ):
-        evaluator.update(images, images, images[:, :1], labels, labels)
-    assert read == [("meta", (5, len(SCORE_NAMES))), ("meta", (5, 2, 4, 4))]
-    assert len(evaluator.scores) == len(evaluator.segmentation) == 5
-
-
 def test_mean_iou_comes_from_one_accumulated_matrix() -> None:
     """Not from a mean of per-image values, in which a rare class of one image would weigh too much."""
     evaluator = Evaluator(num_classes=2)
@@ -249,28 +187,3 @@ def test_mean_iou_comes_from_one_accumulated_matrix() -> None:
     assert evaluator.summary()["miou_hole"] == pytest.approx((255 / 256 + 0) / 2)
     assert evaluator.summary()["pixel_accuracy"] == pytest.approx(511 / 512)
     assert evaluator.summary()["pixel_accuracy_hole"] == pytest.approx(255 / 256)
-
-
-def _rows(evaluator: Evaluator) -> np.ndarray:
-    return np.array([astuple(scores) for scores in evaluator.scores])
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_results_do_not_depend_on_the_batch_size(batch_size: int) -> None:
-    images = torch.stack([_image(seed) for seed in range(5)])
-    holes = torch.stack([_hole().roll(seed, dims=1) for seed in range(5)])
-    filled = torch.stack(
-        [_filled(image, hole, 10 + seed) for seed, (image, hole) in enumerate(zip(images, holes, strict=True))]
-    )
-    labels = (images[:, 0] // 64).long()
-    predicted = (filled[:, 0] // 64).long()
-
-    def evaluate(size: int) -> Evaluator:
-        evaluator = Evaluator(num_classes=4)
-        for first in range(0, 5, size):
-            part = slice(first, first + size)
-            evaluator.update(filled[part], images[part], holes[part], labels[part], predicted[part])
-        return evaluator
-
-    assert np.array_equal(*(_rows(evaluate(size)) for size in (batch_size, 3)), equal_nan=True)
-    assert evaluate(batch_size).summary() == evaluate(3).summary()
