@@ -102,6 +102,6 @@ def _weights(label: Tensor, hole_mask: Tensor | None, hole_weight: float, pixel_
 
 
 def _total(label: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
-    full_size = upsample(logits, (label.shape[1], label.shape[2]))
+    full_size = upsample(logits, label.shape[1:])
     entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
     return (entropy * weight).sum()

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
 from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.method import Method
 from sgenet.methods.recipe import Recipe
@@ -58,6 +60,8 @@ def small_recipe(
         discriminator=DiscriminatorSettings(width=4, num_layers=1),
         losses=LossSettings(**terms | (losses or {})),
         optimizer=OptimizerSettings(**optimizer or {}),
+        gated_conv=GatedConvSettings(width=4, discriminator_width=4),
+        edge_connect=EdgeConnectSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0, style=0.0),
         spg_net=SPGNetSettings(
             width=4,
             num_blocks=1,

@@ -71,13 +71,6 @@ def test_the_fraction_of_the_largest_by_hand(
     assert _mask(confidences, "fraction_of_max", ratio) == expected
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0.25, 0.3, 0.5, 0.77, 0.99])
-def test_the_quantile_rule_doubts_the_asked_share_of_the_pixels(ratio: float) -> None:
-    logits = torch.randn(2, 4, 20, 10, generator=torch.Generator().manual_seed(1))
-    doubted = (reliability_mask(logits.softmax(dim=1), "quantile", ratio) == 0).flatten(1).sum(dim=1)
-    assert doubted.tolist() == [round(ratio * 200)] * 2
-
-
 @pytest.mark.parametrize("rule", ["quantile", "fraction_of_max"])
 def test_each_image_has_a_threshold_of_its_own(rule: Rule) -> None:
     sure, unsure = _two_classes([[0.9, 1.0]]), _two_classes([[0.5, 0.6]])

@@ -111,20 +111,6 @@ def test_residual_blocks_refine_the_sum() -> None:
     assert torch.allclose(refined(*inputs), refined.refine(plain(*inputs)), atol=1e-6)
 
 
-def test_the_reliability_mask_changes_what_sge_net_draws() -> None:
-    step = _step(guided=True, evaluated=True)
-    coarse, skip, probabilities, reliability = _inputs()
-    difference = step(coarse, skip, probabilities, reliability) - step(coarse, skip, probabilities, 1 - reliability)
-    assert difference.abs().max() > 1e-3
-
-
-def test_the_segmentation_changes_what_sg_net_draws() -> None:
-    step = _step(guided=True, evaluated=False)
-    coarse, skip, probabilities, _ = _inputs()
-    difference = step(coarse, skip, probabilities, None) - step(coarse, skip, probabilities.flip(1), None)
-    assert difference.abs().max() > 1e-3
-
-
 @pytest.fixture(scope="module")
 def shapes() -> dict[str, dict[str, torch.Size]]:
     """Of each method's parameters, by name."""
@@ -133,14 +119,6 @@ def shapes() -> dict[str, dict[str, torch.Size]]:
         name: {key: value.shape for key, value in build_generator(name, recipe, NUM_CLASSES).named_parameters()}
         for name in METHODS
     }
-
-
-def test_only_sge_net_has_a_bias_net_and_base_net_has_no_modulation(shapes: dict[str, dict[str, torch.Size]]) -> None:
-    having = {
-        part: [name for name in METHODS if any(f".{part}." in key for key in shapes[name])]
-        for part in ("modulate", "bias_net")
-    }
-    assert having == {"modulate": ["sg_net", "sge_net"], "bias_net": ["sge_net"]}
 
 
 def test_the_parts_the_three_networks_share_have_the_same_widths(shapes: dict[str, dict[str, torch.Size]]) -> None:

@@ -13,8 +13,7 @@ from torch import Tensor
 from sgenet.batch import Prediction
 from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.methods.build import count_parameters
-from sgenet.methods.lama.discriminator import LamaDiscriminator
-from sgenet.methods.lama.network import LamaGenerator
+from sgenet.methods.lama.network import LamaDiscriminator, LamaGenerator
 from sgenet.methods.lama.objective import LamaObjective
 from sgenet.methods.lama.settings import LamaSettings
 
