@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,9 +23,11 @@ from small import (
 )
 from torch import nn
 
+from sgenet.errors import CheckpointError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
-from sgenet.methods.build import build_generator, build_method, count_macs
+from sgenet.methods.build import build_generator, build_method, count_macs, count_parameters
+from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released, save_released
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
@@ -134,26 +136,56 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(tmp_path: Pat
     assert same_tensors(all_tensors(second.state_dict()), all_tensors(whole.state_dict()))
 
 
-PUBLISHED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "gated_conv": ((1e-4, 1e-4), (0.5, 0.999)),
-    "edge_connect": ((1e-4, 1e-5), (0.0, 0.9)),
-    "spg_net": ((1e-4, 4e-4), (0.0, 0.9)),
-    "lama": ((1e-3, 1e-4), (0.9, 0.999)),
+class Published(NamedTuple):
+    """Of a compared method: learning rates of generator and discriminator, Adam's β₁ and β₂, millions of parameters."""
+
+    rates: tuple[float, float]
+    betas: tuple[float, float]
+    millions: tuple[float, float]
+
+
+PUBLISHED = {
+    "gated_conv": Published((1e-4, 1e-4), (0.5, 0.999), (4.05, 5.95)),
+    "edge_connect": Published((1e-4, 1e-5), (0.0, 0.9), (21.5, 5.54)),
+    # Two stages of 47 million, and a segmenter of our own.
+    "spg_net": Published((1e-4, 4e-4), (0.0, 0.9), (96.6, 16.6)),
+    "lama": Published((1e-3, 1e-4), (0.9, 0.999), (27.0, 6.96)),
 }
-"""Learning rates of generator and discriminator, and Adam's β₁ and β₂."""
 
 
-def test_a_compared_method_has_its_published_optimizer_and_the_others_the_recipe_s(name: str) -> None:
+def test_a_compared_method_has_its_published_size_and_optimizer_and_the_others_the_recipe_s(name: str) -> None:
     ours = {"generator_lr": 9.0, "discriminator_lr": 7.0, "betas": (0.1, 0.2), "decay_from": 1.0}
     recipe = small_recipe(optimizer=ours, steps=4)
     state = TrainingState(small_method(name, recipe), recipe)
     optimizers = (state.generator_optimizer, state.discriminator_optimizer)
-    rates, betas = PUBLISHED.get(name, ((9.0, 7.0), (0.1, 0.2)))
+    published = PUBLISHED.get(name, Published((9.0, 7.0), (0.1, 0.2), (0, 0)))
     for step in (0, 3):
         state.step = step
         state.set_learning_rates()
-        assert tuple(optimizer.param_groups[0]["lr"] for optimizer in optimizers) == rates
-    assert {optimizer.param_groups[0]["betas"] for optimizer in optimizers} == {betas}
+        assert tuple(optimizer.param_groups[0]["lr"] for optimizer in optimizers) == published.rates
+    assert {optimizer.param_groups[0]["betas"] for optimizer in optimizers} == {published.betas}
+    if name in PUBLISHED:
+        section = METHODS[name].section(Recipe())
+        weights = {term: 0.0 for term in ("perceptual", "style") if hasattr(section, term)}
+        recipe = dataclasses.replace(Recipe(), **{name: dataclasses.replace(section, **weights)})
+        with torch.device("meta"):
+            method = build_method(name, recipe, num_classes=8)
+        millions = [count_parameters(network) / 1e6 for network in (method.generator, method.discriminator)]
+        assert millions == pytest.approx(published.millions, rel=0.01)
+
+
+def test_a_vgg_is_made_where_a_term_needs_it_alone(name: str, tmp_path: Path) -> None:
+    absent, recipe = str(tmp_path / "absent.pth"), small_recipe()
+    section = "losses" if METHODS[name].settings is None else name
+    if not hasattr(getattr(recipe, section), "perceptual_weights"):
+        return
+    without, having = (
+        dataclasses.replace(getattr(recipe, section), perceptual=weight, perceptual_weights=absent)
+        for weight in (0.0, 1.0)
+    )
+    small_method(name, dataclasses.replace(recipe, **{section: without}))
+    with pytest.raises(CheckpointError, match=rf"^{section}\.perceptual_weights: .*absent"):
+        small_method(name, dataclasses.replace(recipe, **{section: having}))
 
 
 @pytest.mark.slow

@@ -81,10 +81,6 @@ def test_terms_of_weight_0_are_left_out_or_zero() -> None:
     assert not _objective(adversarial=0.0).trains_discriminator
 
 
-def test_without_perceptual_loss_there_is_no_vgg() -> None:
-    assert _objective().vgg is None
-
-
 def test_the_discriminator_s_term_compares_the_whole_image_with_the_prediction() -> None:
     batch, prediction, discriminator = _drawn()
     for kind in ("bce", "hinge", "lsgan"):

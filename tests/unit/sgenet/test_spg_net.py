@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from small import NUM_CLASSES, small_batch
 from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.errors import CheckpointError
 from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.losses.vgg import VGG
-from sgenet.methods.build import build_method, count_parameters
+from sgenet.methods.build import build_method
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.network import (
     SPGNetDiscriminator,
@@ -40,14 +38,6 @@ def _settings(**changes: Any) -> SPGNetSettings:
 def _generator(**changes: Any) -> SPGNetGenerator:
     torch.manual_seed(3)
     return SPGNetGenerator(NUM_CLASSES, _settings(**changes))
-
-
-def test_the_networks_have_the_published_size() -> None:
-    generator = SPGNetGenerator(8, SPGNetSettings())
-    assert count_parameters(generator.image_stage) == pytest.approx(47.0e6, rel=0.01)
-    # Eight classes are drawn in place of three colours, by a 7×7 convolution of 64 channels.
-    more = count_parameters(generator.label_stage) - count_parameters(generator.image_stage)
-    assert more == (8 - 3) * (7 * 7 * 64 + 1)
 
 
 def test_the_input_segmenter_at_each_layer() -> None:
@@ -303,9 +293,3 @@ def test_the_perceptual_term_weighs_the_activations_as_pix2pixhd() -> None:
         expected += float((one - other).abs().mean()) / weight
     assert float(weighted_perceptual(vgg, target, predicted)) == pytest.approx(expected, rel=1e-5)
     assert float(weighted_perceptual(vgg, target, target)) == 0
-
-
-def test_without_its_term_vgg_is_never_made(tmp_path: Path) -> None:
-    assert SPGNetObjective(_settings(perceptual_weights=str(tmp_path / "absent.pth"))).vgg is None
-    with pytest.raises(CheckpointError, match=r"^spg_net\.perceptual_weights: .*absent"):
-        SPGNetObjective(_settings(perceptual=1.0, perceptual_weights=str(tmp_path / "absent.pth")))
