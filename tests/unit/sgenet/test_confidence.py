@@ -94,11 +94,6 @@ def test_at_the_coarsest_scale_one_missing_pixel_makes_its_whole_cell_unreliable
     assert input_reliability(hole_mask, 16)[0, 0].tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
-def test_at_the_coarsest_scale_everything_known_is_reliable_and_nothing_missing_is() -> None:
-    assert bool((input_reliability(torch.zeros(1, 1, 32, 32), 16) == 1).all())
-    assert bool((input_reliability(torch.ones(1, 1, 32, 32), 16) == 0).all())
-
-
 @pytest.mark.parametrize("ratio", [0.2, 0.3, 0.4, 0.5])
 def test_the_threshold_is_the_kth_smallest_confidence(ratio: float) -> None:
     """Also where many are equal, and where ratio × pixels is a whole number."""
