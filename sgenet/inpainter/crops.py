@@ -21,10 +21,9 @@ class Crop:
     Attributes:
         rows, columns: the square, within the image.
         inner_rows, inner_columns: the part of it whose pixels are used.
-        owned: (h, w) of the inner part: the pixels of the hole that are asked for.
         weight: (h, w) of the inner part: how much a pixel counts against the same pixel of neighbouring
-            crops. 0 where it is not owned; over all crops a pixel's weights sum to 1, up to rounding.
-        nearest: (h, w) of the inner part: of the owned pixels those nearest to this crop's middle.
+            crops. 0 where it is not asked for; over all crops a pixel's weights sum to 1, up to rounding.
+        nearest: (h, w) of the inner part: of the pixels asked for, those nearest to this crop's middle.
             Every pixel that is asked for is in exactly one crop's.
     """
 
@@ -32,7 +31,6 @@ class Crop:
     columns: slice
     inner_rows: slice
     inner_columns: slice
-    owned: Bools
     weight: Floats
     nearest: Bools
 
@@ -86,7 +84,6 @@ def _cover(mine: Bools, top: int, left: int, size: tuple[int, ...], side: int) -
                     columns=_around(columns, size[1], side),
                     inner_rows=rows,
                     inner_columns=columns,
-                    owned=owned,
                     weight=np.where(owned, row_weights[:, None] * column_weights, np.float32(0)),
                     nearest=owned & (row_weights[:, None] > 0.5) & (column_weights > 0.5),
                 )
