@@ -58,6 +58,12 @@ class InpaintingBatch:
         )
 
     @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a generator is called with: image, hole and, where the batch has them, its guide or its edges."""
+        given = self.guide if self.edges is None else self.edges
+        return (self.image, self.hole_mask) if given is None else (self.image, self.hole_mask, given)
+
+    @property
     def num_images(self) -> int:
         """How many images the batch holds."""
         return self.image.shape[0]

@@ -25,3 +25,16 @@ def check_shape(tensor: torch.Tensor, pattern: str, name: str = "tensor", **boun
         given = f" with {bound}" if bound else ""
         raise ValueError(f"{name} must have the shape ({pattern}){given}, found {tuple(tensor.shape)}")
     return sizes
+
+
+def check_inputs(image: torch.Tensor, hole_mask: torch.Tensor, stride: int) -> dict[str, int]:
+    """Check what a generator is called with: an image (B, 3, H, W) and its hole (B, 1, H, W).
+
+    Raises:
+        ValueError: a shape does not fit, or H or W is not divisible by ``stride``.
+    """
+    sizes = check_shape(image, "B 3 H W", "image")
+    check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
+    if sizes["H"] % stride or sizes["W"] % stride:
+        raise ValueError(f"height and width must be divisible by {stride}, found {sizes['H']}×{sizes['W']}")
+    return sizes

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import label_confidence
 from sgenet.label_space import LabelSpace
+from sgenet.layers.resizing import upsample
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -166,7 +166,7 @@ def to_image(image: Tensor) -> Pixels:
 
 
 def _inpainted_at(sample: Sample, scale: int) -> Pixels:
-    predicted = to_uint8(_full_size(sample.prediction.images[scale].float(), sample))
+    predicted = to_uint8(upsample(sample.prediction.images[scale].float(), sample.image.shape[-2:]))
     return to_image(composite(predicted, sample.image[None], sample.hole_mask[None])[0])
 
 
@@ -190,16 +190,13 @@ def _gain_from(sample: Sample, coarse: int) -> Pixels | None:
     logits = sample.prediction.label_logits
     if not 0 < coarse < len(logits):
         return None
-    before, after = (_full_size(label_confidence(logits[scale])[1][:, None], sample) for scale in (coarse, coarse - 1))
+    before, after = (
+        upsample(label_confidence(logits[scale])[1][:, None], sample.image.shape[-2:]) for scale in (coarse, coarse - 1)
+    )
     change = ((after - before) * sample.hole_mask[None])[0, 0].numpy()
     strength = np.clip(np.abs(change) * 2, 0, 1)[..., None]  # half a unit of confidence is full colour
     colour = np.where(change[..., None] > 0, np.array([30.0, 90, 200]), np.array([200.0, 50, 40]))
     return ((1 - strength) * _NEUTRAL + strength * colour).round().astype(np.uint8)
-
-
-def _full_size(tensor: Tensor, sample: Sample) -> Tensor:
-    size = sample.image.shape[-2:]
-    return F.interpolate(tensor, size=size, mode="bilinear", align_corners=False, antialias=False)
 
 
 def _paste(canvas: Image.Image, image: Pixels | None, corner: tuple[int, int], cell: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,11 @@ class LabelSpace:
         if not self.colours:
             object.__setattr__(self, "colours", _natural_colours(self.names))
 
+    @classmethod
+    def coloured(cls, colours: Mapping[str, Colour]) -> LabelSpace:
+        """The classes of these names, in their order, with these colours."""
+        return cls(tuple(colours), tuple(colours.values()))
+
     @property
     def num_classes(self) -> int:
         """How many classes there are, *ignore* not counted."""
@@ -114,84 +119,48 @@ def _spread_colour(index: int) -> Colour:
     return (*triples, (220, 40, falling))[int(hue)]
 
 
-OUTDOOR_SCENES = LabelSpace(
-    ("background", "sky", "water", "grass", "mountain", "building", "plant", "animal"),
-)
+OUTDOOR_SCENES = LabelSpace(("background", "sky", "water", "grass", "mountain", "building", "plant", "animal"))
 """The eight classes of Outdoor Scenes (Wang et al., CVPR 2018)."""
 
-CITYSCAPES = LabelSpace(
-    (
-        "road",
-        "sidewalk",
-        "building",
-        "wall",
-        "fence",
-        "pole",
-        "traffic light",
-        "traffic sign",
-        "vegetation",
-        "terrain",
-        "sky",
-        "person",
-        "rider",
-        "car",
-        "truck",
-        "bus",
-        "train",
-        "motorcycle",
-        "bicycle",
-    ),
-    (
-        (128, 64, 128),
-        (244, 35, 232),
-        (70, 70, 70),
-        (102, 102, 156),
-        (190, 153, 153),
-        (153, 153, 153),
-        (250, 170, 30),
-        (220, 220, 0),
-        (107, 142, 35),
-        (152, 251, 152),
-        (70, 130, 180),
-        (220, 20, 60),
-        (255, 0, 0),
-        (0, 0, 142),
-        (0, 0, 70),
-        (0, 60, 100),
-        (0, 80, 100),
-        (0, 0, 230),
-        (119, 11, 32),
-    ),
+CITYSCAPES = LabelSpace.coloured(
+    {
+        "road": (128, 64, 128),
+        "sidewalk": (244, 35, 232),
+        "building": (70, 70, 70),
+        "wall": (102, 102, 156),
+        "fence": (190, 153, 153),
+        "pole": (153, 153, 153),
+        "traffic light": (250, 170, 30),
+        "traffic sign": (220, 220, 0),
+        "vegetation": (107, 142, 35),
+        "terrain": (152, 251, 152),
+        "sky": (70, 130, 180),
+        "person": (220, 20, 60),
+        "rider": (255, 0, 0),
+        "car": (0, 0, 142),
+        "truck": (0, 0, 70),
+        "bus": (0, 60, 100),
+        "train": (0, 80, 100),
+        "motorcycle": (0, 0, 230),
+        "bicycle": (119, 11, 32),
+    }
 )
 """The 19 training classes of Cityscapes (Cordts et al., CVPR 2016), by train id."""
 
-CAMVID = LabelSpace(
-    (
-        "sky",
-        "building",
-        "pole",
-        "road",
-        "pavement",
-        "tree",
-        "sign",
-        "fence",
-        "car",
-        "pedestrian",
-        "bicyclist",
-    ),
-    (
-        (128, 160, 220),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (110, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
-    ),
+CAMVID = LabelSpace.coloured(
+    {
+        "sky": (128, 160, 220),
+        "building": (128, 0, 0),
+        "pole": (192, 192, 128),
+        "road": (128, 64, 128),
+        "pavement": (60, 40, 222),
+        "tree": (110, 128, 0),
+        "sign": (192, 128, 128),
+        "fence": (64, 64, 128),
+        "car": (64, 0, 128),
+        "pedestrian": (64, 64, 0),
+        "bicyclist": (0, 128, 192),
+    }
 )
 """The 11 classes of CamVid as used by SegNet (Badrinarayanan et al., 2017)."""
 

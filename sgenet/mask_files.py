@@ -116,8 +116,28 @@ class MaskFolder:
             )
 
 
+def grey_levels(image: Image.Image, name: str) -> Mask:
+    """(H, W) uint8 of an opaque image of 8 or 16 bits.
+
+    Raises:
+        DataError: under this name, where something is transparent, or nothing of 16 bits is white.
+    """
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min(initial=255) < 255:
+        raise DataError(f"{name} has transparent pixels; save it opaque, in black and white")
+    if not image.mode.startswith("I"):
+        return np.asarray(image.convert("L"))
+    # Pillow would clip 16 bits at 255 on conversion.
+    levels = np.asarray(image).astype(np.int64).clip(0, 65535)
+    brightest = levels.max(initial=0)
+    if 0 < brightest < 128 * 257:
+        raise DataError(
+            f"{name} has no white pixels, its brightest value is {brightest} of 65535; draw it with the values 0 and "
+            "65535, or save it with 8 bits"
+        )
+    return (levels // 257).astype(np.uint8)
+
+
 def _read_grey(path: Path) -> Mask:
-    """The image as (H, W) uint8 grey levels, upright."""
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
@@ -125,15 +145,4 @@ def _read_grey(path: Path) -> Mask:
     # The last is of EXIF data that are cut off.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error) as error:
         raise DataError(f"{path} cannot be read as a mask image ({error}); replace the file") from None
-    if upright.has_transparency_data and np.asarray(upright.convert("RGBA"))[..., 3].min() < 255:
-        raise DataError(f"{path} is transparent; save the mask in opaque black and white")
-    if upright.mode.startswith("I"):
-        # 16-bit greys, which Pillow would clip at 255 on conversion.
-        levels = np.asarray(upright).astype(np.int64).clip(0, 65535)
-        if 0 < levels.max() < 128 * 257:
-            raise DataError(
-                f"{path} has no white pixels, its brightest value is {levels.max()} of 65535; save the mask with "
-                "values 0 and 65535, or with 8 bits"
-            )
-        return (levels // 257).astype(np.uint8)
-    return np.asarray(upright.convert("L"))
+    return grey_levels(upright, str(path))

@@ -130,7 +130,7 @@ class HoleDrawer:
             raise SettingsError(problems)
         self._holes = tuple(holes)
         self._size = height, width
-        self._folders = tuple(_open_folder(hole) for hole in holes)
+        self._folders = [_open_folder(hole) for hole in holes]
         self._cumulative_weights = np.cumsum([hole.weight for hole in holes])
 
     def __call__(self, rng: np.random.Generator) -> Mask:
@@ -166,22 +166,19 @@ def hole_problems(holes: Sequence[HoleSettings], height: int, width: int) -> lis
         where = f"hole {position} ({hole.kind})"
         if hole.weight < 0:
             problems.append(f"{where}: weight must be 0 or more, found {hole.weight}")
-        if hole.kind == "centre" and hole.size is None:
-            problems.append(f"{where}: needs size, the side of the square in pixels")
-        if hole.kind == "centre" and hole.size is not None and not _is_proper_centre(hole.size, height, width):
-            problems.append(
-                f"{where}: a square of {hole.size} px leaves nothing known or nothing missing of {height}×{width}; "
-                f"choose a size from 1 to {max(min(height, width) - 1, 1)}"
-            )
+        if hole.kind == "centre":
+            if hole.size is None:
+                problems.append(f"{where}: needs size, the side of the square in pixels")
+            elif not (0 < hole.size <= min(height, width) and hole.size < max(height, width)):
+                problems.append(
+                    f"{where}: a square of {hole.size} px leaves nothing known or nothing missing of {height}×{width}; "
+                    f"choose a size from 1 to {max(min(height, width) - 1, 1)}"
+                )
         if hole.kind == "files" and hole.path is None:
             problems.append(f"{where}: needs path, the folder of the mask images")
     if not sum(hole.weight for hole in holes) > 0:
         problems.append("the weights of the holes sum to 0; give at least one hole a positive weight")
     return problems
-
-
-def _is_proper_centre(size: int, height: int, width: int) -> bool:
-    return 0 < size <= min(height, width) and size < max(height, width)
 
 
 def _open_folder(hole: HoleSettings) -> MaskFolder | None:

@@ -1,4 +1,4 @@
-"""From a stored image to a square the networks see: one geometry draw shared by image, label and hole."""
+"""From a stored image to a square the networks see: one geometry draw shared by image and label."""
 
 from __future__ import annotations
 
@@ -57,21 +57,15 @@ def apply_geometry(image: Pixels, label: Pixels, geometry: Geometry, crop: int) 
         crop: side of the result; no pixel is interpolated where ``geometry.side`` is the same.
 
     Returns:
-        (crop, crop, 3) and (crop, crop) uint8: bicubic with antialiasing, and nearest neighbour. What is not
-        interpolated is a view, to be copied once to where it is wanted.
+        (crop, crop, 3) and (crop, crop) uint8: bicubic with antialiasing, and nearest neighbour, which
+        invents no class. What is not interpolated is a view, to be copied once to where it is wanted.
     """
-    square = _square(image, geometry)
+    rows = slice(geometry.top, geometry.top + geometry.side)
+    columns = slice(geometry.left, geometry.left + geometry.side)
+    image, label = resize_pixels(image[rows, columns], crop, crop), label[rows, columns]
     if geometry.side != crop:
-        square = resize_pixels(square, crop, crop)
-    return _mirrored(square, geometry), cut_map(label, geometry, crop)
-
-
-def cut_map(values: Pixels, geometry: Geometry, crop: int) -> Pixels:
-    """Cut the square out of a label map or hole mask (H, W): nearest neighbour, so that no value is invented."""
-    square = _square(values, geometry)
-    if geometry.side != crop:
-        square = np.asarray(Image.fromarray(square).resize((crop, crop), Image.Resampling.NEAREST))
-    return _mirrored(square, geometry)
+        label = np.asarray(Image.fromarray(label).resize((crop, crop), Image.Resampling.NEAREST))
+    return (image[:, ::-1], label[:, ::-1]) if geometry.flip else (image, label)
 
 
 def resize_pixels(image: Pixels, height: int, width: int) -> Pixels:
@@ -160,12 +154,3 @@ def _largest_square(height: int, width: int, crop: int) -> int:
             f"shorter_side of {crop} or more"
         )
     return min(height, width)
-
-
-def _square(pixels: Pixels, geometry: Geometry) -> Pixels:
-    bottom, right = geometry.top + geometry.side, geometry.left + geometry.side
-    return pixels[geometry.top : bottom, geometry.left : right]
-
-
-def _mirrored(square: Pixels, geometry: Geometry) -> Pixels:
-    return square[:, ::-1] if geometry.flip else square

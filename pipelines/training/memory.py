@@ -80,7 +80,7 @@ def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision
     """As :func:`sgenet.training.step.training_step`, without the updates and the look at what came out."""
     objective = method.objective
     with autocast(torch.device("cpu"), precision):
-        prediction = method.generator(*method.training_inputs(batch))
+        prediction = method.generator(*batch.inputs)
     if objective.trains_discriminator:
         with autocast(torch.device("cpu"), precision):
             terms = objective.discriminator_terms(batch, prediction, method.discriminator)

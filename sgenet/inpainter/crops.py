@@ -21,10 +21,9 @@ class Crop:
     Attributes:
         rows, columns: the square, within the image.
         inner_rows, inner_columns: the part of it whose pixels are used.
-        owned: (h, w) of the inner part: the pixels of the hole that are asked for.
         weight: (h, w) of the inner part: how much a pixel counts against the same pixel of neighbouring
-            crops. 0 where it is not owned; over all crops a pixel's weights sum to 1, up to rounding.
-        nearest: (h, w) of the inner part: of the owned pixels those nearest to this crop's middle.
+            crops. 0 where it is not asked for; over all crops a pixel's weights sum to 1, up to rounding.
+        nearest: (h, w) of the inner part: of the pixels asked for, those nearest to this crop's middle.
             Every pixel that is asked for is in exactly one crop's.
     """
 
@@ -32,7 +31,6 @@ class Crop:
     columns: slice
     inner_rows: slice
     inner_columns: slice
-    owned: Bools
     weight: Floats
     nearest: Bools
 
@@ -62,7 +60,8 @@ def plan_crops(asked: Bools, side: int) -> Iterator[Crop]:
         Crops in reading order of the parts and within each part.
     """
     cell = side // 8
-    parts = _label_cells(_any_of_cells(asked, cell))
+    # Numbered from 1, in reading order; corners connect.
+    parts, _ = label(_any_of_cells(asked, cell), structure=np.ones((3, 3)))
     for number, (cell_rows, cell_columns) in enumerate(find_objects(parts), start=1):
         rows, columns = (slice(span.start * cell, span.stop * cell) for span in (cell_rows, cell_columns))
         mine = np.kron(parts[cell_rows, cell_columns] == number, np.ones((cell, cell), bool))
@@ -72,7 +71,7 @@ def plan_crops(asked: Bools, side: int) -> Iterator[Crop]:
 
 def _cover(mine: Bools, top: int, left: int, size: tuple[int, ...], side: int) -> Iterator[Crop]:
     """Crops of one part, whose pixels ``mine`` begin at (top, left)."""
-    tight_rows, tight_columns = _tight(mine, axis=0), _tight(mine, axis=1)
+    tight_rows, tight_columns = find_objects(mine.astype(np.uint8))[0]
     mine = mine[tight_rows, tight_columns]
     top, left = top + tight_rows.start, left + tight_columns.start
     for inner_rows, row_weights in _spans(mine.shape[0], side):
@@ -85,7 +84,6 @@ def _cover(mine: Bools, top: int, left: int, size: tuple[int, ...], side: int) -
                     columns=_around(columns, size[1], side),
                     inner_rows=rows,
                     inner_columns=columns,
-                    owned=owned,
                     weight=np.where(owned, row_weights[:, None] * column_weights, np.float32(0)),
                     nearest=owned & (row_weights[:, None] > 0.5) & (column_weights > 0.5),
                 )
@@ -122,14 +120,3 @@ def _any_of_cells(asked: Bools, cell: int) -> Bools:
     padded = np.pad(asked, [(0, -length % cell) for length in asked.shape])
     height, width = (length // cell for length in padded.shape)
     return np.asarray(padded.reshape(height, cell, width, cell).any(axis=(1, 3)))
-
-
-def _label_cells(cells: Bools) -> npt.NDArray[np.int32]:
-    """Number the connected parts from 1, in reading order; corners connect."""
-    parts, _ = label(cells, structure=np.ones((3, 3)))
-    return np.asarray(parts)
-
-
-def _tight(mine: Bools, axis: int) -> slice:
-    chosen = np.flatnonzero(mine.any(axis=1 - axis))
-    return slice(int(chosen[0]), int(chosen[-1]) + 1)

@@ -85,7 +85,7 @@ def open_image(image: ImageLike) -> OpenedImage:
         if image.mode in _COLOUR_MODES and ";16" in str(getattr(image, "tile", "")):
             warnings.warn(
                 "Pillow reads the colours of this image with 8 of its 16 bits; give an array of uint16 to keep them",
-                stacklevel=4,
+                stacklevel=3,
             )
         return _open_pillow(upright(image, "image"))
     if not isinstance(image, np.ndarray):
@@ -168,14 +168,10 @@ def _without_palette(image: Image.Image) -> Image.Image:
 
 
 def _open_array(given: ImageLike, pixels: Pixels) -> OpenedImage:
-    if pixels.ndim == 2:
-        rgb: npt.NDArray[Any] = np.stack((pixels, pixels, pixels), axis=-1)
-        return OpenedImage(given, rgb)
-    if pixels.shape[2] == 2:
-        return OpenedImage(given, pixels[..., [0, 0, 0]], pixels[..., 1] == 0)
-    if pixels.shape[2] == 3:
-        return OpenedImage(given, pixels)
-    return OpenedImage(given, pixels[..., :3], pixels[..., 3] == 0)
+    planes: npt.NDArray[Any] = pixels if pixels.ndim == 3 else pixels[..., None]
+    bands = planes.shape[2]
+    rgb = planes[..., :3] if bands > 2 else planes[..., :1].repeat(3, axis=2)
+    return OpenedImage(given, rgb, planes[..., -1] == 0 if bands in (2, 4) else None)
 
 
 def _pixels_of(image: Image.Image) -> npt.NDArray[Any]:

@@ -153,7 +153,31 @@ class Inpainter:
             UserWarning: when more than 60 % is missing: the mask is probably inverted; when many of the mask's pixels
                 are grey: it is probably no mask; when a Pillow image's file has 16 bits, of which Pillow reads 8.
         """
-        return self._fill(image, hole_mask, texture, details, guide, white_is_hole)
+        opened = open_image(image)
+        size = opened.rgb.shape[:2]
+        hole, doubts = read_hole(hole_mask, white_is_hole=white_is_hole)
+        check_size(hole, size)
+        for doubt in doubts:
+            # The warning belongs to the line that called the inpainter.
+            warnings.warn(doubt, stacklevel=2)
+        guide = None if guide is None else self._checked(guide, size)
+        if self.method_name in UNSEGMENTED_METHODS and not details and not hole.any():
+            return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)
+        unknown = hole if opened.transparent is None else hole | opened.transparent
+        level = Level(opened.rgb, unknown, guide)
+        halvings = enough_halvings(hole) if texture == "exemplar" else 0
+        drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes, halvings)
+        given = None if guide is None else guide != IGNORE_ID
+        if guide is not None and drawn.label is not None and drawn.confidence is not None:
+            drawn.label[given], drawn.confidence[given] = guide[given], 1
+        image_drawn = drawn.image
+        if texture == "exemplar":
+            image_drawn = copy_texture(
+                to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given, drawn.features
+            )
+        filled = join(opened.rgb, image_drawn, hole)
+        scales = read_scales(drawn.overview) if details else ()
+        return Inpainted(to_eight_bits(filled), hole, drawn.label, drawn.confidence, scales, filled, opened)
 
     def fill_many(
         self,
@@ -184,44 +208,9 @@ class Inpainter:
                 "give as many of each"
             )
         return [
-            self._fill(image, hole_mask, texture, details, guide, white_is_hole)
+            self(image, hole_mask, texture=texture, details=details, guide=guide, white_is_hole=white_is_hole)
             for image, hole_mask, guide in zip(images, hole_masks, guides, strict=True)
         ]
-
-    def _fill(
-        self,
-        image: ImageLike,
-        hole_mask: Hole,
-        texture: Texture,
-        details: bool,
-        guide: Guide | None,
-        white_is_hole: bool,
-    ) -> Inpainted:
-        opened = open_image(image)
-        size = opened.rgb.shape[:2]
-        hole, doubts = read_hole(hole_mask, white_is_hole=white_is_hole)
-        check_size(hole, size)
-        for doubt in doubts:
-            # The warning belongs to the line that called the inpainter.
-            warnings.warn(doubt, stacklevel=3)
-        guide = None if guide is None else self._checked(guide, size)
-        if self.method_name in UNSEGMENTED_METHODS and not details and not hole.any():
-            return Inpainted(to_eight_bits(opened.rgb), hole, filled=opened.rgb, source=opened)
-        unknown = hole if opened.transparent is None else hole | opened.transparent
-        level = Level(opened.rgb, unknown, guide)
-        halvings = enough_halvings(hole) if texture == "exemplar" else 0
-        drawn = fill(self._network, level, hole, self.working_side, self.label_space.num_classes, halvings)
-        given = None if guide is None else guide != IGNORE_ID
-        if guide is not None and drawn.label is not None and drawn.confidence is not None:
-            drawn.label[given], drawn.confidence[given] = guide[given], 1
-        image_drawn = drawn.image
-        if texture == "exemplar":
-            image_drawn = copy_texture(
-                to_floats(opened.rgb), hole, unknown, drawn.image, drawn.label, drawn.confidence, given, drawn.features
-            )
-        filled = join(opened.rgb, image_drawn, hole)
-        scales = read_scales(drawn.overview) if details else ()
-        return Inpainted(to_eight_bits(filled), hole, drawn.label, drawn.confidence, scales, filled, opened)
 
     def _checked(self, guide: Guide, size: tuple[int, ...]) -> Guide:
         if not self.can_be_guided:

@@ -9,6 +9,7 @@ from PIL import Image
 from sgenet.errors import DataError
 from sgenet.inpainter.images import upright
 from sgenet.label_space import IGNORE_ID, LabelSpace
+from sgenet.mask_files import grey_levels
 
 Hole = Image.Image | npt.NDArray[np.uint8] | npt.NDArray[np.bool_]
 Guide = npt.NDArray[np.uint8]
@@ -23,7 +24,6 @@ _GREYS = (32, 223)
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _WHITE = 128
-_SIXTEEN_TO_EIGHT_BITS = 257
 
 
 def as_hole(hole_mask: Hole, *, white_is_hole: bool = True) -> npt.NDArray[np.bool_]:
@@ -111,23 +111,13 @@ def as_guide(guide: Guide, size: tuple[int, ...], label_space: LabelSpace) -> Gu
 
 def _as_array(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Grey levels (H, W)."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow would clip these at 255 on conversion.
-        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        brightest = levels.max(initial=0)
-        if brightest <= 1:
-            return levels.astype(np.uint8)
-        if brightest < _WHITE * _SIXTEEN_TO_EIGHT_BITS:
-            raise DataError(
-                f"the hole mask has no white pixels, its brightest value is {brightest} of 65535; draw it with the "
-                "values 0 and 65535, or save it with 8 bits"
-            )
-        return (levels // _SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
-    if image.mode not in _EIGHT_BIT_MODES:
+    if image.mode.startswith("I"):
+        levels = np.asarray(image)
+        if levels.max(initial=0) <= 1:
+            return levels.clip(0).astype(np.uint8)
+    elif image.mode not in _EIGHT_BIT_MODES:
         raise DataError(f"the hole mask has the pixel format {image.mode}; save it as black and white")
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-        raise DataError("the hole mask has transparent pixels; save it opaque, in black and white")
-    return np.asarray(image.convert("L"))
+    return grey_levels(image, "the hole mask")
 
 
 def _whites(mask: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

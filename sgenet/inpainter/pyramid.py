@@ -63,14 +63,11 @@ def build_pyramid(level: Level, longest_side: int, num_classes: int) -> list[Lev
 
 def halve(level: Level, num_classes: int) -> Level:
     """Means over the known pixels of each 2×2 block; a block is known when at least half of it is."""
-    known = _planes(~level.unknown)
-    colours = _planes(to_floats(level.image))
-    colours *= known
-    known_share, sums = _means_of_blocks(known), _means_of_blocks(colours)
-    unknown = known_share < 0.5
-    image = torch.where(unknown, 0.0, sums / known_share.clamp(min=0.25))
+    image = halve_where(to_floats(level.image), ~level.unknown)
+    unknown = F.avg_pool2d(_planes(~level.unknown), 2)[0, 0].numpy() < 0.5
+    image[unknown] = 0
     guide = None if level.guide is None else _most_frequent(level.guide, num_classes)
-    return Level(image[0].permute(1, 2, 0).contiguous().numpy(), unknown[0, 0].numpy(), guide)
+    return Level(image, unknown, guide)
 
 
 def _planes(array: Bools | Floats) -> Tensor:
@@ -83,15 +80,11 @@ def _planes(array: Bools | Floats) -> Tensor:
     return planes.clone() if array.dtype == np.float32 else planes
 
 
-def _means_of_blocks(planes: Tensor) -> Tensor:
-    return F.avg_pool2d(planes, 2)
-
-
 def _most_frequent(guide: Ids, num_classes: int) -> Ids:
     """The class id (or 255) that most of each 2×2 block has; the lowest id where several do."""
     winner: Ids | None = None
     for class_id in (*range(num_classes), 255):
-        share = _means_of_blocks(_planes(guide == class_id))[0, 0].numpy()
+        share = F.avg_pool2d(_planes(guide == class_id), 2)[0, 0].numpy()
         if winner is None:
             winner, highest = np.full(share.shape, class_id, np.uint8), share
         else:
@@ -104,9 +97,9 @@ def _most_frequent(guide: Ids, num_classes: int) -> Ids:
 
 def halve_where(image: Floats, chosen: Bools) -> Floats:
     """(h, w, 3) → (⌈h/2⌉, ⌈w/2⌉, 3): the mean of the chosen pixels of each 2×2 block, 0 where there is none."""
-    weights = _planes(chosen)
-    sums = _means_of_blocks(_planes(image) * weights)
-    halved = sums / _means_of_blocks(weights).clamp(min=0.25)
+    weights, planes = _planes(chosen), _planes(image)
+    planes *= weights
+    halved = F.avg_pool2d(planes, 2) / F.avg_pool2d(weights, 2).clamp(min=0.25)
     return halved[0].permute(1, 2, 0).contiguous().numpy()
 
 

@@ -81,15 +81,14 @@ class Inpainted:
 
 def read_scales(prediction: Prediction) -> tuple[ScaleResult, ...]:
     """What was drawn of one image, at every scale."""
-    return tuple(_read_scale(prediction, scale) for scale in range(len(prediction.images)))
-
-
-def _read_scale(prediction: Prediction, scale: int) -> ScaleResult:
-    image = to_uint8(prediction.images[scale][0]).permute(1, 2, 0).cpu().numpy()
-    label = confidence = reliability = None
-    if prediction.label_logits:
-        highest, ids = prediction.label_logits[scale][0].float().softmax(dim=0).max(dim=0)
-        label, confidence = ids.to(torch.uint8).cpu().numpy(), highest.cpu().numpy()
-    if prediction.reliability:
-        reliability = (prediction.reliability[scale][0, 0] > 0.5).cpu().numpy()
-    return ScaleResult(image, label, confidence, reliability)
+    scales = []
+    for scale, drawn in enumerate(prediction.images):
+        label = confidence = reliability = None
+        if prediction.label_logits:
+            highest, ids = prediction.label_logits[scale][0].float().softmax(dim=0).max(dim=0)
+            label, confidence = ids.to(torch.uint8).cpu().numpy(), highest.cpu().numpy()
+        if prediction.reliability:
+            reliability = (prediction.reliability[scale][0, 0] > 0.5).cpu().numpy()
+        image = to_uint8(drawn[0]).permute(1, 2, 0).cpu().numpy()
+        scales.append(ScaleResult(image, label, confidence, reliability))
+    return tuple(scales)

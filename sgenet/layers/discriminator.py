@@ -82,13 +82,5 @@ class MultiScaleDiscriminator(nn.Module):
 
 def smallest_image(settings: DiscriminatorSettings) -> int:
     """The smallest height and width, in pixels, that every scale of the discriminator can judge."""
-
-    def fits(side: int) -> bool:
-        for _ in range(settings.num_layers):
-            side = side // 2  # a 4×4 kernel of stride 2 with padding 1
-        return side >= 3  # two more 4×4 kernels of stride 1 take one pixel each
-
-    side = 1
-    while not fits(side // 2 ** (settings.num_scales - 1)):
-        side += 1
-    return side
+    # Every scale but the first and every layer of stride 2 halves, and two more kernels take one pixel each.
+    return 3 * 2 ** (settings.num_scales - 1 + settings.num_layers)

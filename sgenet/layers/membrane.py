@@ -42,7 +42,7 @@ def membrane(image: Tensor, hole_mask: Tensor) -> Tensor:
     mean = (coarsest * share).sum((2, 3), keepdim=True) / share.sum((2, 3), keepdim=True).clamp(min=_SMALLEST_SHARE)
     surface = _relaxed(mean.expand_as(coarsest), coarsest, share > 0, _COARSEST_SWEEPS)
     for values, share in reversed(levels[:-1]):
-        finer = upsample(surface, (values.shape[2], values.shape[3]))
+        finer = upsample(surface, values.shape[2:])
         surface = _relaxed(finer, values, share > 0, _SWEEPS)
     return surface
 

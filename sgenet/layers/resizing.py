@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,24 +11,24 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def upsample(x: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear resizing of (B, C, h, w) to (B, C, *size); a no-op where the size is right already."""
-    if (x.shape[2], x.shape[3]) == size:
+    if tuple(x.shape[2:]) == tuple(size):
         return x
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         # PyTorch would gather the four neighbours of every pixel, and sort them in the backward pass.
         resized: Tensor = DeterministicUpsample.apply(x, size)
         return resized
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class DeterministicUpsample(torch.autograd.Function):
     """The same, with a gradient that is two matrix products: no two threads add to one number."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, size: tuple[int, int]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, size: Sequence[int]) -> Tensor:
         """(B, C, h, w) → (B, C, *size)."""
-        ctx.small = x.shape[2], x.shape[3]
+        ctx.small = x.shape[2:]
         return torch.ops.aten.upsample_bilinear2d(x, size, False)
 
     @staticmethod

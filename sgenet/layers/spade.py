@@ -31,7 +31,7 @@ class SpatiallyAdaptiveNorm(nn.Module):
 
     def forward(self, features: Tensor, probabilities: Tensor) -> Tensor:
         """Features (B, C, H, W) and class probabilities (B, K, h, w) of any smaller size → (B, C, H, W)."""
-        size = (features.shape[2], features.shape[3])
+        size = features.shape[2:]
         if self.at == "fine":
             probabilities = upsample(probabilities, size)
         modulation = self.gamma_and_beta(activate_(self.shared(probabilities)))

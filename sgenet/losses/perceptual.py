@@ -1,4 +1,4 @@
-"""The VGG-16 part of Eq. 7."""
+"""Distances of VGG's activations: the VGG-16 part of Eq. 7, and style (Gatys et al., CVPR 2016)."""
 
 from __future__ import annotations
 
@@ -40,14 +40,28 @@ def perceptual_loss(target_features: Sequence[Tensor], predicted_features: Seque
     return torch.stack([(target - predicted).abs().mean() for target, predicted in pairs]).sum()
 
 
+def gram_matrix(features: Tensor) -> Tensor:
+    """F Fᵀ / (C·H·W) of activations (B, C, H, W): (B, C, C) float32."""
+    channels, height, width = features.shape[1:]
+    # Sums over all pixels: bfloat16 would lose the small differences between two of them.
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().flatten(2)
+        return flat @ flat.transpose(1, 2) / (channels * height * width)
+
+
+def style_loss(target_features: Sequence[Tensor], predicted_features: Sequence[Tensor]) -> Tensor:
+    """Σ_n of the mean absolute difference of the Gram matrices."""
+    pairs = zip(target_features, predicted_features, strict=True)
+    return torch.stack([(gram_matrix(one) - gram_matrix(other)).abs().mean() for one, other in pairs]).sum()
+
+
 def multi_scale_perceptual(
     vgg: VGG16Features, target: Tensor, images: Sequence[Tensor], scales: Sequence[int]
 ) -> Tensor:
     """Σ_l of :func:`perceptual_loss` of up(Ŷ^l) over the given scales (Eq. 10)."""
-    size = (target.shape[2], target.shape[3])
     with torch.no_grad():
         target_features = vgg(target)
-    terms = [_distance(vgg, target_features, upsample(images[scale], size)) for scale in scales]
+    terms = [_distance(vgg, target_features, upsample(images[scale], target.shape[2:])) for scale in scales]
     return torch.stack(terms).sum()
 
 

@@ -21,7 +21,7 @@ def l1_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor, hole_weight: f
         predicted: Ŷ^l, (B, 3, h, w), upsampled here to the target's size.
         hole_mask: (B, 1, H, W), 1 = missing.
     """
-    error = (target - upsample(predicted, (target.shape[2], target.shape[3]))).abs()
+    error = (target - upsample(predicted, target.shape[2:])).abs()
     if hole_weight:
         error = error * (1 + hole_weight * hole_mask)
     return error.mean()

@@ -14,26 +14,18 @@ from sgenet.layers.resizing import upsample
 from sgenet.losses.reduction import mean_count
 
 
-def segmentation_loss(
-    label: Tensor,
-    logits: Tensor,
-    hole_mask: Tensor | None = None,
-    hole_weight: float = 0.0,
-    pixel_weight: Tensor | None = None,
-) -> Tensor:
+def segmentation_loss(label: Tensor, logits: Tensor, pixel_weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of upsampled logits against the full-size label, averaged over the pixels that count (Eq. 9).
 
     Args:
         label: (B, H, W) int64 class ids, 255 = ignore.
         logits: (B, K, h, w), upsampled here to the label's size.
-        hole_mask: (B, 1, H, W), 1 = missing; needed when ``hole_weight`` is not 0.
-        hole_weight: pixels in the hole count ``1 + hole_weight`` times.
-        pixel_weight: (B, H, W), how much each pixel counts besides, such as :func:`balanced_weights`; None: 1.
+        pixel_weight: (B, H, W), how much each pixel counts, such as :func:`balanced_weights`; None: 1.
 
     Returns:
         A scalar; 0 with a gradient of 0 where every pixel is ignored.
     """
-    weight = _weights(label, hole_mask, hole_weight, pixel_weight)
+    weight = _weights(label, pixel_weight)
     return _total(label, logits, weight) / mean_count(weight.sum())
 
 
@@ -71,6 +63,8 @@ def multi_scale_segmentation(
     """Σ_l of :func:`segmentation_loss` over the scales (Eq. 10).
 
     Args:
+        hole_mask: (B, 1, H, W), 1 = missing; needed when ``hole_weight`` is not 0.
+        hole_weight: pixels in the hole count ``1 + hole_weight`` times.
         guide: (B, H, W) int64, what the samples were guided by; a sample that was guided anywhere counts at the
             coarsest scale alone, whose features have not seen the guide; at the finer ones it would learn to copy.
         class_balance: of :func:`balanced_weights`; 0: every pixel counts alike.
@@ -80,7 +74,10 @@ def multi_scale_segmentation(
     if guide is not None:
         guided = (guide != IGNORE_ID).flatten(1).any(dim=1)[:, None, None]
         labels.append(torch.where(guided, IGNORE_ID, label))
-    weights = [_weights(each, hole_mask, hole_weight, balanced) for each in labels]
+    weights = [_weights(each, balanced) for each in labels]
+    if hole_weight:
+        assert hole_mask is not None
+        weights = [weight * (1 + hole_weight * hole_mask[:, 0]) for weight in weights]
     # One exchange between the ranks for all scales.
     counts = mean_count(torch.stack([weight.sum() for weight in weights]))
     last, terms = len(logits) - 1, []
@@ -90,18 +87,13 @@ def multi_scale_segmentation(
     return torch.stack(terms).sum()
 
 
-def _weights(label: Tensor, hole_mask: Tensor | None, hole_weight: float, pixel_weight: Tensor | None) -> Tensor:
+def _weights(label: Tensor, pixel_weight: Tensor | None) -> Tensor:
     """How much each pixel counts, (B, H, W)."""
-    weight = (label != IGNORE_ID).to(torch.float32)
-    if pixel_weight is not None:
-        weight = weight * pixel_weight
-    if hole_weight:
-        assert hole_mask is not None
-        weight = weight * (1 + hole_weight * hole_mask[:, 0])
-    return weight
+    labelled = (label != IGNORE_ID).to(torch.float32)
+    return labelled if pixel_weight is None else labelled * pixel_weight
 
 
 def _total(label: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
-    full_size = upsample(logits, (label.shape[1], label.shape[2]))
+    full_size = upsample(logits, label.shape[1:])
     entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
     return (entropy * weight).sum()

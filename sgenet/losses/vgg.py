@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sgenet.errors import CheckpointError
@@ -104,23 +105,10 @@ def read_vgg_state(depth: Depth, weights: str, setting: str) -> dict[str, Tensor
     Raises:
         CheckpointError: they cannot be had.
     """
-    return _imagenet_state(depth, setting) if weights == "imagenet" else _read_state(Path(weights), setting)
-
-
-def imagenet_file(depth: Depth) -> Path:
-    """Where torchvision keeps its weights of a VGG, once it has downloaded them; the name holds their hash."""
-    from torchvision.models import VGG16_Weights, VGG19_Weights
-
-    weights = VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1
-    return Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
-
-
-def _imagenet_state(depth: Depth, setting: str) -> dict[str, Tensor]:
-    from torchvision.models import VGG16_Weights, VGG19_Weights
-
-    weights = VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1
+    if weights != "imagenet":
+        return read_state(Path(weights), setting)
     try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
+        return dict(_imagenet(depth).get_state_dict(progress=True, check_hash=True))
     except OSError as error:
         raise CheckpointError(
             f"{setting}: the ImageNet weights of VGG-{depth} cannot be downloaded ({error}); "
@@ -128,8 +116,29 @@ def _imagenet_state(depth: Depth, setting: str) -> dict[str, Tensor]:
         ) from None
 
 
-def _read_state(path: Path, setting: str) -> dict[str, Tensor]:
+def read_state(path: Path, setting: str) -> dict[str, Tensor]:
+    """The tensors of a state file: safetensors, or PyTorch's without pickles.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise CheckpointError(f"{setting}: {path} cannot be read: {error}") from None
+    except FileNotFoundError:
+        raise CheckpointError(f"{setting}: {path} does not exist; correct the path") from None
+    except Exception as error:  # neither format says which kinds of errors a damaged file raises
+        raise CheckpointError(f"{setting}: {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+
+def imagenet_file(depth: Depth) -> Path:
+    """Where torchvision keeps its weights of a VGG, once it has downloaded them; the name holds their hash."""
+    return Path(torch.hub.get_dir(), "checkpoints", _imagenet(depth).url.rpartition("/")[2])
+
+
+def _imagenet(depth: Depth) -> Any:
+    """Torchvision's weights, for which it is imported no earlier."""
+    from torchvision.models import VGG16_Weights, VGG19_Weights
+
+    return VGG16_Weights.IMAGENET1K_V1 if depth == 16 else VGG19_Weights.IMAGENET1K_V1

@@ -18,12 +18,6 @@ Terms = dict[str, Tensor]
 """Named loss terms, each a weighted scalar; their sum is what is minimised."""
 
 
-def image_and_hole(batch: InpaintingBatch) -> tuple[Tensor, ...]:
-    """What a generator is called with in use, and most of them in training; the guide too, where there is one."""
-    inputs = (batch.image, batch.hole_mask)
-    return inputs if batch.guide is None else (*inputs, batch.guide)
-
-
 def unchanged(batch: InpaintingBatch, draws: Tensor, progress: float) -> InpaintingBatch:
     """A training step's batch as it is loaded."""
     return batch
@@ -35,7 +29,7 @@ class Objective(nn.Module):
     A module, so that what it judges with (a VGG) moves with it; nothing of it is trained or stored.
     """
 
-    trains_discriminator: bool
+    trains_discriminator: bool = False
     """False where nothing adversarial is asked for; the discriminator then is left alone."""
 
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
@@ -45,8 +39,8 @@ class Objective(nn.Module):
     def discriminator_terms(
         self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
     ) -> Terms:
-        """The discriminator's side, on detached predictions."""
-        raise NotImplementedError
+        """The discriminator's side, on detached predictions; nothing where it is left alone."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,9 @@ class Method:
             ``objective.trains_discriminator`` is always false.
         objective: what both are trained towards.
         optimizer: how both are trained.
-        training_inputs: what the generator is called with in training; more than image and hole for
-            a method that is taught with labels beside them.
-        prepare: what becomes of a batch before a training step, from it, :attr:`num_draws` random numbers in [0, 1)
-            for each of its samples, (B, N), and the share of the training's budget that is used, in [0, 1].
+        prepare: what becomes of a batch before a training step, such as labels or edges that it is given; from it,
+            :attr:`num_draws` random numbers in [0, 1) for each of its samples, (B, N), and the share of the training's
+            budget that is used, in [0, 1].
         num_draws: N.
     """
 
@@ -73,6 +66,5 @@ class Method:
     discriminator: nn.Module
     objective: Objective
     optimizer: OptimizerSettings
-    training_inputs: Callable[[InpaintingBatch], tuple[Tensor, ...]] = image_and_hole
     prepare: Callable[[InpaintingBatch, Tensor, float], InpaintingBatch] = unchanged
     num_draws: int = 0

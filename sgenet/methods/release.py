@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -46,13 +47,7 @@ def save_released(
     folder: Path, method_name: str, generator: nn.Module, recipe: Recipe, label_space: LabelSpace
 ) -> None:
     """Write both files into ``folder`` (made if absent), the description last."""
-    content = {
-        "format_version": FORMAT_VERSION,
-        "method": method_name,
-        "recipe": dataclasses.asdict(recipe),
-        "label_space": dataclasses.asdict(label_space),
-    }
-    write_network(folder, generator, content)
+    write_network(folder, generator, {"method": method_name}, recipe, label_space)
 
 
 def load_released(folder: Path) -> Released:
@@ -61,29 +56,37 @@ def load_released(folder: Path) -> Released:
     Raises:
         CheckpointError: a file is missing or damaged, or its weights do not fit its description.
     """
-    weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    try:
-        content = json.loads(description.read_text(encoding="utf-8"))
+    with damage_refused(folder, "model"):
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["method"] not in METHODS:
             raise CheckpointError(
-                f"{description} was written by another version of this project; train the model again"
+                f"{folder / DESCRIPTION} was written by another version of this project; train the model again"
             )
-        recipe = from_dict(Recipe, content["recipe"])
-        label_space = described_labels(content)
+        recipe, label_space = from_dict(Recipe, content["recipe"]), described_labels(content)
         generator = build_generator(content["method"], recipe, label_space.num_classes)
-        generator.load_state_dict(load_file(weights))
-    except FileNotFoundError:
-        missing = weights if description.exists() else description
-        raise CheckpointError(
-            f"{missing} does not exist; a model is a folder with {DESCRIPTION} and {WEIGHTS}"
-        ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the model in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
+        generator.load_state_dict(load_file(folder / WEIGHTS))
     return Released(content["method"], generator.eval(), recipe, label_space)
 
 
-def write_network(folder: Path, network: nn.Module, content: Mapping[str, Any]) -> None:
+@contextmanager
+def damage_refused(folder: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong while a folder is read into a :class:`CheckpointError` that names it."""
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
+    try:
+        yield
+    except FileNotFoundError:
+        missing = weights if description.exists() else description
+        raise CheckpointError(
+            f"{missing} does not exist; a {what} is a folder with {DESCRIPTION} and {WEIGHTS}"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"the {what} in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
+
+
+def write_network(folder: Path, network: nn.Module, name: Mapping[str, str], recipe: Any, labels: LabelSpace) -> None:
     """Write a network's state and what describes it into ``folder`` (made if absent), the description last."""
+    settings = {"recipe": dataclasses.asdict(recipe), "label_space": dataclasses.asdict(labels)}
+    content = {"format_version": FORMAT_VERSION, **name, **settings}
     folder.mkdir(parents=True, exist_ok=True)
     weights, description = folder / f"{WEIGHTS}.partial", folder / f"{DESCRIPTION}.partial"
     description.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -11,18 +11,10 @@ from sgenet.segmenters.deep_parsing import DeepParsingNetwork
 from sgenet.segmenters.deeplab import DeepLabV3Plus
 from sgenet.segmenters.settings import SegmenterRecipe
 
-SegmenterBuilder = Callable[[SegmenterRecipe, int, bool], nn.Module]
-
-
-def _deep_parsing(recipe: SegmenterRecipe, num_classes: int, load: bool) -> nn.Module:
-    return DeepParsingNetwork(num_classes, recipe.deep_parsing, load)
-
-
-def _deeplab(recipe: SegmenterRecipe, num_classes: int, load: bool) -> nn.Module:
-    return DeepLabV3Plus(num_classes, recipe.deeplab, load)
-
-
-SEGMENTERS: dict[str, SegmenterBuilder] = {"deep_parsing": _deep_parsing, "deeplab_v3_plus": _deeplab}
+SEGMENTERS: dict[str, Callable[[SegmenterRecipe, int, bool], nn.Module]] = {
+    "deep_parsing": lambda recipe, num_classes, load: DeepParsingNetwork(num_classes, recipe.deep_parsing, load),
+    "deeplab_v3_plus": lambda recipe, num_classes, load: DeepLabV3Plus(num_classes, recipe.deeplab, load),
+}
 """Name → builder from (recipe, number of classes, whether to read the weights that the recipe names)."""
 
 

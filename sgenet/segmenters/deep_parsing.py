@@ -84,13 +84,7 @@ class UnaryNetwork(nn.Module):
 
 
 class DeepParsingNetwork(nn.Module):
-    """A :class:`~sgenet.segmenters.segmenter.Segmenter`: the unary network and the mean field step on its result.
-
-    Args:
-        num_classes: C of the label space.
-        settings: sizes.
-        load: as of :class:`UnaryNetwork`.
-    """
+    """A :class:`~sgenet.segmenters.segmenter.Segmenter`: the unary network and the mean field step on its result."""
 
     def __init__(self, num_classes: int, settings: DeepParsingSettings, load: bool = True) -> None:
         super().__init__()

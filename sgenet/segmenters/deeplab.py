@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sgenet.errors import CheckpointError, SettingsError
+from sgenet.losses.vgg import read_state
 from sgenet.segmenters.segmenter import imagenet_normalised
 from sgenet.segmenters.settings import DeepLabSettings
 
@@ -98,7 +97,7 @@ def _grouped(norm: nn.BatchNorm2d) -> nn.GroupNorm:
 
 def _load_encoder(encoder: nn.Module, settings: DeepLabSettings) -> None:
     setting = "deeplab.weights"
-    state = _imagenet_state(settings) if settings.weights == "imagenet" else _read_state(Path(settings.weights))
+    state = _imagenet_state(settings) if settings.weights == "imagenet" else read_state(Path(settings.weights), setting)
     wanted = {key: value for key, value in state.items() if key in encoder.state_dict()}
     try:
         # Past the encoder's own method, which drops what is not its own.
@@ -121,14 +120,3 @@ def _imagenet_state(settings: DeepLabSettings) -> dict[str, Tensor]:
             f"deeplab.weights: the ImageNet weights of {settings.encoder} cannot be downloaded "
             f"({' '.join(str(error).split())[:200]}); give the path of a file, or 'none'"
         ) from None
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise CheckpointError(f"deeplab.weights: {path} does not exist; correct the path") from None
-    except Exception as error:  # neither format says which kinds of errors a damaged file raises
-        raise CheckpointError(f"deeplab.weights: {path} cannot be read: {' '.join(str(error).split())[:200]}") from None

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
-from sgenet.losses.reduction import mean_over_ranks
+from sgenet.losses.segmentation import segmentation_loss
 from sgenet.methods.method import Discriminator, Method, Objective, Terms
 from sgenet.segmenters.settings import SegmenterOptimizer
 
 
 class SegmentingGenerator(nn.Module):
-    """A segmenter called as the training loop calls a generator.
-
-    Args:
-        segmenter: a module that is a :class:`~sgenet.segmenters.segmenter.Segmenter`.
-    """
+    """A :class:`~sgenet.segmenters.segmenter.Segmenter` called as the training loop calls a generator."""
 
     def __init__(self, segmenter: nn.Module) -> None:
         super().__init__()
@@ -39,7 +34,6 @@ class SegmenterObjective(Objective):
         class_weights: (C,) how much a pixel of each class counts.
     """
 
-    trains_discriminator = False
     class_weights: Tensor
 
     def __init__(self, class_weights: Sequence[float]) -> None:
@@ -49,12 +43,6 @@ class SegmenterObjective(Objective):
     def generator_terms(self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator) -> Terms:
         """``segmentation``: see :func:`balanced_cross_entropy`."""
         return {"segmentation": balanced_cross_entropy(prediction.label_logits[0], batch.label, self.class_weights)}
-
-    def discriminator_terms(
-        self, batch: InpaintingBatch, prediction: Prediction, discriminator: Discriminator
-    ) -> Terms:
-        """None: there is no discriminator."""
-        return {}
 
 
 def balanced_cross_entropy(logits: Tensor, label: Tensor, class_weights: Tensor) -> Tensor:
@@ -68,10 +56,8 @@ def balanced_cross_entropy(logits: Tensor, label: Tensor, class_weights: Tensor)
     Returns:
         A scalar; 0 with a gradient of 0 where every pixel is ignored. As of the global batch, on any number of ranks.
     """
-    entropy = F.cross_entropy(logits.float(), label, ignore_index=IGNORE_ID, reduction="none")
-    counts = label != IGNORE_ID
-    weight = torch.where(counts, class_weights[torch.where(counts, label, 0)], 0.0)
-    return mean_over_ranks((entropy * weight).sum(), weight.sum())
+    weight = class_weights[torch.where(label == IGNORE_ID, 0, label)]
+    return segmentation_loss(label, logits.float(), pixel_weight=weight)
 
 
 def class_weights(pixels: Sequence[int], balance: float) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -24,13 +24,13 @@ def save_checkpoint(state: TrainingState, path: Path) -> None:
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> str:
-    """The same of a state's ``state_dict``; its SHA-256 is taken while it is written, and given back."""
+    """The same of a state's ``state_dict``; gives back its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        hashing = _Hashing(file)
-        torch.save(content, cast("IO[bytes]", hashing))
-    digest = hashing.sha256.hexdigest()
+        # An open file, since PyTorch would write a path's name into it: equal states have equal checkpoints.
+        torch.save(content, file)
+    digest = _file_digest(partial)
     partial.replace(path)
     partial = path.with_name(path.name + ".sha256.partial")
     partial.write_text(digest + "\n", encoding="ascii")
@@ -55,21 +55,6 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     # Pinned, without which each copy would be waited for on its own.
     kept = torch.empty_like(tensor, device="cpu", pin_memory=True)
     return kept.copy_(tensor.detach(), non_blocking=True)
-
-
-class _Hashing:
-    """A file that is written from its start to its end, and hashed on the way."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.sha256 = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.sha256.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

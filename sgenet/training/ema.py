@@ -30,11 +30,3 @@ class ExponentialMovingAverage:
         torch._foreach_lerp_(self._averaged, current, 1 - decay)
         for averaged, buffer in zip(self._buffers, network.buffers(), strict=True):
             averaged.copy_(buffer)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The averaged weights."""
-        return self.network.state_dict()
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take the averaged weights back."""
-        self.network.load_state_dict(state)

@@ -79,7 +79,7 @@ def start_from(
                 for target, source in parts:
                     target.copy_(source)
                 taken.append(name)
-    state.ema.load_state_dict(network)
+    state.ema.network.load_state_dict(network)
     of_classes = tuple(classes[class_id] for class_id, _ in shared) if axes else ()
     new = tuple(name for name in classes if name not in of_classes) if axes else ()
     return Taken(tuple(taken), tuple(name for name in network if name not in taken), of_classes, new)

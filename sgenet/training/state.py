@@ -158,7 +158,7 @@ class TrainingState:
             "discriminator": self.method.discriminator.state_dict(),
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
-            "ema": self.ema.state_dict(),
+            "ema": self.ema.network.state_dict(),
             "random": torch.get_rng_state(),
         }
         if self._is_timed:
@@ -175,7 +175,7 @@ class TrainingState:
         for name in ("generator_optimizer", "discriminator_optimizer"):
             optimizer: torch.optim.Optimizer = getattr(self, name)
             optimizer.load_state_dict(_as_here(optimizer, state[name]))
-        self.ema.load_state_dict(state["ema"])
+        self.ema.network.load_state_dict(state["ema"])
         self.step = int(state["step"])
         self.precision = state["precision"]
         self.seconds = float(state["seconds"]) if self._is_timed else 0.0

@@ -27,7 +27,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     batch = state.method.prepare(batch, state.draw(batch.num_images), state.progress)
     terms: Terms = {}
     with autocast(state.device, state.precision):
-        prediction = state.generator(*state.method.training_inputs(batch))
+        prediction = state.generator(*batch.inputs)
         if objective.trains_discriminator:
             terms = objective.discriminator_terms(batch, prediction, state.discriminator)
     if objective.trains_discriminator:

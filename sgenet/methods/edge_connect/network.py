@@ -1,4 +1,4 @@
-"""The generator of EdgeConnect: one network completes the edges, another paints along them."""
+"""EdgeConnect: one network completes the edges, another paints along them; each has a discriminator."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from sgenet.batch import Prediction
-from sgenet.checks import check_shape
+from sgenet.checks import check_inputs
+from sgenet.layers.discriminator import DiscriminatorOutput, PatchDiscriminator
 from sgenet.layers.normalisation import normalise
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.settings import DiscriminatorSettings
 
 STRIDE = 4
 """Heights and widths must be divisible by this."""
@@ -50,10 +52,7 @@ class EdgeConnectGenerator(nn.Module):
         Raises:
             UserError: scikit-image is not installed.
         """
-        sizes = check_shape(image, "B 3 H W", "image")
-        check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
-        if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
-            raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
+        check_inputs(image, hole_mask, STRIDE)
         gray = to_gray(torch.where(hole_mask > 0.5, 0.0, image))
         return self.fill(image, hole_mask, self._canny_edges(gray, self.sigma, hole_mask), edges)
 
@@ -116,6 +115,38 @@ class DilatedBlock(nn.Module):
         """(B, C, H, W) → (B, C, H, W), H and W at least 3."""
         residual = F.relu(normalise(self.conv_1(_reflect(x, 2))))
         return x + normalise(self.conv_2(_reflect(residual, 1)))
+
+
+class EdgeConnectDiscriminator(nn.Module):
+    """Two spectrally normalised 70×70 patch discriminators in one module: one of edges, one of images."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        settings = DiscriminatorSettings(width=width, num_layers=3, num_scales=1)
+        self.edge_discriminator = PatchDiscriminator(2, settings)
+        self.image_discriminator = PatchDiscriminator(3, settings)
+
+    def forward(self, judged: Tensor) -> DiscriminatorOutput:
+        """Judge what :func:`judged` makes.
+
+        Returns:
+            The logits of the edge discriminator and of the image discriminator; the features are those of the
+            edge discriminator, its logits last.
+        """
+        edge_logits, features = self.edge_discriminator(judged[:, :2])
+        image_logits, _ = self.image_discriminator(judged[:, 2:])
+        return DiscriminatorOutput((edge_logits, image_logits), (*features, edge_logits))
+
+
+def judged(gray: Tensor, edges: Tensor, image: Tensor) -> Tensor:
+    """What the discriminator judges, as one tensor (B, 5, H, W).
+
+    Args:
+        gray: (B, 1, H, W) in [-1, 1], of the whole image: edges are judged beside it.
+        edges: (B, 1, H, W) in [0, 1].
+        image: (B, 3, H, W) in [-1, 1].
+    """
+    return torch.cat((gray, edges, image), dim=1)
 
 
 def _reflect(x: Tensor, padding: int) -> Tensor:

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.losses.adversarial import discriminator_loss, feature_matching_loss, generator_loss
-from sgenet.losses.perceptual import perceptual_loss
-from sgenet.losses.reduction import mean_over_ranks
-from sgenet.losses.style import style_loss
+from sgenet.losses.perceptual import perceptual_loss, style_loss
+from sgenet.losses.reduction import mean_count
 from sgenet.losses.vgg import VGG
-from sgenet.methods.edge_connect.discriminator import judged
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
+from sgenet.methods.edge_connect.network import judged
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.method import Discriminator, Objective, Terms
 
@@ -105,12 +104,6 @@ def along_true_edges(
     return replace(batch, edges=canny_edges(to_gray(batch.image), settings.sigma))
 
 
-def image_hole_and_edges(batch: InpaintingBatch) -> tuple[Tensor, ...]:
-    """What the generator is called with in training."""
-    inputs = (batch.image, batch.hole_mask)
-    return inputs if batch.edges is None else (*inputs, batch.edges)
-
-
 def _in_hole(image: Tensor, hole_mask: Tensor) -> Tensor:
     """The image (B, 3, H, W) in [-1, 1], black outside the hole."""
     return (image + 1) * hole_mask - 1
@@ -122,4 +115,4 @@ def hole_relative_l1(batch: InpaintingBatch, image: Tensor) -> Tensor:
     Taken of images in [0, 1], as the published weights expect.
     """
     error = 0.5 * (batch.image - image).abs()
-    return mean_over_ranks(error.sum(), error.shape[1] * batch.hole_mask.sum())
+    return error.sum() / mean_count(error.shape[1] * batch.hole_mask.sum())

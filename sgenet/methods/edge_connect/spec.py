@@ -21,8 +21,8 @@ def _generator(settings: EdgeConnectSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: EdgeConnectSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.edge_connect.discriminator import EdgeConnectDiscriminator
-    from sgenet.methods.edge_connect.objective import EdgeConnectObjective, along_true_edges, image_hole_and_edges
+    from sgenet.methods.edge_connect.network import EdgeConnectDiscriminator
+    from sgenet.methods.edge_connect.objective import EdgeConnectObjective, along_true_edges
     from sgenet.methods.method import Method
 
     return Method(
@@ -31,7 +31,6 @@ def _method(settings: EdgeConnectSettings, num_classes: int, generator: nn.Modul
         EdgeConnectDiscriminator(settings.discriminator_width),
         EdgeConnectObjective(settings),
         settings.optimizer,
-        training_inputs=image_hole_and_edges,
         prepare=partial(along_true_edges, settings=settings),
     )
 

@@ -20,7 +20,7 @@ def _generator(settings: GatedConvSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: GatedConvSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.gated_conv.discriminator import SNPatchDiscriminator
+    from sgenet.methods.gated_conv.network import SNPatchDiscriminator
     from sgenet.methods.gated_conv.objective import GatedConvObjective
     from sgenet.methods.method import Method
 

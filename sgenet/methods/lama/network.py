@@ -1,4 +1,4 @@
-"""The generator of LaMa-Fourier, written from the paper and its published settings."""
+"""The networks of LaMa-Fourier, written from the paper and its published settings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgenet.batch import Prediction
-from sgenet.checks import check_shape
+from sgenet.checks import check_inputs
+from sgenet.layers.discriminator import DiscriminatorOutput
 from sgenet.layers.fourier import SpectralTransform
 from sgenet.methods.lama.settings import LamaSettings
 
 _NUM_DOWNSAMPLINGS = 3
 STRIDE = 2**_NUM_DOWNSAMPLINGS
 """Heights and widths must be divisible by this."""
+
+_MULTIPLES_AND_STRIDES = ((2, 2), (4, 2), (8, 2), (8, 1))
 
 LocalGlobal = tuple[Tensor, Tensor]
 """Features of the local and of the global branch, (B, C, H, W) and (B, C', H, W)."""
@@ -49,10 +52,7 @@ class LamaGenerator(nn.Module):
             image: (B, 3, H, W) in [-1, 1], H and W divisible by 8 and at least 16; what lies in the hole is not seen.
             hole_mask: (B, 1, H, W), 1 = missing.
         """
-        sizes = check_shape(image, "B 3 H W", "image")
-        check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
-        if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
-            raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
+        check_inputs(image, hole_mask, STRIDE)
         corrupted = torch.where(hole_mask > 0.5, 0.0, image)
         encoded = self.encode(torch.cat((corrupted, hole_mask), dim=1))
         features = self.blocks(encoded.split(self.widths, dim=1))
@@ -110,6 +110,29 @@ class HalvedSpectralTransform(nn.Module):
         """(B, C, H, W) → (B, C, H, W)."""
         reduced = self.reduce(x)
         return self.expand(reduced + self.spectral(reduced))
+
+
+class LamaDiscriminator(nn.Module):
+    """Five 4×4 convolutions, all but the first batch-normalised, and the verdict (Wang et al., CVPR 2018)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers = [nn.Sequential(nn.Conv2d(3, width, 4, 2, 2), nn.LeakyReLU(0.2))]
+        in_channels = width
+        for multiple, stride in _MULTIPLES_AND_STRIDES:
+            convolution = nn.Conv2d(in_channels, multiple * width, 4, stride, 2)
+            in_channels = multiple * width
+            layers.append(nn.Sequential(convolution, nn.BatchNorm2d(in_channels), nn.LeakyReLU(0.2)))
+        self.layers = nn.ModuleList(layers)
+        self.verdict = nn.Conv2d(in_channels, 1, 4, 1, 2)
+
+    def forward(self, image: Tensor) -> DiscriminatorOutput:
+        """Judge patches of images (B, 3, H, W) in [0, 1]."""
+        features: list[Tensor] = []
+        for layer in self.layers:
+            image = layer(image)
+            features.append(image)
+        return DiscriminatorOutput((self.verdict(image).float(),), tuple(features))
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

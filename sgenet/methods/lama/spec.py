@@ -20,7 +20,7 @@ def _generator(settings: LamaSettings, num_classes: int) -> nn.Module:
 
 
 def _method(settings: LamaSettings, num_classes: int, generator: nn.Module) -> Method:
-    from sgenet.methods.lama.discriminator import LamaDiscriminator
+    from sgenet.methods.lama.network import LamaDiscriminator
     from sgenet.methods.lama.objective import LamaObjective
     from sgenet.methods.method import Method
 

@@ -10,9 +10,6 @@ from sgenet.layers.fourier import FourierBlock
 from sgenet.layers.resizing import upsample
 from sgenet.settings import NetworkSettings
 
-DILATIONS = (1, 2, 4, 8)
-"""Of the dilated blocks, in turn, where the map is large enough for all of them."""
-
 
 class ChannelwiseFullyConnected(nn.Module):
     """Every pixel of a channel sees every other of it; then a 1×1 convolution (Pathak et al., CVPR 2016).
@@ -39,14 +36,6 @@ class ChannelwiseFullyConnected(nn.Module):
         return x + self.mix(upsample(image, (height, width)))
 
 
-def fitting_dilations(side: int) -> tuple[int, ...]:
-    """Those of :data:`DILATIONS` that are at most half the side of the map; 1 in any case.
-
-    On a map of 8 × 8, eight of the nine taps of a kernel dilated by 8 see nothing but padding, and learn nothing.
-    """
-    return tuple(dilation for dilation in DILATIONS if dilation == 1 or dilation <= side // 2)
-
-
 def build_context(settings: NetworkSettings) -> nn.Sequential:
     """The Context Inference Module, (B, C, H/16, W/16) → the same shape; ``channel_fc`` is followed by plain blocks."""
     channels, side = settings.widths[-1], settings.image_size // 16
@@ -55,7 +44,9 @@ def build_context(settings: NetworkSettings) -> nn.Sequential:
             blocks: list[nn.Module] = [ChannelwiseFullyConnected(channels, side)]
             blocks += [ResidualBlock(channels) for _ in range(settings.context_blocks)]
         case "dilated":
-            dilations = settings.context_dilations or fitting_dilations(side)
+            # On a map of 8 × 8, eight of nine taps that are 8 apart would see nothing but padding, and learn nothing.
+            fitting = [dilation for dilation in (1, 2, 4, 8) if dilation == 1 or dilation <= side // 2]
+            dilations = settings.context_dilations or fitting
             blocks = [ResidualBlock(channels, dilations[i % len(dilations)]) for i in range(settings.context_blocks)]
         case "fourier":
             blocks = [FourierBlock(channels) for _ in range(settings.context_blocks)]

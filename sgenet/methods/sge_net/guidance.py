@@ -68,7 +68,7 @@ class InferenceStep(nn.Module):
         Returns:
             (B, C_{l-1}, 2H, 2W).
         """
-        joined = torch.cat((upsample(self.project(features), (skip.shape[2], skip.shape[3])), skip), dim=1)
+        joined = torch.cat((upsample(self.project(features), skip.shape[2:]), skip), dim=1)
         normalised = normalise(joined) if self.modulate is None else self.modulate(joined, probabilities)
         guided = activate(normalised)
         fine = self.base_shortcut(joined) + self.base_net(guided)
@@ -94,5 +94,5 @@ class BiasNet(nn.Module):
     def forward(self, guided: Tensor, reliability: Tensor) -> Tensor:
         """Modulated features (B, 2C, H, W) and M^l (B, 1, h, w) → (B, C, H, W)."""
         # F works at the mask's own scale: its features are upsampled, not the hard mask.
-        evidence = upsample(self.translate(reliability), (guided.shape[2], guided.shape[3]))
+        evidence = upsample(self.translate(reliability), guided.shape[2:])
         return self.expand(activate_(self.correct(torch.cat((guided, evidence), dim=1))))

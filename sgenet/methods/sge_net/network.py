@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgenet.batch import FEATURE_SCALE, Prediction
-from sgenet.checks import check_shape
-from sgenet.layers.convolution import activate, conv3x3
+from sgenet.checks import check_inputs, check_shape
+from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x3
 from sgenet.layers.membrane import membrane
 from sgenet.methods.sge_net.confidence import confidence_map, input_reliability, reliability_mask
 from sgenet.methods.sge_net.context import build_context
-from sgenet.methods.sge_net.encoder import Encoder
 from sgenet.methods.sge_net.guidance import InferenceStep
 from sgenet.settings import NUM_SCALES, NetworkSettings
 
@@ -79,58 +80,79 @@ class SGEGenerator(nn.Module):
         Raises:
             ValueError: a shape does not fit, or there is a guide for a network without guidance.
         """
-        sizes = check_shape(image, "B 3 H W", "image")
-        check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
+        sizes = check_inputs(image, hole_mask, STRIDE)
         if guide is not None:
             check_shape(guide, "B H W", "guide", **sizes)
             if not self.guided:
                 raise ValueError("Base-Net's segmentation guides nothing, so that it takes no guide")
-        if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
-            raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         start = membrane(image, hole_mask) if self.start == "membrane" else torch.where(hole_mask > 0.5, 0.0, image)
         skips = self.encoder(start, hole_mask)
 
-        images: dict[int, Tensor] = {}
-        logits: dict[int, Tensor] = {}
-        own_logits: dict[int, Tensor] = {}
-        reliability: dict[int, Tensor] = {}
+        # Coarse to fine; reversed in the end, so that entry l is of scale l.
+        images: list[Tensor] = []
+        logits: list[Tensor] = []
+        own_logits: list[Tensor] = []
+        reliability: list[Tensor] = []
         compared = None
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
             activated = activate(features)
             if scale == FEATURE_SCALE:
                 compared = activated
-            images[scale] = self._image(scale, self.image_heads[scale](activated).float(), start)
-            logits[scale] = self.label_heads[scale](activated).float()
+            images.append(self._image(scale, self.image_heads[scale](activated).float(), start))
+            logits.append(self.label_heads[scale](activated).float())
             if guide is not None:
-                own_logits[scale] = logits[scale]
-                logits[scale] = guide_logits(logits[scale], guide, scale)
-            probabilities = F.softmax(logits[scale], dim=1)
+                own_logits.append(logits[-1])
+                logits[-1] = guide_logits(logits[-1], guide, scale)
+            probabilities = F.softmax(logits[-1], dim=1)
             if self.evaluated:
-                reliability[scale] = self._reliability(scale, probabilities, hole_mask)
-                if guide is not None and scale < NUM_SCALES - 1:
-                    # Where much is given, its equal confidences leave the rule nothing to rank.
-                    certain = confidence_map(probabilities) > _CERTAIN
-                    reliability[scale] = torch.where(certain, 1.0, reliability[scale])
+                reliability.append(self._reliability(scale, probabilities, hole_mask, given=guide is not None))
             if scale > 0:
-                features = self.steps[scale - 1](features, skips.pop(), probabilities, reliability.get(scale))
+                mask = reliability[-1] if self.evaluated else None
+                features = self.steps[scale - 1](features, skips.pop(), probabilities, mask)
         return Prediction(
-            images=_by_scale(images),
-            label_logits=_by_scale(logits),
-            reliability=_by_scale(reliability),
+            images=tuple(reversed(images)),
+            label_logits=tuple(reversed(logits)),
+            reliability=tuple(reversed(reliability)),
             features=compared,
-            own_logits=_by_scale(own_logits),
+            own_logits=tuple(reversed(own_logits)),
         )
 
     def _image(self, scale: int, drawn: Tensor, start: Tensor) -> Tensor:
+        """Ŷ^l from what the image head draws."""
         if self.start == "membrane":
             return (F.avg_pool2d(start, 2**scale) + drawn).clamp(-1, 1)
         return torch.tanh(drawn)
 
-    def _reliability(self, scale: int, probabilities: Tensor, hole_mask: Tensor) -> Tensor:
+    def _reliability(self, scale: int, probabilities: Tensor, hole_mask: Tensor, *, given: bool) -> Tensor:
+        """M^l; what is given for certain is reliable, since equal confidences leave the rule nothing to rank."""
         if scale == NUM_SCALES - 1:
             return input_reliability(hole_mask, STRIDE)
-        return reliability_mask(probabilities, self.tau.rule, self.tau.ratios[scale])
+        mask = reliability_mask(probabilities, self.tau.rule, self.tau.ratios[scale])
+        return torch.where(confidence_map(probabilities) > _CERTAIN, 1.0, mask) if given else mask
+
+
+class Encoder(nn.Module):
+    """Features ϕ^0 … ϕ^4 of the corrupted image, from channels and numbers of residual blocks at these scales."""
+
+    def __init__(self, widths: Sequence[int], num_blocks: Sequence[int]) -> None:
+        super().__init__()
+        stages: list[nn.Module] = []
+        in_channels = 4
+        for scale, (width, blocks) in enumerate(zip(widths, num_blocks, strict=True)):
+            convolution = conv3x3(in_channels, width, stride=1 if scale == 0 else 2)
+            stages.append(nn.Sequential(convolution, *(ResidualBlock(width) for _ in range(blocks))))
+            in_channels = width
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, corrupted: Tensor, hole_mask: Tensor) -> list[Tensor]:
+        """ϕ^0 … ϕ^4, entry l of shape (B, widths[l], H/2^l, W/2^l), of an image whose hole is 0 or the membrane."""
+        features: list[Tensor] = []
+        x = torch.cat((corrupted, hole_mask), dim=1)
+        for stage in self.stages:
+            x = activate_(stage(x))
+            features.append(x)
+        return features
 
 
 def guide_logits(logits: Tensor, guide: Tensor, scale: int) -> Tensor:
@@ -153,7 +175,3 @@ def guide_logits(logits: Tensor, guide: Tensor, scale: int) -> Tensor:
     own_share = 1 - given.sum(dim=1, keepdim=True)
     mixture = given + own_share * F.softmax(logits, dim=1)
     return torch.where(own_share < 1, mixture.clamp(min=_SMALLEST_PROBABILITY).log(), logits)
-
-
-def _by_scale(values: dict[int, Tensor]) -> tuple[Tensor, ...]:
-    return tuple(values[scale] for scale in sorted(values))

@@ -1,4 +1,4 @@
-"""The generator of SPG-Net: one network completes the label map, another paints guided by it.
+"""SPG-Net: one network completes the label map, another paints guided by it.
 
 As published (Song et al., BMVC 2018): SP-Net sees the corrupted image and its label map and predicts
 the label map of the whole image; SG-Net – *theirs*, not the one of Table 3 – sees the corrupted image and
@@ -18,25 +18,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.batch import InpaintingBatch, Prediction
-from sgenet.checks import check_shape
+from sgenet.batch import Prediction
+from sgenet.checks import check_inputs, check_shape
 from sgenet.layers.convolution import conv3x3
+from sgenet.layers.discriminator import DiscriminatorOutput, MultiScaleDiscriminator
 from sgenet.layers.normalisation import group_norm
-from sgenet.methods.spg_net.labels import one_hot
 from sgenet.methods.spg_net.segmenter import InputSegmenter
 from sgenet.methods.spg_net.settings import SPGNetSettings
+from sgenet.settings import DiscriminatorSettings
 
 STRIDE = 16
 """Heights and widths must be divisible by this."""
 
 
 class SPGNetGenerator(nn.Module):
-    """Input segmenter, SP-Net and SG-Net. No gradient passes from one to another: each has its own losses.
-
-    Args:
-        num_classes: K.
-        settings: widths and blocks.
-    """
+    """Input segmenter, SP-Net and SG-Net. No gradient passes from one to another: each has its own losses."""
 
     def __init__(self, num_classes: int, settings: SPGNetSettings) -> None:
         super().__init__()
@@ -58,12 +54,9 @@ class SPGNetGenerator(nn.Module):
             The image, and the completed label map's logits at full size;
             ``auxiliary["input_label_logits"]`` are those of the segmenter, (B, K, H, W), with their gradient.
         """
-        sizes = check_shape(image, "B 3 H W", "image")
-        check_shape(hole_mask, "B 1 H W", "hole_mask", **sizes)
+        sizes = check_inputs(image, hole_mask, STRIDE)
         if known_label is not None:
             check_shape(known_label, "B H W", "known_label", **sizes)
-        if sizes["H"] % STRIDE or sizes["W"] % STRIDE:
-            raise ValueError(f"height and width must be divisible by {STRIDE}, found {sizes['H']}×{sizes['W']}")
         corrupted = torch.where(hole_mask > 0.5, 0.0, image)
         input_logits = self.segmenter(corrupted, hole_mask).float()
         input_label = self._input_label(input_logits, hole_mask, known_label)
@@ -79,11 +72,6 @@ class SPGNetGenerator(nn.Module):
             given = one_hot(known_label, self.num_classes)
             label = torch.where(given.amax(dim=1, keepdim=True) > 0, given, label)
         return torch.where(hole_mask > 0.5, 0.0, label)
-
-
-def training_inputs(batch: InpaintingBatch) -> tuple[Tensor, ...]:
-    """What the generator is called with in training: the true labels too, whose hole it cuts out."""
-    return batch.image, batch.hole_mask, batch.label
 
 
 class SPGNetStage(nn.Module):
@@ -127,6 +115,41 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         return x + self.norm_2(self.conv_2(self.first(x)))
+
+
+class SPGNetDiscriminator(nn.Module):
+    """Two multi-scale patch discriminators in one module: one of label maps, one of images (Wang et al., CVPR 2018)."""
+
+    def __init__(self, num_classes: int, settings: DiscriminatorSettings) -> None:
+        super().__init__()
+        self.label_discriminator = MultiScaleDiscriminator(3 + num_classes, settings)
+        self.image_discriminator = MultiScaleDiscriminator(3, settings)
+
+    def forward(self, judged: Tensor) -> DiscriminatorOutput:
+        """Judge what :func:`judged` makes.
+
+        Returns:
+            Logits and features of every scale of the label discriminator, then as many of the image discriminator.
+        """
+        labels, images = self.label_discriminator(judged[:, :-3]), self.image_discriminator(judged[:, -3:])
+        return DiscriminatorOutput((*labels.logits, *images.logits), (*labels.features, *images.features))
+
+
+def judged(corrupted: Tensor, label: Tensor, image: Tensor) -> Tensor:
+    """What the discriminator judges, as one tensor (B, 3 + K + 3, H, W).
+
+    Args:
+        corrupted: (B, 3, H, W) in [-1, 1], 0 in the hole: label maps are judged beside it.
+        label: (B, K, H, W) class probabilities, or 0 and 1; all 0 where the label is to be ignored.
+        image: (B, 3, H, W) in [-1, 1], judged alone.
+    """
+    return torch.cat((corrupted, label, image), dim=1)
+
+
+def one_hot(label: Tensor, num_classes: int) -> Tensor:
+    """(B, H, W) int64 → (B, K, H, W) float32 of 0 and 1; all 0 where there is no class id, such as 255."""
+    classes = torch.arange(num_classes, device=label.device)
+    return (label[:, None] == classes[None, :, None, None]).to(torch.float32)
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:

@@ -16,8 +16,7 @@ from sgenet.losses.reconstruction import l1_loss
 from sgenet.losses.segmentation import segmentation_loss
 from sgenet.losses.vgg import VGG
 from sgenet.methods.method import Discriminator, Objective, Terms
-from sgenet.methods.spg_net.discriminator import judged
-from sgenet.methods.spg_net.labels import one_hot
+from sgenet.methods.spg_net.network import judged, one_hot
 from sgenet.methods.spg_net.settings import SPGNetSettings
 
 _PERCEPTUAL = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}

@@ -50,7 +50,7 @@ class InputSegmenter(nn.Module):
             x = activate(layer(x))
             skips.append(x)
         for layer, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
-            x = activate(layer(torch.cat((upsample(x, (skip.shape[2], skip.shape[3])), skip), dim=1)))
+            x = activate(layer(torch.cat((upsample(x, skip.shape[2:]), skip), dim=1)))
         return self.head(x)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sgenet.methods.spec import MethodSpec
@@ -23,8 +24,7 @@ def _generator(settings: SPGNetSettings, num_classes: int) -> nn.Module:
 
 def _method(settings: SPGNetSettings, num_classes: int, generator: nn.Module) -> Method:
     from sgenet.methods.method import Method
-    from sgenet.methods.spg_net.discriminator import SPGNetDiscriminator
-    from sgenet.methods.spg_net.network import training_inputs
+    from sgenet.methods.spg_net.network import SPGNetDiscriminator
     from sgenet.methods.spg_net.objective import SPGNetObjective
 
     return Method(
@@ -33,7 +33,8 @@ def _method(settings: SPGNetSettings, num_classes: int, generator: nn.Module) ->
         SPGNetDiscriminator(num_classes, settings.discriminator),
         SPGNetObjective(settings),
         settings.optimizer,
-        training_inputs,
+        # In training it starts from the true labels, whose hole it cuts out.
+        prepare=lambda batch, draws, progress: replace(batch, guide=batch.label),
     )
 
 

@@ -11,11 +11,20 @@ from torch import Tensor, nn
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
+from sgenet.methods.edge_connect.settings import EdgeConnectSettings
+from sgenet.methods.gated_conv.settings import GatedConvSettings
 from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.method import Method
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.settings import SPGNetSettings
-from sgenet.settings import DiscriminatorSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import (
+    DiscriminatorSettings,
+    GuidanceSettings,
+    LossSettings,
+    NetworkSettings,
+    OptimizerSettings,
+    TrainingSettings,
+)
 from sgenet.training.loop import StepMetrics
 from sgenet.training.state import TrainingState
 
@@ -49,6 +58,7 @@ def small_recipe(
     network: dict[str, Any] | None = None,
     losses: dict[str, Any] | None = None,
     optimizer: dict[str, Any] | None = None,
+    guidance: dict[str, Any] | None = None,
     **training: Any,
 ) -> Recipe:
     length: dict[str, Any] = {"steps": 8, "batch_size": 2, "precision": "float32"}
@@ -58,6 +68,9 @@ def small_recipe(
         discriminator=DiscriminatorSettings(width=4, num_layers=1),
         losses=LossSettings(**terms | (losses or {})),
         optimizer=OptimizerSettings(**optimizer or {}),
+        guidance=GuidanceSettings(**guidance or {}),
+        gated_conv=GatedConvSettings(width=4, discriminator_width=4),
+        edge_connect=EdgeConnectSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0, style=0.0),
         spg_net=SPGNetSettings(
             width=4,
             num_blocks=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
+from sgenet.batch import InpaintingBatch, composite, to_uint8
 
 
 def _uint8_batch() -> InpaintingBatch:
@@ -58,11 +58,6 @@ def test_parts_of_other_sizes_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         InpaintingBatch(torch.zeros(1, 3, 4, 4), torch.zeros(mask_shape), torch.zeros(label_shape, dtype=torch.int64))
-
-
-def test_the_prediction_s_image_is_the_full_size_one() -> None:
-    images = (torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 4, 4))
-    assert Prediction(images).image is images[0]
 
 
 def test_the_composite_keeps_known_pixels_to_the_bit_also_where_the_prediction_is_not_finite() -> None:

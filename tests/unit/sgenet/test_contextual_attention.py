@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgenet.layers.attention import contextual_attention, fuse
+from sgenet.layers.attention import contextual_attention
 
 
 def _features(*shape: int, seed: int = 0) -> Tensor:
@@ -104,15 +104,6 @@ def test_features_of_zeros_have_a_finite_gradient() -> None:
     contextual_attention(features, torch.zeros(1, 1, 8, 8)).sum().backward()
     assert features.grad is not None
     assert bool(features.grad.isfinite().all())
-
-
-def test_a_pair_of_places_counts_for_its_neighbours_in_the_same_direction() -> None:
-    """On 2 × 3 places, a similarity of (0, 1) to (1, 1) reaches (0, 0) to (1, 0), (0, 2) to (1, 2), and no other."""
-    similarity = torch.zeros(1, 6, 6)
-    similarity[0, 1, 4] = 1.0
-    expected = torch.zeros(6, 6)
-    expected[0, 3] = expected[1, 4] = expected[2, 5] = 1.0
-    assert torch.equal(fuse(similarity, (2, 3))[0], expected)
 
 
 def test_bfloat16_is_compared_in_float32() -> None:

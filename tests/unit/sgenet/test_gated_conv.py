@@ -10,18 +10,10 @@ from torch import Tensor
 
 from sgenet.batch import InpaintingBatch, Prediction
 from sgenet.layers.discriminator import DiscriminatorOutput
-from sgenet.layers.gated import GatedConv, GatedLayer, gated_stack
-from sgenet.methods.build import count_parameters
-from sgenet.methods.gated_conv.discriminator import SNPatchDiscriminator
-from sgenet.methods.gated_conv.network import GatedConvGenerator
+from sgenet.layers.gated import GatedConv, GatedLayer
+from sgenet.methods.gated_conv.network import GatedConvGenerator, SNPatchDiscriminator
 from sgenet.methods.gated_conv.objective import GatedConvObjective
 from sgenet.methods.gated_conv.settings import GatedConvSettings
-
-
-def test_the_networks_have_the_published_sizes() -> None:
-    published = GatedConvSettings()
-    assert count_parameters(GatedConvGenerator(published.width)) == pytest.approx(4.05e6, rel=0.01)
-    assert count_parameters(SNPatchDiscriminator(published.discriminator_width)) == pytest.approx(5.95e6, rel=0.01)
 
 
 def test_one_half_of_a_convolution_gates_the_other() -> None:
@@ -37,13 +29,6 @@ def test_upsampling_repeats_pixels_before_the_convolution() -> None:
     plain.load_state_dict(up.state_dict())
     x = torch.randn(1, 1, 3, 2)
     assert torch.allclose(up(x), plain(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)))
-
-
-def test_at_first_a_signal_neither_fades_nor_explodes() -> None:
-    torch.manual_seed(0)
-    stack = gated_stack(64, [GatedLayer(128)] * 24)
-    with torch.no_grad():
-        assert 0.02 < float(stack(torch.randn(1, 64, 16, 16)).std()) < 2
 
 
 def test_at_first_the_whole_generator_passes_signal_and_gradient() -> None:

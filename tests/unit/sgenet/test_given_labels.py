@@ -90,24 +90,6 @@ def test_a_guided_sample_teaches_its_labels_at_the_coarsest_scale_alone() -> Non
     assert coarse.grad.abs().sum(dim=(1, 2, 3)).gt(0).all()
 
 
-def test_a_training_goes_on_with_the_draws_it_would_have_had() -> None:
-    recipe = replace(RECIPE, guidance=GuidanceSettings(given=0.4, transplanted=0.2))
-
-    def trained(state: TrainingState, steps: range) -> TrainingState:
-        for step in steps:
-            training_step(state, batch_of(4, seed=step))
-        return state
-
-    whole = trained(TrainingState(build_method("sge_net", recipe, 3), recipe), range(4))
-    first = trained(TrainingState(build_method("sge_net", recipe, 3), recipe), range(2)).state_dict()
-    torch.manual_seed(99)
-    resumed = TrainingState(build_method("sge_net", recipe, 3), recipe)
-    resumed.load_state_dict(first)
-    trained(resumed, range(2, 4))
-    for one, other in zip(whole.method.generator.parameters(), resumed.method.generator.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
 @pytest.mark.slow
 def test_a_network_that_is_given_labels_in_training_obeys_them() -> None:
     def response(guidance: GuidanceSettings) -> float:

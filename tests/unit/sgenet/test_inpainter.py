@@ -115,36 +115,10 @@ def test_every_scale_is_returned_on_request_at_its_size(inpainter, photo):
     np.testing.assert_allclose(scales[2].image[4, 5], block, atol=0.51)
 
 
-def test_many_images_of_any_sizes_are_filled_as_each_alone(inpainter, photo):
-    photos = [photo, photo[:20, :31], photo[5:]]
-    holes = [hole_like(image, slice(3, 9), slice(4, 11)) for image in photos]
-    many = inpainter.fill_many(photos, holes)
-    for image, hole, inpainted in zip(photos, holes, many, strict=True):
-        np.testing.assert_array_equal(inpainted.image, inpainter(image, hole).image)
-    with pytest.raises(DataError, match="3 images came with 2 hole masks"):
-        inpainter.fill_many(photos, holes[:2])
-
-
 def test_without_a_hole_the_image_comes_back_unchanged(inpainter, photo):
     inpainted = inpainter(photo, np.zeros(photo.shape[:2], bool))
     np.testing.assert_array_equal(inpainted.image, photo)
     assert inpainted.hole_confidence is None
-
-
-def test_the_given_image_is_not_written_to(inpainter, photo):
-    before = photo.copy()
-    inpainter(photo, hole_like(photo))
-    np.testing.assert_array_equal(photo, before)
-
-
-def test_a_method_without_segmentation_has_no_label_and_no_confidence(photo):
-    class Silent(nn.Module):
-        def forward(self, image, hole_mask):
-            return Prediction(images=(-image,))
-
-    inpainted = Inpainter(Silent(), LABELS)(photo, hole_like(photo), details=True)
-    assert (inpainted.label, inpainted.confidence, inpainted.hole_confidence) == (None, None, None)
-    assert inpainted.reliability == ()
 
 
 @pytest.mark.parametrize("kind", ["bool", "0 and 1", "0 and 255", "0 to 255", "pillow 1", "pillow L", "pillow RGB"])
@@ -162,14 +136,6 @@ def test_every_kind_of_mask_means_the_same_hole(inpainter, photo, kind):
         "pillow RGB": Image.fromarray(white).convert("RGB"),
     }
     np.testing.assert_array_equal(inpainter(photo, masks[kind]).hole, hole)
-
-
-def test_a_photo_lying_on_its_side_is_filled_upright(inpainter, photo):
-    lying = Image.fromarray(photo)
-    lying.getexif()[0x0112] = 6  # turn by 90° clockwise to see it upright
-    hole = hole_like(np.rot90(photo, -1), slice(3, 9), slice(4, 11))
-    inpainted = inpainter(lying, hole)
-    np.testing.assert_array_equal(inpainted.image[~hole], np.rot90(photo, -1)[~hole])
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(inpainter, photo):

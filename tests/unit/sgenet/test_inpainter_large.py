@@ -16,6 +16,7 @@ from small import NUM_CLASSES, small_recipe
 from torch import nn
 
 from sgenet.batch import Prediction
+from sgenet.errors import DataError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
@@ -247,6 +248,8 @@ def test_every_method_fills_large_images_and_many_as_each_alone(method):
         np.testing.assert_array_equal(inpainted.image[~hole], photo[~hole])
         if alone.confidence is not None:
             np.testing.assert_array_equal(inpainted.confidence, alone.confidence)
+    with pytest.raises(DataError, match="3 images came with 2 hole masks"):
+        inpainter.fill_many(photos, holes[:2])
 
 
 FILL_4K = """

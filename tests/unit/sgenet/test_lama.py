@@ -12,18 +12,11 @@ from torch import Tensor
 
 from sgenet.batch import Prediction
 from sgenet.layers.discriminator import DiscriminatorOutput
-from sgenet.methods.build import count_parameters
-from sgenet.methods.lama.discriminator import LamaDiscriminator
-from sgenet.methods.lama.network import LamaGenerator
+from sgenet.methods.lama.network import LamaDiscriminator
 from sgenet.methods.lama.objective import LamaObjective
 from sgenet.methods.lama.settings import LamaSettings
 
 SMALL = LamaSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0)
-
-
-def test_the_published_widths_have_the_published_parameters() -> None:
-    with torch.device("meta"):
-        assert count_parameters(LamaGenerator(LamaSettings())) == pytest.approx(27e6, rel=0.03)
 
 
 def test_l1_counts_known_pixels_alone_in_a_range_of_1() -> None:

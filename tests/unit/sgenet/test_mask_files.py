@@ -24,13 +24,9 @@ def save(image: Image.Image, path: Path) -> Path:
     return path
 
 
-def test_white_is_missing_when_declared_so(tmp_path: Path) -> None:
+def test_white_or_black_is_missing_as_declared(tmp_path: Path) -> None:
     path = save(Image.fromarray(LEFT_HALF * 255), tmp_path / "mask.png")
     np.testing.assert_array_equal(load_mask_file(path, white_is_hole=True), LEFT_HALF)
-
-
-def test_black_is_missing_when_declared_so(tmp_path: Path) -> None:
-    path = save(Image.fromarray(LEFT_HALF * 255), tmp_path / "mask.png")
     np.testing.assert_array_equal(load_mask_file(path, white_is_hole=False), 1 - LEFT_HALF)
 
 
@@ -92,7 +88,7 @@ def test_zeros_and_ones_saved_as_such_are_not_taken_for_an_empty_hole(tmp_path: 
 def test_a_mask_in_the_alpha_channel_is_refused(tmp_path: Path) -> None:
     rgba = np.dstack([np.zeros((4, 4, 3), np.uint8), LEFT_HALF * 255])
     path = save(Image.fromarray(rgba), tmp_path / "mask.png")
-    with pytest.raises(DataError, match="is transparent"):
+    with pytest.raises(DataError, match="transparent"):
         load_mask_file(path, white_is_hole=True)
 
 
@@ -139,9 +135,3 @@ def test_real_masks_are_in_the_bins_their_numbers_say() -> None:
     for index in range(0, 1200, 10):
         position = int(Path(masks.names[index]).stem) // 2000
         assert bounds[position] <= hole_ratio(masks.read(index, 512, 512)) <= bounds[position + 1]
-
-
-@needs_real_masks
-def test_real_masks_read_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(DataError, match="set white_is_hole: true"):
-        MaskFolder.open(REAL_MASKS, white_is_hole=False)

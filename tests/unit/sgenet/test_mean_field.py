@@ -78,24 +78,12 @@ def test_the_local_convolution_keeps_its_digits_in_float32() -> None:
     assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-6)
 
 
-def test_a_flat_image_has_no_colour_distances() -> None:
-    q, image = field()
-    flat = torch.full_like(image, 0.4)
-    assert float(local_context(q, flat, 5, torch.tensor(1.0), torch.tensor(0.0)).abs().max()) < 1e-12
-
-
 def test_contexts_and_block_minimum_are_the_cheapest_component() -> None:
     q, _ = field(5, 6, images=1)
     contexts = LabelContexts(CLASSES, CONTEXTS, window=3).double()
     found = block_minimum(contexts(q), CONTEXTS)
     expected = slow_contexts(q, contexts.penalty.weight.detach(), CONTEXTS)
     assert torch.allclose(found, expected, atol=1e-12)
-
-
-def test_block_minimum_by_hand() -> None:
-    penalties = torch.tensor([3.0, 1.0, 2.0, -4.0, 0.0, 5.0]).view(1, 6, 1, 1)
-    assert block_minimum(penalties, 3).flatten().tolist() == [1.0, -4.0]
-    assert block_minimum(penalties, 2).flatten().tolist() == [1.0, -4.0, 0.0]
 
 
 def test_the_sum_is_one_mean_field_step() -> None:

@@ -53,14 +53,6 @@ def test_what_is_asked_for_by_name_stays(monkeypatch: pytest.MonkeyPatch, settin
     assert resolve_precision(setting, CPU) == setting
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_convolutions_have_the_precision(name: Precision, dtype: torch.dtype) -> None:
-    convolution = torch.nn.Conv2d(3, 4, 3)
-    with autocast(CPU, name):
-        assert convolution(torch.ones(1, 3, 5, 5)).dtype == dtype
-    assert convolution.weight.dtype == torch.float32
-
-
 @pytest.mark.parametrize("name", REGISTERED)
 def test_weights_rounded_once_give_what_rounding_in_every_pass_gives(name: str) -> None:
     generators = [build_generator(name, small_recipe(), NUM_CLASSES).eval() for _ in range(2)]

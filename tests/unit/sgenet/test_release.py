@@ -71,11 +71,6 @@ def test_two_plain_files_are_written_and_nothing_else(folder: Path) -> None:
     assert b"data.pkl" not in content
 
 
-def test_another_method_s_release_is_told_apart(tmp_path: Path) -> None:
-    save_released(tmp_path, "base_net", build_generator("base_net", RECIPE, NUM_CLASSES), RECIPE, LABELS)
-    assert load_released(tmp_path).method_name == "base_net"
-
-
 Content = dict[str, Any]
 DAMAGE: dict[str, Callable[[Content], Any]] = {
     "an unknown version": lambda content: content | {"format_version": 99},

@@ -6,22 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small import small_recipe
 
 from sgenet.methods.build import build_generator, build_method
-from sgenet.methods.recipe import Recipe
-from sgenet.methods.spg_net.settings import SPGNetSettings
-from sgenet.settings import LossSettings, NetworkSettings, TrainingSettings
+from sgenet.settings import TrainingSettings
 from sgenet.training.start import class_axes, start_from
 from sgenet.training.state import TrainingState
 
-RECIPE = Recipe(
-    network=NetworkSettings(
-        widths=(8, 8, 8, 8, 8), context_blocks=1, encoder_blocks=(0, 0, 0, 0, 0), decoder_blocks=(0, 0, 0, 0),
-        modulation_width=8, reliability_width=2, image_size=32,
-    ),
-    losses=LossSettings(perceptual=0, adversarial=0),
-    spg_net=SPGNetSettings(width=4, num_blocks=1, segmenter_width=4, perceptual=0),
-)  # fmt: skip
+RECIPE = small_recipe(losses={"adversarial": 0.0})
 
 CLASSES = ("sky", "tree", "water")
 

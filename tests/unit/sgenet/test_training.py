@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
 import torch
 from small import (
-    METHODS,
     Diary,
     all_tensors,
     loaded,
@@ -30,6 +30,8 @@ from sgenet.training.loop import fit
 from sgenet.training.schedule import lr_factor
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
+
+NAN = math.nan
 
 
 @pytest.mark.parametrize(
@@ -78,23 +80,6 @@ def test_the_moving_average_copies_buffers_as_they_are() -> None:
     average.update(network, 1)
     assert torch.equal(average.network.running_mean, network.running_mean)
     assert not average.network.training
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_training_lowers_the_reconstruction_error_of_a_batch(name: str) -> None:
-    recipe = small_recipe(optimizer={"generator_lr": 3e-3, "decay_from": 1.0}, losses={"adversarial": 0.0}, steps=30)
-    state = TrainingState(small_method(name, recipe), recipe)
-    losses = [float(training_step(state, small_batch())["reconstruction"]) for _ in range(30)]
-    assert losses[-1] < 0.9 * losses[0]
-
-
-def test_a_step_changes_both_networks_and_leaves_the_discriminator_trainable() -> None:
-    state = small_state()
-    networks = state.method.generator, state.method.discriminator
-    before = [weights(network) for network in networks]
-    training_step(state, small_batch())
-    assert not any(same_tensors(old, weights(network)) for old, network in zip(before, networks, strict=True))
-    assert all(parameter.requires_grad for parameter in state.method.discriminator.parameters())
 
 
 def test_the_discriminator_learns_from_its_own_side_alone() -> None:
@@ -152,41 +137,35 @@ class _Poisoned:
         }
 
 
-def _poisoned_state(term: str, factor: float, offset: float = 0.0) -> TrainingState:
+def _poisoned_state(term: str, factor: float, offset: float) -> TrainingState:
     recipe = small_recipe()
     method = small_method(recipe=recipe)
     poisoned = _Poisoned(method.objective, term, factor, offset)
     return TrainingState(dataclasses.replace(method, objective=poisoned), recipe)
 
 
-@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-@pytest.mark.parametrize("term", ["reconstruction", "segmentation", "adversarial"])
-def test_a_non_finite_loss_of_the_generator_stops_before_its_step_and_is_named(term: str, factor: float) -> None:
-    state = _poisoned_state(term, factor)
-    before = weights(state.method.generator)
+@pytest.mark.parametrize(
+    ("term", "factor", "offset"),
+    [
+        ("reconstruction", NAN, 0),
+        ("segmentation", math.inf, 0),
+        ("adversarial", NAN, 0),
+        ("discriminator", NAN, 0),
+        # Without a gradient: a difference to an image with NaN, or a hinge beyond the largest number.
+        ("reconstruction", 1, NAN),
+    ],
+)
+def test_a_non_finite_loss_stops_before_the_step_it_would_spoil_and_is_named(
+    term: str, factor: float, offset: float
+) -> None:
+    state = _poisoned_state(term, factor, offset)
+    networks = [state.method.generator, state.ema.network]
+    networks += [state.method.discriminator] if term == "discriminator" else []
+    before = [weights(network) for network in networks]
     with pytest.raises(NonFiniteError, match=f"before step 1: the terms {term} became NaN or infinite"):
         training_step(state, small_batch())
-    assert same_tensors(before, weights(state.method.generator))
-    assert same_tensors(before, weights(state.ema.network))
-    assert state.step == 0
-
-
-def test_a_non_finite_loss_of_the_discriminator_stops_before_any_step() -> None:
-    state = _poisoned_state("discriminator", float("nan"))
-    networks = state.method.generator, state.method.discriminator
-    before = [weights(network) for network in networks]
-    with pytest.raises(NonFiniteError, match="the terms discriminator became"):
-        training_step(state, small_batch())
     assert all(same_tensors(old, weights(network)) for old, network in zip(before, networks, strict=True))
-
-
-def test_a_non_finite_loss_without_gradient_stops_as_well() -> None:
-    """As of a difference to an image with NaN, or of a hinge beyond the largest number."""
-    state = _poisoned_state("reconstruction", factor=1.0, offset=float("nan"))
-    before = weights(state.method.generator)
-    with pytest.raises(NonFiniteError, match="the terms reconstruction became NaN"):
-        training_step(state, small_batch())
-    assert same_tensors(before, weights(state.method.generator))
+    assert state.step == 0
 
 
 def test_a_non_finite_gradient_of_finite_losses_stops_as_well() -> None:
