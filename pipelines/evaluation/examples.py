@@ -87,8 +87,11 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
 def example_of(batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int) -> Example:
     """One image of a filled batch, copied to the CPU so that the batch can be freed."""
 
-    def kept(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor[index].cpu().clone()
+    def kept(tensor: Tensor) -> Tensor:
+        return tensor[index].cpu().clone()
+
+    def kept_if_there(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else kept(tensor)
 
     def alone(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(tensor[index : index + 1].float().cpu().clone() for tensor in tensors)
@@ -96,9 +99,12 @@ def example_of(batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, i
     drawn = filled.prediction
     return Example(
         batch.keys[index],
-        *(tensor[index].cpu().clone() for tensor in (batch.image, hole_mask, batch.label, filled.image)),
-        predicted_label=kept(filled.label),
-        confidence=kept(filled.confidence),
+        kept(batch.image),
+        kept(hole_mask),
+        kept(batch.label),
+        kept(filled.image),
+        predicted_label=kept_if_there(filled.label),
+        confidence=kept_if_there(filled.confidence),
         prediction=drawn and Prediction(alone(drawn.images), alone(drawn.label_logits), alone(drawn.reliability)),
-        filled_label=kept(filled.segmented),
+        filled_label=kept_if_there(filled.segmented),
     )

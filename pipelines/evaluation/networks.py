@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -52,10 +52,11 @@ def load_networks(settings: EvaluationSettings, use_gpu: bool) -> ScoringNetwork
         use_gpu: compute on this machine's GPU, where it has one.
     """
     device = torch.device("cuda" if use_gpu and torch.cuda.is_available() else "cpu")
-    found = _weight_files(settings)
-    return ScoringNetworks(
-        **{name: _NETWORKS[name][1](path, f"evaluation.{name}_weights").to(device) for name, path in found.items()}
-    )
+    loaded: dict[str, Any] = {
+        name: _NETWORKS[name][1](path, f"evaluation.{name}_weights").to(device)
+        for name, path in _weight_files(settings).items()
+    }
+    return ScoringNetworks(**loaded)
 
 
 def _weight_files(settings: EvaluationSettings) -> dict[str, Path]:
