@@ -131,5 +131,5 @@ def test_a_checkpoint_is_hashed_once(tmp_path: Path, s3_bucket: str, monkeypatch
     file_digest = hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: hashed.append(file.name) or file_digest(file, kind))
     _saved(CheckpointStore(f"s3://{s3_bucket}/checkpoints", keep=1), 10)
-    # While it is written; of what is read again, there is the checksum of 65 bytes alone.
-    assert [Path(name).suffix for name in hashed] == [".sha256"]
+    # As it lies on the disk; what is read again is the checksum of 65 bytes alone.
+    assert [Path(name).suffix for name in hashed] == [".partial", ".sha256"]
