@@ -12,6 +12,7 @@ repetitions do not reach (:mod:`sgenet.inpainter.patches`), unless someone gave 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from sgenet.inpainter.blending import blend
 from sgenet.inpainter.features import Features
-from sgenet.inpainter.montage import Indices, assemble
+from sgenet.inpainter.montage import Indices, Montage, assemble
 from sgenet.inpainter.offsets import Offsets, offsets_to_similar, reached
 from sgenet.inpainter.patches import fill_by_patches
 from sgenet.inpainter.pyramid import Bools, Floats, Ids
@@ -106,34 +107,35 @@ def copy_texture(
     while np.count_nonzero(scenes[-1].hole) > _MOST_PIXELS or scenes[-1].hole.size > _MOST_SEARCHED:
         scenes.append(scenes[-1].halved())
     smallest, step = scenes[-1], 2 ** (len(scenes) - 1)
-    if given is not None and not given[hole].any():
+    if label is None or confidence is None or given is None or not given[hole].any():
         given = None
     classes = None
-    if label is None or confidence is None:
-        given = None
-    else:
+    if label is not None and confidence is not None:
         every = tuple(slice(side.start, side.stop, step) for side in window)
         given_at = np.zeros_like(hole[every]) if given is None else given[every]
         classes = _Classes(label[every], confidence[every], given_at)
     frequent, beside = offsets_to_similar(smallest.image, smallest.hole, smallest.unknown, _FREQUENT, _BESIDE)
     if given is None and not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
         filled = fill_by_patches(scenes[0])
-        joined[window][hole[window]] = filled[hole[window]]
-        return joined
-    to_given = [] if given is None or classes is None else [_offsets_to_given(classes, smallest)]
-    offsets = np.concatenate((frequent, beside, *to_given))
-    found = None if features is None else _features_of(smallest, window, step, features)
-    montage = assemble(smallest, offsets, _Guidance(smallest, classes, found).cost)
-    kept = _KEPT if given is None else _KEPT_IF_GIVEN
+    else:
+        to_given = [] if given is None or classes is None else [_offsets_to_given(classes, smallest)]
+        found = None if features is None else _features_of(smallest, window, step, features)
+        guidance = _Guidance(smallest, classes, found)
+        montage = assemble(smallest, np.concatenate((frequent, beside, *to_given)), guidance.cost)
+        filled = _at_full_size(montage, scenes, _KEPT if given is None else _KEPT_IF_GIVEN)
+    joined[window][scenes[0].hole] = filled[scenes[0].hole].clip(-1, 1)
+    return joined
+
+
+def _at_full_size(montage: Montage, scenes: Sequence[Scene], kept: float) -> Floats:
+    """(h, w, 3): the first of some sizes of a scene, filled by a montage of the last."""
     filled, correction = blend(montage, kept)
     for scene in reversed(scenes[:-1]):
         guess = correction.reshape(*montage.scene.hole.shape, 3).repeat(2, axis=0).repeat(2, axis=1)
         guess = guess[: scene.hole.shape[0], : scene.hole.shape[1]].reshape(-1, 3)
         montage = montage.enlarged(scene)
         filled, correction = blend(montage, kept, guess)
-    target = scenes[0].hole
-    joined[window][target] = filled.reshape(*target.shape, 3)[target].clip(-1, 1)
-    return joined
+    return filled.reshape(*scenes[0].hole.shape, 3)
 
 
 @dataclass(frozen=True)
