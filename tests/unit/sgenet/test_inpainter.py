@@ -59,10 +59,19 @@ def hole_like(photo, rows=slice(5, 20), columns=slice(30, 53)):
 
 
 def test_the_hole_is_the_prediction_and_the_rest_is_untouched_at_odd_sizes(inpainter, photo):
-    hole = hole_like(photo)
+    hole, before = hole_like(photo), photo.copy()
     inpainted = inpainter(photo, hole)
     np.testing.assert_array_equal(inpainted.image[~hole], photo[~hole])
     np.testing.assert_array_equal(inpainted.image[hole], 255 - photo[hole])
+    np.testing.assert_array_equal(photo, before)
+
+
+def test_a_photo_lying_on_its_side_is_filled_upright(inpainter, photo):
+    lying = Image.fromarray(photo)
+    lying.getexif()[0x0112] = 6  # turn by 90° clockwise to see it upright
+    hole = hole_like(np.rot90(photo, -1), slice(3, 9), slice(4, 11))
+    inpainted = inpainter(lying, hole)
+    np.testing.assert_array_equal(inpainted.image[~hole], np.rot90(photo, -1)[~hole])
 
 
 def test_the_generator_sees_a_reflected_multiple_of_16_within_minus_one_and_one(inpainter, photo):

@@ -31,6 +31,14 @@ def test_what_becomes_of_cmyk_is_said():
     assert pair.warnings == ("the image is CMYK and becomes RGB, by which its colours may change",)
 
 
+def test_a_photo_taken_sideways_goes_with_a_mask_of_its_upright_size():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise to see it upright
+    turned = saved(random_image(20, 28), "JPEG", exif=exif)
+    pair = decode_row(RequestRow(turned, saved(mask(28, 20))), LIMITS)
+    assert pair.photo.pixels.shape == (28, 20, 3)
+
+
 def test_what_an_image_costs_is_what_the_network_sees_of_it():
     strip = decode_row(RequestRow(saved(random_image(1, 33)), saved(np.zeros((1, 33), np.uint8))), LIMITS)
     assert strip.cost == 32 * 64
