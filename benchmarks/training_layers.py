@@ -1,10 +1,10 @@
 """What tracking, Ray and a second worker cost: `python benchmarks/training_layers.py [--steps N] [--rounds N]`.
 
-The same training of SGE-Net on drawn landscapes, one core a worker, in four ways: ``fit`` alone with the loader,
-``python -m pipelines train`` in one process with MLflow, the same on one Ray worker, and on two. Each is a process of
-its own; the time of a step is taken between two logged steps, so that it holds what hooks, tracking and relaying
-cost and leaves out the start. So is the processors' time of all its processes, Ray's own among them, which hardly
-depends on what else the machine does; the layers cost no more than that. Then the time to store a
+The same training of SGE-Net, by the shipped model's recipe on drawn landscapes, one core a worker, in four ways:
+``fit`` alone with the loader, ``python -m pipelines train`` in one process with MLflow, the same on one Ray worker, and
+on two. Each is a process of its own; the time of a step is taken between two logged steps, so that it holds what hooks,
+tracking and relaying cost and leaves out the start. So is the processors' time of all its processes, Ray's own among
+them, which hardly depends on what else the machine does; the layers cost no more than that. Then the time to store a
 checkpoint, in a folder and on a loopback S3 server, against the steps between two of them.
 """
 
@@ -28,7 +28,7 @@ import yaml
 from servers import loopback_s3
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = ROOT / "pipelines" / "shipped" / "params.yaml"
+SHIPPED = ROOT / "pipelines" / "registry" / "shipped" / "params.yaml"
 DATASET, METHOD = "landscapes", "sge_net"
 WAYS = {"fit alone": None, "MLflow": 0, "MLflow + Ray, 1 worker": 1, "MLflow + Ray, 2 workers": 2}
 LOG_EVERY = 10
@@ -60,17 +60,27 @@ def main() -> None:
 
 
 def write_settings(root: Path, steps: int, workers: int, seed: int = 1) -> None:
-    """The settings of the shipped model with fewer images and one core a worker."""
-    settings = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))
-    settings["data"][DATASET]["sources"][0] |= {"train": 256, "val": 8}
-    # Decoding stays in the training process, so that a worker is one core and nothing else.
-    settings["recipes"][DATASET]["training"] |= {
+    """The recipe of the shipped model, from random weights, on drawn landscapes alone; one core a worker."""
+    shipped = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    data, recipe = shipped["data"]["small_photos"], shipped["recipes"]["small_photos"]
+    landscapes = {"adapter": "mixed_scenes", "train": 256, "val": 8, "size": [192, 160], "seed": 2020}
+    training = {
+        "batch_size": 8,
         "steps": steps,
         "seed": seed,
+        # Decoding stays in the training process, so that a worker is one core and nothing else.
         "loader_processes": 0,
         "log_every": LOG_EVERY,
         "checkpoint_every": 0,
         "validate_every": 0,
+    }
+    settings = {
+        "datasets": [DATASET],
+        "methods": [METHOD],
+        "data": {DATASET: data | {"sources": [landscapes]}},
+        "masks": {DATASET: shipped["masks"]["small_photos"]},
+        "recipes": {DATASET: {"preset": recipe["preset"], "network": recipe["network"], "training": training}},
+        "evaluation": shipped["evaluation"],
     }
     settings["run"] = {"workers": workers, "cpus_per_worker": 1}
     # Another storage for every run: none may continue another.
