@@ -265,3 +265,13 @@ def test_a_perfect_image_has_no_perceptual_and_no_style_term() -> None:
     for name in ("perceptual", "style"):
         assert float(exact[name].detach()) == 0
         assert float(drawn[name].detach()) > 0
+
+
+def test_style_is_taken_in_the_hole_alone_also_without_the_perceptual_term() -> None:
+    objective, batch = EdgeConnectObjective(_settings(style=250.0, perceptual_weights="random")), small_batch()
+    outside = torch.where(batch.hole_mask > 0.5, batch.image, -batch.image)
+    styles = []
+    for image in (outside, -batch.image):
+        prediction = Prediction((image,), auxiliary={"edges": torch.zeros_like(batch.hole_mask)})
+        styles.append(float(objective.generator_terms(batch, prediction, _Means())["style"]))
+    assert styles[0] == 0 < styles[1]

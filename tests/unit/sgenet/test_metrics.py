@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import astuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from sgenet.evaluation import metrics
-from sgenet.evaluation.evaluator import Evaluator
+from sgenet.evaluation.evaluator import SCORE_NAMES, Evaluator
 from sgenet.evaluation.metrics import (
     BOUNDARY_WIDTH,
     MAX_PSNR,
@@ -144,6 +145,12 @@ def test_boundary_error_sees_only_the_band_inside_the_hole() -> None:
     assert score_image(inpainted, original, hole_mask, boundary_width=3).l1_boundary == pytest.approx(12 / 60)
 
 
+def test_a_hole_filled_without_any_error_has_the_largest_psnr_and_not_infinity() -> None:
+    scores = score_image(_image(0), _image(0), _hole())
+    assert scores.psnr == scores.psnr_hole == MAX_PSNR
+    assert scores.ssim == scores.ssim_hole == pytest.approx(1)
+
+
 def test_float_images_are_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         score_image(_image(0).float(), _image(0).float(), _hole())
@@ -187,3 +194,31 @@ def test_mean_iou_comes_from_one_accumulated_matrix() -> None:
     assert evaluator.summary()["miou_hole"] == pytest.approx((255 / 256 + 0) / 2)
     assert evaluator.summary()["pixel_accuracy"] == pytest.approx(511 / 512)
     assert evaluator.summary()["pixel_accuracy_hole"] == pytest.approx(255 / 256)
+
+
+def test_what_no_image_has_is_left_out_of_the_summary() -> None:
+    evaluator = Evaluator(num_classes=2)
+    images, no_hole = _image(0)[None], torch.zeros_like(_hole())[None]
+    unlabelled = torch.full((1, *images.shape[2:]), 255)
+    evaluator.update(images, images, no_hole, unlabelled, torch.zeros_like(unlabelled))
+    assert evaluator.summary().keys() == {"psnr", "ssim", "l1", "hole_ratio"}
+
+
+def test_a_batch_is_scored_on_its_device_and_read_twice() -> None:
+    """On the device ``meta`` any other look at a number raises."""
+    read = []
+
+    def stand_in(tensor: Tensor) -> Tensor:
+        read.append((tensor.device.type, tensor.shape))
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+    evaluator = Evaluator(num_classes=4)
+    uint8 = {"dtype": torch.uint8, "device": "meta"}
+    images, labels = torch.empty(5, 3, 64, 64, **uint8), torch.empty(5, 64, 64, **uint8)
+    with (
+        mock.patch.object(Tensor, "tolist", lambda tensor: stand_in(tensor).numpy().tolist()),
+        mock.patch.object(Tensor, "cpu", stand_in),
+    ):
+        evaluator.update(images, images, images[:, :1], labels, labels)
+    assert read == [("meta", (5, len(SCORE_NAMES))), ("meta", (5, 2, 4, 4))]
+    assert len(evaluator.scores) == len(evaluator.segmentation) == 5

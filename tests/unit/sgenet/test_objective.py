@@ -99,6 +99,16 @@ def test_the_discriminator_s_side_gives_the_generator_no_gradient() -> None:
     assert all(parameter.grad is not None for parameter in method.discriminator.parameters())
 
 
+def test_the_adversarial_term_trains_the_generator_through_a_frozen_discriminator() -> None:
+    method, batch = small_method(), small_batch()
+    prediction = method.generator(batch.image, batch.hole_mask)
+    method.discriminator.requires_grad_(False)
+    _objective().generator_terms(batch, prediction, method.discriminator)["adversarial"].backward()
+    gradients = [parameter.grad for key, parameter in method.generator.named_parameters() if "image_heads.0" in key]
+    assert gradients
+    assert all(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
 def test_r1_is_taken_on_real_images_alone() -> None:
     batch, prediction, _ = _drawn()
     weight = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(1))
