@@ -58,7 +58,7 @@ def votes(study: Study):
 @pytest.fixture
 def open_study(browser, study: Study):
     """Open the study as somebody new; see :func:`chromium.windows`."""
-    with windows(browser, study.address) as opened:
+    with windows(browser, study.address, console=False) as opened:
 
         def asked(**window):
             page = opened(**window)

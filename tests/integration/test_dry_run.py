@@ -212,7 +212,7 @@ def test_what_would_stop_the_training_stops_the_dry_run(tiny_dataset: Path, tmp_
     settings["recipes"][DATASET] = recipe
     digests = stage.Digests(shards="shards", masks="masks", code="code")
     job = stage.plan(parse(settings), DATASET, METHOD, tiny_dataset / "shards", tiny_dataset / "masks", digests)
-    with pytest.raises(CheckpointError, match=r"vgg\.pth cannot be read"):
+    with pytest.raises(CheckpointError, match=r"vgg\.pth does not exist"):
         dry_run(job, HERE)
 
 
