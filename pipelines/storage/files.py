@@ -27,25 +27,20 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    with writing(path), published(path, synced=False) as partial:
+    with writing(path), published(path) as partial:
         partial.write_bytes(content)
 
 
 @contextmanager
-def published(path: Path, *, synced: bool = True) -> Iterator[Path]:
-    """A temporary path beside ``path`` whose file takes that name when the block ends without an error.
-
-    Args:
-        synced: wait until the content is on the disk, which takes a while.
-    """
+def published(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` whose file takes that name when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
     try:
         yield partial
-        if synced:
-            with partial.open("rb") as file:
-                # Else a power cut could keep the new name and lose the content.
-                os.fsync(file.fileno())
+        with partial.open("rb") as file:
+            # Else a power cut could keep the new name and lose the content.
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
