@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inpainting_files import HEIGHT, WIDTH, files_below, make_hole, make_model, make_photo, pixels_of
+from inpainting_files import HEIGHT, WIDTH, files_below, make_hole, make_model, make_photo, pixels_of, saved
 from PIL import Image
 
 from pipelines.__main__ import main
@@ -194,6 +194,13 @@ def test_one_photo_loads_no_platform(files, model):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert finished.stdout.splitlines()[-1] == "0 []", finished.stderr
+
+
+@pytest.mark.parametrize("side", [1500, 3000])  # Pillow itself refuses above twice its limit alone
+def test_a_header_that_claims_a_huge_image_is_refused(monkeypatch, side):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
+    with pytest.raises(DataError, match="more than 2 million pixels"):
+        decode_image(saved(np.zeros((side, side), np.uint8)), "x")
 
 
 def test_a_label_image_keeps_ids_and_shows_the_class_colours():

@@ -116,6 +116,13 @@ def test_the_same_scene_at_another_size() -> None:
     assert min(agreements) > 0.85, f"seed {int(np.argmin(agreements))}"
 
 
+def test_a_wider_image_shows_the_same_scene_further_to_the_sides() -> None:
+    agreements = [
+        (render_scene(seed, 64, 64).label == render_scene(seed, 64, 128).label[:, 32:96]).mean() for seed in range(10)
+    ]
+    assert min(agreements) > 0.9
+
+
 # --- images agree with labels -----------------------------------------------------------------
 
 
