@@ -77,7 +77,13 @@ def prepare(folder: Path, name: str) -> None:
     """Shards, holes and baselines of a comparison, once for all its trainings."""
     dataset = COMPARISONS[name].dataset
     place = _place(folder, name, COMPARISONS[name].trainings[0])
-    outputs = {"index": "sources.parquet", "shards": "shards", "fit_segmenter": "segmenter", "masks": "masks"}
+    outputs = {
+        "index": "sources.parquet",
+        "shards": "shards",
+        "fit_segmenter": "segmenter",
+        "label": "labels",
+        "masks": "masks",
+    }
     for stage, output in outputs.items():
         if not (folder / name / "data" / dataset / output).exists():
             _stage(place, stage, dataset)

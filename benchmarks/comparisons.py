@@ -99,6 +99,41 @@ _FRACTION = {"network": {"tau": {"rule": "fraction_of_max"}}}
 _GIVEN = {"guidance": {"given": 0.4}}
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
+_PHOTOGRAPHS = {
+    "masks": {"small_photos": {"evaluation": _SMALL["masks"]["outdoor_mix"]["evaluation"]}},
+    "labels": {"small_photos": {"score_filled": True}},
+    "recipes": {
+        "small_photos": {
+            "start_from": "none",
+            "gated_conv": {"width": 32, "discriminator_width": 32},
+            "edge_connect": {"width": 32, "discriminator_width": 32, "perceptual": 0.0, "style": 0.0},
+            "spg_net": {
+                "width": 32,
+                "segmenter_width": 16,
+                "discriminator": {"width": 32, "num_layers": 2},
+                "perceptual": 0.0,
+            },
+            "lama": {
+                "width": 32,
+                "discriminator_width": 32,
+                "perceptual_weights": "../shared/data/weights/vgg16_photographs.pth",
+            },
+        }
+    },
+}
+"""The compared methods as published, at half their widths; without VGG-19, whose weights are not at hand."""
+
+_STEPS_OF_75_MINUTES = {
+    "base_net": 7500,
+    "sg_net": 6200,
+    "sge_net": 5500,
+    "gated_conv": 3300,
+    "edge_connect": 1600,
+    "spg_net": 2550,
+    "lama": 1600,
+}
+"""Of one core of an AMD EPYC, two trainings at a time, so that machines that differ give every method the same time."""
+
 
 def _segmenter(steps: int) -> dict[str, Any]:
     """The segmenter of outdoor_photos, fitted for fewer steps, for the scores of filled images."""
@@ -129,6 +164,17 @@ COMPARISONS = {
         "outdoor_mix",
         "outdoor_photos.yaml",
         [Training(name, seed) for name in METHODS for seed in ((1, 2) if name in _TWICE else (1,))],
+    ),
+    "photographs": Comparison(
+        "small_photos",
+        "../pipelines/registry/shipped/params.yaml",
+        [
+            Training(name, seed, recipe={"training": {"steps": steps}})
+            for name, steps in _STEPS_OF_75_MINUTES.items()
+            for seed in ((1, 2) if name in _TWICE else (1,))
+        ],
+        _PHOTOGRAPHS,
+        {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"},
     ),
     "camvid": Comparison(
         "camvid", "camvid.yaml", [Training(name) for name in ("sg_net", "sge_net", "gated_conv", "edge_connect")]
@@ -175,7 +221,7 @@ COMPARISONS = {
         _segmenter(steps=500),
     ),
 }
-"""By name: every method for the same time; a start from the shipped model; short ones, which answer one question each
+"""By name: every method for the same time, on labelled photographs and on all; a start from the shipped model; short ones, which answer one question each
 (what true labels given in training do, which rule of τ is better, how methods compare that see the same images, start
 from grey and have L1 as the only term of the image, without an adversary); and whether guided methods that are given
 true labels in training are better than Base-Net after five times the steps."""
