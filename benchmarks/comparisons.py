@@ -71,7 +71,7 @@ class Comparison:
 
 
 _TWICE = ("sg_net", "sge_net")
-_SMALL = {
+_SMALL: dict[str, Any] = {
     "data": {"outdoor_mix": {"shorter_side": 64, "train_shorter_side": 96, "crop": 64}},
     "masks": {
         "outdoor_mix": {
@@ -156,7 +156,9 @@ def _at_64(
     settings: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """One on outdoor_mix, reduced to 64×64."""
-    return Comparison("outdoor_mix", "outdoor_photos.yaml", trainings, _SMALL | (settings or {}), budget, ("network",))
+    return Comparison(
+        "outdoor_mix", "outdoor_photos.yaml", trainings, {**_SMALL, **(settings or {})}, budget, ("network",)
+    )
 
 
 COMPARISONS = {
@@ -221,7 +223,7 @@ COMPARISONS = {
         _segmenter(steps=500),
     ),
 }
-"""By name: every method for the same time, on labelled photographs and on all; a start from the shipped model; short ones, which answer one question each
-(what true labels given in training do, which rule of τ is better, how methods compare that see the same images, start
-from grey and have L1 as the only term of the image, without an adversary); and whether guided methods that are given
-true labels in training are better than Base-Net after five times the steps."""
+"""By name: every method for the same time, on labelled photographs and on all; a start from the shipped model; short
+ones, which answer one question each (what true labels given in training do, which rule of τ is better, how methods
+compare that see the same images, start from grey and have L1 as the only term of the image, without an adversary); and
+whether guided methods that are given true labels in training are better than Base-Net after five times the steps."""
