@@ -190,6 +190,7 @@ def test_a_job_downloads_the_labels_that_it_is_to_train_with(
     assert PublishedPaths.read(paths.published).labels is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of_others", [(), ("shards",), ("masks",), ("labels",)])
 def test_a_note_of_published_data_counts_only_for_the_same_data(
     prepared: Path, tmp_path: Path, s3_bucket: str, of_others: tuple[str, ...]

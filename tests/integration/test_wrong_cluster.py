@@ -36,6 +36,7 @@ def test_what_is_wrong_with_an_address_is_said(address: str, sentence: str, monk
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_who_answers_but_is_no_head_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connect, "_SECONDS_TO_ANSWER", 1.0)
     with socket.socket() as mute:

@@ -114,6 +114,7 @@ def test_checkpoints_live_on_s3_as_well(s3_bucket: str) -> None:
     assert store.load_history(20).losses[0].terms == {"l1": 0.5}
 
 
+@pytest.mark.slow
 def test_a_damaged_object_on_s3_falls_back_as_well(s3_bucket: str) -> None:
     store = CheckpointStore(f"s3://{s3_bucket}/checkpoints", keep=2)
     _saved(store, 10, 20)

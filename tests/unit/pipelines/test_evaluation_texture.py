@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -12,6 +13,7 @@ from sgenet.inpainter import Inpainter
 from sgenet.methods.release import load_released
 
 
+@pytest.mark.slow
 def test_copied_texture_is_that_of_the_inpainter() -> None:
     folder = SHIPPED
     released = load_released(folder)

@@ -51,6 +51,7 @@ def test_crop_split_and_classes_are_those_of_the_images(photos: Path, capsys: py
     assert 8 <= held_out <= 16
 
 
+@pytest.mark.slow
 def test_check_says_that_a_folder_changed_since_it_was_indexed(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

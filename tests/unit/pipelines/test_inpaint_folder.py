@@ -93,6 +93,7 @@ def test_a_second_call_fills_nothing_and_a_third_what_has_changed(tree, model, f
     assert len(rows()) == 4
 
 
+@pytest.mark.slow
 def test_another_model_polarity_precision_or_further_result_does_it_all_again(
     tree, model, filled, tmp_path_factory, monkeypatch
 ):

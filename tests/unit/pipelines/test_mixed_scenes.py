@@ -107,6 +107,7 @@ def test_too_small_an_image_is_refused() -> None:
         render_scene(0, 31, 64)
 
 
+@pytest.mark.slow
 def test_the_same_scene_at_another_size() -> None:
     agreements = []
     for seed in range(20):

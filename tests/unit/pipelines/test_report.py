@@ -219,6 +219,7 @@ def test_what_a_note_has_in_backticks_is_code(reported: Path) -> None:
     assert "`guidance" not in text
 
 
+@pytest.mark.slow
 def test_a_wall_clock_budget_is_named_in_seconds(
     fabricated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +241,7 @@ def test_names_from_the_data_cannot_become_markup(reported: Path) -> None:
     assert "image <0>" not in text
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(
     fabricated: Path, reported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -282,6 +284,7 @@ def test_every_two_methods_are_tested_against_each_other(reported: Path, fabrica
     assert float(rows["Base-Net − SGE-Net"]["Δ mIoU ↑"]) < 0
 
 
+@pytest.mark.slow
 def test_many_images_are_counted_in_hexagons(fabricated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fabricated)
     results = collect_dataset(load(REPOSITORY / "params.yaml"), DATASET)

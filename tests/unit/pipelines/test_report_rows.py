@@ -62,6 +62,7 @@ def test_every_filling_has_the_miou_that_a_fixed_segmenter_finds_in_its_hole(rep
     assert all(float(row["mIoU hole, filled ↑"]) >= 0 for row in rows.values())
 
 
+@pytest.mark.slow
 def test_trained_with_true_labels_alone_it_is_called_the_upper_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

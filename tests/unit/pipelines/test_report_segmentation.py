@@ -145,6 +145,7 @@ def test_trainings_that_differ_in_more_than_their_labels_are_no_table_5(
     assert {name.split(",")[0] for name in rows} == {"Base-Net"}
 
 
+@pytest.mark.slow
 def test_a_segmenter_without_any_label_to_compare_with_makes_no_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +169,7 @@ def test_figure_9_has_both_segmentations(reported: Path) -> None:
     assert 'alt="Mean colour + DPN, ' not in page
 
 
+@pytest.mark.slow
 def test_without_a_segmenter_there_is_no_such_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fabricate_runs(tmp_path)
     monkeypatch.chdir(tmp_path)

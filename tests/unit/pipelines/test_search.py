@@ -164,6 +164,7 @@ SEARCHED = (
 )
 
 
+@pytest.mark.slow
 def test_importance_is_the_share_in_the_variance() -> None:
     """Variances of 100/12, 1/12 and 0, so 99 %, 1 % and nothing."""
     shares = importances(_trials(60), SEARCHED, seed=1)

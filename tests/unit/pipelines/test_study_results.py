@@ -122,6 +122,7 @@ def test_votes_on_fillings_that_were_made_anew_are_not_counted(voted: Path, caps
     assert "Not counted: 10 answers on fillings that have since been made again." in printed
 
 
+@pytest.mark.slow
 def test_the_report_shows_what_people_prefer(voted: Path) -> None:
     settings = load(PARAMS)
     report.run(settings, Path("report"))
@@ -134,6 +135,7 @@ def test_the_report_shows_what_people_prefer(voted: Path) -> None:
     assert "93.8 … 100.0; N 58 + 2" in Path("report/table.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_report_does_not_put_votes_beside_the_scores_of_another_model(voted: Path) -> None:
     results()
     summary = SGE_NET / "evaluation.json"

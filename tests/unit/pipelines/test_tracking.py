@@ -263,6 +263,7 @@ def serve():
         yield start
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_or_hangs_up_is_the_same_sentence(serve, monkeypatch):
     monkeypatch.setattr(address, "_SECONDS_TO_ANSWER", 0.2)
     hanging = serve(lambda connection: time.sleep(2))

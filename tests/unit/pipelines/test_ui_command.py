@@ -23,6 +23,7 @@ from pipelines.tracking.scores import HEADLINE
 from sgenet.errors import UserError
 
 
+@pytest.mark.slow
 def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(monkeypatch, tmp_path, capsys):
     started: list[list[str]] = []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")

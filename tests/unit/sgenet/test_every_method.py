@@ -116,7 +116,7 @@ def test_a_step_trains_every_weight_of_both_networks_and_leaves_the_discriminato
     assert "reconstruction" in diary.terms[0]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(tmp_path: Path, name: str, precision: str) -> None:
     def state(seed: int) -> TrainingState:
         # With random draws in every step, where the method takes them.
@@ -157,6 +157,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 def test_a_compared_method_has_its_published_size_and_optimizer_and_the_others_the_recipe_s(name: str) -> None:
     ours = {"generator_lr": 9.0, "discriminator_lr": 7.0, "betas": (0.1, 0.2), "decay_from": 1.0}
     recipe = small_recipe(optimizer=ours, steps=4)

@@ -47,6 +47,7 @@ def test_a_pattern_goes_on_through_the_hole_where_the_network_drew_grey():
     np.testing.assert_array_equal(filled[~hole], image[~hole])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_given", [True, False])
 def test_texture_is_of_the_class_that_someone_gave_or_that_is_predicted(is_given):
     # Two textures of one mean: on the left fine columns, on the right fine rows.
@@ -87,6 +88,7 @@ def test_the_colours_that_the_network_drew_decide_what_is_copied():
     assert brightness(-0.4) < -0.1 < 0.1 < brightness(0.4)
 
 
+@pytest.mark.slow
 def test_texture_is_from_where_the_network_sees_what_it_expects_in_the_hole():
     columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64], stripes(128, 64)
     image = 0.4 * np.concatenate((np.broadcast_to(columns[:1, :64], (128, 64, 3)), rows), axis=1)
@@ -147,6 +149,7 @@ def test_a_large_image_has_the_texture_of_its_full_size(monkeypatch):
     assert filled[hole].std() > 0.6 * image[hole].std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest", [8_000, 100])
 @pytest.mark.parametrize(
     ("size", "rows", "columns"),
@@ -204,6 +207,7 @@ class Grey(nn.Module):
         return Prediction(images=(image * 0,), label_logits=(torch.zeros_like(image[:, :2]),))
 
 
+@pytest.mark.slow
 def test_the_inpainter_takes_texture_from_the_image_when_asked():
     photo = np.rint((stripes(96, 96) + 1) * 127.5).astype(np.uint8)
     hole = box(96, 96, slice(30, 60), slice(30, 60))

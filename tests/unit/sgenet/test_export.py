@@ -43,6 +43,7 @@ def _run(graph: InpaintingGraph, image: npt.NDArray, hole_mask: npt.NDArray, *mo
         return [output[0].numpy() for output in graph(*inputs)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:100% of the image")
 @pytest.mark.parametrize(
     ("name", "start"),

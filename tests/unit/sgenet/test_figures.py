@@ -85,6 +85,7 @@ def test_confidence_is_drawn_dark() -> None:
     assert drawn[0, :, 0].tolist() == [0, 128, 255]
 
 
+@pytest.mark.slow
 def test_figure_6_shows_the_filling_in_the_hole_only() -> None:
     figure = refinement_figure(_sample(), LABELS, cell=CELL)
     red = (figure == (255, 0, 0)).all(axis=-1)

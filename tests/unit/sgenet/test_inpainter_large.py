@@ -226,6 +226,7 @@ def test_without_a_hole_a_method_without_segmentation_has_nothing_to_do():
     assert recorder.sizes == []
 
 
+@pytest.mark.slow
 def test_a_full_hole_of_a_large_image_says_nothing_of_what_it_held():
     size = (100, 90)
     rng = np.random.default_rng(0)

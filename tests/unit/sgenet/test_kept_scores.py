@@ -153,6 +153,7 @@ def test_fid_and_kid_are_as_kept() -> None:
     assert _distances(80) == pytest.approx(KEPT["distances"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_features_of_inception_are_as_kept_whatever_the_batch(inception_file: Path) -> None:
     network = load_inception(inception_file, "weights")
     features = image_features(network, _images(5))

@@ -77,12 +77,14 @@ def test_mean_hole_ratio_of_each_kind(kind: str, lowest: float, highest: float) 
     assert lowest < np.mean([hole_ratio(mask) for mask in draw(kind, 256, 250)]) < highest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWN_KINDS)
 def test_holes_cover_the_same_share_at_every_size(kind: str) -> None:
     small, large = (np.mean([hole_ratio(mask) for mask in draw(kind, side, 250)]) for side in (64, 256))
     assert small == pytest.approx(large, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DRAWN_KINDS)
 def test_every_part_of_the_image_is_sometimes_missing(kind: str) -> None:
     blocks = np.mean(draw(kind, 64, 400), axis=0).reshape(8, 8, 8, 8).mean(axis=(1, 3))

@@ -64,6 +64,7 @@ def test_nothing_labelled_is_refused() -> None:
         class_weights([0, 0], 0.5)
 
 
+@pytest.mark.slow
 def test_a_segmenter_learns_in_the_training_loop() -> None:
     """Halves of two colours: whoever learns, learns them by heart."""
     label = torch.zeros(2, SIDE, SIDE, dtype=torch.int64)

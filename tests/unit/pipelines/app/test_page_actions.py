@@ -78,6 +78,7 @@ def test_two_models_give_two_downloads_with_names_of_their_own(actions):
     assert all(view.count("<section") == 2 for view in shown.results)
 
 
+@pytest.mark.slow
 def test_a_files_name_does_not_reach_the_downloads_as_a_path(actions, upload):
     session = actions.open_file(upload(saved(Image.new("RGB", (320, 240))), "..\\ <b>été<b>.png")).session
     assert actions.fill(session, marked(), [SGE]).downloads[0][0] == "b-été-b-filled.png"

@@ -73,6 +73,7 @@ def test_painted_classes_change_the_filling_and_the_first_stays(opened, shelf):
     np.testing.assert_array_equal(guided.inpainted.image[~hole], opened.image[~hole])
 
 
+@pytest.mark.slow
 def test_edits_start_from_the_networks_own_filling_every_time(opened, shelf):
     once = refill(fill(opened, box(), [SGE], shelf), box(value=2, nothing=255), shelf)
     twice = refill(once, box(value=3, nothing=255), shelf)

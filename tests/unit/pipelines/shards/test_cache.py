@@ -254,6 +254,7 @@ def test_what_a_killed_fetcher_left_is_cleared_by_the_next(store: Store) -> None
     reader.release()
 
 
+@pytest.mark.slow
 def test_one_process_of_a_node_fetches_and_another_takes_its_place(store: Store) -> None:
     reader = store.lease(1)
     first = FetcherProcess(store.folder, ROOM)
@@ -282,6 +283,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 def test_a_fetcher_ends_with_the_training_that_started_it(store: Store) -> None:
     subprocess.run([sys.executable, "-c", ORPHANED, str(store.folder)], check=False, timeout=60)
 

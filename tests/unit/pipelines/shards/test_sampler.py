@@ -19,6 +19,7 @@ def test_permute_is_a_permutation_for_every_size(size: int) -> None:
         assert sorted(permute(values, size, np.uint64(key))) == list(range(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_windows", [1, 2, 3, 5, 99])
 @pytest.mark.parametrize(("sizes", "batch_size"), [([10], 4), ([5, 0, 6], 16), ([13, 13, 13, 13, 12], 8)])
 def test_every_epoch_holds_every_sample_once_though_batches_run_across_epochs(
@@ -68,6 +69,7 @@ def test_a_window_is_read_from_its_shards_alone_and_other_shards_meet_in_every_e
     assert len(together) > 9
 
 
+@pytest.mark.slow
 def test_no_sample_has_a_fixed_place_in_windows() -> None:
     # χ² of a sample's place among eight parts of an epoch, 7 degrees of freedom, p = 0.001.
     rows = np.array(_rows(GlobalBatchSampler([4] * 8, 8 * 400, seed=11, num_windows=4), 4))
