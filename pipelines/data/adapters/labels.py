@@ -34,8 +34,17 @@ class LabelMap:
     _table: npt.NDArray[np.int16] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        targets = (self._target(raw) for raw in range(2**16))
-        object.__setattr__(self, "_table", np.fromiter(targets, np.int16, 2**16))
+        own = np.arange(2**16)
+        for raw, own_id in (self.own_ids or {}).items():
+            own[raw] = own_id
+        if self.class_map is None:
+            table = np.where(own < self.num_classes, own, _MEANINGLESS)
+        else:
+            table = np.full_like(own, IGNORE_ID)
+            for own_id, target in self.class_map.items():
+                table[own == own_id] = target
+        table[own == IGNORE_ID] = IGNORE_ID
+        object.__setattr__(self, "_table", table.astype(np.int16))
 
     def __call__(self, raw: RawLabel) -> npt.NDArray[np.uint8]:
         """Map raw ids (H, W) of 8 or 16 bits to ids of the label space (H, W), 255 = ignore.
@@ -56,11 +65,3 @@ class LabelMap:
                 f"or {IGNORE_ID} = ignore; name the others in label_space, or say in class_map what they are"
             )
         return mapped.astype(np.uint8)
-
-    def _target(self, raw: int) -> int:
-        own = (self.own_ids or {}).get(raw, raw)
-        if own == IGNORE_ID:
-            return IGNORE_ID
-        if self.class_map is not None:
-            return self.class_map.get(own, IGNORE_ID)
-        return own if own < self.num_classes else _MEANINGLESS
