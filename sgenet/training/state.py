@@ -53,6 +53,7 @@ class TrainingState:
         self.seconds = 0.0
         # The streams belong to the state: they start from the seed, and are saved and restored with it.
         torch.manual_seed(recipe.training.seed)
+        self._batch_statistics: list[Tensor] = []
         self.generator: nn.Module = method.generator
         self.discriminator: nn.Module = method.discriminator
         if recipe.training.compile and self.device.type == "cuda":
@@ -68,11 +69,30 @@ class TrainingState:
             dist.all_reduce(everywhere, dist.ReduceOp.MIN)
             self.precision = "bfloat16" if everywhere else "float32"
         devices = [self.device.index or 0] if self.device.type == "cuda" else None
-        # Buffers (spectral norm's vectors) evolve alike on every rank; broadcasting them
-        # between two forwards of one step would break autograd.
+        # Spectral norm's vectors evolve alike on every rank, and batch statistics are shared after a step;
+        # broadcasting them between two forwards of one step would break autograd.
         self.generator = self._shared(self.generator, devices)
         if any(weight.requires_grad for weight in self.method.discriminator.parameters()):
             self.discriminator = self._shared(self.method.discriminator, devices)
+        self._batch_statistics = [
+            statistic
+            for network in (self.method.generator, self.method.discriminator)
+            for module in network.modules()
+            if isinstance(module, nn.BatchNorm2d)
+            for statistic in (module.running_mean, module.running_var)
+            if statistic is not None
+        ]
+
+    @torch.no_grad()
+    def share_batch_statistics(self) -> None:
+        """Give all workers the mean of their running statistics, which each keeps of its own images (LaMa has them)."""
+        if not self._batch_statistics:
+            return
+        mean = torch.cat(self._batch_statistics) / dist.get_world_size()
+        dist.all_reduce(mean)
+        shares = mean.split_with_sizes([len(statistic) for statistic in self._batch_statistics])
+        for statistic, share in zip(self._batch_statistics, shares, strict=True):
+            statistic.copy_(share)
 
     def _shared(self, network: nn.Module, devices: list[int] | None) -> DistributedDataParallel:
         wrapped = DistributedDataParallel(

@@ -41,6 +41,7 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
     state.method.discriminator.requires_grad_(True)
 
     state.step += 1
+    state.share_batch_statistics()
     state.ema.update(state.method.generator, state.step)
     return {name: term.detach() for name, term in (generator_terms | terms).items()}
 

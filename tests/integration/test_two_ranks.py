@@ -19,6 +19,7 @@ from sgenet.batch import InpaintingBatch
 from sgenet.methods.build import build_method
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.gated_conv.settings import GatedConvSettings
+from sgenet.methods.lama.settings import LamaSettings
 from sgenet.methods.method import Method
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.settings import SPGNetSettings
@@ -177,6 +178,37 @@ def test_two_ranks_have_the_gradients_of_one(two_ranks: TwoRanks, name: str, tmp
     for key, expected in _gradients(name, slice(None)).items():
         scale = float(expected.abs().max())
         assert torch.allclose(together[key], expected, rtol=1e-3, atol=1e-3 * scale + 1e-7), key
+
+
+def _statistics(rank: int, folder: Path) -> None:
+    dist.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=WORLD)
+    recipe = replace(_recipe(), lama=LamaSettings(width=4, num_blocks=1, discriminator_width=4, perceptual=0.0))
+    state = TrainingState(build_method("lama", recipe, 3), recipe)
+    state.distribute()
+    with mock.patch.object(state, "share_batch_statistics"):
+        training_step(state, _batch(slice(rank, rank + 1)))
+    of_this_rank = dict(state.method.generator.named_buffers())
+    torch.save({key: value.clone() for key, value in of_this_rank.items()}, folder / f"alone{rank}.pt")
+    state.share_batch_statistics()
+    torch.save(of_this_rank, folder / f"shared{rank}.pt")
+    training_step(state, _batch(slice(rank, rank + 1)))
+    torch.save(of_this_rank, folder / f"stepped{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_share_the_mean_of_their_batch_statistics(two_ranks: TwoRanks, tmp_path: Path) -> None:
+    two_ranks.run(_statistics, tmp_path)
+    alone, shared, stepped = (
+        [torch.load(tmp_path / f"{name}{rank}.pt", weights_only=True) for rank in range(WORLD)]
+        for name in ("alone", "shared", "stepped")
+    )
+    statistics = [key for key in alone[0] if key.endswith(("running_mean", "running_var"))]
+    assert len(statistics) > 10
+    assert any(not torch.equal(alone[0][key], alone[1][key]) for key in statistics)
+    for key in statistics:
+        torch.testing.assert_close(shared[0][key], (alone[0][key] + alone[1][key]) / 2)
+        assert torch.equal(shared[0][key], shared[1][key])
+        assert torch.equal(stepped[0][key], stepped[1][key])
 
 
 def test_gradients_that_travel_in_bfloat16_differ_by_its_rounding_alone(two_ranks: TwoRanks, tmp_path: Path) -> None:
