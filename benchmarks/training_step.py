@@ -1,8 +1,8 @@
 """How fast a full training step is, and what a whole training takes and costs:
-`python benchmarks/training_step.py [--dataset NAME] [--steps N] [--threads N] [--price PER_HOUR]`.
+`python benchmarks/training_step.py [--params FILE] [--dataset NAME] [--steps N] [--threads N] [--price PER_HOUR]`.
 
 Generator, discriminator, optimizers and moving average, on random images of the dataset's crop and
-batch size, for each method with the dataset's recipe in params.yaml. The last columns are the recipe's steps at
+batch size, for each method with the dataset's recipe in ``--params``. The last columns are the recipe's steps at
 this rate on one such machine, and at its price; more workers divide the time, by a little less than their number.
 """
 

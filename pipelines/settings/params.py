@@ -179,8 +179,8 @@ def _kind_of_workers(given: object) -> str:
 
 
 class RunSettings(Strict):
-    """How training is launched; none of it changes what is learnt, up to float rounding, but for LaMa, whose batches are
-    normalised by worker.
+    """How training is launched; none of it changes what is learnt, up to float rounding, except for LaMa, whose batches
+    are normalised by worker.
 
     Attributes:
         workers: training processes (Ray Train). 0 trains in the calling process, and so does 1 where ``RAY_ADDRESS``

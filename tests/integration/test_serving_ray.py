@@ -29,13 +29,14 @@ from served import (
     tiny_model,
 )
 
+from pipelines.inference.server.limits import ServingLimits
 from sgenet.inpainter import Inpainter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 BODY_BYTES = 1 << 20
-UNDER_WAY = 10
-LIMITS = {"body_bytes": BODY_BYTES, "body_seconds": 3.0, "pixels": 1 << 20, "under_way": UNDER_WAY}
+UNDER_WAY = ServingLimits().under_way
+LIMITS = {"body_bytes": BODY_BYTES, "body_seconds": 3.0, "pixels": 1 << 20}
 
 
 class Served(NamedTuple):

@@ -19,7 +19,7 @@ from ray.serve.handle import DeploymentHandle
 
 from pipelines.inference.server.limits import ServingLimits
 from pipelines.inference.server.refusal import RETRY_AFTER_SECONDS
-from pipelines.inference.server.replica import LARGEST_BATCH, Replica
+from pipelines.inference.server.replica import Replica
 from pipelines.parallel.cluster import start_local_cluster
 from pipelines.parallel.connect import connect_to_cluster
 from pipelines.parallel.cpus import usable_cpus
@@ -29,6 +29,9 @@ from sgenet.settings import Precision
 
 APPLICATION = "sgenet"
 """What the application is called in a cluster."""
+
+_BESIDE = 16
+"""Requests that a replica takes beside those under way: health checks, and those that it tells to come back."""
 
 _SLACK_SECONDS = 15.0
 _LEAVE_SECONDS = 5.0
@@ -129,7 +132,7 @@ def _deploy(service: Service, cpus: int) -> DeploymentHandle[Any]:
         name="replica",
         num_replicas=service.replicas,
         ray_actor_options={"num_cpus": cpus, "num_gpus": num_gpus},
-        max_ongoing_requests=2 * LARGEST_BATCH,
+        max_ongoing_requests=limits.under_way + _BESIDE,
         max_queued_requests=limits.under_way,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=RETRY_AFTER_SECONDS),
         graceful_shutdown_timeout_s=limits.answer_seconds,
