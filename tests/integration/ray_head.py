@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from free_port import free_port
+from processes import kill_all
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_TO_START = 240
@@ -41,15 +41,8 @@ def ray_head(folder: Path, num_cpus: int) -> Iterator[str]:
         _wait_until_started(head, folder / "ray.log")
         yield f"127.0.0.1:{gcs}"
     finally:
-        _kill(psutil.Process(head.pid))
+        kill_all(head.pid)
         head.wait()
-
-
-def _kill(root: psutil.Process) -> None:
-    """Kill a process and all that it started: this cluster's processes and nobody else's."""
-    for process in [*root.children(recursive=True), root]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def driver_environment() -> dict[str, str]:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from processes import kill_all
 from tiny import DATASET, METHOD, tiny_settings
 
 from pipelines.settings.load import load
@@ -66,9 +66,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 def _kill_with_ray(process: subprocess.Popen[str]) -> None:
     """SIGKILL to the driver, to Ray and to every worker, as when the machine is lost."""
-    driver = psutil.Process(process.pid)
-    for lost in [driver, *driver.children(recursive=True)]:
-        lost.kill()
+    kill_all(process.pid)
     process.wait(timeout=30)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from processes import below, command
 from ray_head import ray_head
 from tiny import tiny_job
 
@@ -36,13 +39,17 @@ def cluster() -> Iterator[None]:
     ours.ray.shutdown()
 
 
+def _listening(process: psutil.Process) -> set[tuple[str, int, str]]:
+    """Address, port and process where a process listens; none where it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        connections = process.net_connections("inet")
+        listening = [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
+        return {(address.ip, address.port, process.name()) for address in listening}
+    return set()
+
+
 def test_local_cluster_cannot_be_reached_from_the_network() -> None:
-    listening = {
-        (connection.laddr.ip, connection.laddr.port, process.name())
-        for process in psutil.Process().children(recursive=True)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = {place for process in below(os.getpid()) for place in _listening(process)}
     assert listening
     assert {place for place in listening if place[0] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")} == set()
 
@@ -62,9 +69,9 @@ def test_another_ray_that_starts_and_dies_beside_it_changes_nothing(tmp_path: Pa
 
     worker = ray.remote(Worker).remote()
     before = ray.get(worker.cluster.remote())
-    commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
-    assert any("/sge-ray-" in command and "raylet" in command for command in commands)
-    assert not any("/tmp/ray/" in command for command in commands)
+    commands = [command(process) for process in below(os.getpid())]
+    assert any("/sge-ray-" in said and "raylet" in said for said in commands)
+    assert not any("/tmp/ray/" in said for said in commands)
     with ray_head(tmp_path, num_cpus=1) as address:
         assert ray.get(worker.cluster.remote()) == before != address
     assert ray.get(worker.cluster.remote()) == before
@@ -151,11 +158,7 @@ def _distance(state: TrainingState, other: TrainingState) -> float:
 
 
 def _kill_training_worker() -> int:
-    workers = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "RayTrainWorker" in " ".join(process.cmdline())
-    ]
+    workers = [process for process in below(os.getpid()) if "RayTrainWorker" in command(process)]
     assert workers, "the worker runs below this process"
     workers[0].kill()
     return workers[0].pid

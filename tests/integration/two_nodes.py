@@ -5,7 +5,6 @@ The nodes are processes of their own, started by ``ray start``, reachable from t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import psutil
 from free_port import free_port
+from processes import below, command, kill, kill_all
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 240.0
@@ -37,27 +37,26 @@ class Node:
 
     def processes(self, name: str = "") -> list[psutil.Process]:
         """Its processes whose command line names ``name``."""
-        try:
-            children = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [child for child in children if name in _command(child)]
+        return [process for process in below(self.process.pid) if name in command(process)]
 
     def training_workers(self) -> list[psutil.Process]:
         """The worker processes of the training, without what was forked from them."""
         found = self.processes("RayTrainWorker")
-        return [process for process in found if process.ppid() not in {worker.pid for worker in found}]
+        forked = {process.pid for worker in found for process in below(worker.pid)}
+        return [process for process in found if process.pid not in forked]
 
     def kill(self) -> None:
         """SIGKILL to all of it at once."""
-        _kill([*self.processes(), psutil.Process(self.process.pid)] if self.process.poll() is None else [])
+        kill_all(self.process.pid)
         self.process.wait()
 
     def kill_raylet(self) -> None:
         """SIGKILL to the raylet alone; the rest of the node notices."""
-        raylets = [child for child in self.processes("raylet/raylet") if child.name() == "raylet"]
+        raylets = [
+            child for child in self.processes("raylet/raylet") if command(child).split(" ")[0].endswith("/raylet")
+        ]
         assert raylets, "the node has a raylet"
-        _kill(raylets)
+        kill(raylets)
 
 
 @dataclass
@@ -179,16 +178,3 @@ def two_nodes(environment: dict[str, str], dashboard: bool = False) -> Iterator[
 def training_workers(cluster: TwoNodes) -> list[psutil.Process]:
     """The worker processes of the training, on both nodes."""
     return [process for node in cluster.nodes for process in node.training_workers()]
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""

@@ -17,6 +17,7 @@ import pytest
 from free_port import free_port
 from mlflow import MlflowClient
 from mlflow_store import make_store
+from processes import below, command
 
 from pipelines.commands import ui
 from pipelines.tracking.scores import HEADLINE
@@ -79,8 +80,8 @@ def test_it_ends_without_a_traceback_and_leaves_no_process(tmp_path, wish):
         deadline = time.monotonic() + 120
         while "Uvicorn running" not in said.read_text() and time.monotonic() < deadline:
             time.sleep(0.2)
-        servers = psutil.Process(started.pid).children(recursive=True)
-        assert not any("mlflow.server.jobs" in " ".join(server.cmdline()) for server in servers)
+        servers = below(started.pid)
+        assert not any("mlflow.server.jobs" in command(server) for server in servers)
         started.send_signal(wish)
         assert started.wait(60) == 0
     finally:
