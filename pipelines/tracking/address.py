@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import http.client
+import logging
 import os
 import re
 import socket
@@ -62,6 +63,8 @@ def open_client(address: str | None = None) -> MlflowClient:
     # MLflow takes seconds to import.
     import mlflow
 
+    # It logs a failure of the database with two tracebacks, and then raises it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     address = address or tracking_uri()
     if not address.startswith(_SERVERS):
         # A server may be away for a moment, which MLflow bears with.
@@ -128,13 +131,22 @@ def store_errors(failed: str, address: str | None = None) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
-        reason = str(error).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
+        reason = _reason(error).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
         remedy = "check MLFLOW_TRACKING_URI and that its server is running"
+        if address.startswith(_SQLITE):
+            remedy = "check that the file is there and can be written to, as its folder, and that the disk has room"
         if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:  # type: ignore[no-untyped-call]
             remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
         raise TrackingError(
             f"{failed}: the tracking store {shown} cannot be used ({reason}); {remedy}, and run the same command again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a database said, where one is the cause; MLflow's message has the statement and its values around it."""
+    from sqlalchemy.exc import DBAPIError
+
+    return str(error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error)
 
 
 @contextmanager

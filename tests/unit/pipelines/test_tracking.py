@@ -51,6 +51,17 @@ def open_tiny(key: str, **changes) -> str:
     return open_run("tests", key, **given)
 
 
+def test_a_store_that_is_lost_meanwhile_is_said_in_one_sentence(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", make_store(tmp_path))
+    run_id = open_tiny("lost")
+    for file in tmp_path.glob("mlflow*"):
+        file.unlink()
+    capfd.readouterr()
+    with pytest.raises(TrackingError, match=r"cannot be used \(attempt to write a readonly database\); check that"):
+        close_run(run_id, "FINISHED")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_same_key_is_the_same_run_and_it_is_running_again(client):
     first = open_tiny("reopen")
     close_run(first, "FAILED")
