@@ -1,4 +1,4 @@
-"""What numbers the networks compute with, and what a device computes fast."""
+"""What numbers the networks compute with, on which devices, and what a device computes fast."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ def resolve_precision(setting: PrecisionSetting, device: torch.device) -> Precis
     if setting != "auto":
         return setting
     return "bfloat16" if has_bfloat16(device) else "float32"
+
+
+def device_problem(device: torch.device | str) -> str | None:
+    """Why networks cannot compute on a device, and what to do; None where they can."""
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        return f"--device {device} asks for a GPU, but PyTorch finds none; leave it out to use the CPU"
+    try:
+        torch.empty(0, device=device)
+    # Backends that are not built in, unknown names and numbers of GPUs that are not there: each fails in its own way.
+    except (RuntimeError, AssertionError, ImportError):
+        return f"PyTorch has no device '{device}' on this machine; give --device cpu, cuda, cuda:1, or auto"
+    return None
 
 
 def has_bfloat16(device: torch.device) -> bool:

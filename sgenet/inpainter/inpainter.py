@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sgenet.errors import CheckpointError, DataError
+from sgenet.errors import CheckpointError, DataError, UserError
 from sgenet.inpainter.coarse_to_fine import fill
 from sgenet.inpainter.exemplar import copy_texture, enough_halvings
 from sgenet.inpainter.images import ImageLike, Pixels, open_image, to_eight_bits
@@ -24,7 +24,7 @@ from sgenet.inpainter.result import Inpainted, read_scales
 from sgenet.label_space import IGNORE_ID, LabelSpace
 from sgenet.methods.registry import GUIDED_METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released
-from sgenet.precision import round_weights
+from sgenet.precision import device_problem, round_weights
 from sgenet.settings import Precision
 
 WORKING_SIDE = 256
@@ -97,7 +97,10 @@ class Inpainter:
 
         Raises:
             CheckpointError: when the folder does not hold a released model.
+            UserError: when this machine has no such device.
         """
+        if problem := device_problem(device):
+            raise UserError(problem)
         released = load_released(_shipped_folder() if folder == SHIPPED else Path(folder))
         round_weights(released.generator, precision)
         return cls(

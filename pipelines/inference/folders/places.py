@@ -42,6 +42,7 @@ def find_place(text: str, what: str) -> Place:
     Raises:
         UserError: a local file or folder does not exist.
     """
+    _check_given(text, what)
     if "://" in text:
         return _file(text) if _is_image(text) else Place(text.rstrip("/"), None, text)
     path = Path(text).absolute()
@@ -56,6 +57,7 @@ def output_place(text: str, photos: Place) -> Place:
     Raises:
         UserError: the name cannot be that of a result.
     """
+    _check_given(text, "output")
     folder = text.endswith("/") or ("://" not in text and _there(Path(text)) and Path(text).is_dir())
     address = text.rstrip("/") if "://" in text else str(Path(text).absolute())
     if photos.name is None:
@@ -121,6 +123,12 @@ def is_image(name: str) -> bool:
 
 def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
+
+
+def _check_given(text: str, what: str) -> None:
+    # A shell variable that is not set; as a path it would be the folder the command runs in.
+    if not text:
+        raise UserError(f"the name of the {what} is empty; give a file or a folder")
 
 
 def _file(address: str, shown: str | None = None) -> Place:

@@ -320,10 +320,9 @@ def _load(model: Model, device: str, precision: Precision, threads: int | None) 
 
     from pipelines.parallel.device import precision_problem
     from sgenet.inpainter import Inpainter
+    from sgenet.precision import device_problem
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise OptionError(f"--device {device} asks for a GPU, but PyTorch finds none; leave it out to use the CPU")
-    if problem := precision_problem(device, precision):
+    if problem := device_problem(device) or precision_problem(device, precision):
         raise OptionError(problem)
     if threads is not None:
         torch.set_num_threads(threads)

@@ -229,6 +229,8 @@ def test_results_among_the_photos_or_holes_are_refused(tree, model, output, caps
         ({"holes": "nothing"}, "the hole nothing does not exist"),
         ({"output": "out.png"}, "photos is a folder, so the output out.png must be a folder too"),
         ({"photos": "void"}, "void holds no images"),
+        ({"photos": ""}, "the name of the photo is empty"),
+        ({"output": ""}, "the name of the output is empty"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(tree, model, arguments, sentence, capsys):
@@ -242,6 +244,12 @@ def test_a_method_without_segmentation_has_none_to_save(tree, tmp_path_factory, 
     assert inpaint(model, "--save-confidence") == 2
     assert "the model predicts no segmentation" in capsys.readouterr().err
     assert images_below(tree / "filled") == []
+
+
+def test_a_device_that_there_is_not_is_said_once(tree, model, capsys):
+    assert inpaint(model, "--device", "gpu") == 2
+    assert capsys.readouterr().err.count("PyTorch has no device 'gpu' on this machine; give --device") == 1
+    assert rows() == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from small import NUM_CLASSES, small_recipe, small_state
 from sgenet import precision
 from sgenet.methods.build import build_generator
 from sgenet.methods.registry import METHODS as REGISTERED
-from sgenet.precision import autocast, has_bfloat16, resolve_precision, round_weights
+from sgenet.precision import autocast, device_problem, has_bfloat16, resolve_precision, round_weights
 from sgenet.settings import Precision
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -89,3 +89,13 @@ def test_a_resumed_training_keeps_the_precision_it_started_with(
         assert resumed.precision != started.precision
         load_checkpoint(resumed, tmp_path / "state.pt")
         assert resumed.precision == started.precision == ("bfloat16" if fast_at_first else "float32")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:x", "xla", "cuda:99", ""])
+def test_a_device_that_there_is_not_is_named_with_what_to_give(device: str) -> None:
+    assert f"device {device}" in (device_problem(device) or "").replace("'", "")
+
+
+def test_the_processor_is_always_there() -> None:
+    assert device_problem("cpu") is None
+    assert device_problem(CPU) is None
