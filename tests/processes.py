@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
@@ -24,16 +23,11 @@ def command(process: psutil.Process) -> str:
         return ""
 
 
-def kill(processes: Iterable[psutil.Process]) -> None:
-    """SIGKILL to those of the processes that still run."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
 def kill_all(pid: int) -> None:
     """SIGKILL to process ``pid`` and to all below it, as when the machine is lost."""
-    lost = below(pid)
     with suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).kill()
-    kill(lost)
+        root = psutil.Process(pid)
+        # The root first: it should not see the others end, and act.
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -131,22 +131,19 @@ def store_errors(failed: str, address: str | None = None) -> Iterator[None]:
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
-        reason = _reason(error).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
+        from sqlalchemy.exc import DBAPIError
+
+        # MLflow's own message has the statement and its values around what the database said.
+        fault = error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error
+        reason = str(fault).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
         remedy = "check MLFLOW_TRACKING_URI and that its server is running"
-        if address.startswith(_SQLITE):
+        if isinstance(fault, sqlite3.Error):
             remedy = "check that the file is there and can be written to, as its folder, and that the disk has room"
         if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:  # type: ignore[no-untyped-call]
             remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
         raise TrackingError(
             f"{failed}: the tracking store {shown} cannot be used ({reason}); {remedy}, and run the same command again"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """What a database said, where one is the cause; MLflow's message has the statement and its values around it."""
-    from sqlalchemy.exc import DBAPIError
-
-    return str(error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 from free_port import free_port
-from processes import below, command, kill, kill_all
+from processes import below, command, kill_all
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 240.0
@@ -35,28 +35,18 @@ class Node:
 
     process: subprocess.Popen[bytes]
 
-    def processes(self, name: str = "") -> list[psutil.Process]:
-        """Its processes whose command line names ``name``."""
-        return [process for process in below(self.process.pid) if name in command(process)]
-
     def training_workers(self) -> list[psutil.Process]:
         """The worker processes of the training, without what was forked from them."""
-        found = self.processes("RayTrainWorker")
+        found = [process for process in below(self.process.pid) if "RayTrainWorker" in command(process)]
         forked = {process.pid for worker in found for process in below(worker.pid)}
         return [process for process in found if process.pid not in forked]
 
     def kill(self) -> None:
         """SIGKILL to all of it at once."""
-        kill_all(self.process.pid)
+        # Once it has ended and was waited for, its number may be another's.
+        if self.process.poll() is None:
+            kill_all(self.process.pid)
         self.process.wait()
-
-    def kill_raylet(self) -> None:
-        """SIGKILL to the raylet alone; the rest of the node notices."""
-        raylets = [
-            child for child in self.processes("raylet/raylet") if command(child).split(" ")[0].endswith("/raylet")
-        ]
-        assert raylets, "the node has a raylet"
-        kill(raylets)
 
 
 @dataclass
