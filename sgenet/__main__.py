@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--texture", choices=("exemplar", "network"), default="exemplar")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, or auto (default: cpu)")
     options = parser.parse_args(arguments)
+    if options.output.suffix.lower() != ".png":
+        parser.error(f"the output {options.output} must be a .png file, which keeps every known pixel as it was")
     # After the help and the mistakes in the usage: PyTorch takes seconds to import.
     import torch
     from PIL import Image

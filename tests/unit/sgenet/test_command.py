@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sgenet.__main__ import main
+
 
 def fill(folder: Path, mask: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sgenet", "photo.png", "--mask", mask, "-o", "out.png", "--device", "auto"]
@@ -32,3 +34,13 @@ def test_a_photograph_is_filled_and_its_known_pixels_stay(tmp_path: Path) -> Non
     assert missing.returncode == 2
     assert "nowhere.png" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.parametrize("output", ["out.jpg", "out.pgn", "out"])
+def test_an_output_that_is_no_png_is_refused_before_anything_is_read(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["photo.png", "--mask", "mask.png", "-o", output])
+    assert ended.value.code == 2
+    assert f"the output {output} must be a .png file" in capsys.readouterr().err
