@@ -16,10 +16,13 @@ _NOBODY_READS = 141
 def run_command(main: Callable[[], int]) -> int:
     """Run a command and return its exit status.
 
-    Characters that the terminal's encoding lacks are replaced. Where nobody reads the output any more (``| head -1``),
-    the command ends without a word, with the status of a program that SIGPIPE ended; the signal itself
-    would also end servers whose clients hang up.
+    Characters that the terminal's encoding lacks are replaced, and what goes to a closed stream is dropped. Where
+    nobody reads the output any more (``| head -1``), the command ends without a word, with the status of a program
+    that SIGPIPE ended; the signal itself would also end servers whose clients hang up.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the command (`>&-`)
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -32,6 +32,17 @@ def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path) -> None:
     assert b"COMMAND ?" in shown.stdout
 
 
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_a_command_whose_output_is_closed_does_its_work(tmp_path: Path, stream: str) -> None:
+    command = f'exec "$0" -m pipelines example {stream}>&-'
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "example/photo.png").exists()
+
+
 @pytest.mark.slow
 def test_names_of_files_that_a_terminal_lacks_the_characters_of_are_files_all_the_same(tmp_path: Path) -> None:
     make_photo(tmp_path / "fünf.png")
