@@ -1,4 +1,4 @@
-"""Trainings on the real photographs that are compared, and the tables that docs/results.md holds:
+"""Trainings on the real photographs that are compared, and the tables of docs/results.md and docs/tables.md:
 `python benchmarks/comparison.py run FOLDER [outdoor_mix/sge_net-1 …] [--at-once 2]`, then
 `python benchmarks/comparison.py tables [--of outdoor_mix]`.
 
