@@ -34,9 +34,10 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     """
     # Not after a version was made.
     check_writable(output)
-    training = _read(model / "training.json", "run_id", "run_key", "steps", "digests")
-    summary = _read(evaluation / "evaluation.json", "shards_digest", "masks_digest", "code_digest", "weights_sha256")
-    scores = _read(evaluation / "metrics.json")
+    training = _read("train", model / "training.json", "run_id", "run_key", "steps", "digests")
+    keys = ("shards_digest", "masks_digest", "code_digest", "weights_sha256")
+    summary = _read("evaluate", evaluation / "evaluation.json", *keys)
+    scores = _read("evaluate", evaluation / "metrics.json")
     check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
     check_reachable(tracking_uri(), to_write=True)
     run_id = restored_run(training, method, dataset)
@@ -74,14 +75,16 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     print(f"registered {version.uri} as {version.alias}; loaded back, it draws the same image")
 
 
-def _read(path: Path, *keys: str) -> dict[str, Any]:
+def _read(stage: str, path: Path, *keys: str) -> dict[str, Any]:
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; run the {stage} stage first")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); run the stage that writes it again") from error
+        raise CheckpointError(f"{path} cannot be read ({error}); run the {stage} stage again") from error
     missing = [key for key in keys if key not in content]
     if missing:
-        raise CheckpointError(f"{path} has no {', '.join(missing)}; run the stage that writes it again")
+        raise CheckpointError(f"{path} has no {', '.join(missing)}; run the {stage} stage again")
     return content
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,14 +161,19 @@ def _walk(top: Path) -> Iterator[tuple[str, int]]:
             folders.sort()
             waiting.extend(path for path in map(folder.joinpath, folders) if path.is_symlink())
             below = "" if folder == top else f"{folder.relative_to(top).as_posix()}/"
-            yield from ((below + file, _size(folder / file)) for file in files if not file.endswith(PARTIAL_SUFFIX))
+            for file in files:
+                size = _size(folder / file)
+                if size is not None and not file.endswith(PARTIAL_SUFFIX):
+                    yield below + file, size
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> int | None:
+    """None for a pipe, socket or device, which reading could wait for without end."""
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:
         return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _refuse(error: OSError) -> None:

@@ -40,7 +40,7 @@ def find_place(text: str, what: str) -> Place:
     """The image or folder that a user names; on S3 an image is told by its ending.
 
     Raises:
-        UserError: a local file or folder does not exist.
+        UserError: a local file or folder does not exist, or an address is not one of S3.
     """
     _check_given(text, what)
     if "://" in text:
@@ -92,7 +92,7 @@ def check_apart(output: Place, inputs: list[Place]) -> None:
     for place in inputs:
         if output.name is not None and place.name is not None:
             if _real(join(output.folder, output.name)) == _real(join(place.folder, place.name)):
-                raise UserError(f"the output {output.shown} is the input itself; give another name with -o")
+                raise UserError(f"the output {output.shown} would overwrite {place.shown}; give it another name")
         elif place.name is None and output.name is None and _real(output.folder) == _real(place.folder):
             raise UserError(f"the folder {output.shown} is given twice; give these results a folder of their own")
         elif output.name is None and _meet(_real(output.folder), _real(place.folder), files=place.name is not None):
@@ -129,6 +129,8 @@ def _check_given(text: str, what: str) -> None:
     # A shell variable that is not set; as a path it would be the folder the command runs in.
     if not text:
         raise UserError(f"the name of the {what} is empty; give a file or a folder")
+    if "://" in text:
+        open_storage(text)  # refuses what is no s3:// address
 
 
 def _file(address: str, shown: str | None = None) -> Place:

@@ -151,7 +151,7 @@ def test_nothing_overwrites_an_input_or_another_result(files, model, tmp_path, g
     photo, hole, output = files
     (tmp_path / "link.png").symlink_to(tmp_path / photo)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match=r"give (another name|two names)"):
+    with pytest.raises(UserError, match=r"would overwrite .*; give it another name|give two names"):
         fill(photo, hole, output, model, *given)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -231,6 +231,8 @@ def test_results_among_the_photos_or_holes_are_refused(tree, model, output, caps
         ({"photos": "void"}, "void holds no images"),
         ({"photos": ""}, "the name of the photo is empty"),
         ({"output": ""}, "the name of the output is empty"),
+        ({"photos": "ftp://photos"}, "ftp://photos is not a place for files; give a folder or s3://bucket/prefix"),
+        ({"output": "file://out"}, "file://out is not a place for files; give a folder or s3://bucket/prefix"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_written(tree, model, arguments, sentence, capsys):

@@ -221,6 +221,16 @@ def test_an_evaluation_of_other_weights_is_refused(stages):
     assert not output.exists()
 
 
+def test_the_stages_that_are_missing_are_named(stages):
+    settings, model, evaluation, output = stages
+    (evaluation / "evaluation.json").unlink()
+    with pytest.raises(CheckpointError, match=r"evaluation\.json does not exist; run the evaluate stage first"):
+        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+    (model / "training.json").unlink()
+    with pytest.raises(CheckpointError, match=r"training\.json does not exist; run the train stage first"):
+        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
+
+
 def test_an_unfinished_training_is_refused_before_anything_is_registered(stages):
     settings, model, evaluation, output = stages
     (model / "training.json").write_text('{"run_id": "x"}')

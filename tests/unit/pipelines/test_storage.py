@@ -113,6 +113,13 @@ def test_a_half_written_file_is_not_listed(tmp_path: Path) -> None:
     assert [entry.path for entry in storage.list()] == ["x"]
 
 
+def test_a_pipe_is_not_listed_since_reading_it_would_wait_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    storage = open_storage(str(tmp_path))
+    storage.write("x", b"1")
+    assert [entry.path for entry in storage.list()] == ["x"]
+
+
 def test_symlink_loops_end(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "x.png").write_bytes(b"1")
