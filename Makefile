@@ -76,7 +76,7 @@ bench: install   ## how fast the parts are on this machine, beside peers and lim
 
 SHIPPED := --params pipelines/registry/shipped/params.yaml
 
-shipped-model: install  ## train the model that ships with the package, on ../shared/data (two hours on one core)
+shipped-model: install  ## train the model that ships with the package, on ../shared/data (an hour and a quarter on one core)
 	for stage in index shards fit_segmenter label masks baselines "train --method sge_net" "evaluate --method sge_net"; do \
 		python -m pipelines $$stage $(SHIPPED) --dataset small_photos || exit $$?; \
 	done
