@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -24,6 +25,17 @@ RENAMED = {
 """Settings under the names they used to have: refused, with a hint."""
 
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+_SECTION = "must be a section, with its settings indented below it"
+_LIST = "must be a list, such as [a, b]"
+_KINDS = {
+    "dataclass_type": _SECTION,
+    "dict_type": _SECTION,
+    "model_attributes_type": _SECTION,
+    "model_type": _SECTION,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+}
+"""What YAML calls the things that pydantic names by their Python types."""
 
 
 def innermost(error: ValidationError) -> list[Any]:
@@ -58,15 +70,18 @@ def _closest(problem: Any, names: Collection[str]) -> str | None:
 
 
 def _sentence(problem: Any, where: str, names: Collection[str]) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
     if problem["type"] in _UNKNOWN:
         if new := RENAMED.get(str(problem["loc"][-1])):
             return f"{where}: {key} is now called {new}; rename it"
         if close := _closest(problem, names):
             return f"{where}: {key} is not a setting; did you mean {close}?"
         return f"{where}: {key} is not a setting; remove it or correct its spelling"
-    found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
-    return f"{where}: {key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{found}"
+    said = _KINDS.get(problem["type"]) or f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+    if problem["type"] == "missing":
+        return f"{where}: {key}: {said}"
+    value = "nothing" if problem["input"] is None else textwrap.shorten(repr(problem["input"]), 80)
+    return f"{where}: {key}: {said}, found {value}"
 
 
 def without(raw: Any, offences: list[Any]) -> Any | None:

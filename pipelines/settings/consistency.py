@@ -23,6 +23,7 @@ _STRIDE = 2 ** (NUM_SCALES - 1)
 
 # Datasets and mask sets name folders and files.
 _FILE_NAME = re.compile(r"[\w-]+")
+_STORAGE = re.compile(r"s3://[^/\s].*|(?!.*://).*\S.*")
 # In MLflow's addresses / : and @ end a model's name.
 _MODEL_NAME = re.compile(r"[\w.-]+")
 
@@ -75,8 +76,8 @@ def _list_problems(settings: Settings) -> list[str]:
         for name in settings.datasets
         if not _FILE_NAME.fullmatch(name)
     ]
-    if "://" in settings.storage and not settings.storage.startswith("s3://"):
-        problems.append(f"storage ({settings.storage}) must be a folder or s3://bucket/prefix")
+    if not _STORAGE.fullmatch(settings.storage):
+        problems.append(f"storage ('{settings.storage}') must be a folder or s3://bucket/prefix")
     if not _MODEL_NAME.fullmatch(settings.registry.name):
         problems.append(f"registry.name ({settings.registry.name}) names a model; use letters, digits, - . and _ only")
     if settings.registry.method not in settings.methods:

@@ -29,7 +29,10 @@ def load(path: Path) -> Settings:
         raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
     except OSError as error:
         raise SettingsError([f"{path} cannot be read ({error.strerror}); check its path and permissions"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsError([f"{path} is nested too deeply to be read; settings are a few levels deep"]) from None
+    # PyYAML lets ValueError through for dates that no calendar has and for numbers of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
         raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
     return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 

@@ -159,7 +159,14 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
             "a square of",
         ),
         (lambda raw: raw["datasets"].append("../mars"), "the dataset '../mars' names a folder"),
-        (lambda raw: raw.update(storage="gs://mars"), "storage (gs://mars) must be"),
+        (lambda raw: raw.update(storage="gs://mars"), "storage ('gs://mars') must be"),
+        (lambda raw: raw.update(storage="s3://"), "storage ('s3://') must be"),
+        (lambda raw: raw.update(storage=" "), "storage (' ') must be"),
+        (
+            lambda raw: raw.update(run=None),
+            "run: must be a section, with its settings indented below it, found nothing",
+        ),
+        (lambda raw: raw.update(methods="sge_net"), "methods: must be a list, such as [a, b], found 'sge_net'"),
         (_transfers("mixed_scenes", "mixed_scenes"), "transfer: mixed_scenes is one of datasets"),
         (_transfers("mars", "mixed_scenes"), "transfer: mars does not exist in data; add data.mars"),
         (_transfers("places2", "outdoor_mix"), "models_of is 'outdoor_mix', on which nothing is trained"),
@@ -290,7 +297,16 @@ def refused_by_check(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("a: [1", "is not valid YAML"), (None, "does not exist"), ("- 1", "(top level)")]
+    ("text", "sentence"),
+    [
+        ("a: [1", "is not valid YAML"),
+        ("a: 2020-13-45", "is not valid YAML: month must be"),
+        (f"a: {'1' * 5000}", "is not valid YAML"),
+        (f"a: {'[' * 3000}{']' * 3000}", "is nested too deeply"),
+        (None, "does not exist"),
+        ("- 1", "(the whole file): must be a section"),
+        ("", "(the whole file): must be a section"),
+    ],
 )
 def test_a_file_that_is_no_settings_file(tmp_path: Path, text: str | None, sentence: str) -> None:
     path = tmp_path / "params.yaml"
