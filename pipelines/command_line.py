@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import re
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pipelines.commands import (
     app,
@@ -164,6 +166,9 @@ RENAMED = {"floors": "baselines"}
 _REFUSED_BY_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR)
 """What a user can mend, wherever it is met."""
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+"""``s3://bucket/a`` as a path, which has lost a slash."""
+
 TOOLS: dict[str, Command] = {
     "init": init,
     "check": check,
@@ -192,6 +197,10 @@ def run(arguments: list[str] | None = None) -> int:
         return 2
     _refuse_unknown(given[0], parser)
     options = parser.parse_args(given)
+    for value in vars(options).values():
+        # Else it would be a folder called `s3:` on this machine.
+        if isinstance(value, Path) and _ADDRESS.match(str(value)):
+            parser.error(f"{value} is an address, and {options.command} needs a file or folder of this machine")
     try:
         return _dispatch(options)
     except UserError as error:

@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sgenet.console import run_command
 from sgenet.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.output.suffix.lower() != ".png":
         parser.error(f"the output {options.output} must be a .png file, which keeps every known pixel as it was")
+    for given in (options.photo, options.mask):
+        if options.output.resolve() == given.resolve():
+            parser.error(f"the output {options.output} would overwrite {given}; give it another name")
     # After the help and the mistakes in the usage: PyTorch takes seconds to import.
     import torch
     from PIL import Image
@@ -38,11 +45,26 @@ def main(arguments: list[str] | None = None) -> int:
         inpainter = Inpainter.load(options.model or SHIPPED, device)
         with Image.open(options.photo) as photo, Image.open(options.mask) as mask:
             filled = inpainter(photo, mask, texture=options.texture)
-        Image.fromarray(filled.image).save(options.output)
+        _save(Image.fromarray(filled.image), options.output)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a PNG that appears whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        image.save(partial, "PNG")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written ({error.strerror}); check the folder and the disk") from None
 
 
 if __name__ == "__main__":

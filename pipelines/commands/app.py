@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipelines.commands.common import check_free, port
+
 if TYPE_CHECKING:
     from pipelines.tracking.model_source import ModelSource
 
@@ -18,7 +20,7 @@ HOST, PORT = "127.0.0.1", 7860
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to listen, the models beside the registered ones, and the limits."""
     parser.add_argument("--host", default=HOST, help="address to listen on; 0.0.0.0 lets others in (default: loopback)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--port", type=port, default=PORT, help=f"default: {PORT}")
     parser.add_argument(
         "--model", action="append", default=[], help="offer this model too: a folder, NAME@ALIAS, …; may be repeated"
     )
@@ -36,6 +38,7 @@ def execute(options: argparse.Namespace) -> None:
     from pipelines.inference.page.models import ModelShelf
     from pipelines.inference.page.server import running, warn_if_open
 
+    check_free(options.port, options.host)
     limits = PageLimits(pixels=round(options.max_megapixels * 1e6), file_bytes=options.max_mebibytes * 2**20)
     logging.basicConfig(level=logging.WARNING)
     shelf = ModelShelf(partial(_models, options.model), limits.models)

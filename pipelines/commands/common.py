@@ -53,19 +53,30 @@ def positive(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """A port to listen on, as the type of an argument."""
+    number = int(text) if text.isdecimal() else 0
+    if not 0 < number < 2**16:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port; give a number from 1 to 65535")
+    return number
+
+
 def check_free(port: int, host: str = "127.0.0.1") -> None:
-    """Refuse a port that a server could not listen at, before the server is started.
+    """Refuse an address that a server could not listen at, before the server is started.
 
     Raises:
-        UserError: it is taken, or is none.
+        UserError: the port is taken, or the host is none of this machine.
     """
-    with socket.socket() as probe:
-        # As servers do, so that a port just given back counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            # As servers do, so that a port just given back counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"port {port} of {host} cannot be used ({error.strerror}); choose another with --port"
+        ) from error
 
 
 def ask_addressed_cluster() -> None:

@@ -21,17 +21,15 @@ def execute(options: argparse.Namespace) -> None:
         UserError: the folder cannot be written.
     """
     import numpy as np
-    from PIL import Image
 
+    from pipelines.inference.images import encode_png
     from pipelines.inference.page.examples import HEIGHT, WIDTH, example_image
     from pipelines.settings.program import program
-    from pipelines.storage.files import writing
+    from pipelines.storage.files import write_atomically
 
     hole = np.zeros((HEIGHT, WIDTH), np.uint8)
     hole[HEIGHT // 3 : 2 * HEIGHT // 3, WIDTH // 3 : WIDTH // 2] = 255
     folder: Path = options.folder
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(example_image(0)).save(folder / "photo.png")
-        Image.fromarray(hole).save(folder / "hole.png")
+    write_atomically(folder / "photo.png", encode_png(example_image(0)))
+    write_atomically(folder / "hole.png", encode_png(hole))
     print(f"{program()} inpaint {folder}/photo.png --mask {folder}/hole.png -o {folder}/filled.png")

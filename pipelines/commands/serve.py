@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from pipelines.commands.common import add_precision, check_free, positive
+from pipelines.commands.common import add_precision, check_free, port, positive
 from pipelines.tracking.model_source import SPECS, ModelSource, find_model
 from sgenet.errors import UserError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help=f"{SPECS} (default: the champion, else shipped)")
     parser.add_argument("--replicas", type=positive, default=1, help="copies of the model (default: 1)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen at (default: 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="port to listen at (default: 8000)")
     parser.add_argument("--cpus-per-replica", type=positive, help="cores of a replica (default: an even share)")
     parser.add_argument(
         "--device",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import add_params, check_dataset, positive
+from pipelines.commands.common import add_params, check_dataset, check_free, port, positive
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the order and the sides (default: 0)")
     parser.add_argument("--votes", type=Path, help="file of the votes (default: study/<dataset>/votes.sqlite)")
     parser.add_argument("--host", default=HOST, help="address to listen on; 0.0.0.0 lets others in (default: loopback)")
-    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--port", type=port, default=PORT, help=f"default: {PORT}")
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -62,6 +62,7 @@ def execute(options: argparse.Namespace) -> None:
         print_results(write_results(results, votes, paths.results), titles_of(results))
         print(f"Written to {paths.results}; `{program()} report` shows it")
         return
+    check_free(options.port, options.host)
     plan = make_plan(results, options.holes or settings.masks[dataset].evaluation[0].name, options.method)
     box = VoteBox(votes)
     box.know(plan.pairs)

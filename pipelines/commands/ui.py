@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from pipelines.commands.common import check_free
+from pipelines.commands.common import check_free, port
 from sgenet.errors import UserError
 
 HELP = "Open the MLflow UI over the embedded tracking store."
@@ -33,7 +33,7 @@ _VIEW_STATE = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``--port``."""
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=port, default=5000, help="port to listen at (default: 5000)")
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -131,6 +131,8 @@ def _check_given(text: str, what: str) -> None:
         raise UserError(f"the name of the {what} is empty; give a file or a folder")
     if "://" in text:
         open_storage(text)  # refuses what is no s3:// address
+        if _is_image(text) and text.count("/") < 3:
+            raise UserError(f"the {what} {text} names no bucket; give s3://bucket/name")
 
 
 def _file(address: str, shown: str | None = None) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,33 @@ def test_a_wrong_command_is_answered_with_the_likely_one(
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"there is no command '{typed}'; " in said
     assert said.endswith(hint)
+
+
+@pytest.mark.parametrize("command", ["app", "serve", "ui", "study"])
+def test_a_port_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "--port", "65536"])
+    assert "'65536' is not a port; give a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_page_is_not_prepared_for_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["app", "--port", str(port)]) == 2
+    expected = f"error: port {port} of 127.0.0.1 cannot be used (Address already in use); choose another with --port\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_address_is_not_taken_for_a_folder_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["example", "s3://bucket/example"])
+    assert "s3:/bucket/example is an address, and example needs a file or folder of" in capsys.readouterr().err
+    assert main(["inpaint", "s3://bucket/a.png", "--mask", "s3://bucket/b.png", "-o", "s3://c.png"]) == 2
+    assert "the output s3://c.png names no bucket; give s3://bucket/name" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("called", "name"), NAMES)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from free_port import free_port
 
 from pipelines.__main__ import main
 from pipelines.commands import serve
@@ -50,7 +51,7 @@ def test_a_port_in_use_is_refused_before_ray_is_started(monkeypatch, capsys):
         other.listen()
         port = other.getsockname()[1]
         assert main(["serve", "--model", "shipped", "--port", str(port)]) == 2
-    assert f"port {port} cannot be used" in capsys.readouterr().err
+    assert f"port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
 
 
 def test_no_replicas_are_no_server(capsys):
@@ -95,7 +96,7 @@ def test_replicas_share_the_gpus_and_none_is_spread_over_two(device, replicas, f
 def test_a_gpu_that_is_not_there_is_refused_before_ray_is_started(monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("pipelines.parallel.device.gpu_problem", lambda: "PyTorch finds no GPU; install a driver")
-    assert main(["serve", "--model", "shipped", "--device", "cuda", "--port", "0"]) == 2
+    assert main(["serve", "--model", "shipped", "--device", "cuda", "--port", str(free_port())]) == 2
     assert "--device cuda asks for a GPU, but PyTorch finds no GPU" in capsys.readouterr().err
 
 
@@ -104,7 +105,7 @@ def test_the_precision_that_is_asked_for_is_the_one_that_is_served(monkeypatch, 
     served = []
     monkeypatch.setattr(on_ray, "serve_until_stopped", served.append)
     for precision in ("float32", "bfloat16"):
-        assert main(["serve", "--model", "shipped", "--port", "0", "--precision", precision]) == 0
+        assert main(["serve", "--model", "shipped", "--port", str(free_port()), "--precision", precision]) == 0
     assert [service.precision for service in served] == ["float32", "bfloat16"]
     assert capsys.readouterr().out == 2 * "starting 1 replica of shipped\n"
     monkeypatch.setattr("pipelines.parallel.device.has_bfloat16", lambda device: True)

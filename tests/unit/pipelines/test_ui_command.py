@@ -54,7 +54,7 @@ def test_the_ui_says_when_its_port_is_taken_or_a_server_has_its_own(monkeypatch,
         taken.bind((ui.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port {port} cannot be used"):
+        with pytest.raises(UserError, match=f"port {port} of 127.0.0.1 cannot be used"):
             ui.execute(Namespace(port=port))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
     with pytest.raises(UserError, match=r"open https://mlflow\.example$"):

@@ -44,3 +44,23 @@ def test_an_output_that_is_no_png_is_refused_before_anything_is_read(
         main(["photo.png", "--mask", "mask.png", "-o", output])
     assert ended.value.code == 2
     assert f"the output {output} must be a .png file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["photo.png", "./mask.png"])
+def test_the_photo_and_its_mask_are_not_overwritten(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["photo.png", "--mask", "mask.png", "-o", output])
+    assert ended.value.code == 2
+    assert "would overwrite" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_named_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("photo.png", "mask.png"):
+        Image.new("L", (32, 32)).save(tmp_path / name)
+    (tmp_path / "out.png").mkdir()
+    given = [str(tmp_path / name) for name in ("photo.png", "mask.png", "out.png")]
+    assert main([given[0], "--mask", given[1], "-o", given[2], "--texture", "network"]) == 2
+    assert f"{given[2]} cannot be written" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png", "mask.png", "out.png"}
