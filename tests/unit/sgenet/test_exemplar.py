@@ -14,7 +14,7 @@ from sgenet.inpainter import Inpainter, exemplar
 from sgenet.inpainter.exemplar import copy_texture
 from sgenet.inpainter.features import Features
 from sgenet.inpainter.patches import fill_by_patches
-from sgenet.inpainter.scene import Scene
+from sgenet.inpainter.pyramid import Scene
 from sgenet.label_space import LabelSpace
 
 
