@@ -46,12 +46,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return make_project(tmp_path_factory.mktemp("project"))
 
 
-@pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A tracking store of the test's own."""
-    address = make_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return MlflowClient(address)
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """The tracking store of the tests of a file, and a cache of theirs."""
+    root = tmp_path_factory.mktemp("tracking")
+    address = make_store(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        yield MlflowClient(address)
 
 
 @pytest.fixture(scope="module")

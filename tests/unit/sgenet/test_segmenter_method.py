@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from small import SIDE, Diary, all_tensors, loader, same_tensors
+from small import SIDE
 
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
 from sgenet.methods.recipe import Recipe
-from sgenet.segmenters.build import SEGMENTERS, build_segmenter
+from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.method import balanced_cross_entropy, class_weights, segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
 from sgenet.settings import TrainingSettings
-from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
-from sgenet.training.loop import fit
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -65,19 +62,3 @@ def test_a_segmenter_learns_in_the_training_loop() -> None:
     for _ in range(50):
         after = float(training_step(state, batch)["segmentation"])
     assert after < 0.5 * before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SEGMENTERS)
-def test_interrupted_or_not_a_segmenter_is_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
-    whole, first = segmenter_state(name), segmenter_state(name)
-    fit(whole, loader(), until_step=6)
-    fit(first, loader(), until_step=3)
-    save_checkpoint(first, tmp_path / "half.pt")
-    second = segmenter_state(name, seed=2)
-    load_checkpoint(second, tmp_path / "half.pt")
-    diary = Diary()
-    fit(second, loader(3), [diary], until_step=6)
-    assert diary.steps == [4, 5, 6]
-    assert set(diary.terms[0]) == {"segmentation"}
-    assert same_tensors(all_tensors(whole.state_dict()), all_tensors(second.state_dict()))
