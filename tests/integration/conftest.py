@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from mlflow_store import make_store
 from project import Project, make_project
 from tiny import make_dataset
 from two_ranks import TwoRanks
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +47,15 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A folder as the demo leaves it: settings, data, and two versions of a model in the embedded store."""
     return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Project:
+    """A folder with settings and two images, and no store."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    project = Project(tmp_path)
+    project.write_images()
+    return project
 
 
 @pytest.fixture(scope="module")
