@@ -16,18 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def store(s3_endpoint: str) -> dict[str, str]:
-    """The environment in which processes of their own find the S3 server."""
-    return {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-@pytest.fixture(scope="session")
 def s3_client(s3_endpoint: str) -> Any:
     """Whoever looks into the S3 server, whatever the environment is."""
     import boto3

@@ -119,6 +119,7 @@ def test_interrupted_or_not_the_weights_are_the_same(tiny_dataset: Path, first: 
         path.unlink()
     assert 0 < store.steps()[-1] < STEPS
     fitted(tiny_dataset, tmp_path)
+    assert list(key.parent.iterdir()) == [key], "it began anew"
     assert same_weights(tmp_path / "segmenter", first)
 
 
