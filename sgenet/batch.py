@@ -18,7 +18,6 @@ class InpaintingBatch:
         image: (B, 3, H, W) float in [-1, 1], RGB, whole (uncorrupted).
         hole_mask: (B, 1, H, W) float, **1 = missing**, 0 = known.
         label: (B, H, W) int64 class ids, 255 = ignore.
-        keys: the samples' keys in the shards, one an image (may be empty).
         guide: (B, H, W) int64, a segmentation to fill by, 255 = the network's own; None: its own everywhere.
         edges: (B, 1, H, W) of 0 and 1, what EdgeConnect paints along; None: the edges that it draws.
     """
@@ -26,7 +25,6 @@ class InpaintingBatch:
     image: Tensor
     hole_mask: Tensor
     label: Tensor
-    keys: tuple[str, ...] = ()
     guide: Tensor | None = None
     edges: Tensor | None = None
 
@@ -40,7 +38,7 @@ class InpaintingBatch:
             check_shape(self.edges, "B 1 H W", "edges", **sizes)
 
     @classmethod
-    def from_uint8(cls, image: Tensor, hole_mask: Tensor, label: Tensor, keys: tuple[str, ...] = ()) -> InpaintingBatch:
+    def from_uint8(cls, image: Tensor, hole_mask: Tensor, label: Tensor) -> InpaintingBatch:
         """Make a batch from what the loader delivers, on the device it already is on.
 
         Args:
@@ -54,7 +52,6 @@ class InpaintingBatch:
             image=normalised.contiguous(memory_format=torch.channels_last),
             hole_mask=hole_mask.to(torch.float32),
             label=label.to(torch.int64),
-            keys=keys,
         )
 
     @property

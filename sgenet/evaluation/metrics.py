@@ -62,15 +62,12 @@ class ImageScores:
     ssim_edgeconnect: float
 
 
-def score_images(
-    inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int = BOUNDARY_WIDTH
-) -> list[ImageScores]:
+def score_images(inpainted: Tensor, original: Tensor, hole_mask: Tensor) -> list[ImageScores]:
     """Score a batch, on the device that it is on; the host waits for it once.
 
     Args:
         inpainted, original: (B, 3, H, W) uint8; known pixels must already be the original's.
         hole_mask: (B, 1, H, W) uint8, 1 = missing.
-        boundary_width: of the border band in pixels.
 
     Raises:
         ValueError: when the shapes differ, the images are not uint8, or are smaller than 11 pixels.
@@ -85,11 +82,11 @@ def score_images(
     # One at a time fits into the caches of a CPU; a GPU gets all at once.
     at_once = 1 if original.device.type == "cpu" else sizes["B"]
     parts = [slice(first, first + at_once) for first in range(0, sizes["B"], at_once)]
-    scores = [_scores(inpainted[part], original[part], hole_mask[part], boundary_width) for part in parts]
+    scores = [_scores(inpainted[part], original[part], hole_mask[part]) for part in parts]
     return [ImageScores(*row) for row in torch.cat(scores).tolist()]
 
 
-def _scores(inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_width: int) -> Tensor:
+def _scores(inpainted: Tensor, original: Tensor, hole_mask: Tensor) -> Tensor:
     """(B, scores) float64, in the order of :class:`ImageScores`."""
     predicted, target = inpainted.to(torch.float64), original.to(torch.float64)
     difference = predicted - target
@@ -106,7 +103,7 @@ def _scores(inpainted: Tensor, original: Tensor, hole_mask: Tensor, boundary_wid
             _mean(similarity, hole[inner]),
             absolute.mean(dim=(1, 2, 3)) / _DATA_RANGE,
             _mean(absolute, hole) / _DATA_RANGE,
-            _mean(absolute, boundary_band(hole, boundary_width)) / _DATA_RANGE,
+            _mean(absolute, boundary_band(hole)) / _DATA_RANGE,
             hole.to(torch.float64).mean(dim=(1, 2, 3)),
             ssim_edgeconnect(predicted, target),
         ),
@@ -177,10 +174,10 @@ def _window_means(x: Tensor, window: Sequence[float]) -> Tensor:
     return x
 
 
-def boundary_band(hole: Tensor, width: int) -> Tensor:
-    """Pixels of the holes (B, 1, H, W) bool that have a known pixel at most ``width`` rows and columns away."""
+def boundary_band(hole: Tensor) -> Tensor:
+    """Pixels of the holes (B, 1, H, W) bool with a known one at most :data:`BOUNDARY_WIDTH` rows and columns away."""
     near_known = (~hole).to(torch.float32)
-    for kernel in ((2 * width + 1, 1), (1, 2 * width + 1)):
+    for kernel in ((2 * BOUNDARY_WIDTH + 1, 1), (1, 2 * BOUNDARY_WIDTH + 1)):
         near_known = F.max_pool2d(near_known, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
     return hole & (near_known > 0)
 

@@ -21,17 +21,11 @@ MIN_SHARE = 0.005
 """Share of an image's pixels from which on a class counts as part of the scene (*ours*)."""
 
 
-def count_classes(label: npt.NDArray[np.integer], min_share: float = MIN_SHARE) -> int:
-    """How many semantic classes a scene holds.
-
-    Args:
-        label: (H, W) class ids, 255 = ignore.
-        min_share: a class counts when it covers at least this share of all pixels.
-    """
+def count_classes(label: npt.NDArray[np.integer]) -> int:
+    """How many semantic classes a scene (H, W) of class ids, 255 = ignore, holds: see :data:`MIN_SHARE`."""
     counts = np.bincount(label.ravel(), minlength=IGNORE_ID + 1)
     counts[IGNORE_ID] = 0
-    present = counts > 0
-    return int((present & (counts >= min_share * label.size)).sum())
+    return int(((counts > 0) & (counts >= MIN_SHARE * label.size)).sum())
 
 
 def stratum(num_classes: int) -> str:

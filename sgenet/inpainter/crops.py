@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import find_objects, label
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
+from sgenet.inpainter.pyramid import Bools, Floats, moved
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Crop:
     @property
     def inner(self) -> tuple[slice, slice]:
         """The inner part in the square."""
-        return _moved(self.inner_rows, -self.rows.start), _moved(self.inner_columns, -self.columns.start)
+        return moved(self.inner_rows, -self.rows.start), moved(self.inner_columns, -self.columns.start)
 
 
 def plan_crops(asked: Bools, side: int) -> Iterator[Crop]:
@@ -78,7 +76,7 @@ def _cover(mine: Bools, top: int, left: int, size: tuple[int, ...], side: int) -
         for inner_columns, column_weights in _spans(mine.shape[1], side):
             owned = mine[inner_rows, inner_columns]
             if owned.any():
-                rows, columns = _moved(inner_rows, top), _moved(inner_columns, left)
+                rows, columns = moved(inner_rows, top), moved(inner_columns, left)
                 yield Crop(
                     rows=_around(rows, size[0], side),
                     columns=_around(columns, size[1], side),
@@ -110,10 +108,6 @@ def _around(inner: slice, length: int, side: int) -> slice:
     start = (inner.start + inner.stop - side) // 2
     start = max(0, min(start, length - side))
     return slice(start, min(length, start + side))
-
-
-def _moved(span: slice, by: int) -> slice:
-    return slice(span.start + by, span.stop + by)
 
 
 def _any_of_cells(asked: Bools, cell: int) -> Bools:

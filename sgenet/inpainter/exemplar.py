@@ -23,8 +23,7 @@ from sgenet.inpainter.features import Features
 from sgenet.inpainter.montage import Indices, Montage, assemble
 from sgenet.inpainter.offsets import Offsets, offsets_to_similar, reached
 from sgenet.inpainter.patches import fill_by_patches
-from sgenet.inpainter.pyramid import Bools, Floats, Ids
-from sgenet.inpainter.scene import Scene
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, Scene
 
 _WHOLE = 500_000
 """Pixels of an image that is searched whole."""

@@ -18,8 +18,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from sgenet.inpainter.offsets import Offsets
-from sgenet.inpainter.pyramid import Bools, Floats
-from sgenet.inpainter.scene import Scene
+from sgenet.inpainter.pyramid import Bools, Floats, Scene
 
 Indices = npt.NDArray[np.intp]
 Costs = npt.NDArray[np.float64]

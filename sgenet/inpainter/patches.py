@@ -18,8 +18,7 @@ from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from sgenet.errors import UserError
-from sgenet.inpainter.pyramid import Bools, Floats, to_floats
-from sgenet.inpainter.scene import Scene
+from sgenet.inpainter.pyramid import Bools, Floats, Scene, to_floats
 
 Pixels = npt.NDArray[np.uint8]
 

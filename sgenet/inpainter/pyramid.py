@@ -41,6 +41,26 @@ class Level:
         return Level(self.image[rows, columns], self.unknown[rows, columns], guide)
 
 
+@dataclass(frozen=True)
+class Scene:
+    """One size of an image with a hole, as texture is copied into it.
+
+    Attributes:
+        image: (h, w, 3) in [-1, 1]: what is known, and in the hole what the network drew.
+        hole: (h, w), what is filled.
+        unknown: (h, w), what must not be copied; includes the hole.
+    """
+
+    image: Floats
+    hole: Bools
+    unknown: Bools
+
+    def halved(self) -> Scene:
+        """Means of 2×2 blocks; a block is unknown, or of the hole, when any of its pixels is."""
+        everywhere = np.ones_like(self.hole)
+        return Scene(halve_where(self.image, everywhere), halve_any(self.hole), halve_any(self.unknown))
+
+
 def to_floats(image: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | Floats) -> Floats:
     """Unsigned integers over their whole range → float32 in [-1, 1]; floats pass."""
     if image.dtype == np.float32:
@@ -119,7 +139,7 @@ def enlarge(planes: Tensor, factor: int, rows: slice, columns: slice) -> Tensor:
     part = planes[:, coarse_rows, coarse_columns].float()
     size = (part.shape[1] * factor, part.shape[2] * factor)
     large = F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0]
-    return large[:, _moved(rows, coarse_rows.start * factor), _moved(columns, coarse_columns.start * factor)]
+    return large[:, moved(rows, -coarse_rows.start * factor), moved(columns, -coarse_columns.start * factor)]
 
 
 def enlarge_image(image: Floats, factor: int, size: tuple[int, ...]) -> Floats:
@@ -133,8 +153,9 @@ def _under(span: slice, factor: int, length: int) -> slice:
     return slice(max(span.start // factor - 1, 0), min(-(-span.stop // factor) + 1, length))
 
 
-def _moved(span: slice, origin: int) -> slice:
-    return slice(span.start - origin, span.stop - origin)
+def moved(span: slice, by: int) -> slice:
+    """The span, so many pixels further."""
+    return slice(span.start + by, span.stop + by)
 
 
 def depth(unknown: Bools, reach: int) -> Floats:

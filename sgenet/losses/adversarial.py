@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -12,23 +12,23 @@ from torch import Tensor
 Kind = Literal["bce", "hinge", "lsgan"]
 
 
+_LOSSES: dict[Kind, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "bce": (lambda real: F.softplus(-real), F.softplus, lambda fake: F.softplus(-fake)),
+    "hinge": (lambda real: F.relu(1 - real), lambda fake: F.relu(1 + fake), torch.neg),
+    "lsgan": (lambda real: (real - 1).square(), torch.square, lambda fake: (fake - 1).square()),
+}
+"""Of each patch's logit: the discriminator's loss on real and on predicted ones, and the generator's."""
+
+
 def discriminator_loss(kind: Kind, real_logits: Sequence[Tensor], fake_logits: Sequence[Tensor]) -> Tensor:
     """What the discriminator minimises: Σ over its scales of the loss on real plus the loss on predicted patches.
 
     ``bce`` is Eq. 8 negated, -E[log D(x)] - E[log(1 - D(ŷ))], with D the sigmoid of the logits;
     ``hinge`` E[max(0, 1 - x)] + E[max(0, 1 + ŷ)]; ``lsgan`` E[(x - 1)²] + E[ŷ²].
     """
-    terms = []
-    for real, fake in zip(real_logits, fake_logits, strict=True):
-        match kind:
-            case "bce":
-                term = F.softplus(-real).mean() + F.softplus(fake).mean()
-            case "hinge":
-                term = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-            case "lsgan":
-                term = (real - 1).square().mean() + fake.square().mean()
-        terms.append(term)
-    return torch.stack(terms).sum()
+    of_real, of_fake, _ = _LOSSES[kind]
+    pairs = zip(real_logits, fake_logits, strict=True)
+    return torch.stack([of_real(real).mean() + of_fake(fake).mean() for real, fake in pairs]).sum()
 
 
 def generator_loss(kind: Kind, fake_logits: Sequence[Tensor]) -> Tensor:
@@ -37,17 +37,8 @@ def generator_loss(kind: Kind, fake_logits: Sequence[Tensor]) -> Tensor:
     ``bce`` is the non-saturating -E[log D(ŷ)] (Goodfellow et al. 2014); ``hinge`` -E[ŷ];
     ``lsgan`` E[(ŷ - 1)²].
     """
-    terms = []
-    for fake in fake_logits:
-        match kind:
-            case "bce":
-                term = F.softplus(-fake).mean()
-            case "hinge":
-                term = -fake.mean()
-            case "lsgan":
-                term = (fake - 1).square().mean()
-        terms.append(term)
-    return torch.stack(terms).sum()
+    loss = _LOSSES[kind][2]
+    return torch.stack([loss(fake).mean() for fake in fake_logits]).sum()
 
 
 def r1_penalty(real_image: Tensor, real_logits: Sequence[Tensor]) -> Tensor:

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from sgenet.methods.method import Method
 
 
-def _no_discriminators(section: Any) -> Mapping[str, DiscriminatorSettings]:
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec:
     """A method, by name. Its networks are loaded when they are built, so that settings are read without PyTorch.
@@ -43,7 +39,7 @@ class MethodSpec:
     settings: type | None = None
     generator: Callable[[Any, int], nn.Module]
     method: Callable[[Any, int, nn.Module], Method]
-    discriminators: Callable[[Any], Mapping[str, DiscriminatorSettings]] = _no_discriminators
+    discriminators: Callable[[Any], Mapping[str, DiscriminatorSettings]] = lambda section: {}
     smallest_crop: int = 1
     segmented: bool = True
     guided: bool = False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,7 @@ from project import Project, make_project
 from tiny import make_dataset
 from two_ranks import TwoRanks
 
-
-@pytest.fixture(scope="session")
-def store(s3_endpoint: str) -> dict[str, str]:
-    """The environment in which processes of their own find the S3 server."""
-    return {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +38,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
-def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A tracking store of the test's own."""
-    address = make_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    return MlflowClient(address)
+def here(tmp_path: Path) -> Project:
+    """A folder with settings and two images, and no store."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    project = Project(tmp_path)
+    project.write_images()
+    return project
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """The tracking store of the tests of a file, and a cache of theirs."""
+    root = tmp_path_factory.mktemp("tracking")
+    address = make_store(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", address)
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        yield MlflowClient(address)
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ LONG = {"steps": 100, "checkpoint_every": 10, "validate_every": 50}
 
 
 @pytest.fixture(scope="module")
-def cluster(store: dict[str, str], s3_client: Any) -> Iterator[TwoNodes]:
+def cluster(s3_variables: dict[str, str], s3_client: Any) -> Iterator[TwoNodes]:
     s3_client.create_bucket(Bucket="cluster")
-    with two_nodes(store) as cluster:
+    with two_nodes(s3_variables) as cluster:
         yield cluster
 
 

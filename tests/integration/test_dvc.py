@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from repository import ROOT, commit, make_repository, run
 from tiny import DATASET, METHOD, tiny_job, tiny_settings
 
 from pipelines.settings.layout import DatasetPaths, RunPaths
@@ -20,7 +18,6 @@ from pipelines.stages import fit_segmenter
 from pipelines.training.worker import build_state
 from sgenet.methods.release import save_released
 
-ROOT = Path(__file__).resolve().parents[2]
 METRICS = RunPaths(DATASET, METHOD).headline
 
 
@@ -50,40 +47,27 @@ def _write_model(repository: Path, tiny_dataset: Path, seed: int) -> None:
     save_released(folder, METHOD, build_state(job).ema.network, job.recipe, job.label_space)
 
 
-def _run(folder: Path, *command: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "DVC", "GIT"))}
-    environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "true"}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for person in ("AUTHOR", "COMMITTER"):
-        environment |= {f"GIT_{person}_NAME": "Somebody", f"GIT_{person}_EMAIL": "somebody@localhost"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
 def test_dvc_compares_the_headline_scores_of_revisions_and_experiments(repository: Path, tiny_dataset: Path) -> None:
     _write_model(repository, tiny_dataset, seed=1)
-    _run(repository, "git", "init", "--quiet")
-    _run(repository, "dvc", "init", "--quiet")
-    _run(repository, "dvc", "repro", "--quiet")
-    _run(repository, "git", "add", ".")
-    _run(repository, "git", "commit", "--quiet", "--message", "One model")
+    make_repository(repository)
+    run(repository, "dvc", "repro", "--quiet")
+    commit(repository)
     committed = json.loads((repository / METRICS).read_text())
     assert list(committed) == ["psnr", "psnr_hole", "ssim", "miou_hole"]
-    title, row = _run(repository, "dvc", "metrics", "show").splitlines()
+    title, row = run(repository, "dvc", "metrics", "show").splitlines()
     assert title.split() == ["Path", *sorted(committed)]
     assert row.split()[0] == str(METRICS)
     assert len(row) < 100
 
     _write_model(repository, tiny_dataset, seed=2)
-    _run(repository, "dvc", "exp", "run", "--quiet")
+    run(repository, "dvc", "exp", "run", "--quiet")
     tried = json.loads((repository / METRICS).read_text())
     assert tried["psnr_hole"] != committed["psnr_hole"]
-    difference = json.loads(_run(repository, "dvc", "metrics", "diff", "--json"))[str(METRICS)]["psnr_hole"]
+    difference = json.loads(run(repository, "dvc", "metrics", "diff", "--json"))[str(METRICS)]["psnr_hole"]
     assert (difference["old"], difference["new"]) == (committed["psnr_hole"], tried["psnr_hole"])
 
-    text = _run(repository, "dvc", "exp", "show", "--only-changed", "--csv")
+    text = run(repository, "dvc", "exp", "show", "--only-changed", "--csv")
     assert "!" not in text
     rows = csv.DictReader(io.StringIO(text))
     assert {row["psnr_hole"] for row in rows} == {str(committed["psnr_hole"]), str(tried["psnr_hole"])}

@@ -42,11 +42,13 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(store: dict[str, str], s3_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(
+    s3_variables: dict[str, str], s3_client: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     server = TrackingServer(tmp_path_factory.mktemp("server"))
     server.start()
     environment = {
-        **store,
+        **s3_variables,
         "MLFLOW_TRACKING_URI": server.address,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         # The code that runs is the one that was submitted.

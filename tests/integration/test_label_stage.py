@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from partly_labelled import NUM_UNLABELLED, make_partly_labelled, partly_settings, write_segmenter
+from partly_labelled import make_partly_labelled, partly_settings, write_segmenter
 from PIL import Image
 from tiny import DATASET
 
@@ -206,56 +206,8 @@ def test_half_precision_labels_nearly_alike(prepared: Path, done: Path, tmp_path
     assert np.abs(exact - rounded).sum() < 0.1 * exact.sum()
 
 
-def test_people_label_by_default_and_nothing_is_looked_at(prepared: Path, tmp_path: Path) -> None:
-    settings = partly_settings(prepared, tmp_path / "storage")
-    label.run(settings, DATASET, tmp_path / "no shards", tmp_path / "no segmenter", tmp_path / "labels")
-    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["manifest.json"]
-    manifest = read_label_manifest(tmp_path / "labels")
-    assert (manifest.source, manifest.digest) == ("human", None)
-
-
-def test_automatic_labels_are_for_all_training_images_and_for_no_others(prepared: Path, done: Path) -> None:
-    table = open_index(prepared / "shards")
-    used = with_automatic_labels(table, done, "auto")
-    automatic = used.label_shard_ids >= 0
-    assert np.array_equal(automatic, in_train(table))
-    assert bool((used.label_spans[in_train(used), 1] > 0).all())
-    check_labels_read(prepared, done, automatic)
-
-
-def test_filled_labels_are_for_the_images_that_people_did_not_label(prepared: Path, tmp_path: Path) -> None:
-    folder = labelled(prepared, tmp_path, source="fill")
-    table = open_index(prepared / "shards")
-    automatic = with_automatic_labels(table, folder, "fill").label_shard_ids >= 0
-    assert int(automatic.sum()) == NUM_UNLABELLED
-    assert np.array_equal(automatic, (table.label_spans[:, 1] == 0) & in_train(table))
-    check_labels_read(prepared, folder, automatic)
-
-
 def in_train(table: SampleTable) -> np.ndarray:
     return table.split_ids == table.split_names.index("train")
-
-
-def check_labels_read(prepared: Path, folder: Path, automatic: np.ndarray) -> None:
-    """Every sample is read with the image it always had, and with the label that it is to have."""
-    table, people = open_index(prepared / "shards"), as_stored(prepared)
-    used = with_automatic_labels(table, folder, read_label_manifest(folder).source)
-    reader = ShardDataset(used, lambda image, label, rng: (image, label))
-    rows = pq.read_table(folder / "labels.parquet").to_pylist()
-    for row in range(len(table)):
-        image, found = reader.image(row)
-        before, human = people.image(row)
-        assert np.array_equal(image, before)
-        if automatic[row]:
-            assert np.bincount(found.ravel(), minlength=256)[:3].tolist() == rows[row]["class_histogram"]
-            assert used.num_classes[row] == sum(count > 0 for count in rows[row]["class_histogram"])
-        else:
-            assert np.array_equal(found, human)
-            assert used.num_classes[row] == table.num_classes[row]
-    split = used.of_split("train")
-    for row, key in enumerate(split.keys):
-        whole = used.keys.tolist().index(key)
-        assert split.label_path(row) == used.label_path(whole)
 
 
 def without_last_row(folder: Path) -> None:

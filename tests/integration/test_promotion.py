@@ -58,6 +58,13 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
+def with_champion(world: World, ask: Any, name: str, *levels: int) -> str:
+    """A registered model with versions that paint these levels, the first one the champion."""
+    world.model(name, *levels)
+    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    return name
+
+
 def test_a_first_champion_must_beat_the_baseline(world: World, ask: Any) -> None:
     name = world.model("first", 120)
     status, answer, said = ask("promote", "--model", name)
@@ -92,8 +99,7 @@ def test_the_stage_baselines_spares_the_gate_its_work(
 def test_a_better_challenger_replaces_the_champion_on_stored_scores(
     world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = world.model("better", 120, 180)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "better", 120, 180)
     monkeypatch.setattr(gate, "evaluate_model", None)
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name)) == (0, "2")
@@ -113,8 +119,7 @@ def test_a_better_challenger_replaces_the_champion_on_stored_scores(
 
 
 def test_a_worse_challenger_is_refused_and_the_refusal_is_kept(world: World, ask: Any) -> None:
-    name = world.model("worse", 180, 90)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "worse", 180, 90)
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name), answer["entry"]) == (3, "1", None)
     tags = world.client.get_model_version(name, "2").tags
@@ -157,8 +162,7 @@ def everything(world: World) -> tuple[list[str], str]:
 
 
 def test_scores_of_other_metric_code_are_taken_anew_for_both(world: World, ask: Any) -> None:
-    name = world.model("anew", 120)
-    assert ask("promote", "--model", name)[0] == 0
+    name = with_champion(world, ask, "anew", 120)
     add_version(world, 185, code_digest="other code")
     world.client.copy_model_version(f"models:/{NAME}@candidate", name)
     status, answer, said = ask("promote", "--model", name, "--challenger", "2")
@@ -174,8 +178,7 @@ def test_altered_scores_are_not_believed(world: World, ask: Any) -> None:
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/{version}"))
     path = folder / "artifacts" / "evidence" / "evaluation.json"
     path.write_text(path.read_text().replace('"val"', '"train"'))
-    name = world.model("altered", 120)
-    assert ask("promote", "--model", name)[0] == 0
+    name = with_champion(world, ask, "altered", 120)
     world.client.copy_model_version(f"models:/{NAME}/{version}", name)
     status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
     assert status == 3
@@ -183,8 +186,7 @@ def test_altered_scores_are_not_believed(world: World, ask: Any) -> None:
 
 
 def test_other_weights_than_the_registered_ones_are_refused(world: World, ask: Any) -> None:
-    name = world.model("swapped", 120, 180)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "swapped", 120, 180)
     digests = json.loads(world.client.get_model_version(name, "2").tags["digests"])
     world.client.set_model_version_tag(name, "2", "digests", json.dumps({**digests, "weights": "0" * 64}))
     status, answer, _ = ask("promote", "--model", name)
@@ -195,8 +197,7 @@ def test_other_weights_than_the_registered_ones_are_refused(world: World, ask: A
 def test_of_two_promotions_at_once_both_decisions_are_kept_and_the_last_one_stands(
     world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = world.model("at-once", 120, 180, 90)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "at-once", 120, 180, 90)
     real = promoting.judge
 
     def slow(*arguments: Any) -> Any:
@@ -214,8 +215,7 @@ def test_of_two_promotions_at_once_both_decisions_are_kept_and_the_last_one_stan
 
 
 def test_a_champion_set_by_hand_is_obeyed_and_in_the_history(world: World, ask: Any) -> None:
-    name = world.model("by-hand", 120, 180, 90)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "by-hand", 120, 180, 90)
     world.client.set_registered_model_alias(name, "champion", "2")
     _, history, _ = ask("history", "--model", name)
     assert history["champion"] == "2"
@@ -232,8 +232,7 @@ def test_a_champion_set_by_hand_is_obeyed_and_in_the_history(world: World, ask: 
 
 
 def test_promoting_the_champion_again_does_nothing(world: World, ask: Any) -> None:
-    name = world.model("again", 120)
-    assert ask("promote", "--model", name)[0] == 0
+    name = with_champion(world, ask, "again", 120)
     before = everything(world)
     status, answer, _ = ask("promote", "--model", name)
     assert (status, answer["sentence"]) == (0, "version 1 of again is the champion already")
@@ -263,8 +262,7 @@ def test_rollback_goes_back_one_promotion_and_history_tells_all(world: World, as
 def test_the_tables_for_people_show_scores_strata_checks_and_reasons(
     world: World, ask: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = world.model("people", 120, 180)
-    assert ask("promote", "--model", name, "--challenger", "1")[0] == 0
+    name = with_champion(world, ask, "people", 120, 180)
     assert main(["promote", "--model", name]) == 0
     printed = capsys.readouterr().out
     for words in ("version 2 against version 1", "known pixels", "Holes: small", "moderate (", "promoted: version 2"):

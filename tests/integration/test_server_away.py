@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
-from track_tiny import STEPS
+from training_process import make_workspace, start_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = Path(__file__).with_name("track_tiny.py")
+STEPS = 40
 SECONDS_AWAY = 60
 
 
@@ -32,24 +28,17 @@ def server(tmp_path: Path) -> Iterator[TrackingServer]:
 def test_a_training_does_not_wait_for_its_server_and_loses_no_metric(
     server: TrackingServer, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment["MLFLOW_TRACKING_URI"] = server.address
-    command = [sys.executable, str(SCRIPT), str(tiny_dataset), str(tmp_path / "storage"), str(tmp_path / "output")]
-    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    stopped_at = 0.0
-    for line in process.stdout:
-        if "step 5/" in line:
-            server.kill()
-            stopped_at = time.monotonic()
-        if re.search(rf"step {STEPS}/", line):
-            # All steps are done while the server is away.
-            assert stopped_at
-            time.sleep(max(0.0, stopped_at + SECONDS_AWAY - time.monotonic()))
-            server.start()
-            break
-    process.communicate(timeout=300)
-    assert process.returncode == 0
+    often = {"steps": STEPS, "checkpoint_every": 10, "validate_every": 20}
+    workspace = make_workspace(tmp_path / "work", tiny_dataset, str(tmp_path / "storage"), {"workers": 0}, **often)
+    training = start_training(workspace, os.environ | {"MLFLOW_TRACKING_URI": server.address})
+    training.wait_for("step 5/")
+    server.kill()
+    stopped_at = time.monotonic()
+    training.wait_for(f"step {STEPS}/")
+    # All steps are done while the server is away.
+    time.sleep(max(0.0, stopped_at + SECONDS_AWAY - time.monotonic()))
+    server.start()
+    training.finish()
 
     client = MlflowClient(server.address)
     experiment = client.get_experiment_by_name("tiny")
@@ -62,4 +51,4 @@ def test_a_training_does_not_wait_for_its_server_and_loses_no_metric(
 
     assert steps("loss/reconstruction") == list(range(1, STEPS + 1))
     assert steps("val/psnr") == [20, 40]
-    assert "output/model.safetensors" in [file.path for file in client.list_artifacts(run.info.run_id, "output")]
+    assert "model/model.safetensors" in [file.path for file in client.list_artifacts(run.info.run_id, "model")]

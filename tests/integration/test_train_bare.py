@@ -99,20 +99,20 @@ def test_a_bare_machine_trains_what_a_full_one_trains_with_a_break(
     assert [report["step"] for report in (bare, half, resumed)] == [6, 3, 6]
     assert [report["resumed_after_step"] for report in (bare, half, resumed)] == [0, 0, 3]
     assert resumed["losses"] == bare["losses"]
+    assert "miou" in bare["scores"]
     assert resumed["scores"] == bare["scores"] != half["scores"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["base_net", "gated_conv"])
 def test_the_report_holds_what_a_comparison_needs(
-    tiny_dataset: Path, tmp_path: Path, call: Callable[[list[str]], int], method: str
+    tiny_dataset: Path, tmp_path: Path, call: Callable[[list[str]], int]
 ) -> None:
     output = tmp_path / "report.json"
-    assert call(_options(tiny_dataset / "shards", output, "--steps", "2", "--method", method)) == 0
+    assert call(_options(tiny_dataset / "shards", output, "--steps", "2", "--method", "gated_conv")) == 0
     report = _read(output)
-    assert report["method"] == method
+    assert report["method"] == "gated_conv"
     assert report["scores"].keys() >= {"psnr_hole", "ssim_hole", "l1_hole"}
-    assert ("miou" in report["scores"]) == (method == "base_net")
+    assert "miou" not in report["scores"]
     assert 0 < report["scores"]["l1_hole"] < 1
     assert report["scores"]["hole_ratio"] == 0.25
     assert report["images_per_second"] > 0

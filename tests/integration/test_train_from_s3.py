@@ -19,7 +19,6 @@ from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.manifest import read_manifest
 from pipelines.settings.params import CacheSettings, RunSettings
 from pipelines.stages import shards
-from pipelines.storage.store import open_storage
 from pipelines.training.checkpoints import CheckpointStore
 from pipelines.training.inputs import publish_for_workers
 from pipelines.training.job import TrainingJob
@@ -189,22 +188,6 @@ def test_credentials_that_expire_are_one_sentence_and_renewed_ones_resume(
         assert "\n" not in said
         store.expiring = None
         assert _train(job) == expected
-
-
-def test_a_damaged_newest_checkpoint_is_passed_over_and_its_steps_repeated(
-    job: TrainingJob, expected: object, s3_bucket: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _train(job) == expected
-    newest = f"checkpoints/tiny/step-{STEPS:08d}.pt"
-    storage = open_storage(f"s3://{s3_bucket}/store")
-    content = bytearray(storage.read(newest))
-    content[len(content) // 2] ^= 1
-    storage.write(newest, bytes(content))
-    capsys.readouterr()
-    assert _train(job) == expected
-    said = capsys.readouterr().out
-    assert f"passed over the checkpoint of step {STEPS}" in said
-    assert f"continuing after step {STEPS - 2}" in said
 
 
 @pytest.mark.faults

@@ -67,13 +67,6 @@ def test_the_clock_may_end_it_and_a_rerun_trains_no_more(
     assert load_released(tmp_path / "model").recipe.training.seconds == 5.5
 
 
-def test_another_seed_is_another_run(tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient) -> None:
-    first = _run(tiny_dataset, tmp_path)
-    second = _run(tiny_dataset, tmp_path, seed=2)
-    assert first["run_key"] != second["run_key"]
-    assert first["run_id"] != second["run_id"]
-
-
 def test_a_training_starts_from_a_released_model_of_other_classes(
     tiny_dataset: Path, tmp_path: Path, tracking: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

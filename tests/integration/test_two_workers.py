@@ -1,4 +1,4 @@
-"""Training on Ray workers: how many there are, and whether one is lost, changes nothing but the time."""
+"""Training on Ray workers: how many there are changes nothing but the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pipelines.parallel.loopback import keep_to_loopback
 from pipelines.settings.params import RunSettings
 from pipelines.training import launch as launching
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import LoggedStep, TrainingDisplay
 from pipelines.training.history import History
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import launch
@@ -94,54 +93,19 @@ def test_two_workers_reproduce_one(tiny_dataset: Path, tmp_path: Path) -> None:
     assert _distance(state, expected_state) < 0.02 * _distance(start, expected_state)
 
 
-def test_two_workers_stop_together_when_their_time_is_used_up(tiny_dataset: Path, tmp_path: Path) -> None:
-    timed = {"budget": "wall_clock", "seconds": 1.0, "validate_every": 0, "steps": 1}
-    history, state = _train(tiny_job(tiny_dataset, tmp_path, **timed), workers=2)
-    assert state.seconds >= 1.0
-    assert [row.step for row in history.losses] == list(range(1, state.step + 1))
-    # What counts is the longest time of both ranks; the history is rank 0's.
-    assert history.seconds <= state.seconds + 1e-6
-
-
-def test_a_lost_worker_is_replaced_and_nothing_is_lost(
-    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _keep_to_ray(monkeypatch)
-    # Long enough that the worker is still at it when the driver learns of its first steps.
-    long = {"steps": 100, "checkpoint_every": 10, "validate_every": 0}
-    expected, expected_state = _train(tiny_job(tiny_dataset, tmp_path / "undisturbed", **long), workers=0)
-    killed: list[int] = []
-    show = TrainingDisplay.show
-
-    def show_and_kill(display: TrainingDisplay, logged: LoggedStep) -> None:
-        show(display, logged)
-        if not killed:
-            killed.append(_kill_training_worker())
-
-    monkeypatch.setattr(TrainingDisplay, "show", show_and_kill)
-    history, state = _train(tiny_job(tiny_dataset, tmp_path / "disturbed", **long), workers=1, max_failures=1)
-    assert len(killed) == 1
-    assert [(row.step, row.terms) for row in history.losses] == [(row.step, row.terms) for row in expected.losses]
-    assert _distance(state, expected_state) == 0
-
-
 def test_what_the_user_can_fix_arrives_as_a_sentence(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _keep_to_ray(monkeypatch)
+    # One worker on Ray too, as where a cluster is addressed.
+    monkeypatch.setattr(launching, "trains_here", lambda run: run.max_workers == 0)
     job = tiny_job(tiny_dataset, tmp_path, seed=9)
     broken = TrainingJob(**{**vars(job), "validation_split": "nowhere"})
     with pytest.raises(DataError, match="no samples of the split 'nowhere'"):
         launch(broken, RunSettings(workers=1, cpus_per_worker=1, max_failures=1))
 
 
-def _keep_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One worker on Ray too, as where a cluster is addressed."""
-    monkeypatch.setattr(launching, "trains_here", lambda run: run.max_workers == 0)
-
-
-def _train(job: TrainingJob, workers: int, max_failures: int = 0) -> tuple[History, TrainingState]:
-    launch(job, RunSettings(workers=workers, cpus_per_worker=1, max_failures=max_failures))
+def _train(job: TrainingJob, workers: int) -> tuple[History, TrainingState]:
+    launch(job, RunSettings(workers=workers, cpus_per_worker=1))
     store = CheckpointStore(job.checkpoints, keep=1)
     state = build_state(job)
     store.load_newest(state, print)
@@ -155,10 +119,3 @@ def _distance(state: TrainingState, other: TrainingState) -> float:
         weights, others = (getattr(item.method, name).state_dict() for item in (state, other))
         squared += sum(((weights[key] - others[key]) ** 2).sum() for key in weights)
     return float(squared.sqrt())
-
-
-def _kill_training_worker() -> int:
-    workers = [process for process in below(os.getpid()) if "RayTrainWorker" in command(process)]
-    assert workers, "the worker runs below this process"
-    workers[0].kill()
-    return workers[0].pid

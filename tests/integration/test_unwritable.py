@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from project import Project
 
-ROOT = Path(__file__).resolve().parents[2]
 INPAINT = ("inpaint", "photos", "--mask", "hole.png", "--model", "shipped", "-o")
 OF_A_DATASET = ("--dataset", "mixed_scenes")
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Project:
-    """A folder with settings and images; ``data`` and ``taken`` are files, ``lost`` is a link to nothing."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    project = Project(tmp_path)
-    project.write_images()
-    (tmp_path / "photos").mkdir()
-    Image.new("RGB", (48, 36)).save(tmp_path / "photos" / "a.png")
+def taken(here: Project) -> Project:
+    """``data`` and ``taken`` are files, ``lost`` is a link to nothing."""
+    (here.root / "photos").mkdir()
+    Image.new("RGB", (48, 36)).save(here.root / "photos" / "a.png")
     for name in ("data", "taken"):
-        (tmp_path / name).touch()
-    (tmp_path / "lost").symlink_to("nowhere")
-    return project
+        (here.root / name).touch()
+    (here.root / "lost").symlink_to("nowhere")
+    return here
 
 
 @pytest.mark.slow
@@ -41,10 +36,10 @@ def here(tmp_path: Path) -> Project:
     ],
     ids=" ".join,
 )
-def test_what_is_in_the_way_is_said(here: Project, command: tuple[str, ...]) -> None:
-    before = made(here)
-    here.refused_here(*command)
-    assert made(here) == before
+def test_what_is_in_the_way_is_said(taken: Project, command: tuple[str, ...]) -> None:
+    before = made(taken)
+    taken.refused_here(*command)
+    assert made(taken) == before
 
 
 def made(project: Project) -> set[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ from project import Project
 from pipelines.parallel import connect
 from sgenet.errors import UserError
 
-ROOT = Path(__file__).parents[2]
 DASHBOARD = "http://127.0.0.1:8265"
 
 
@@ -55,9 +53,8 @@ def test_a_command_ends_with_the_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["train", "tune"])
-def test_a_training_asks_before_it_opens_a_run(command: str, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    project, asked = Project(tmp_path), (command, "--dataset", "mixed_scenes", "--method", "sge_net")
+def test_a_training_asks_before_it_opens_a_run(command: str, here: Project) -> None:
+    before, asked = set(here.root.iterdir()), (command, "--dataset", "mixed_scenes", "--method", "sge_net")
     for address in (DASHBOARD, "rubbish", "127.0.0.1:1"):
-        assert f"RAY_ADDRESS={address}" in project.refused_here(*asked, RAY_ADDRESS=address)
-    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+        assert f"RAY_ADDRESS={address}" in here.refused_here(*asked, RAY_ADDRESS=address)
+    assert set(here.root.iterdir()) == before

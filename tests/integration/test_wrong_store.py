@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.storage.files import sha256_of_file
 from pipelines.tracking.address import TrackingError, check_reachable
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     ("history",),
     ("promote",),
@@ -30,15 +28,6 @@ COMMANDS = (
     ("app",),
 )
 NO_ADDRESS = "is no address of a tracking store; set it to sqlite:///FILE"
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Project:
-    """A folder with settings and two images, and no store."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    project = Project(tmp_path)
-    project.write_images()
-    return project
 
 
 @pytest.mark.parametrize(

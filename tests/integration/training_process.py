@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from mlflow_store import make_store
 from tiny import DATASET, METHOD, tiny_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,7 @@ def make_workspace(folder: Path, dataset: Path, storage: str, run: Mapping[str, 
     settings |= {"storage": storage, "run": {"cpus_per_worker": 1, "cache": {"folder": str(folder / "cache")}, **run}}
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    make_store(folder)
     with contextlib.suppress(FileExistsError):
         (folder / "data" / DATASET).symlink_to(dataset)
     return folder

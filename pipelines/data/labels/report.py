@@ -81,7 +81,7 @@ def write_report(folder: Path, scores: SegmenterScores, place: SegmenterPlace, s
         "threshold": place.settings.threshold,
         "scores": finite(scores.summary()),
         "class_iou": finite(dict(zip(names, scores.class_ious(), strict=True))),
-        "calibration": scores.calibration.rows(),
+        "calibration": scores.calibration(),
     }
     (folder / REPORT).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     (folder / CONFUSION).write_text(_confusion(names, scores), encoding="utf-8")

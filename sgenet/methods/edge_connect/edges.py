@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgenet.errors import UserError
-
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
@@ -31,14 +29,9 @@ def canny_edges(gray: Tensor, sigma: float, hole_mask: Tensor | None = None) -> 
 
     Returns:
         (B, 1, H, W) float32 of 0 and 1, on the device of ``gray``.
-
-    Raises:
-        UserError: scikit-image is not installed.
     """
-    try:
-        from skimage.feature import canny  # the only method that needs it
-    except ModuleNotFoundError:
-        raise UserError("edge_connect takes its edges from scikit-image; install the package scikit-image") from None
+    from skimage.feature import canny  # the only method that needs it, and slow to import
+
     brightness = (gray[:, 0].float() * 0.5 + 0.5).cpu()
     known = torch.ones_like(brightness, dtype=torch.bool) if hole_mask is None else (hole_mask[:, 0] <= 0.5).cpu()
     edges = [

@@ -48,9 +48,6 @@ class EdgeConnectGenerator(nn.Module):
         Returns:
             The image; ``auxiliary["edges"]`` is what the edge stage drew, (B, 1, H, W) in [0, 1],
             with its gradient.
-
-        Raises:
-            UserError: scikit-image is not installed.
         """
         check_inputs(image, hole_mask, STRIDE)
         gray = to_gray(torch.where(hole_mask > 0.5, 0.0, image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from sgenet.methods.build import build_method
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.gated_conv.settings import GatedConvSettings
 from sgenet.methods.lama.settings import LamaSettings
-from sgenet.methods.method import Method
+from sgenet.methods.method import Method, Objective, Terms
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.settings import (
@@ -115,6 +116,33 @@ def small_batch(number: int = 0, images: int = 2, side: int = SIDE) -> Inpaintin
 def small_state(name: str = "sge_net", seed: int = 1, **training: Any) -> TrainingState:
     recipe = small_recipe(seed=seed, optimizer={"warmup_steps": 2, "decay_from": 0.5}, **training)
     return TrainingState(small_method(name, recipe), recipe)
+
+
+@dataclasses.dataclass
+class Poisoned:
+    """An objective that multiplies one of its terms by a factor and adds an offset that has no gradient, after it has
+    given the generator's terms some times as they are."""
+
+    objective: Objective
+    term: str = "reconstruction"
+    factor: float = math.nan
+    offset: float = 0.0
+    harmless: int = 0
+    trains_discriminator: bool = True
+
+    def to(self, **where: Any) -> object:
+        return self.objective.to(**where)
+
+    def generator_terms(self, *arguments: Any) -> Terms:
+        self.harmless -= 1
+        terms = self.objective.generator_terms(*arguments)
+        return terms if self.harmless >= 0 else self._spoilt(terms)
+
+    def discriminator_terms(self, *arguments: Any) -> Terms:
+        return self._spoilt(self.objective.discriminator_terms(*arguments))
+
+    def _spoilt(self, terms: Terms) -> Terms:
+        return {name: term * self.factor + self.offset if name == self.term else term for name, term in terms.items()}
 
 
 @dataclasses.dataclass

@@ -17,7 +17,18 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from small import NUM_CLASSES, SIDE, Diary, loader, same_tensors, small_batch, small_method, small_recipe, weights
+from small import (
+    NUM_CLASSES,
+    SIDE,
+    Diary,
+    Poisoned,
+    loader,
+    same_tensors,
+    small_batch,
+    small_method,
+    small_recipe,
+    weights,
+)
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,7 +38,6 @@ from sgenet.errors import NonFiniteError
 from sgenet.layers.convolution import ResidualBlock
 from sgenet.layers.normalisation import ChannelsLastGroupNorm
 from sgenet.layers.resizing import DeterministicUpsample, upsample
-from sgenet.methods.method import Terms
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.determinism import choose_kernels, is_deterministic
 from sgenet.training.loop import StepMetrics, fit
@@ -198,13 +208,13 @@ def test_a_step_has_one_exchange_beside_the_gradients() -> None:
     assert exchanged == [torch.Size([1])]
 
 
-def _ahead(poisoned_from: int | None = None) -> TrainingState:
-    """A training on the CPU that runs ahead of its losses as one on a GPU does, and whose reconstruction is NaN from
-    some step on."""
+def _ahead(harmless_steps: int | None = None) -> TrainingState:
+    """A training on the CPU that runs ahead of its losses as one on a GPU does, and whose reconstruction is NaN after
+    some steps."""
     recipe = small_recipe(steps=20, log_every=4, checkpoint_every=0, validate_every=0)
     method = small_method(recipe=recipe)
-    if poisoned_from is not None:
-        method = dataclasses.replace(method, objective=_Poisoned(method.objective, poisoned_from))
+    if harmless_steps is not None:
+        method = dataclasses.replace(method, objective=Poisoned(method.objective, harmless=harmless_steps))
     state = TrainingState(method, recipe)
     state.looks_at_every_step = False
     settings = method.optimizer
@@ -213,29 +223,8 @@ def _ahead(poisoned_from: int | None = None) -> TrainingState:
     return state
 
 
-class _Poisoned:
-    """An objective with a reconstruction of NaN from some call on."""
-
-    trains_discriminator = True
-
-    def __init__(self, objective: Any, poisoned_from: int) -> None:
-        self._objective, self._left = objective, poisoned_from
-
-    def to(self, **where: Any) -> object:
-        return self._objective.to(**where)
-
-    def discriminator_terms(self, *arguments: Any) -> Terms:
-        terms: Terms = self._objective.discriminator_terms(*arguments)
-        return terms
-
-    def generator_terms(self, *arguments: Any) -> Terms:
-        self._left -= 1
-        terms: Terms = self._objective.generator_terms(*arguments)
-        return terms | {"reconstruction": terms["reconstruction"] * float("nan")} if self._left <= 0 else terms
-
-
 def test_a_step_with_a_gradient_that_is_not_finite_changes_no_weight_and_stops_at_the_next_look() -> None:
-    state, after = _ahead(poisoned_from=2), []
+    state, after = _ahead(harmless_steps=1), []
 
     class Hook:
         def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:

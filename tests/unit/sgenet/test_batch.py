@@ -13,7 +13,7 @@ def _uint8_batch() -> InpaintingBatch:
     hole_mask = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
     hole_mask[..., 4:8, 4:8] = 1
     label = torch.full((1, 16, 16), 255, dtype=torch.uint8)
-    return InpaintingBatch.from_uint8(values.contiguous(), hole_mask, label, ("key",))
+    return InpaintingBatch.from_uint8(values.contiguous(), hole_mask, label)
 
 
 def test_bytes_map_to_exactly_minus_one_and_one_and_come_back_unchanged() -> None:
@@ -35,7 +35,7 @@ def test_from_uint8_gives_the_types_and_the_layout_that_the_networks_expect() ->
     assert (batch.image.dtype, batch.hole_mask.dtype, batch.label.dtype) == (torch.float32, torch.float32, torch.int64)
     assert batch.image.is_contiguous(memory_format=torch.channels_last)
     assert int(batch.label.max()) == 255, "the ignore id must not wrap around"
-    assert (batch.num_images, batch.keys) == (1, ("key",))
+    assert batch.num_images == 1
 
 
 def test_the_corrupted_image_is_grey_exactly_where_the_mask_is_1() -> None:

@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from sgenet.layers.discriminator import MultiScaleDiscriminator, PatchDiscriminator, smallest_image
@@ -87,18 +86,3 @@ def test_the_smallest_image_is_the_smallest(num_layers: int, num_scales: int) ->
     assert min(output.logits[-1].shape[2:]) == 1
     with pytest.raises(RuntimeError):
         discriminator(torch.rand(1, 1, side - 1, side - 1))
-
-
-def test_a_discriminator_s_verdict_on_an_image_does_not_depend_on_its_neighbours() -> None:
-    discriminator = MultiScaleDiscriminator(3, DiscriminatorSettings(width=4, num_layers=1)).eval()
-    images = torch.rand(3, 3, 32, 32)
-    together, alone = discriminator(images).logits, discriminator(images[1:2]).logits
-    assert all(torch.allclose(one[1:2], other, atol=1e-6) for one, other in zip(together, alone, strict=True))
-
-
-def test_features_are_the_activations_before_the_verdict() -> None:
-    discriminator = PatchDiscriminator(3, DiscriminatorSettings(width=2, num_layers=1, spectral_norm=False))
-    image = torch.rand(1, 3, 16, 16)
-    _, features = discriminator(image)
-    assert torch.allclose(features[0], F.leaky_relu(discriminator.layers[0](image), 0.2))
-    assert torch.allclose(discriminator.verdict(features[-1]), discriminator(image)[0])

@@ -26,7 +26,7 @@ from torch import nn
 from sgenet.errors import CheckpointError
 from sgenet.inpainter import Inpainter
 from sgenet.label_space import LabelSpace
-from sgenet.methods.build import build_generator, build_method, count_macs, count_parameters
+from sgenet.methods.build import build_generator, build_method, count_parameters
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS, UNSEGMENTED_METHODS
 from sgenet.methods.release import load_released, save_released
@@ -213,6 +213,8 @@ def test_a_released_model_draws_what_the_trained_one_drew(tmp_path: Path, name: 
     save_released(tmp_path, name, state.ema.network, state.recipe, LABELS)
     released = load_released(tmp_path)
     assert (released.method_name, released.recipe, released.label_space) == (name, state.recipe, LABELS)
+    assert not released.generator.training
+    assert same_tensors(all_tensors(released.generator.state_dict()), all_tensors(dict(state.ema.network.state_dict())))
     with torch.no_grad():
         expected = state.ema.network(batch.image, batch.hole_mask).image
         assert torch.allclose(released.generator(batch.image, batch.hole_mask).image, expected, atol=1e-5)
@@ -229,7 +231,3 @@ def test_the_front_door_fills_an_image_of_any_size_and_segments_it_where_the_met
     assert result.label is None or result.label.shape == hole.shape
     assert len(result.scales) == (1 if name in PUBLISHED else 5)
     assert len(result.reliability) == (5 if name == "sge_net" else 0)
-
-
-def test_cost_grows_with_the_image(name: str) -> None:
-    assert count_macs(_generator(name), 64) > 3.8 * count_macs(_generator(name), 32) > 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,11 +21,7 @@ LABELS = LabelSpace(("a", "b", "c"))
 
 
 def _generator(name: str, start: str = "grey") -> nn.Module:
-    recipe = small_recipe(network={"context": "fourier", "start": start})
-    gated_conv = dataclasses.replace(recipe.gated_conv, width=8)
-    edge_connect = dataclasses.replace(recipe.edge_connect, width=4, num_blocks=1)
-    recipe = dataclasses.replace(recipe, gated_conv=gated_conv, edge_connect=edge_connect)
-    return build_generator(name, recipe, NUM_CLASSES)
+    return build_generator(name, small_recipe(network={"context": "fourier", "start": start}), NUM_CLASSES)
 
 
 def _drawn(height: int, width: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:

@@ -24,13 +24,6 @@ def test_one_half_of_a_convolution_gates_the_other() -> None:
     assert layer(x).shape == (1, 3, 5, 5)
 
 
-def test_upsampling_repeats_pixels_before_the_convolution() -> None:
-    up, plain = (GatedConv(1, GatedLayer(2, upsample=upsample)) for upsample in (True, False))
-    plain.load_state_dict(up.state_dict())
-    x = torch.randn(1, 1, 3, 2)
-    assert torch.allclose(up(x), plain(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)))
-
-
 def test_at_first_the_whole_generator_passes_signal_and_gradient() -> None:
     """At the published width: what comes out of every layer varies, and every layer's weights get a gradient."""
     torch.manual_seed(0)
@@ -77,12 +70,6 @@ def test_attention_knows_the_hole_at_its_own_scale(monkeypatch: pytest.MonkeyPat
     expected = torch.zeros(1, 1, 4, 4)
     expected[0, 0, 1, 2] = 1
     assert torch.equal(given[0], expected)
-
-
-def test_the_refined_image_trains_the_first_stage_too() -> None:
-    generator, batch = GatedConvGenerator(4), small_batch()
-    generator(batch.image, batch.hole_mask).image.sum().backward()
-    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in generator.coarse.parameters())
 
 
 def test_the_discriminator_halves_an_image_six_times_and_judges_every_feature() -> None:

@@ -6,28 +6,23 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small import SIDE, small_recipe
 from torch import Tensor
 
 from sgenet.batch import InpaintingBatch
 from sgenet.label_space import IGNORE_ID
 from sgenet.losses.segmentation import multi_scale_segmentation
 from sgenet.methods.build import build_method
-from sgenet.methods.recipe import Recipe
 from sgenet.methods.sge_net.given_labels import give_labels
-from sgenet.settings import GuidanceSettings, LossSettings, NetworkSettings, OptimizerSettings, TrainingSettings
+from sgenet.settings import GuidanceSettings
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
-SIDE = 32
-NETWORK = NetworkSettings(
-    widths=(8, 8, 8, 8, 8), context_blocks=1, encoder_blocks=(0, 0, 0, 0, 0), decoder_blocks=(0, 0, 0, 0),
-    modulation_width=8, reliability_width=2, bias_width_ratio=0.5, image_size=SIDE, start="membrane",
-)  # fmt: skip
-RECIPE = Recipe(
-    network=NETWORK,
-    losses=LossSettings(perceptual=0, adversarial=0, hole_weight=4, segmentation=0.1),
-    optimizer=OptimizerSettings(generator_lr=1e-2),
-    training=TrainingSettings(steps=10**6),
+RECIPE = small_recipe(
+    network={"modulation_width": 8, "reliability_width": 2, "bias_width_ratio": 0.5, "start": "membrane"},
+    losses={"adversarial": 0, "hole_weight": 4},
+    optimizer={"generator_lr": 1e-2},
+    steps=10**6,
 )
 
 

@@ -88,12 +88,6 @@ def test_the_generator_sees_a_reflected_multiple_of_16_within_minus_one_and_one(
     torch.testing.assert_close(hole_mask[0, 0, :, 53:], hole_mask[0, 0, :, 41:52].flip(-1))
 
 
-def test_a_fitting_image_is_not_padded(inpainter, photo):
-    fitting = photo[:32, :48]
-    inpainter(fitting, hole_like(fitting))
-    assert inpainter.generator.calls[0][0].shape == (1, 3, 32, 48)
-
-
 def test_a_single_pixel_can_be_filled(inpainter):
     pixel = np.full((1, 1, 3), 200, np.uint8)
     with pytest.warns(UserWarning, match="100% of the image"):
@@ -101,27 +95,22 @@ def test_a_single_pixel_can_be_filled(inpainter):
     assert inpainted.image.tolist() == [[[55, 55, 55]]]
 
 
-def test_label_confidence_and_reliability_have_the_images_size(inpainter, photo):
+def test_label_confidence_and_reliability_have_the_images_size_and_every_scale_its_own(inpainter, photo):
     hole = hole_like(photo)
     inpainted = inpainter(photo, hole, details=True)
     bright = (photo.astype(np.float64) / 127.5 - 1).mean(axis=2) > 0
     np.testing.assert_array_equal(inpainted.label, bright)
     np.testing.assert_allclose(inpainted.confidence, 0.8, rtol=1e-5)
     assert inpainted.hole_confidence == pytest.approx(0.8, rel=1e-5)
-    assert [m.shape for m in inpainted.reliability] == [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
+    sizes = [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
+    assert [mask.shape for mask in inpainted.reliability] == sizes
+    for scale, size in zip(inpainted.scales, sizes, strict=True):
+        assert scale.image.shape[:2] == scale.label.shape == scale.confidence.shape == size
+    np.testing.assert_array_equal(inpainted.scales[0].image, 255 - photo)
+    block = 255 - photo[16:20, 20:24].reshape(-1, 3).mean(axis=0)
+    np.testing.assert_allclose(inpainted.scales[2].image[4, 5], block, atol=0.51)
     np.testing.assert_array_equal(inpainted.reliability[0], ~hole)
     assert inpainter(photo, hole).reliability == ()
-
-
-def test_every_scale_is_returned_on_request_at_its_size(inpainter, photo):
-    scales = inpainter(photo, hole_like(photo), details=True).scales
-    sizes = [(37, 53), (19, 27), (10, 14), (5, 7), (3, 4)]
-    assert [scale.image.shape[:2] for scale in scales] == sizes
-    assert [scale.label.shape for scale in scales] == sizes
-    assert [scale.confidence.shape for scale in scales] == sizes
-    np.testing.assert_array_equal(scales[0].image, 255 - photo)
-    block = 255 - photo[16:20, 20:24].reshape(-1, 3).mean(axis=0)
-    np.testing.assert_allclose(scales[2].image[4, 5], block, atol=0.51)
 
 
 def test_without_a_hole_the_image_comes_back_unchanged(inpainter, photo):

@@ -44,6 +44,7 @@ def test_centre_hole_is_in_the_middle() -> None:
     expected = np.zeros((6, 8), np.uint8)
     expected[2:4, 3:5] = 1
     np.testing.assert_array_equal(centre_hole(6, 8, 2), expected)
+    assert hole_ratio(expected) == 4 / 48
     # Of an odd remainder, towards the top left.
     assert np.argwhere(centre_hole(5, 5, 2)).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
 
@@ -51,15 +52,6 @@ def test_centre_hole_is_in_the_middle() -> None:
 def test_centre_hole_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="9 px does not fit an image of 8×12"):
         centre_hole(8, 12, 9)
-
-
-def test_hole_ratio_is_the_share_of_missing_pixels() -> None:
-    assert hole_ratio(np.array([[1, 0, 0, 0], [1, 1, 0, 0]], np.uint8)) == 0.375
-
-
-def test_paper_centre_holes_miss_a_quarter_and_nine_sixty_fourths() -> None:
-    assert hole_ratio(centre_hole(256, 256, 128)) == 0.25
-    assert hole_ratio(centre_hole(256, 256, 96)) == 9 / 64
 
 
 @pytest.mark.parametrize(
@@ -118,18 +110,13 @@ def test_medium_and_thick_holes_are_boxes_in_three_of_ten_draws() -> None:
         assert share == pytest.approx(0.3, abs=0.08)
 
 
-@pytest.mark.parametrize("kind", DRAWN_KINDS)
-def test_the_same_stream_draws_the_same_hole(kind: str) -> None:
-    assert all(map(np.array_equal, draw(kind, 96, 5, seed=1), draw(kind, 96, 5, seed=1)))
-    assert not all(map(np.array_equal, draw(kind, 96, 5, seed=1), draw(kind, 96, 5, seed=2)))
-
-
 def test_holes_of_a_seed_never_change() -> None:
     """Scores of different days are comparable only as long as the same seed means the same holes."""
     digest = hashlib.sha256()
     for kind in DRAWN_KINDS:
         for mask in draw(kind, 128, 4):
             digest.update(mask.tobytes())
+        assert not all(map(np.array_equal, draw(kind, 96, 5, seed=1), draw(kind, 96, 5, seed=2)))
     assert digest.hexdigest() == "f192b2d4b275f1b8cfad2f9858c79eb7340f5815c0e2e451e7532a04779d1d4a"
 
 

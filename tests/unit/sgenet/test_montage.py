@@ -10,7 +10,7 @@ import pytest
 from sgenet.inpainter.blending import blend
 from sgenet.inpainter.montage import Montage, _copies, _cut, _seam_costs, assemble, neighbours
 from sgenet.inpainter.offsets import offsets_to_similar, reached
-from sgenet.inpainter.scene import Scene
+from sgenet.inpainter.pyramid import Scene
 
 
 def tiles(height, width, period=12, seed=0):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from small import NUM_CLASSES, small_batch, small_recipe
+from small import NUM_CLASSES, small_recipe
 
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
@@ -28,20 +28,6 @@ def folder(tmp_path: Path) -> Path:
     generator = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES)
     save_released(tmp_path / "model", "sge_net", generator, RECIPE, LABELS)
     return tmp_path / "model"
-
-
-def test_weights_recipe_and_labels_come_back_to_the_bit(folder: Path) -> None:
-    expected = build_generator("sge_net", small_recipe(seed=3), NUM_CLASSES).eval()
-    released = load_released(folder)
-    assert (released.method_name, released.recipe, released.label_space) == ("sge_net", RECIPE, LABELS)
-    assert not released.generator.training
-    state = expected.state_dict()
-    assert state.keys() == released.generator.state_dict().keys()
-    assert all(torch.equal(value, state[key]) for key, value in released.generator.state_dict().items())
-    batch = small_batch()
-    with torch.no_grad():
-        one, other = (net(batch.image, batch.hole_mask).image for net in (expected, released.generator))
-    assert torch.equal(one, other)
 
 
 def test_a_network_in_channels_last_is_written_as_any_other(folder: Path, tmp_path: Path) -> None:

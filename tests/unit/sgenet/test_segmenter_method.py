@@ -1,24 +1,20 @@
-"""A segmenter in the training loop: its loss, its state without a discriminator, its calibration."""
+"""A segmenter in the training loop: its loss, its state without a discriminator."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from small import SIDE, Diary, all_tensors, loader, same_tensors
+from small import SIDE
 
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import DataError
-from sgenet.evaluation.calibration import Calibration
 from sgenet.methods.recipe import Recipe
-from sgenet.segmenters.build import SEGMENTERS, build_segmenter
+from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.method import balanced_cross_entropy, class_weights, segmenter_method
 from sgenet.segmenters.settings import DeepLabSettings, DeepParsingSettings, SegmenterOptimizer, SegmenterRecipe
 from sgenet.settings import TrainingSettings
-from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
-from sgenet.training.loop import fit
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
@@ -39,16 +35,6 @@ def test_the_loss_by_hand() -> None:
     label = torch.tensor([[[0, 1, 255]]])
     found = balanced_cross_entropy(logits, label, torch.tensor([1.0, 3.0]))
     assert float(found) == pytest.approx((math.log(2.0) + 3 * math.log(4.0)) / 4)
-
-
-def test_images_without_a_label_cost_nothing_and_teach_nothing() -> None:
-    logits = torch.randn(2, NUM_CLASSES, 4, 4, requires_grad=True)
-    label = torch.full((2, 4, 4), 255)
-    loss = balanced_cross_entropy(logits, label, torch.ones(NUM_CLASSES))
-    loss.backward()
-    assert loss.item() == 0
-    assert logits.grad is not None
-    assert float(logits.grad.abs().max()) == 0
 
 
 def test_class_weights_by_hand() -> None:
@@ -76,46 +62,3 @@ def test_a_segmenter_learns_in_the_training_loop() -> None:
     for _ in range(50):
         after = float(training_step(state, batch)["segmentation"])
     assert after < 0.5 * before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SEGMENTERS)
-def test_interrupted_or_not_a_segmenter_is_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
-    whole, first = segmenter_state(name), segmenter_state(name)
-    fit(whole, loader(), until_step=6)
-    fit(first, loader(), until_step=3)
-    save_checkpoint(first, tmp_path / "half.pt")
-    second = segmenter_state(name, seed=2)
-    load_checkpoint(second, tmp_path / "half.pt")
-    diary = Diary()
-    fit(second, loader(3), [diary], until_step=6)
-    assert diary.steps == [4, 5, 6]
-    assert set(diary.terms[0]) == {"segmentation"}
-    assert same_tensors(all_tensors(whole.state_dict()), all_tensors(second.state_dict()))
-
-
-def test_calibration_by_hand() -> None:
-    calibration = Calibration()
-    confidence = torch.tensor([[[0.96, 0.98, 0.61, 0.99]]])
-    calibration.update(confidence, torch.tensor([[[0, 1, 1, 2]]]), torch.tensor([[[0, 0, 1, 255]]]))
-    assert calibration.rows() == [
-        pytest.approx({"share": 1 / 3, "confidence": 0.61, "accuracy": 1.0}),
-        pytest.approx({"share": 2 / 3, "confidence": 0.97, "accuracy": 0.5}),
-    ]
-    assert calibration.expected_error == pytest.approx((abs(0.61 - 1) + abs(1.94 - 1)) / 3)
-
-
-def test_calibration_adds_up_over_batches() -> None:
-    rng = torch.Generator().manual_seed(1)
-    confidence, predicted = torch.rand(4, 5, 6, generator=rng), torch.randint(3, (4, 5, 6), generator=rng)
-    label = torch.randint(3, (4, 5, 6), generator=rng)
-    whole, parts = Calibration(), Calibration()
-    whole.update(confidence, predicted, label)
-    for part in range(4):
-        parts.update(confidence[part : part + 1], predicted[part : part + 1], label[part : part + 1])
-    assert whole.expected_error == pytest.approx(parts.expected_error)
-    assert whole.rows() == [pytest.approx(row) for row in parts.rows()]
-
-
-def test_calibration_of_nothing_is_no_number() -> None:
-    assert math.isnan(Calibration().expected_error)

@@ -34,6 +34,18 @@ def test_scores_by_hand() -> None:
     }
 
 
+def test_calibration_by_hand() -> None:
+    scores = SegmenterScores(num_classes=2)
+    scores.update(
+        probabilities((0.96, 0.04), (0.02, 0.98), (0.39, 0.61), (0.99, 0.01)), torch.tensor([[[0, 0, 1, 255]]])
+    )
+    assert scores.calibration() == [
+        pytest.approx({"share": 1 / 3, "confidence": 0.61, "accuracy": 1.0}),
+        pytest.approx({"share": 2 / 3, "confidence": 0.97, "accuracy": 0.5}),
+    ]
+    assert scores.summary()["calibration_error"] == pytest.approx((abs(0.61 - 1) + abs(1.94 - 1)) / 3)
+
+
 def test_a_pixel_given_none_of_the_classes_is_not_trusted_and_not_forgotten() -> None:
     scores = SegmenterScores(num_classes=2)
     scores.update(probabilities((0.1, 0.1, 0.8), (0.9, 0.0, 0.1)), torch.tensor([[[0, 0]]]))
@@ -58,6 +70,7 @@ def test_blocks_of_images_add_up() -> None:
             parts.add_numbers(json.loads(json.dumps(block.to_numbers())))
     assert parts.summary() == pytest.approx(whole.summary())
     assert torch.equal(parts.confusion, whole.confusion)
+    assert parts.calibration() == [pytest.approx(row) for row in whole.calibration()]
     assert (parts.num_images, parts.num_labelled) == (4, 4 * 5 * 6)
 
 

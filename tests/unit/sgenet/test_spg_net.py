@@ -19,11 +19,9 @@ from sgenet.methods.spg_net.network import (
     SPGNetDiscriminator,
     SPGNetGenerator,
     SPGNetStage,
-    judged,
     one_hot,
 )
 from sgenet.methods.spg_net.objective import SPGNetObjective, weighted_perceptual
-from sgenet.methods.spg_net.segmenter import InputSegmenter
 from sgenet.methods.spg_net.settings import SPGNetSettings
 from sgenet.settings import DiscriminatorSettings
 
@@ -38,15 +36,6 @@ def _settings(**changes: Any) -> SPGNetSettings:
 def _generator(**changes: Any) -> SPGNetGenerator:
     torch.manual_seed(3)
     return SPGNetGenerator(NUM_CLASSES, _settings(**changes))
-
-
-def test_the_input_segmenter_at_each_layer() -> None:
-    segmenter, seen = InputSegmenter(NUM_CLASSES, 4), []
-    for layer in (*segmenter.down, *reversed(segmenter.up), segmenter.head):
-        layer.register_forward_hook(lambda _, inputs, output: seen.append(tuple(output.shape[1:])))
-    segmenter(torch.zeros(1, 3, 32, 48), torch.zeros(1, 1, 32, 48))
-    down = [(4, 32, 48), (8, 16, 24), (16, 8, 12), (32, 4, 6), (32, 2, 3)]
-    assert seen == [*down, *reversed(down[:-1]), (NUM_CLASSES, 32, 48)]
 
 
 def test_a_plain_label_map_is_not_forgotten() -> None:
@@ -158,22 +147,6 @@ def test_in_training_the_method_is_taught_with_labels() -> None:
     assert method.prepare(batch, torch.empty(2, 0), 0.0).inputs[2] is batch.label
 
 
-def test_each_discriminator_sees_its_own_part() -> None:
-    torch.manual_seed(0)
-    discriminator = SPGNetDiscriminator(NUM_CLASSES, DISCRIMINATOR).eval()
-    parts = torch.rand(1, 3, 32, 32), torch.rand(1, NUM_CLASSES, 32, 32), torch.rand(1, 3, 32, 32)
-    expected = discriminator(judged(*parts))
-    assert len(expected.logits) == 4  # two scales each
-    assert len(expected.features) == 8  # of two layers each
-    for index, changed in enumerate([{0, 1}, {0, 1}, {2, 3}]):
-        other = discriminator(judged(*(part.flip(2) if index == number else part for number, part in enumerate(parts))))
-        pairs = zip(other.logits, expected.logits, strict=True)
-        assert {number for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)} == changed
-        pairs = zip(other.features, expected.features, strict=True)
-        halves = {number // 4 for number, (one, two) in enumerate(pairs) if not torch.equal(one, two)}
-        assert halves == {min(changed) // 2}
-
-
 class _Means:
     """Discriminators of one scale whose verdicts are means; features: two multiples of what is judged."""
 
@@ -254,14 +227,6 @@ def test_the_discriminators_terms_by_hand_in_one_forward() -> None:
     assert len(discriminator.judged) == 1
     assert torch.equal(discriminator.judged[0][:, :3], batch.corrupted.repeat(2, 1, 1, 1))
     assert not discriminator.judged[0].requires_grad
-
-
-def test_the_published_terms_alone_by_default() -> None:
-    assert (SPGNetSettings().reconstruction, SPGNetSettings().segmentation) == (0, 0)
-    batch, prediction = _constant()
-    terms = SPGNetObjective(_settings()).generator_terms(batch, prediction, _Means())
-    assert "segmentation" not in terms
-    assert float(terms["reconstruction"].detach()) == 0
 
 
 def test_the_segmenter_is_taught_by_known_labelled_pixels_alone() -> None:

@@ -129,11 +129,6 @@ def test_pairs_show_a_small_gain_that_separate_means_hide() -> None:
     assert mean_estimate(first).low < mean_estimate(second).high
 
 
-def test_pairs_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="equal lengths"):
-        paired_difference([1.0, 2.0], [1.0])
-
-
 def test_resamples_without_the_statistic_are_left_out(recwarn: pytest.WarningsRecorder) -> None:
     values = np.arange(4.0)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from small import (
     Diary,
+    Poisoned,
     all_tensors,
     loaded,
     loader,
@@ -23,7 +24,6 @@ from small import (
 from torch import nn
 
 from sgenet.errors import NonFiniteError
-from sgenet.methods.method import Objective, Terms
 from sgenet.settings import OptimizerSettings
 from sgenet.training.ema import ExponentialMovingAverage
 from sgenet.training.loop import fit
@@ -112,35 +112,10 @@ def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
     assert float(torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()) == pytest.approx(0.5)
 
 
-@dataclasses.dataclass
-class _Poisoned:
-    """An objective that multiplies one of its terms by a factor and adds an offset that has no gradient."""
-
-    objective: Objective
-    poisoned: str
-    factor: float
-    offset: float
-    trains_discriminator: bool = True
-
-    def to(self, **where: Any) -> object:
-        return self.objective.to(**where)
-
-    def generator_terms(self, *arguments: Any) -> Terms:
-        return self._spoil(self.objective.generator_terms(*arguments))
-
-    def discriminator_terms(self, *arguments: Any) -> Terms:
-        return self._spoil(self.objective.discriminator_terms(*arguments))
-
-    def _spoil(self, terms: Terms) -> Terms:
-        return {
-            name: term * self.factor + self.offset if name == self.poisoned else term for name, term in terms.items()
-        }
-
-
 def _poisoned_state(term: str, factor: float, offset: float) -> TrainingState:
     recipe = small_recipe()
     method = small_method(recipe=recipe)
-    poisoned = _Poisoned(method.objective, term, factor, offset)
+    poisoned = Poisoned(method.objective, term, factor, offset)
     return TrainingState(dataclasses.replace(method, objective=poisoned), recipe)
 
 
