@@ -61,9 +61,7 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
     """Choose the images to show, the same ones for every method: of every stratum as many, if it has them.
 
     Args:
-        keys: of the split.
-        num_classes: semantic classes of each image.
-        count: how many.
+        num_classes: semantic classes of each image of the split.
 
     Returns:
         Keys from simple to complex scenes, and evenly spread over the split within a stratum.

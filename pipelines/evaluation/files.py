@@ -73,7 +73,6 @@ class EvaluationSummary:
     """What was evaluated on what.
 
     Attributes:
-        dataset, method, split: their names.
         shards_digest, masks_digest, code_digest: identify the images, the holes and the code that
             scored them; scores are comparable only where all three agree.
         precision: of the network that filled, where one did; scores of another one are not comparable.
@@ -103,10 +102,8 @@ def write_scores(
     """Write every table of an evaluation into an existing folder and return its ``metrics.json``.
 
     Args:
-        folder: where to.
         scores: by mask set.
         edges: bounds of the hole-ratio bins.
-        summary: what was evaluated on what.
     """
     metrics = {name: set_metrics(result) for name, result in scores.items()}
     intervals = {name: _intervals(result) for name, result in scores.items()}
@@ -122,9 +119,7 @@ def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -
     """Scores may only be told of the weights that they were taken with.
 
     Args:
-        evaluation: folder that the stage ``evaluate`` wrote.
-        evaluated: ``weights_sha256`` of its ``evaluation.json``.
-        weights: the file of a released model.
+        evaluated: ``weights_sha256`` of the ``evaluation.json`` in the folder ``evaluation``.
 
     Raises:
         CheckpointError: there are no weights, or they are others.

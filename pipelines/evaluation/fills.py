@@ -81,15 +81,6 @@ def load_model_fill(
     return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment, precision)
 
 
-def load_baseline_fill(name: str, segment: Segment | None) -> Fill:
-    """A method without learning, which has no use for a segmenter.
-
-    Args:
-        name: a key of :data:`~pipelines.evaluation.baselines.BASELINES`, or :data:`UNDAMAGED`.
-    """
-    return baseline_fill(undamaged if name == UNDAMAGED else BASELINES[name])
-
-
 @lru_cache(maxsize=1)
 def _released(model: Path, weights_sha256: str) -> Released:
     return load_released(model)
@@ -106,8 +97,6 @@ def model_fill(
     """Fill holes with a trained generator.
 
     Args:
-        released: the model.
-        device: where it computes.
         guided_by_truth: guide SG-Net or SGE-Net by the true labels in place of their own: the upper bound of
             Fig. 1(e) where they were trained with true labels, and how far they obey where they were not.
         copies_texture: take the texture from the known pixels of the image. What else the network predicted, such as
@@ -149,8 +138,13 @@ def without_holes(image: Tensor, hole_mask: Tensor) -> Tensor:
     return _by_image(mean_colour, image, hole_mask)
 
 
-def baseline_fill(function: BaselineFunction) -> Fill:
-    """Fill holes with a function of one image from :mod:`pipelines.evaluation.baselines`."""
+def baseline_fill(name: str, segment: Segment | None = None) -> Fill:
+    """A method without learning, which has no use for a segmenter.
+
+    Args:
+        name: a key of :data:`~pipelines.evaluation.baselines.BASELINES`, or :data:`UNDAMAGED`.
+    """
+    function = undamaged if name == UNDAMAGED else BASELINES[name]
 
     def fill(image: Tensor, hole_mask: Tensor, label: Tensor) -> FilledBatch:
         return FilledBatch(_by_image(function, image, hole_mask))

@@ -29,11 +29,7 @@ WORST = "worst.json"
 def write_examples(folder: Path, set_name: str, examples: list[Example], label_space: LabelSpace) -> None:
     """Write the images of some examples, their figures, and one overview of them all.
 
-    Args:
-        folder: of the evaluation; must exist.
-        set_name: of the masks.
-        examples: their position in the list is their number in the file names.
-        label_space: for the colours of the classes.
+    Their position in the list is their number in the file names.
     """
     for name in (IMAGES_FOLDER, FIGURES_FOLDER):
         (folder / name).mkdir(exist_ok=True)
@@ -53,9 +49,7 @@ def write_failures(folder: Path, worst: Mapping[str, Sequence[Failure]], label_s
     """Write the images that were filled worst, as examples are written, and ``worst.json``: which they are.
 
     Args:
-        folder: of the evaluation; must exist.
         worst: by mask set, the worst first.
-        label_space: for the colours of the classes.
     """
     (folder / IMAGES_FOLDER).mkdir(exist_ok=True)
     for set_name, failures in worst.items():

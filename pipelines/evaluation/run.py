@@ -47,7 +47,6 @@ def evaluate_model(
     """Score a released model; see :func:`evaluate`.
 
     Args:
-        model: folder of the released model.
         guided_by_truth, copies_texture: as of :func:`~pipelines.evaluation.fills.model_fill`.
         segmenter: as of :func:`evaluate`; SPG-Net starts from its labels of what is known.
 
@@ -89,7 +88,6 @@ def evaluate(
         make_fill: called once a block in the scoring process, with a segmenter or None; importable, as
             :func:`parallel_map` asks.
         method: its name in the tables.
-        shards, masks: folders of the stages of these names.
         folder: where to; must exist.
         weights_sha256: of the weights that the method was loaded from, where it has any.
         segmenter: segments what the method filled (Table 4); None leaves that out.

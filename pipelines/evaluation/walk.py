@@ -27,7 +27,7 @@ class SetScores:
     """Everything measured with one set of evaluation masks; lists have one entry an image.
 
     Attributes:
-        keys: the images' keys, in the order of the index.
+        keys: in the order of the index.
         num_classes: semantic classes of each image.
         confidence: mean confidence in the hole; empty for a method without segmentation.
         unreliable: from scale l to the share of unreliable pixels of M^l; empty for a method without.
@@ -89,11 +89,8 @@ def score_split(
     """Fill and score every image once with each set of masks; the batches' sizes change no result.
 
     Args:
-        fill: the method.
         batches: the evaluation split, cropped; the holes in them are not looked at.
         mask: from a set's name and an image's key to (H, W) of 0 and 1, 1 = missing.
-        sets: names of the mask sets.
-        num_classes: of the labels.
         example_keys: images to keep.
         num_worst: images to keep because their holes are filled worst.
         networks: for FID, KID, LPIPS and VGG distance, where these are taken.

@@ -46,7 +46,6 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
     """Store text files with the version's run and return the address of their folder.
 
     Args:
-        version: the challenger.
         identity: tells this decision from others about the version.
         files: content by name.
 

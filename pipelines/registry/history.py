@@ -64,12 +64,6 @@ def default_model(settings: Settings) -> str:
 def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     """Make the previous champion champion again.
 
-    Args:
-        name: of the registered model.
-        reason: kept in the history.
-        dry_run: change nothing.
-        say: receives further findings.
-
     Raises:
         TrackingError: there is no earlier champion, or the registry cannot be used.
         OvertakenError: another command moved ``champion`` at the same time.

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,29 +40,6 @@ EVIDENCE_FILES = ("evaluation.json", "images.parquet")
 _CODE = Path(__file__).with_name("served_model.py")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegisteredVersion:
-    """A version of a registered model that was loaded back and drew the same image.
-
-    Attributes:
-        name, version: address it as ``models:/<name>/<version>``.
-        alias: what points at it: ``models:/<name>@<alias>``.
-        run_id: the training's run.
-        weights_sha256: of ``model.safetensors``.
-    """
-
-    name: str
-    version: str
-    alias: str
-    run_id: str
-    weights_sha256: str
-
-    @property
-    def uri(self) -> str:
-        """The version's own address, which no later registration changes."""
-        return f"models:/{self.name}/{self.version}"
-
-
 def register(
     released: Path,
     name: str,
@@ -75,7 +51,7 @@ def register(
     digests: Mapping[str, str] | None = None,
     description: str = "",
     evaluation: Path | None = None,
-) -> RegisteredVersion:
+) -> str:
     """Register a released model as a new version and let the alias ``candidate`` point at it.
 
     The version is loaded back and must draw what the :class:`~sgenet.inpainter.Inpainter` draws, bit
@@ -93,13 +69,15 @@ def register(
         description: Markdown, shown with the version.
         evaluation: folder whose :data:`EVIDENCE_FILES` are kept with the version.
 
+    Returns:
+        The version's number; its address is ``models:/<name>/<version>``.
+
     Raises:
         TrackingError: the store cannot be used, or another process moved the alias meanwhile.
         CheckpointError: the folder holds no released model.
         RuntimeError: the version draws another image than the model it was made from.
     """
-    weights = sha256_of_file(released / "model.safetensors")
-    all_digests = {**(digests or {}), "weights": weights}
+    all_digests = {**(digests or {}), "weights": sha256_of_file(released / "model.safetensors")}
     if evaluation is not None:
         all_digests["evidence"] = digest_evidence(evaluation)
     described = {**tags, DIGESTS_TAG: json.dumps(all_digests, sort_keys=True)}
@@ -114,7 +92,7 @@ def register(
         _verify_image(f"models:/{name}/{version}", released, side)
         client.set_model_version_tag(name, version, VERIFIED_TAG, "true")
         _move_alias(client, name, version)
-    return RegisteredVersion(name=name, version=version, alias=CANDIDATE, run_id=run_id, weights_sha256=weights)
+    return version
 
 
 def digest_evidence(folder: Path) -> str:

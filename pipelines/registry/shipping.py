@@ -34,8 +34,6 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
     """Copy a model that was trained and evaluated with these settings, and write its card from what is known of it.
 
     Args:
-        settings: of the whole pipeline.
-        dataset, method: which pair ships.
         params: the file the settings came from; the card holds its content.
         output: folder; the card is written last.
 

@@ -29,14 +29,7 @@ Curve = tuple[list[int], list[float]]
 
 @dataclass(frozen=True)
 class Group:
-    """The scores of some of the images.
-
-    Attributes:
-        grouping: ``stratum`` or ``hole_ratio``.
-        name: of the group.
-        num_images: in it.
-        scores: by name; only those the method has.
-    """
+    """The scores of some of the images, grouped by ``stratum`` or ``hole_ratio``; only those the method has."""
 
     set_name: str
     grouping: str
@@ -47,14 +40,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Training:
-    """How a method was trained.
-
-    Attributes:
-        facts: ``training.json``.
-        recipe: the recipe the released model was trained with.
-        losses: from loss term to the steps and values logged.
-        validation: the same of the validation scores.
-    """
+    """How a method was trained: ``training.json``, its recipe, and the curves of its losses and validation scores."""
 
     facts: Mapping[str, Any]
     recipe: Mapping[str, Any]
@@ -73,10 +59,8 @@ class MethodResult:
 
     Attributes:
         name, title: in files and in tables.
-        folder: of its evaluation.
         metrics: ``{set: {score: mean}}``.
         intervals: ``{set: {score: (low, high)}}``.
-        groups: its scores per stratum and per hole-ratio bin.
         summary: ``evaluation.json``.
         images: ``images.parquet`` without the confusion counts, which are most of it.
         training: None for a baseline.

@@ -19,14 +19,9 @@ _WEBP_QUALITY = 90
 
 @dataclass(frozen=True)
 class Gallery:
-    """Examples of one mask set, one row each.
+    """Examples of one mask set: a row of data addresses each, with the image's key and what is written before it.
 
-    Attributes:
-        title: above it.
-        columns: what the images of a column are.
-        rows: data addresses, as many as columns; None where a method has no such image.
-        keys: of the examples, one a row.
-        labels: of the rows, written before each.
+    A row has None where a method has no such image.
     """
 
     title: str
@@ -34,14 +29,6 @@ class Gallery:
     rows: Sequence[Sequence[str | None]]
     keys: Sequence[str]
     labels: Sequence[str]
-
-
-@dataclass(frozen=True)
-class FigureImage:
-    """Figure 6 or 7 of one example, as a data address."""
-
-    caption: str
-    address: str
 
 
 def fillings(results: DatasetResults, set_name: str, shown: MethodResult) -> Gallery:
@@ -89,14 +76,14 @@ def failures(method: MethodResult, set_name: str) -> Gallery | None:
     return Gallery(f"{method.title}, holes: {set_name}", list(kinds.values()), rows, keys, labels)
 
 
-def method_figures(method: MethodResult, figure: int, num_examples: int) -> list[FigureImage]:
-    """Figure 6 or 7 of the first examples of every mask set; none where the method has no such maps."""
+def method_figures(method: MethodResult, figure: int, num_examples: int) -> list[tuple[str, str]]:
+    """Figure 6 or 7 of the first examples of every mask set, each a caption and a data address."""
     figures = []
     for set_name in method.metrics:
         for number, key in list(enumerate(method.summary["examples"]))[:num_examples]:
             path = figure_path(method.folder, set_name, number, figure)
             if path.exists():
-                figures.append(FigureImage(f"{method.title}, holes: {set_name}, {key}", embed_image(path)))
+                figures.append((f"{method.title}, holes: {set_name}, {key}", embed_image(path)))
     return figures
 
 

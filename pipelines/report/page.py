@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from pipelines.report import images, plots, segmentation, tables
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.images import FigureImage, Gallery
+from pipelines.report.images import Gallery
 from pipelines.report.pairs import pairs
 from pipelines.report.paper import published, published_label_sources, published_segmentation
 from pipelines.report.study.results import report_tables
@@ -33,16 +33,14 @@ class DatasetSection:
     """Everything the page shows of one dataset; what does not exist is None or empty.
 
     Attributes:
-        name: of the dataset.
         models_of: another dataset, where the methods were trained on that one (Fig. 10); else None.
         missing: titles of methods that have not been evaluated.
         summary: the result in words, by mask set.
         tables: by what they show, such as ``headline``; most have one for each mask set.
         study_note: who voted in the user study, and how to read its tables; empty without a study.
-        galleries: side-by-side images.
         classes: class names with their colours as CSS.
         plots: ``validation``, ``losses`` and ``confidence`` as SVG, those that there are.
-        refinement, confidence_maps: Figures 6 and 7.
+        refinement, confidence_maps: Figures 6 and 7, each a caption and a data address.
         failures: Figure 11.
         provenance: names and digests of what was evaluated.
         settings: as YAML, by title: the recipes of the methods; data, holes and evaluation.
@@ -57,8 +55,8 @@ class DatasetSection:
     galleries: Sequence[Gallery]
     classes: Sequence[tuple[str, str]]
     plots: Mapping[str, str]
-    refinement: Sequence[FigureImage]
-    confidence_maps: Sequence[FigureImage]
+    refinement: Sequence[tuple[str, str]]
+    confidence_maps: Sequence[tuple[str, str]]
     failures: Sequence[Gallery]
     provenance: Mapping[str, str]
     settings: Mapping[str, str]
@@ -69,9 +67,7 @@ class Page:
     """Everything the page shows.
 
     Attributes:
-        sections: one a dataset.
         label_sources: Table 5 of every group of datasets that differ in the source of their labels alone.
-        made: the day.
     """
 
     sections: Sequence[DatasetSection]

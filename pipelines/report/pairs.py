@@ -6,15 +6,11 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-import numpy as np
-import numpy.typing as npt
-
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.tables import SCORES, Cell, Score, Table, difference_cell, per_image, taken
-from sgenet.evaluation.metrics import miou_differences, mious_of_counts
+from pipelines.report.tables import SCORES, Cell, Score, Table, difference_cell, miou_difference, per_image, taken
+from sgenet.evaluation.metrics import mious_of_counts
 from sgenet.evaluation.statistics import (
     Estimate,
-    bootstrap_total,
     holm,
     paired_difference,
     paired_test,
@@ -25,12 +21,7 @@ _SCORES = [score for score in SCORES if score.name in ("psnr", "ssim", "vgg_dist
 
 
 def pairs(results: DatasetResults, set_name: str) -> Table | None:
-    """The difference of every two methods in every score, and how likely it is by chance.
-
-    Args:
-        results: of one dataset.
-        set_name: of the holes.
-    """
+    """The difference of every two methods in every score, and how likely it is by chance."""
     compared = list(combinations(results.methods, 2))
     if not compared:
         return None
@@ -49,17 +40,6 @@ def pairs(results: DatasetResults, set_name: str) -> Table | None:
         "the two methods' scores of an image, after Holm's correction over all pairs of a column. Marked: below 0.05."
     )
     return Table(f"Every two methods, holes: {set_name}", ["methods", *titles], rows, note, name=f"pairs-{set_name}")
-
-
-def miou_difference(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Estimate:
-    """The mIoU of one method less that of another, with its interval over images.
-
-    Args:
-        first, second: (N, C, C) or (N, C, C + 1) counts of the same images in the same order.
-    """
-    columns = max(first.shape[2], second.shape[2])
-    wide = [np.pad(counts, ((0, 0), (0, 0), (0, columns - counts.shape[2]))) for counts in (first, second)]
-    return bootstrap_total(np.stack(wide, axis=1), miou_differences)
 
 
 def _measure(

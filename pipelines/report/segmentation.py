@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult, Training
-from pipelines.report.pairs import miou_difference
-from pipelines.report.tables import SCORES, Cell, Table, difference_cell, interval, per_image
+from pipelines.report.tables import (
+    SCORES,
+    Cell,
+    Score,
+    Table,
+    difference,
+    difference_cell,
+    interval,
+    miou_difference,
+)
 from pipelines.settings.titles import SEGMENTER_TITLES
-from sgenet.evaluation.statistics import paired_difference
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 _SPLITS = {"train": "training images", "val": "held-out images"}
 _SOURCES = {"human": "people's labels", "auto": "automatic labels", "fill": "people's labels, filled up"}
-_REGIONS = ("whole", "hole")
+_REGIONS = ("", "_hole")
 _SOURCE_SCORES = [score for score in SCORES if score.name in ("psnr", "psnr_hole", "ssim", "l1_hole", "miou")]
 _QUALITY = {
     "miou": "mIoU",
@@ -43,19 +49,17 @@ class _Segmentation:
     method: MethodResult
     filled: bool  # by a segmenter that sees the filled image, and not by the method itself
 
-    def score(self, set_name: str, region: str) -> float:
-        """Its mIoU; NaN where no pixel of the region is labelled."""
-        return self.method.metrics[set_name].get(f"miou{self._suffix(region)}", math.nan)
+    def score(self, region: str) -> Score:
+        """Its mIoU over a region, one of :data:`_REGIONS`."""
+        return Score(f"miou{'_filled' if self.filled else ''}{region}", "", 3, True)
 
-    def interval(self, set_name: str, region: str) -> str:
-        bounds = self.method.intervals[set_name].get(f"miou{self._suffix(region)}")
-        return "" if bounds is None else f"{bounds[0]:.3f} … {bounds[1]:.3f}"
+    def text(self, set_name: str, region: str) -> str:
+        """The score as the table shows it; a dash where no pixel of the region is labelled."""
+        score = self.score(region)
+        return score.format(self.method.metrics[set_name].get(score.name))
 
     def counts(self, set_name: str, region: str) -> npt.NDArray[np.int64]:
-        return self.method.counts(set_name, f"confusion{self._suffix(region)}")
-
-    def _suffix(self, region: str) -> str:
-        return f"{'_filled' if self.filled else ''}{'_hole' if region == 'hole' else ''}"
+        return self.method.counts(set_name, self.score(region).name.replace("miou", "confusion"))
 
 
 def after_inpainting(
@@ -64,8 +68,6 @@ def after_inpainting(
     """Segmenting what was filled, against methods that segment and fill together (Table 4).
 
     Args:
-        results: of one dataset.
-        set_name: of the holes.
         against: the method whose own segmentation the others are compared with, image by image.
         published: the paper's mIoU by method, for a column of its own.
     """
@@ -75,20 +77,20 @@ def after_inpainting(
     tool = SEGMENTER_TITLES[segmenter]
     ways = [_Segmentation(f"{method.title} + {tool}", method, filled=True) for method in results.methods]
     ways += [_Segmentation(f"{method.title}, its own", method, filled=False) for method in results.methods]
-    ways = [way for way in ways if not math.isnan(way.score(set_name, "whole"))]
+    ways = [way for way in ways if way.text(set_name, "") != "–"]
     if not any(way.filled for way in ways):
         return None
     reference = next((way for way in ways if way.method.name == against and not way.filled), None)
-    best = {region: _best(way.score(set_name, region) for way in ways) for region in _REGIONS}
+    # As the table shows them, so that equal texts are marked alike.
+    best = {region: max({way.text(set_name, region) for way in ways} - {"–"}, default=None) for region in _REGIONS}
     if results.undamaged is not None:
         ways.append(_Segmentation(f"{results.undamaged.title} + {tool}", results.undamaged, filled=True))
     rows = []
     for way in ways:
         cells = [Cell(way.title)]
         for region in _REGIONS:
-            text = _text(way.score(set_name, region))
-            competes = way.method is not results.undamaged
-            cells.append(Cell(text, way.interval(set_name, region), competes and text == best[region]))
+            text, bounds = way.text(set_name, region), interval(way.score(region), way.method, set_name)
+            cells.append(Cell(text, bounds, way.method is not results.undamaged and text == best[region]))
         if reference is not None:
             cells += [_difference(way, reference, set_name, region) for region in _REGIONS]
         cells.append(Cell(str(int(way.method.metrics[set_name]["num_images"]))))
@@ -133,10 +135,6 @@ def label_sources(datasets: Sequence[DatasetResults], published: PaperBySource) 
 
     Trainings are compared where only the source of their labels differs: the same images and holes, the
     same recipe and training holes, and the same code.
-
-    Args:
-        datasets: of the whole report.
-        published: the paper's numbers.
     """
     note = (
         "Trained with different labels and otherwise alike, scored by people's labels. Means over images with their "
@@ -208,8 +206,7 @@ def _source_rows(
         if method is first:
             cells.append(Cell("–"))
         else:
-            difference = paired_difference(per_image(method, set_name, "psnr"), per_image(first, set_name, "psnr"))
-            cells.append(difference_cell(difference, 2))
+            cells.append(difference_cell(difference(method, first, set_name, "psnr"), 2))
         cells.append(Cell(str(int(method.metrics[set_name]["num_images"]))))
         if theirs := published(dataset, set_name, None if automatic is None else automatic["segmenter"]):
             of_paper = theirs.get(_source(training)) if method.name == "sge_net" else None
@@ -235,16 +232,6 @@ def _automatic_labels(method: MethodResult) -> Mapping[str, Any] | None:
 
 
 def _difference(way: _Segmentation, reference: _Segmentation, set_name: str, region: str) -> Cell:
-    if way is reference or any(math.isnan(each.score(set_name, region)) for each in (way, reference)):
+    if way is reference or "–" in (way.text(set_name, region), reference.text(set_name, region)):
         return Cell("–")
     return difference_cell(miou_difference(way.counts(set_name, region), reference.counts(set_name, region)), 3)
-
-
-def _best(scores: Iterable[float]) -> str | None:
-    """The highest score as the table shows it, so that equal texts are marked alike; None where there is no score."""
-    found = [score for score in scores if not math.isnan(score)]
-    return _text(max(found)) if found else None
-
-
-def _text(miou: float) -> str:
-    return "–" if math.isnan(miou) else f"{miou:.3f}"

@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pipelines.report.collect import DatasetResults, MethodResult
-from pipelines.report.pairs import miou_difference
-from pipelines.report.tables import SCORES, Score, interval, per_image
-from sgenet.evaluation.statistics import Estimate, paired_difference
+from pipelines.report.tables import SCORES, Score, difference, interval
 
 _SENTENCES = {
     "psnr_hole": "{first} is nearest to the original in the hole: PSNR {value} dB{interval}",
@@ -18,17 +16,10 @@ _SENTENCES = {
     "miou_filled_hole": "The classes in the hole filled by {first} are right most often: mIoU {value}{interval}",
 }
 _UNITS = {"psnr_hole": " dB"}
-_COUNTS = {"miou_hole": "confusion_hole", "miou_filled_hole": "confusion_filled_hole"}
-"""Where a score's confusion counts are."""
 
 
 def summary(results: DatasetResults, set_name: str) -> list[str]:
-    """What one set of holes shows, a sentence or two for each score that decides.
-
-    Args:
-        results: of one dataset.
-        set_name: of the holes.
-    """
+    """What one set of holes shows, a sentence or two for each score that decides."""
     scores = [score for score in SCORES if score.name in _SENTENCES]
     said = [sentence for score in scores if (sentence := _first_and_second(results, set_name, score))]
     return said + _without_learning(results, set_name)
@@ -73,17 +64,10 @@ def _ranked(methods: Sequence[MethodResult], set_name: str, score: Score) -> lis
 def _lead(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> str:
     """By how much, over the same images, and what that means."""
     better, worse = (first, second) if score.higher_is_better else (second, first)
-    difference = _difference(score, better, worse, set_name)
-    value, low, high = (f"{bound:z.{score.decimals}f}" for bound in (difference.value, difference.low, difference.high))
+    lead = difference(better, worse, set_name, score.name)
+    value, low, high = (f"{bound:z.{score.decimals}f}" for bound in (lead.value, lead.low, lead.high))
     text = f"{value}{_UNITS.get(score.name, '')} ({low} … {high})"
     number = int(first.metrics[set_name]["num_images"])
-    if math.isnan(difference.low) or round(difference.low, score.decimals) <= 0:
+    if math.isnan(lead.low) or round(lead.low, score.decimals) <= 0:
         return f"{text}: too little for {number} images to tell the two apart"
     return f"{text} on the same {number} images: more than the choice of images explains; another seed may change more"
-
-
-def _difference(score: Score, first: MethodResult, second: MethodResult, set_name: str) -> Estimate:
-    if score.name in _COUNTS:
-        return miou_difference(*(method.counts(set_name, _COUNTS[score.name]) for method in (first, second)))
-    ours, theirs = (per_image(method, set_name, score.name) for method in (first, second))
-    return paired_difference(ours, theirs)

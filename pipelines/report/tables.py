@@ -8,25 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.report.collect import DatasetResults, MethodResult
 from pipelines.report.paper import Published
 from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.evaluation.confidence import correlate
-from sgenet.evaluation.statistics import Estimate, paired_difference
+from sgenet.evaluation.metrics import miou_differences
+from sgenet.evaluation.statistics import Estimate, bootstrap_total, paired_difference
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a score is shown.
-
-    Attributes:
-        name: in ``metrics.json``.
-        title: above its column.
-        decimals: shown.
-        higher_is_better: which end of it is best.
-    """
+    """How a score, which has this name in ``metrics.json``, is shown."""
 
     name: str
     title: str
@@ -74,13 +69,7 @@ _COST_COLUMNS = ("parameters", "FLOPs", "training time")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
-
-    Attributes:
-        text: the number or word.
-        detail: set small beside it, such as an interval.
-        best: the best of its column.
-    """
+    """One cell: a number or word, set small beside it a detail such as an interval, and whether it is the best."""
 
     text: str
     detail: str = ""
@@ -89,15 +78,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first column names the row.
-
-    Attributes:
-        title: above it.
-        columns: titles.
-        rows: cells, as many as columns.
-        note: below it.
-        name: of its files, without ending.
-    """
+    """A table, whose first column names the row; ``name`` is that of its files, without ending."""
 
     title: str
     columns: Sequence[str]
@@ -109,10 +90,7 @@ class Table:
 def headline(results: DatasetResults, set_name: str, *, published: Mapping[str, Published] | None = None) -> Table:
     """Every method with its mean scores and their intervals, as in Table 1; :func:`costs` has what they cost.
 
-    Args:
-        results: of one dataset.
-        set_name: of the holes.
-        published: the paper's numbers by method, for a column of their own.
+    The paper's numbers, where there are some, stand in a column of their own.
     """
     shown = [score for score in SCORES if any(score.name in method.metrics[set_name] for method in results.methods)]
     best = {score.name: _best(score, results.methods, set_name) for score in shown}
@@ -153,10 +131,9 @@ def true_labels(results: DatasetResults, set_name: str) -> Table | None:
         method = results.method(bound.name)
         assert method is not None, "an upper bound comes with its method"
         own, guided = (per_image(each, set_name, "psnr_hole") for each in (method, bound))
-        difference = paired_difference(guided, own)
         accuracy = _hole_accuracy(method, set_name)
         correlation = correlate(accuracy.tolist(), (guided - own).tolist())
-        cells = [Cell(method.title), difference_cell(difference, 2)]
+        cells = [Cell(method.title), difference_cell(paired_difference(guided, own), 2)]
         cells += [difference_cell(estimate, 2, "") for estimate in (correlation.pearson, correlation.spearman)]
         rows.append([*cells, Cell(str(int((~np.isnan(accuracy + guided - own)).sum())))])
     if not rows:
@@ -180,8 +157,7 @@ def ablation(results: DatasetResults, set_name: str) -> Table | None:
     for method in trained[1:]:
         cells = [Cell(method.title)]
         for score in scores:
-            first, second = (per_image(each, set_name, score.name) for each in (method, trained[0]))
-            cells.append(difference_cell(paired_difference(first, second), score.decimals))
+            cells.append(difference_cell(difference(method, trained[0], set_name, score.name), score.decimals))
         rows.append(cells + _cost_cells(method))
     costs_of_first = ", ".join(cell.text for cell in _cost_cells(trained[0]))
     note = (
@@ -325,6 +301,21 @@ def per_image(method: MethodResult, set_name: str, score: str) -> np.ndarray:
     rows = np.asarray(table["set"].to_pylist()) == set_name
     values: np.ndarray = np.asarray(table[score].to_pylist(), np.float64)[rows]
     return values
+
+
+def difference(first: MethodResult, second: MethodResult, set_name: str, score: str) -> Estimate:
+    """The score of one method less that of another on the same images, with its interval over images."""
+    if score.startswith("miou"):
+        column = score.replace("miou", "confusion")
+        return miou_difference(first.counts(set_name, column), second.counts(set_name, column))
+    return paired_difference(per_image(first, set_name, score), per_image(second, set_name, score))
+
+
+def miou_difference(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Estimate:
+    """The same of mIoU, from (N, C, C) or (N, C, C + 1) counts of the same images in the same order."""
+    columns = max(first.shape[2], second.shape[2])
+    wide = [np.pad(counts, ((0, 0), (0, 0), (0, columns - counts.shape[2]))) for counts in (first, second)]
+    return bootstrap_total(np.stack(wide, axis=1), miou_differences)
 
 
 def _scaled(value: Any, unit: float, symbol: str) -> str:

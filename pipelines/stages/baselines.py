@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.files import METRICS
-from pipelines.evaluation.fills import load_baseline_fill
+from pipelines.evaluation.fills import baseline_fill
 from pipelines.evaluation.run import evaluate
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder
@@ -32,7 +32,7 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
         metrics = {}
         for name in (*settings.evaluation.baselines, *([UNDAMAGED] if place else [])):
             (folder / name).mkdir()
-            make_fill = partial(load_baseline_fill, name)
+            make_fill = partial(baseline_fill, name)
             metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name, segmenter=place)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     print(f"{output}: scores of {', '.join(metrics) or 'no baseline'}")

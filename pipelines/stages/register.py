@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.files import check_same_weights
-from pipelines.registry.register import register
+from pipelines.registry.register import CANDIDATE, register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
@@ -46,9 +46,10 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         overview = evaluation / "figures" / f"{next(iter(scores))}-overview.png"
         if overview.is_file():
             logger.artifact(overview, "evaluation")
+    name = f"{settings.registry.name}-{dataset}"
     version = register(
         model,
-        f"{settings.registry.name}-{dataset}",
+        name,
         run_id,
         step=training["steps"],
         tags={"dataset": dataset, "method": method},
@@ -62,17 +63,17 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         evaluation=evaluation,
     )
     content = {
-        "name": version.name,
-        "version": version.version,
-        "alias": version.alias,
-        "uri": version.uri,
+        "name": name,
+        "version": version,
+        "alias": CANDIDATE,
+        "uri": f"models:/{name}/{version}",
         "run_id": run_id,
         "tracking_uri": without_secrets(tracking_uri()),
-        "weights_sha256": version.weights_sha256,
+        "weights_sha256": summary["weights_sha256"],
         "verified": True,
     }
     write_atomically(output, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
-    print(f"registered {version.uri} as {version.alias}; loaded back, it draws the same image")
+    print(f"registered {content['uri']} as {CANDIDATE}; loaded back, it draws the same image")
 
 
 def _read(stage: str, path: Path, *keys: str) -> dict[str, Any]:

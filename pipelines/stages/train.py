@@ -97,8 +97,8 @@ def run(
         job = replace(job, run_id=logger.run_id, tracking_address=logger.address)
         _store_start(job, print)
         launch(publish_for_workers(job, settings.storage), settings.run)
-        release(job, settings.run, digests, output)
-        logger.log_missing(tracked_rows(_history(job), job.recipe.training.batch_size))
+        history = release(job, settings.run, digests, output)
+        logger.log_missing(tracked_rows(history, job.recipe.training.batch_size))
         logger.artifact(output)
     print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `{program()} ui`), model in {output}")
     if only_in_job():
@@ -112,11 +112,6 @@ def run(
 def only_in_job() -> bool:
     """Whether this is a submitted job of Ray without an MLflow server, so that its results stay in the job's folder."""
     return _JOB_OF_RAY in os.environ and tracking_uri().startswith("sqlite:")
-
-
-def _history(job: TrainingJob) -> History:
-    store = CheckpointStore(job.checkpoints, job.recipe.training.keep_checkpoints)
-    return store.load_history(max(store.steps(), default=0))
 
 
 @dataclass(frozen=True)
@@ -212,8 +207,8 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
     store.save(state)
 
 
-def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> None:
-    """Write the result of a finished training; ``output`` appears whole.
+def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> History:
+    """Write the result of a finished training, and give its history; ``output`` appears whole.
 
     Raises:
         CheckpointError: the last checkpoint is damaged.
@@ -225,6 +220,7 @@ def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: P
         (folder / "losses.csv").write_text(history.losses_csv(), encoding="utf-8")
         (folder / "validation.csv").write_text(history.validation_csv(), encoding="utf-8")
         (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return history
 
 
 def _facts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import http.client
 import logging
@@ -246,11 +245,14 @@ def _check_database(address: str, default_port: int) -> None:
 
 
 def _check_server(address: str) -> None:
+    parts = urllib.parse.urlsplit(address)
+    # Without the login, which urllib takes in no address: a refusal is an answer too.
+    host, path = parts.netloc.rpartition("@")[2], f"{parts.path.rstrip('/')}/health"
+    health = urllib.parse.urlunsplit((parts.scheme, host, path, "", ""))
     try:
-        with urllib.request.urlopen(_health_request(address), timeout=_SECONDS_TO_ANSWER):
+        with urllib.request.urlopen(health, timeout=_SECONDS_TO_ANSWER):
             pass
     except urllib.error.HTTPError:
-        # Any answer counts, a refusal without a login too: that is MLflow's to handle.
         return
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -260,17 +262,3 @@ def _check_server(address: str) -> None:
             f"no tracking server answers at {without_secrets(address)} ({reason}); "
             "start it, or correct or unset MLFLOW_TRACKING_URI"
         ) from error
-
-
-def _health_request(address: str) -> urllib.request.Request:
-    """``urllib`` takes no user and password in an address: they are sent as basic authentication."""
-    parts = urllib.parse.urlsplit(address)
-    user, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(
-        urllib.parse.urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
-    )
-    if user:
-        login = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
-        # Not for a host that it redirects to.
-        request.add_unredirected_header("Authorization", f"Basic {login}")
-    return request

@@ -86,11 +86,7 @@ class RunLogger:
             self._image_results.append(self._images.submit(log, self.run_id, pixels, key=key, step=step))
 
     def log_missing(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Log what the run lacks of a training's history.
-
-        Args:
-            rows: steps and their named values.
-        """
+        """Log what the run lacks of a training's history: steps and their named values."""
         history: dict[str, dict[int, float]] = {}
         for step, values in rows:
             for key, value in values.items():

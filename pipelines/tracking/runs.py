@@ -167,7 +167,7 @@ def restored_run(training: Mapping[str, Any], method: str, dataset: str) -> str:
 
     Args:
         training: content of the model's ``training.json``.
-        method, dataset: which of them; the dataset names the experiment.
+        dataset: names the experiment.
 
     Returns:
         The id of a run that exists.

@@ -18,10 +18,6 @@ Scores = Mapping[str, Mapping[str, float]]
 def log_scores(logger: RunLogger, scores: Scores, step: int) -> None:
     """Log the headline scores as metrics, and all scores as the table ``evaluation/scores.csv``.
 
-    Args:
-        scores: of an evaluation, its main set of holes first.
-        step: at which the run was evaluated.
-
     Raises:
         TrackingError: the store cannot be used.
     """

@@ -18,12 +18,9 @@ TRIAL_TAG = "trial"
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended.
+    """How a trial ended, with its last score; None where it was never judged.
 
     Attributes:
-        status: of its run.
-        step: of its last score.
-        score: None where it was never judged.
         rows: its history, see :meth:`~pipelines.tracking.logger.RunLogger.log_missing`.
     """
 
@@ -39,7 +36,6 @@ def open_trial(
     """The child run of a trial: the one it had before it was interrupted, or a new one.
 
     Args:
-        run_key: of the trial's training.
         params: what is tried comes first, under names of its own, for the views that compare runs.
     """
     tags = {PARENT_TAG: parent_run_id, TRIAL_TAG: trial_id, "mlflow.source.name": "sgenet tune"}

@@ -16,10 +16,7 @@ def register_segmenter(name: str, segmenter: str, run_id: str, path: str, weight
 
     Args:
         name: of the registered model, made where missing.
-        segmenter: which one it is.
-        run_id: of the fitting.
-        path: of the folder with its files among the run's artifacts.
-        weights_sha256: of its weights.
+        path: of the folder with its files among the artifacts of the run of the fitting.
 
     Returns:
         The version's address, ``models:/NAME/VERSION``, as ``labels.<dataset>.checkpoint`` takes it.

@@ -18,14 +18,7 @@ _INPAINTING_SCORES = ("psnr_hole", "ssim_hole", "l1_hole")
 
 @dataclass(frozen=True)
 class LoggedStep:
-    """What is known at a logged step.
-
-    Attributes:
-        step: optimizer steps done.
-        terms: named loss terms.
-        images_per_second: since the logged step before.
-        seconds_left: estimated at that speed.
-    """
+    """What is known at a logged step: its losses, the speed since the one before, and the time left at that speed."""
 
     step: int
     terms: Mapping[str, float]
@@ -57,7 +50,6 @@ class TrainingDisplay:
     """Shows logged steps and sentences as they come.
 
     Args:
-        title: what is trained.
         num_steps: how long it takes altogether; None where the clock ends it.
         console: where to; the standard output when None.
     """

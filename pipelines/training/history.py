@@ -21,7 +21,6 @@ class LossRow:
     """The mean losses of the steps since the row before, and their time.
 
     Attributes:
-        step: optimizer steps done.
         terms: named loss terms, averaged over the global batches of these steps.
         timed_steps: how many steps ``seconds`` covers.
         seconds: spent in these steps, waiting for data included.

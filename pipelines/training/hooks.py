@@ -138,8 +138,6 @@ class LossHook:
     """Averages the losses over the ranks and the steps since the last row. For every rank; only rank 0 has a recorder.
 
     Args:
-        settings: of the training.
-        recorder: keeps the rows.
         step: steps done before this process; the terms of those without a row are in the recorder's history.
     """
 
@@ -227,25 +225,19 @@ class CheckpointHook:
             self.recorder.store_state(state)
 
 
+@dataclass(frozen=True)
 class StopHook:
     """Stops all ranks after the same step once any of them is asked to stop. For every rank.
 
-    Args:
+    Attributes:
         stop_requested: whether this rank is asked to.
         recorder: stores the state; None on other ranks than the first.
     """
 
-    def __init__(
-        self,
-        stop_requested: Callable[[], bool],
-        recorder: Recorder | None,
-        losses: LossHook,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        self._stop_requested = stop_requested
-        self._recorder = recorder
-        self._losses = losses
-        self._ranks = ranks
+    stop_requested: Callable[[], bool]
+    recorder: Recorder | None
+    losses: LossHook
+    ranks: Ranks = ALONE
 
     def after_step(self, state: TrainingState, metrics: StepMetrics) -> None:
         """Ask, agree, and stop.
@@ -253,13 +245,13 @@ class StopHook:
         Raises:
             TrainingStopped: on every rank.
         """
-        if self._ranks.world > 1 and not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
+        if self.ranks.world > 1 and not state.looks_at_every_step and state.step % _STEPS_BETWEEN_QUESTIONS:
             # Steps of a GPU are short: meeting after every one would cost more than a late stop.
             return
-        if not self._ranks.any(self._stop_requested()):
+        if not self.ranks.any(self.stop_requested()):
             return
         state.check_finite()
-        self._losses.collect(state.step)
-        if self._recorder is not None:
-            self._recorder.store_state(state)
+        self.losses.collect(state.step)
+        if self.recorder is not None:
+            self.recorder.store_state(state)
         raise TrainingStopped

@@ -28,11 +28,9 @@ class SegmenterFit:
 
 @dataclass(frozen=True)
 class StartingModel:
-    """A released model that a training starts from.
+    """A released model that a training starts from, with the hash of its weights.
 
     Attributes:
-        name: what a person would call it.
-        sha256: of its weights.
         folder: where the machine that launches the training has it.
     """
 
@@ -47,10 +45,7 @@ class TrainingJob:
 
     Attributes:
         run_key: names it; see :func:`pipelines.training.run_key.run_key`.
-        dataset: what it is called in ``params.yaml``.
         method: a name in :data:`sgenet.methods.registry.METHODS`, or of a segmenter.
-        recipe: how it is trained.
-        label_space: of the labels.
         crop: side in pixels of the square the networks see.
         holes: the holes of training samples; a segmenter sees whole images.
         shards: folder of shards, absolute.

@@ -39,12 +39,7 @@ Row = list[Pixels | None]
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found.
-
-    Attributes:
-        scores: means over the images, by name.
-        sheet: (H, W, 3), a row a sample image; None when no sample image was asked for.
-    """
+    """Means over the images, by name; and a sheet (H, W, 3) with a row a sample image, where one was asked for."""
 
     scores: dict[str, float]
     sheet: Pixels | None
@@ -54,9 +49,7 @@ class Validator(ABC):
     """Scores networks on the middle squares of held-out images.
 
     Args:
-        table: the samples whose images are used.
         crop: side of the middle square.
-        label_space: of the labels.
         num_samples: how many images the sheet shows, evenly spread over them.
         shards: reads the samples; None where the shards lie in the table's folder.
         ranks: share the images.

@@ -65,8 +65,6 @@ def compare(graph: InpaintingGraph, run: Run, seed: int = 0, rounds: int = 4) ->
     """Send the same random images through the model and through what was made of it.
 
     Args:
-        graph: the model.
-        run: the exported file.
         seed: the images, holes and sizes follow from it.
         rounds: how many batches; the last has sides that are multiples of 16.
 

@@ -10,8 +10,6 @@ from typing import Any
 import onnx
 import torch
 
-from pipelines.registry.export.description import Description
-
 OPSET = 18
 """The oldest with every operator needed (Col2Im), so that older runtimes can run the file too."""
 
@@ -34,7 +32,8 @@ def to_onnx(
     program: torch.export.ExportedProgram,
     input_names: tuple[str, ...],
     output_names: tuple[str, ...],
-    description: Description,
+    text: str,
+    properties: dict[str, str],
 ) -> bytes:
     """Convert, describe and check.
 
@@ -54,9 +53,9 @@ def to_onnx(
     model: onnx.ModelProto = converted.model_proto
     _forget_origins(model)
     _name_sizes(model)
-    model.producer_name, model.producer_version = "sgenet", description.properties["sgenet.version"]
-    model.doc_string = description.text
-    onnx.helper.set_model_props(model, description.properties)
+    model.producer_name, model.producer_version = "sgenet", properties["sgenet.version"]
+    model.doc_string = text
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     _check_operators(model)
     content: bytes = model.SerializeToString(deterministic=True)

@@ -29,7 +29,6 @@ class Comparison:
     """One score of the two models over the same images.
 
     Attributes:
-        score: its name.
         mask_set, stratum: which images; :data:`EVERYTHING` where not restricted.
         champion, challenger: the score itself.
         improvement: by how much the challenger is better, whichever end of the score is good, with its

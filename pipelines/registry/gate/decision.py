@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipelines.registry.gate.compare import EVERYTHING, Comparison, by_set_and_stratum, not_compared, pooled
-from pipelines.registry.gate.images import ImageTable, in_order_of, pairing_problems, score_problems
+from pipelines.registry.gate.images import ImageTable, score_problems
 from pipelines.report.tables import SCORES
 from pipelines.settings.params import PromotionSettings
 
@@ -35,13 +35,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must hold for the challenger whatever it is compared with.
-
-    Attributes:
-        name: what is checked.
-        holds: whether it does.
-        detail: what was seen, in words.
-    """
+    """Something that must hold for the challenger whatever it is compared with, and what was seen, in words."""
 
     name: str
     holds: bool
@@ -66,11 +60,9 @@ class Decision:
     """Whether the challenger may become champion, and everything that says so.
 
     Attributes:
-        promote: the decision.
         reasons: sentences: for a refusal everything against it, else what speaks for it.
         primary: the comparison that must be won; None where it could not be made.
         comparisons: by mask set, stratum and score.
-        checks: the invariants.
         notes: what was not compared, and why.
     """
 
@@ -94,17 +86,11 @@ def decide(
 
     Args:
         champion: what it is compared with: the champion, or a baseline.
-        challenger: its scores on the same images.
-        rules: the primary score, the tolerances, the fewest images.
         checks: the invariants, already tried.
         against_baseline: there is no champion yet: only the primary score decides.
     """
     failed = [f"{check.name}: {check.detail}" for check in checks if not check.holds]
-    problems = pairing_problems(champion, challenger)
-    if not problems:
-        challenger = in_order_of(challenger, champion.rows)
-        problems = score_problems(champion, challenger)
-        problems += _primary_problems(champion, challenger, rules.primary)
+    problems = score_problems(champion, challenger) + _primary_problems(champion, challenger, rules.primary)
     if problems:
         return Decision(False, (*failed, *problems), None, (), tuple(checks))
     primary = _judge_primary(pooled(rules.primary, champion, challenger), rules)

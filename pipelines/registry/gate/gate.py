@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pipelines.data.labels.opened import segmenter_of_filled
-from pipelines.evaluation.fills import load_baseline_fill
+from pipelines.evaluation.fills import baseline_fill
 from pipelines.evaluation.run import evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence
@@ -24,20 +25,17 @@ from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 @dataclass(frozen=True)
 class Contender:
-    """A version as the registry gave it back.
+    """A version as the registry gave it back, or the baseline where there is no champion.
 
     Attributes:
         name: what sentences call it.
-        model: folder of the released model.
-        evidence: the scores stored with it; None where they cannot be used.
-        fault: why not, in words.
+        stored: gives the scores stored with it; a DataError says why they cannot be used.
+        evaluate: scores it here, into a folder.
     """
 
     name: str
-    version: StoredVersion
-    model: Path
-    evidence: Evidence | None
-    fault: str = ""
+    stored: Callable[[], Evidence]
+    evaluate: Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ class Judgement:
     """A decision and what it rests on.
 
     Attributes:
-        challenger: version.
         opponent: ``version N``, or ``the baseline NAME`` where there is no champion.
         anew: why scores were taken again instead of those stored; empty where the stored ones were used.
         identity: dataset, split and the digests of images, holes and metric code that both were scored with.
@@ -69,11 +66,8 @@ def judge(
     """Decide whether a challenger may replace the champion; nothing is changed.
 
     Args:
-        models: of the registry that holds both.
-        challenger, champion: None for a model that has no champion yet.
-        settings: the whole of ``params.yaml``.
+        champion: None for a model that has no champion yet.
         workspace: empty folder for what is downloaded and evaluated.
-        say: receives progress messages.
 
     Raises:
         TrackingError: a version cannot be fetched.
@@ -81,25 +75,23 @@ def judge(
     """
     dataset = _dataset(challenger, settings)
     crop = settings.data[dataset].crop
-    contender = _fetch(models, challenger, workspace / "challenger")
-    incumbent = None if champion is None else _fetch(models, champion, workspace / "champion")
+    model = models.copy_version(challenger, workspace / "challenger")
+    contender = _version(challenger, model, settings, dataset)
+    opponent, incumbent = _baseline(settings, dataset), None
+    if champion is not None:
+        champions_model = models.copy_version(champion, workspace / "champion")
+        opponent, incumbent = _version(champion, champions_model, settings, dataset), champions_model
     say(f"checking {contender.name} on this machine")
-    checks = _invariants(contender, incumbent, crop, settings)
+    checks = _invariants(model, challenger.weights_sha256, incumbent, crop, settings)
     fatal = [check for check in checks if check.name in ("weights", "loads") and not check.holds]
     if fatal:
         # Not the model that was registered, so no stored score is its own; or none that runs.
         reasons = tuple(f"{check.name}: {check.detail}" for check in fatal)
         decision = Decision(False, reasons, None, (), tuple(checks))
-        opponent = "no champion" if incumbent is None else incumbent.name
-        return Judgement(challenger.version, opponent, "", {}, decision)
-    if incumbent is None:
-        ours, theirs, anew = _against_baseline(contender, settings, dataset, workspace, say)
-        opponent = f"the baseline {settings.promotion.baseline}"
-    else:
-        ours, theirs, anew = _against_champion(contender, incumbent, settings, dataset, workspace, say)
-        opponent = incumbent.name
-    decision = decide(theirs.images, ours.images, settings.promotion, checks, against_baseline=incumbent is None)
-    return Judgement(challenger.version, opponent, anew, dict(ours.identity), decision)
+        return Judgement(challenger.version, opponent.name if champion else "no champion", "", {}, decision)
+    (ours, theirs), anew = _scores((contender, opponent), dataset, workspace, say)
+    decision = decide(theirs.images, ours.images, settings.promotion, checks, against_baseline=champion is None)
+    return Judgement(challenger.version, opponent.name, anew, dict(ours.identity), decision)
 
 
 def _dataset(challenger: StoredVersion, settings: Settings) -> str:
@@ -112,14 +104,17 @@ def _dataset(challenger: StoredVersion, settings: Settings) -> str:
     return dataset
 
 
-def _fetch(models: ReleasedModels, version: StoredVersion, folder: Path) -> Contender:
-    model = models.copy_version(version, folder)
-    name = f"version {version.version}"
-    try:
-        evidence = _stored_evidence(version, model.parent / EVIDENCE)
-    except DataError as error:
-        return Contender(name, version, model, None, str(error))
-    return Contender(name, version, model, evidence)
+def _version(version: StoredVersion, model: Path, settings: Settings, dataset: str) -> Contender:
+    paths, method = DatasetPaths(dataset), version.method or ""
+
+    def evaluate_here(folder: Path) -> None:
+        # No other method's images depend on it.
+        starts = method in LABEL_STARTED_METHODS
+        segmenter = segmenter_of_filled(settings, dataset, paths.segmenter) if starts else None
+        evaluate_model(model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)
+
+    stored = partial(_stored_evidence, version, model.parent / EVIDENCE)
+    return Contender(f"version {version.version}", stored, evaluate_here)
 
 
 def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
@@ -137,13 +132,28 @@ def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
     return evidence
 
 
-def _invariants(contender: Contender, incumbent: Contender | None, crop: int, settings: Settings) -> list[Check]:
-    weights = check_weights(contender.model, contender.version.weights_sha256)
+def _baseline(settings: Settings, dataset: str) -> Contender:
+    name, paths = settings.promotion.baseline, DatasetPaths(dataset)
+
+    def stored() -> Evidence:
+        try:
+            return read_evidence(paths.baselines / name)
+        except DataError:
+            raise DataError(f"the baseline {name} has no scores in {paths.baselines}") from None
+
+    def evaluate_here(folder: Path) -> None:
+        evaluate(partial(baseline_fill, name), settings, dataset, name, paths.shards, paths.masks, folder)
+
+    return Contender(f"the baseline {name}", stored, evaluate_here)
+
+
+def _invariants(model: Path, weights_sha256: str, incumbent: Path | None, crop: int, settings: Settings) -> list[Check]:
+    weights = check_weights(model, weights_sha256)
     try:
-        challenger = Inpainter.load(contender.model)
+        challenger = Inpainter.load(model)
     except CheckpointError as error:
         return [weights, Check("loads", False, str(error))]
-    champion = None if incumbent is None else Inpainter.load(incumbent.model)
+    champion = None if incumbent is None else Inpainter.load(incumbent)
     return [
         weights,
         *check_filling(challenger, crop),
@@ -151,67 +161,27 @@ def _invariants(contender: Contender, incumbent: Contender | None, crop: int, se
     ]
 
 
-def _against_champion(
-    challenger: Contender, champion: Contender, settings: Settings, dataset: str, workspace: Path, say: Say
-) -> tuple[Evidence, Evidence, str]:
-    """The challenger's and the champion's scores on the same ground, and why they were taken again."""
-    anew = _incomparable(challenger, champion)
-    if not anew:
-        assert challenger.evidence is not None
-        assert champion.evidence is not None
-        return challenger.evidence, champion.evidence, ""
-    say(f"{anew}: evaluating {challenger.name} and {champion.name} on the shards and masks of {dataset} here")
-    ours, theirs = (
-        _evaluate(contender, settings, dataset, workspace / f"{kind}-scores")
-        for kind, contender in (("challenger", challenger), ("champion", champion))
-    )
-    return ours, theirs, anew
-
-
-def _incomparable(challenger: Contender, champion: Contender) -> str:
-    faults = [contender.fault for contender in (challenger, champion) if contender.fault]
-    if faults or challenger.evidence is None or champion.evidence is None:
-        return "; ".join(faults)
-    different = differences(challenger.evidence, champion.evidence)
-    if not different:
-        return ""
-    return f"{challenger.name} and {champion.name} were scored with different {_listed(different)}"
-
-
-def _against_baseline(
-    challenger: Contender, settings: Settings, dataset: str, workspace: Path, say: Say
-) -> tuple[Evidence, Evidence, str]:
-    """The challenger's scores and the baseline's: stored ones where they fit, else both are evaluated again."""
-    baseline, paths = settings.promotion.baseline, DatasetPaths(dataset)
-    stored: Evidence | None = None
-    anew = challenger.fault
-    if challenger.evidence is not None:
+def _scores(contenders: Sequence[Contender], dataset: str, workspace: Path, say: Say) -> tuple[list[Evidence], str]:
+    """The scores of both on the same ground, and why they were taken again; empty where the stored ones could be."""
+    found, faults = [], []
+    for contender in contenders:
         try:
-            stored = read_evidence(paths.baselines / baseline)
-        except DataError:
-            anew = f"the baseline {baseline} has no scores in {paths.baselines}"
-        else:
-            different = differences(challenger.evidence, stored)
-            if not different:
-                return challenger.evidence, stored, ""
-            anew = f"{challenger.name} and the baseline {baseline} were scored with different {_listed(different)}"
-    say(f"{anew}: evaluating both on the shards and masks of {dataset} here")
-    ours = _evaluate(challenger, settings, dataset, workspace / "challenger-scores")
-    folder = workspace / "baseline-scores"
-    folder.mkdir()
-    evaluate(partial(load_baseline_fill, baseline), settings, dataset, baseline, paths.shards, paths.masks, folder)
-    return ours, read_evidence(folder), anew
-
-
-def _evaluate(contender: Contender, settings: Settings, dataset: str, folder: Path) -> Evidence:
-    paths = DatasetPaths(dataset)
-    folder.mkdir()
-    method = contender.version.method or ""
-    # No other method's images depend on it.
-    starts = method in LABEL_STARTED_METHODS
-    segmenter = segmenter_of_filled(settings, dataset, paths.segmenter) if starts else None
-    evaluate_model(contender.model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)
-    return read_evidence(folder)
+            found.append(contender.stored())
+        except DataError as error:
+            faults.append(str(error))
+    names = " and ".join(contender.name for contender in contenders)
+    if not faults:
+        different = differences(*found)
+        if not different:
+            return found, ""
+        faults = [f"{names} were scored with different {_listed(different)}"]
+    anew = "; ".join(faults)
+    say(f"{anew}: evaluating {names} on the shards and masks of {dataset} here")
+    folders = [workspace / f"scores-{number}" for number in range(len(contenders))]
+    for contender, folder in zip(contenders, folders, strict=True):
+        folder.mkdir()
+        contender.evaluate(folder)
+    return [read_evidence(folder) for folder in folders], anew
 
 
 def _listed(words: list[str]) -> str:

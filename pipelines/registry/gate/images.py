@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,28 +67,10 @@ def read_images(path: Path) -> ImageTable:
         raise DataError(f"the scores in {path} cannot be read ({reason}); evaluate the model again") from error
 
 
-def pairing_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:
-    """Why the two cannot be compared image by image, a sentence each; empty when they can."""
-    problems = []
-    for name, table in (("champion", champion), ("challenger", challenger)):
-        repeated = [row for row, count in Counter(table.rows).items() if count > 1]
-        if repeated:
-            problems.append(f"the {name}'s scores name the same image more than once: {_named(repeated)}")
-    for name, only in (
-        ("champion", set(champion.rows) - set(challenger.rows)),
-        ("challenger", set(challenger.rows) - set(champion.rows)),
-    ):
-        if only:
-            problems.append(f"the images differ: only the {name} was scored on {_named(sorted(only))}")
-    if not problems and dict(zip(champion.rows, champion.strata, strict=True)) != dict(
-        zip(challenger.rows, challenger.strata, strict=True)
-    ):
-        problems.append("the same images are in different strata for the two models: their labels differ")
-    return problems
-
-
 def score_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:
-    """What is wrong with the numbers themselves; the two must have the same rows in the same order."""
+    """Why the numbers cannot be compared image by image, a sentence each; empty where they can."""
+    if (champion.rows, champion.strata) != (challenger.rows, challenger.strata):
+        return ["the two were scored on different images; evaluate both again"]
     problems = []
     for score in MEAN_SCORES:
         if score not in champion.scores:
@@ -107,18 +88,6 @@ def score_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:
                 where = _named([champion.rows[row] for row in np.flatnonzero(missing)])
                 problems.append(f"the {name}'s {score} is not a finite number for {where}")
     return problems
-
-
-def in_order_of(table: ImageTable, order: tuple[Row, ...]) -> ImageTable:
-    """The same rows in another order."""
-    position = {row: number for number, row in enumerate(table.rows)}
-    index = np.array([position[row] for row in order], np.int64)
-    return ImageTable(
-        order,
-        tuple(table.strata[number] for number in index),
-        {name: values[index] for name, values in table.scores.items()},
-        {name: values[index] for name, values in table.counts.items()},
-    )
 
 
 def _matrices(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

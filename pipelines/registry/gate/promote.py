@@ -23,8 +23,7 @@ class Promotion:
     """What ``promote`` came to.
 
     Attributes:
-        status: of the command.
-        sentence: the same for people.
+        sentence: the status for people.
         judgement: None where the challenger is the champion already.
         evidence: address of the files written with the challenger; empty for a dry run.
         entry: the move of ``champion``, where there was one.
@@ -48,11 +47,8 @@ def promote(name: str, challenger: str, settings: Settings, *, dry_run: bool, sa
     """Make a version champion if the gate lets it pass.
 
     Args:
-        name: of the registered model.
         challenger: a version's number, or an alias.
-        settings: the whole of ``params.yaml``.
         dry_run: change nothing, neither in the registry nor in its files.
-        say: receives progress messages.
 
     Raises:
         TrackingError: the registry does not hold what is asked for, or cannot be used.

@@ -14,13 +14,7 @@ ANSWERS = ("left", "tie", "right")
 
 @dataclass(frozen=True)
 class Question:
-    """A pair as it is shown to a person: an answer means what was seen.
-
-    Attributes:
-        pair: the two fillings.
-        on_left: which of them is on the left.
-        number: of the person's pairs, from 1.
-    """
+    """A pair as it is shown to a person, the ``number``-th from 1: an answer means what was seen."""
 
     pair: Pair
     on_left: Choice
@@ -38,7 +32,6 @@ class Interview:
     """Asks people.
 
     Attributes:
-        plan: the pairs.
         votes: where the answers go; must know the plan's pairs.
         seed: of the order and the sides.
         per_person: so many pairs each person is asked at most.

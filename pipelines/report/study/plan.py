@@ -20,7 +20,6 @@ class Pair:
     Attributes:
         key: hash of the names and of the images themselves. A method that is retrained makes other pairs, so
             that votes never pass from one filling to another.
-        mask_set: of the hole.
         image: the image's key in the shards.
         stratum: complexity of its scene.
         first, second: the methods, in alphabetical order.
@@ -43,7 +42,6 @@ class Plan:
     """The pairs of a study.
 
     Attributes:
-        pairs: each once.
         images: PNG files by their SHA-256, held in memory: what is shown is what the keys were taken from, even
             where an evaluation is made again meanwhile.
     """
@@ -97,15 +95,11 @@ def next_pair(
 ) -> Pair | None:
     """The pair a person is asked about next: one that has the fewest votes so far, in an order of the person's own.
 
+    None where every pair is answered.
+
     Args:
-        pairs: of the study.
         votes: how many each pair has, by its key.
         answered: keys of the pairs the person has answered.
-        voter: the person.
-        seed: of every order.
-
-    Returns:
-        None where every pair is answered.
     """
     left = [pair for pair in pairs if pair.key not in answered]
     return min(left, key=lambda pair: (votes.get(pair.key, 0), _draw(seed, voter, pair.key, "order")), default=None)

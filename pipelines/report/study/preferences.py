@@ -24,9 +24,7 @@ class Preference:
     """One method against another on the images of one stratum.
 
     Attributes:
-        mask_set: which holes.
         stratum: complexity of the scenes, or :data:`ALL`.
-        row, column: the methods.
         preferred: votes for ``row``.
         against: votes for ``column``.
         ties: answers of those who could not tell.
@@ -71,9 +69,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def count_preferences(pairs: Iterable[Pair], votes: Iterable[Vote]) -> list[Preference]:
     """Both directions of every two methods with votes: by mask set, over all images and by stratum.
 
-    Args:
-        pairs: what the votes are on; votes on other pairs do not count.
-        votes: each person's.
+    Votes on other pairs do not count.
     """
     by_key = {pair.key: pair for pair in pairs}
     counts: dict[tuple[str, str, str, str], Counter[Choice]] = {}

@@ -32,7 +32,6 @@ class StudyResults:
     """What people answered about the fillings of one dataset.
 
     Attributes:
-        people: how many.
         votes: how many answers count.
         ties: answers among them that cannot tell.
         outdated: answers on fillings that have since been made again; they do not count.
@@ -120,9 +119,7 @@ def read_results(folder: Path) -> StudyResults | None:
 def report_tables(results: DatasetResults, folder: Path) -> tuple[list[Table], str]:
     """The matrices and the sentences on them for the report; nothing and an empty text where nobody voted.
 
-    Args:
-        results: what else the report shows; votes on other fillings are not put beside it.
-        folder: that :func:`write_results` wrote.
+    Votes on other fillings than the report shows are not put beside them.
 
     Raises:
         DataError: as :func:`read_results`.
@@ -146,8 +143,7 @@ def titles_of(results: DatasetResults) -> dict[str, str]:
 def matrices(found: StudyResults, titles: Mapping[str, str]) -> list[Table]:
     """A preference matrix over all images and one a stratum, for every mask set.
 
-    Args:
-        titles: of the methods, in the order to show them.
+    The methods come in the order of their titles.
     """
     tables = []
     for mask_set in found.sets:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +56,6 @@ class Vote:
     Attributes:
         voter: a hash of the random number that the person's browser keeps.
         pair: key of the pair.
-        choice: the answer.
         on_left: which method of the pair was on the left.
     """
 
@@ -78,7 +76,6 @@ class VoteBox:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,34 +132,17 @@ class VoteBox:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        # Both in one transaction: another process may be making the same file.
-        execute("BEGIN")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        holds_tables = execute("SELECT 1 FROM sqlite_master").fetchone() is not None
-        execute("COMMIT")
-        if version not in (0, _VERSION) or (version == 0 and holds_tables):
-            raise sqlite3.DatabaseError("it is a database of something else")
-        # Readers and the writer do not wait for each other; every commit is flushed, to outlive a power cut.
-        self._write_ahead()
+        # A vote outlives a power cut: every commit is flushed.
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA foreign_keys = ON")
         with self._transaction():
+            version = execute("PRAGMA user_version").fetchone()[0]
+            holds_tables = execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+            if version not in (0, _VERSION) or (version == 0 and holds_tables):
+                raise sqlite3.DatabaseError("it is a database of something else")
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 execute(statement)
             execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _write_ahead(self) -> None:
-        """Turn WAL on. SQLite does not wait here for another process that does the same, so this does."""
-        deadline = time.monotonic() + _TIMEOUT
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -33,7 +33,6 @@ class Outcome:
     """What was found.
 
     Attributes:
-        best: the best trial.
         changed: the keys of the dataset's recipe that it changes, and their values there.
         shares: of each number in the variance of the score.
     """

@@ -26,8 +26,6 @@ class SearchPlan:
             Searching the same resumes, and adds trials where more are asked for; any other change starts from
             scratch.
         job: what a trial trains, but for the values that it tries.
-        searched: the numbers that are searched.
-        settings: how.
         run: what a trial has of the cluster.
         storage: folder or ``s3://`` address of the state of all searches, absolute.
     """
@@ -48,15 +46,10 @@ class SearchPlan:
         """The training of one trial. It has checkpoints of its own, from which a killed trial resumes."""
         return replace(
             self.job,
-            run_key=trial_key(self.key, trial_id),
+            run_key=f"{self.key}-{trial_id}",
             recipe=with_values(self.job.recipe, values),
             checkpoints=join(self.storage, self.key, "trials", trial_id),
         )
-
-
-def trial_key(search_key: str, trial_id: str) -> str:
-    """The run key of a trial's training."""
-    return f"{search_key}-{trial_id}"
 
 
 def search_recipe(recipe: Recipe, search: SearchSettings) -> Recipe:

@@ -100,12 +100,7 @@ def _rounds(plan: SearchPlan) -> list[int]:
 def _run_round(
     plan: SearchPlan, open_trial: OpenTrial, number: int, size: int, earlier: Sequence[Trial]
 ) -> list[Trial]:
-    """Run what is left of a round.
-
-    Args:
-        number: of the round, from 0.
-        size: how many trials it has.
-        earlier: trials of the rounds before, from which the search resumes.
+    """Run what is left of the ``number``-th round, from 0, with ``size`` trials; it resumes from ``earlier`` ones.
 
     Raises:
         SearchInterrupted: asked to stop by Ctrl-C.

@@ -22,11 +22,10 @@ SYMBOLS = {"lambda_p": "λ_p", "lambda_alpha": "λ_α", "lambda_s": "λ_s"}
 
 @dataclass(frozen=True)
 class Dimension:
-    """One number that is searched.
+    """One number that is searched between bounds.
 
     Attributes:
         name: ``lambda_p``, ``lambda_alpha``, ``lambda_s``, or ``tau_0`` … ``tau_3``.
-        low, high: its bounds.
         logarithmic: whether its logarithm is drawn uniformly, rather than itself.
     """
 

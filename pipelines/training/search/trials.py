@@ -13,8 +13,6 @@ class Trial:
     """One trial.
 
     Attributes:
-        trial_id: given by the search.
-        values: what was tried.
         curve: (step, score) at each time it was judged, in order; empty where it failed before the first.
         error: what it failed with; None for a trial that ran to its end or was stopped as one of the worse.
     """

@@ -18,7 +18,6 @@ from torchmetrics import Metric
 
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.data.shards.reader import RawBatch
-from pipelines.evaluation.baselines import mean_colour
 from pipelines.evaluation.blocks import joined
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
@@ -164,7 +163,7 @@ def test_confidence_and_doubt_are_reported_by_hand() -> None:
 
 
 def test_a_baseline_has_no_segmentation_scores(tmp_path: Path) -> None:
-    metrics = _write(tmp_path / "baseline", _scores(fill=baseline_fill(mean_colour)))
+    metrics = _write(tmp_path / "baseline", _scores(fill=baseline_fill("mean_colour")))
     assert not {"miou", "pixel_accuracy", "confidence_hole"} & metrics["wide"].keys()
     assert "miou" not in json.loads((tmp_path / "baseline" / "intervals.json").read_text())["wide"]
     table = pq.read_table(tmp_path / "baseline" / "images.parquet")
@@ -180,11 +179,11 @@ def _darker_is_1(image: Tensor) -> Tensor:
 
 def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     parts = [
-        score_split(baseline_fill(mean_colour), [batch], _hole, ("wide", "small"), 8, segment=_darker_is_1)
+        score_split(baseline_fill("mean_colour"), [batch], _hole, ("wide", "small"), 8, segment=_darker_is_1)
         for batch in _batches(batch_size=3)
     ]
     metrics = _write(tmp_path / "segmented", joined(parts))
-    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill(mean_colour)))
+    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill("mean_colour")))
     added = {"miou_filled", "miou_filled_hole", "pixel_accuracy_filled", "pixel_accuracy_filled_hole"}
     assert metrics["wide"].keys() - plain["wide"].keys() == added
     intervals = json.loads((tmp_path / "segmented" / "intervals.json").read_text())["wide"]
@@ -193,7 +192,7 @@ def test_what_was_filled_is_segmented_and_counted(tmp_path: Path) -> None:
     # By hand, from all images at once.
     batch = _batches(COUNT)[0]
     hole_mask = _wide_holes()
-    predicted = _darker_is_1(baseline_fill(mean_colour)(batch.image, hole_mask, batch.label).image)
+    predicted = _darker_is_1(baseline_fill("mean_colour")(batch.image, hole_mask, batch.label).image)
     for name, region in (("miou_filled", torch.ones_like(hole_mask)), ("miou_filled_hole", hole_mask)):
         ious = []
         counted = region[:, 0] > 0  # where none of the classes is predicted, that is wrong
@@ -290,7 +289,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
             for tensors in [(whole.image, whole.hole_mask, whole.label)]
             for names in [keys[start : start + batch_size]]
         ]
-        part = score_split(baseline_fill(mean_colour), batches, _hole, ("wide", "small"), 8, networks=networks)
+        part = score_split(baseline_fill("mean_colour"), batches, _hole, ("wide", "small"), 8, networks=networks)
         parts.append(pickle.loads(pickle.dumps(part)))
     return joined(parts)
 
@@ -302,7 +301,7 @@ def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
     _write(tmp_path / "three", _in_blocks(networks, batch_size=3))
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "three" / path.name).read_bytes(), path.name
-    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill(mean_colour)))
+    plain = _write(tmp_path / "plain", _scores(fill=baseline_fill("mean_colour")))
     for name in ("wide", "small"):
         assert metrics[name].keys() - plain[name].keys() == {"fid", "kid", "lpips", "vgg_distance"}
         assert plain[name].items() <= metrics[name].items()

@@ -122,7 +122,7 @@ def test_a_bad_image_is_refused_with_its_row_and_reason(served, image, reason):
 
 
 def test_the_stored_model_has_weights_and_no_pickle(version, tmp_path):
-    folder = mlflow.artifacts.download_artifacts(version.uri, dst_path=str(tmp_path))
+    folder = mlflow.artifacts.download_artifacts(f"models:/{NAME}/{version}", dst_path=str(tmp_path))
     names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert {"MLmodel", "model.safetensors", "model.json", "served_model.py", "input_example.json"} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
@@ -130,11 +130,11 @@ def test_the_stored_model_has_weights_and_no_pickle(version, tmp_path):
     assert f"torch=={torch.__version__.split('+')[0]}" in (tmp_path / folder / "requirements.txt").read_text()
 
 
-def test_the_version_carries_its_evidence_and_its_run(version, run_id):
+def test_the_version_carries_its_evidence_and_its_run(version, released, run_id):
     stored = MlflowClient().get_model_version_by_alias(NAME, "candidate")
-    assert (str(stored.version), stored.run_id) == (version.version, run_id)
+    assert (str(stored.version), stored.run_id) == (version, run_id)
     digests = json.loads(stored.tags["digests"])
-    assert digests == {"tiny": "abc", "weights": version.weights_sha256}
+    assert digests == {"tiny": "abc", "weights": sha256_of_file(released / "model.safetensors")}
     assert (stored.tags["dataset"], stored.tags["verified"]) == ("tiny", "true")
 
 
@@ -152,12 +152,12 @@ def test_a_version_that_draws_another_image_is_no_candidate(version, released, r
     with pytest.raises(RuntimeError, match="inpainted"):
         registry.register(released, NAME, run_id, step=2, tags={}, side=SIDE)
     candidate = MlflowClient().get_model_version_by_alias(NAME, "candidate")
-    assert str(candidate.version) == version.version
+    assert str(candidate.version) == version
 
 
 def test_an_alias_that_another_process_moved_is_noticed(version, released, run_id, monkeypatch):
     monkeypatch.setattr(MlflowClient, "set_registered_model_alias", lambda self, name, alias, number: None)
-    with pytest.raises(TrackingError, match=f"points at version {version.version} although"):
+    with pytest.raises(TrackingError, match=f"points at version {version} although"):
         registry.register(released, NAME, run_id, step=2, tags={}, side=SIDE)
 
 
@@ -221,19 +221,18 @@ def test_an_evaluation_of_other_weights_is_refused(stages):
     assert not output.exists()
 
 
-def test_the_stages_that_are_missing_are_named(stages):
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("evaluation.json", None, r"evaluation\.json does not exist; run the evaluate stage first"),
+        ("training.json", None, r"training\.json does not exist; run the train stage first"),
+        ("training.json", '{"run_id": "x"}', r"training\.json has no run_key, steps, digests"),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_is_registered(stages, name, content, sentence):
     settings, model, evaluation, output = stages
-    (evaluation / "evaluation.json").unlink()
-    with pytest.raises(CheckpointError, match=r"evaluation\.json does not exist; run the evaluate stage first"):
-        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
-    (model / "training.json").unlink()
-    with pytest.raises(CheckpointError, match=r"training\.json does not exist; run the train stage first"):
-        register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
-
-
-def test_an_unfinished_training_is_refused_before_anything_is_registered(stages):
-    settings, model, evaluation, output = stages
-    (model / "training.json").write_text('{"run_id": "x"}')
-    with pytest.raises(CheckpointError, match=r"training\.json has no run_key, steps, digests"):
+    path = (model if name == "training.json" else evaluation) / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(CheckpointError, match=sentence):
         register.run(settings, "mixed_scenes", "sge_net", model, evaluation, output)
     assert not output.exists()
