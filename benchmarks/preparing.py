@@ -34,7 +34,7 @@ from PIL import Image
 from rates import Rate, Timed, ray_cluster, spread, spread_by_turns, steady_rate
 
 from pipelines.data.adapters.build import build_adapters
-from pipelines.data.adapters.samples import Adapter
+from pipelines.data.adapters.files import Adapter
 from pipelines.data.shards.decode_raw import DecodedImage, resize_image
 from pipelines.data.shards.sources import read_sources
 from pipelines.data.shards.writer import ShardPlan, plan_shards, write_shard

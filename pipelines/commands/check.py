@@ -18,7 +18,8 @@ from sgenet.errors import DataError, SettingsError, UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipelines.data.adapters.samples import Adapter, RawSample
+    from pipelines.data.adapters.files import Adapter
+    from pipelines.data.adapters.samples import RawSample
 
 HELP = "Check params.yaml: every problem, how the images are split, how long labelling them takes."
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.data.adapters.build import build_adapters, empty_splits
-from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.data.adapters.files import Adapter
+from pipelines.data.adapters.samples import RawSample
 from pipelines.data.shards.sources import SourceRow, examine, write_sources
 from pipelines.parallel.parallel import parallel_map
 from pipelines.settings.params import DataSettings

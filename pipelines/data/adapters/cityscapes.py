@@ -10,17 +10,17 @@ from __future__ import annotations
 from functools import partial
 
 from pipelines.data.adapters.files import (
-    FileAdapter,
+    Adapter,
     FoundFile,
+    file_adapter,
     find_images,
     find_labels,
     paired_labels,
     refuse_missing,
 )
-from pipelines.data.adapters.labels import LabelMap
-from pipelines.data.adapters.samples import Adapter, RawSample, sample_key
+from pipelines.data.adapters.samples import RawSample, sample_key
 from pipelines.settings.sources import CityscapesSource
-from pipelines.storage.store import Storage, open_storage
+from pipelines.storage.store import Storage
 from sgenet.label_space import IGNORE_ID
 
 _IMAGE_ENDING = "_leftImg8bit"
@@ -37,12 +37,10 @@ TRAIN_IDS = dict.fromkeys(range(34), IGNORE_ID) | {raw: train_id for train_id, r
 
 def cityscapes(settings: CityscapesSource, num_classes: int) -> Adapter:
     """The adapter of Cityscapes; its own ids are the train ids, as in ``label_space.CITYSCAPES``."""
-    storage = open_storage(settings.root)
-    label_map = LabelMap(settings.adapter, num_classes, TRAIN_IDS, settings.class_map)
-    return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter, settings.unlabelled))
+    return file_adapter(settings, num_classes, partial(_find, settings.adapter, settings.unlabelled), TRAIN_IDS)
 
 
-def _find(storage: Storage, source: str, unlabelled: bool) -> list[RawSample]:
+def _find(source: str, unlabelled: bool, storage: Storage) -> list[RawSample]:
     """The samples of the paper's two splits.
 
     Raises:

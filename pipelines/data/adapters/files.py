@@ -1,47 +1,78 @@
-"""What adapters over files share: finding images and label maps, and reading them."""
+"""An adapter, and what those over folders of files share: finding images and label maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import Protocol
 
 from pipelines.data.adapters.labels import LabelMap
-from pipelines.data.adapters.samples import RawLabel, RawSample, checked_samples, some
-from pipelines.storage.store import Storage
+from pipelines.data.adapters.samples import RawSample, checked_samples, some
+from pipelines.settings.sources import FileSource
+from pipelines.storage.store import Storage, open_storage
 from sgenet.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"})
 LABEL_SUFFIXES = frozenset({"png"})
 
 
-@dataclass(frozen=True)
-class FileAdapter:
-    """An :class:`~pipelines.data.adapters.samples.Adapter` over a tree of files; ``find`` knows the layout."""
+class Files(Protocol):
+    """What an adapter reads: a :class:`~pipelines.storage.store.Storage`, or files that are made when they are read."""
 
-    image_storage: Storage
-    label_storage: Storage
-    label_map: LabelMap
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises DataError where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A source of raw samples: a plain value, which can be sent to other processes.
+
+    Attributes:
+        images, labels: where the image files and the PNGs of raw ids are read.
+        map_label: raw ids (H, W) → ids of the dataset's label space (H, W), 255 = ignore; raises DataError naming
+            the ids that mean nothing here.
+        find: lists the samples, in any order; knows the layout.
+        joined_as: the name of the source where a dataset has several, which its samples then carry.
+    """
+
+    images: Files
+    labels: Files
+    map_label: LabelMap
     find: Callable[[], list[RawSample]]
+    joined_as: str | None = None
 
     def samples(self) -> list[RawSample]:
-        """Every sample, sorted by split and key."""
-        return checked_samples(self.find())
+        """Every sample, sorted by split and key.
+
+        Raises:
+            DataError: saying what the layout lacks and where, or which names collide.
+        """
+        samples, name = checked_samples(self.find()), self.joined_as
+        if name is None:
+            return samples
+        return [replace(sample, key=f"{name}-{sample.key}", source=name) for sample in samples]
 
     def read_image(self, sample: RawSample) -> bytes:
-        """The image's file."""
-        return self.image_storage.read(sample.image_path)
+        """The image's file. Raises DataError where it cannot be read."""
+        return self.images.read(sample.image_path)
 
     def read_label(self, sample: RawSample) -> bytes | None:
-        """The label map's file; None for a sample without labels."""
-        return None if sample.label_path is None else self.label_storage.read(sample.label_path)
+        """The label map's PNG file of raw ids; None for a sample without labels."""
+        return None if sample.label_path is None else self.labels.read(sample.label_path)
 
-    def map_label(self, raw: RawLabel) -> npt.NDArray[np.uint8]:
-        """Raw ids (H, W) → ids of the dataset's label space (H, W), 255 = ignore."""
-        return self.label_map(raw)
+
+def file_adapter(
+    settings: FileSource,
+    num_classes: int,
+    find: Callable[[Storage], list[RawSample]],
+    own_ids: Mapping[int, int] | None = None,
+) -> Adapter:
+    """An adapter over the files below a source's root; for ``own_ids`` see LabelMap."""
+    storage = open_storage(settings.root)
+    label_map = LabelMap(settings.adapter, num_classes, own_ids, settings.class_map)
+    return Adapter(storage, storage, label_map, partial(find, storage))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 
-from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
+from pipelines.data.adapters.files import Adapter, find_images, find_labels, paired_labels, refuse_missing
 from pipelines.data.adapters.labels import LabelMap
-from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
+from pipelines.data.adapters.samples import RawSample, hashed_split, sample_key
 from pipelines.settings.sources import FolderSource
 from pipelines.storage.store import Storage, join, open_storage
 from sgenet.errors import DataError
@@ -23,7 +23,7 @@ def folder(settings: FolderSource, num_classes: int) -> Adapter:
     label_storage = open_storage(settings.label_root) if settings.label_root else None
     label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
     find = partial(_find, image_storage, label_storage, settings)
-    return FileAdapter(image_storage, label_storage or image_storage, label_map, find)
+    return Adapter(image_storage, label_storage or image_storage, label_map, find)
 
 
 def _find(image_storage: Storage, label_storage: Storage | None, settings: FolderSource) -> list[RawSample]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.data.adapters.samples import RawLabel
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
+
+RawLabel = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""A label map as its file holds it: (H, W) ids of the source."""
 
 _MEANINGLESS = -1
 

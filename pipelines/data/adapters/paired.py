@@ -3,6 +3,7 @@
 =====================  ==============================================================================================
 CamVid                 frames from a car, in the split and the 11 classes of SegNet (Badrinarayanan et al., 2017)
 MSRC v2                photographs of Microsoft Research Cambridge, labelled in the classes of Outdoor Scenes
+Outdoor Scenes         mixed scenes in 8 classes (OutdoorScene of Wang et al., CVPR 2018), see :func:`outdoor_scenes`
 Stanford Background    outdoor photographs in 8 classes (Gould et al., ICCV 2009)
 =====================  ==============================================================================================
 
@@ -15,55 +16,77 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pipelines.data.adapters.files import FileAdapter, find_images, find_labels, paired_labels, refuse_missing
-from pipelines.data.adapters.labels import LabelMap
+from pipelines.data.adapters.files import Adapter, file_adapter, find_images, find_labels, paired_labels, refuse_missing
 from pipelines.data.adapters.samples import RawSample, sample_key
-from pipelines.settings.sources import CamvidSource, FileSource
-from pipelines.storage.store import Storage, open_storage
+from pipelines.settings.sources import CamvidSource, FileSource, OutdoorScenesSource
+from pipelines.storage.store import Storage
 from sgenet.label_space import IGNORE_ID
 
 
 @dataclass(frozen=True)
 class PairedFolders:
-    """Where the images and the label maps of a split are, relative to the source's root."""
+    """Where the images and the label maps of a split are, relative to the source's root.
+
+    Attributes:
+        instead: the folders of the split where ``images`` holds none and these hold some.
+    """
 
     split: str
     images: str
     labels: str
+    instead: PairedFolders | None = None
 
 
-_IMAGES_AND_LABELS = (
-    PairedFolders("train", "images/train", "labels/train"),
-    PairedFolders("val", "images/val", "labels/val"),
+_IMAGES_AND_LABELS = tuple(PairedFolders(split, f"images/{split}", f"labels/{split}") for split in ("train", "val"))
+_OUTDOOR_TEST = PairedFolders("val", "test/images", "test/labels")
+_OUTDOOR_SCENES = (
+    PairedFolders("train", "train/images", "train/labels"),
+    PairedFolders("val", "val/images", "val/labels", instead=_OUTDOOR_TEST),
 )
 
 
-def paired(settings: FileSource, num_classes: int, own_ids: Mapping[int, int] | None = None) -> FileAdapter:
-    """An adapter over ``{images,labels}/{train,val}/<name>.{jpg,png}``; for ``own_ids`` see LabelMap."""
-    storage = open_storage(settings.root)
-    label_map = LabelMap(settings.adapter, num_classes, own_ids, settings.class_map)
-    return FileAdapter(storage, storage, label_map, partial(find_pairs, storage, _IMAGES_AND_LABELS, settings.adapter))
+def paired(
+    settings: FileSource,
+    num_classes: int,
+    folders: tuple[PairedFolders, ...] = _IMAGES_AND_LABELS,
+    own_ids: Mapping[int, int] | None = None,
+) -> Adapter:
+    """An adapter over folders of images and of label maps of the same names; for ``own_ids`` see LabelMap."""
+    return file_adapter(settings, num_classes, partial(_find, folders, settings.adapter), own_ids)
 
 
-def camvid(settings: CamvidSource, num_classes: int) -> FileAdapter:
+def camvid(settings: CamvidSource, num_classes: int) -> Adapter:
     """The adapter of CamVid, whose label maps leave pixels unlabelled as 11."""
     return paired(settings, num_classes, own_ids={11: IGNORE_ID})
 
 
-def find_pairs(storage: Storage, folders: tuple[PairedFolders, ...], source: str) -> list[RawSample]:
+def outdoor_scenes(settings: OutdoorScenesSource, num_classes: int) -> Adapter:
+    """The adapter of Outdoor Scenes: ``{train,val}/{images,labels}/…``, with 8 for pixels outside any class.
+
+    Where there is no ``val``, the 300 labelled test images in ``test`` are it. Folders below (one a category, as in
+    the original archive) may stay.
+    """
+    return paired(settings, num_classes, _OUTDOOR_SCENES, own_ids={8: IGNORE_ID})
+
+
+def _find(folders: tuple[PairedFolders, ...], source: str, storage: Storage) -> list[RawSample]:
     """The samples of all splits.
 
     Raises:
         DataError: naming the folders without files, or the images without a label map.
     """
-    images = [find_images(storage, split.images) for split in folders]
-    labels = [find_labels(storage, split.labels) for split in folders]
-    missing = [f"images in {split.images}" for split, found in zip(folders, images, strict=True) if not found]
-    missing += [f"label PNGs in {split.labels}" for split, found in zip(folders, labels, strict=True) if not found]
+    missing, found = [], []
+    for split in folders:
+        images = find_images(storage, split.images)
+        if not images and split.instead is not None and (others := find_images(storage, split.instead.images)):
+            split, images = split.instead, others
+        labels = find_labels(storage, split.labels)
+        missing += [] if images else [f"images in {split.images}"]
+        missing += [] if labels else [f"label PNGs in {split.labels}"]
+        found.append((split.split, images, labels))
     refuse_missing(storage, source, missing)
-    samples = []
-    for split, split_images, split_labels in zip(folders, images, labels, strict=True):
-        for image, label_path in zip(split_images, paired_labels(source, split_images, split_labels), strict=True):
-            key = sample_key(image.stem)
-            samples.append(RawSample(key, split.split, image.path, label_path, source, storage.address))
-    return samples
+    return [
+        RawSample(sample_key(image.stem), split, image.path, label_path, source, storage.address)
+        for split, images, labels in found
+        for image, label_path in zip(images, paired_labels(source, images, labels), strict=True)
+    ]

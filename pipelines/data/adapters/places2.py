@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from pipelines.data.adapters.files import FileAdapter, find_images, refuse_missing
-from pipelines.data.adapters.labels import LabelMap
-from pipelines.data.adapters.samples import Adapter, RawSample, hashed_split, sample_key
+from pipelines.data.adapters.files import Adapter, file_adapter, find_images, refuse_missing
+from pipelines.data.adapters.samples import RawSample, hashed_split, sample_key
 from pipelines.settings.sources import Places2Source
-from pipelines.storage.store import Storage, open_storage
+from pipelines.storage.store import Storage
 
 
 def places2(settings: Places2Source, num_classes: int) -> Adapter:
     """The adapter of Places2; its samples have no labels."""
-    storage = open_storage(settings.root)
-    label_map = LabelMap(settings.adapter, num_classes, class_map=settings.class_map)
-    return FileAdapter(storage, storage, label_map, partial(_find, storage, settings.adapter, settings.val_ratio))
+    return file_adapter(settings, num_classes, partial(_find, settings.adapter, settings.val_ratio))
 
 
-def _find(storage: Storage, source: str, val_ratio: float) -> list[RawSample]:
+def _find(source: str, val_ratio: float, storage: Storage) -> list[RawSample]:
     train_images = find_images(storage, "data_256") or find_images(storage, "train_256")
     val_images = find_images(storage, "val_256")
     refuse_missing(storage, source, [] if train_images else ["images in data_256 or train_256"])

@@ -6,15 +6,8 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
 
 from sgenet.errors import DataError
-
-RawLabel = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-"""A label map as its file holds it: (H, W) ids of the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +29,6 @@ class RawSample:
     label_path: str | None
     source: str
     storage: str
-
-
-class Adapter(Protocol):
-    """A source of raw samples. Adapters are plain values: they can be sent to other processes."""
-
-    def samples(self) -> list[RawSample]:
-        """Every sample, sorted by split and key.
-
-        Raises:
-            DataError: saying what the layout lacks and where, or which names collide.
-        """
-        ...
-
-    def read_image(self, sample: RawSample) -> bytes:
-        """The image's file. Raises DataError where it cannot be read."""
-        ...
-
-    def read_label(self, sample: RawSample) -> bytes | None:
-        """The label map's PNG file of raw ids; None for a sample without labels."""
-        ...
-
-    def map_label(self, raw: RawLabel) -> npt.NDArray[np.uint8]:
-        """Raw ids (H, W) → ids of the dataset's label space (H, W), 255 = ignore.
-
-        Raises:
-            DataError: naming the raw ids that mean nothing here.
-        """
-        ...
 
 
 def sample_key(stem: str) -> str:

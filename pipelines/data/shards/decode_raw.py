@@ -30,7 +30,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from pipelines.data.adapters.samples import RawLabel
+from pipelines.data.adapters.labels import RawLabel
 from sgenet.errors import DataError
 from sgenet.transforms import Pixels, resize_pixels
 

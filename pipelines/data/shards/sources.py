@@ -15,7 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.data.adapters.files import Adapter
+from pipelines.data.adapters.samples import RawSample
 from pipelines.data.shards.index import write_table
 from sgenet.errors import DataError
 

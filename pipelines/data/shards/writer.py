@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import simplejpeg
 
-from pipelines.data.adapters.samples import Adapter
+from pipelines.data.adapters.files import Adapter
 from pipelines.data.shards.decode_raw import check_fits, decode_image, decode_label, resize_image, resize_label
 from pipelines.data.shards.index import INDEX_SCHEMA
 from pipelines.data.shards.manifest import ShardEntry

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +16,9 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__
 from PIL import Image
 
-from pipelines.data.adapters import mixed_scenes
-from pipelines.data.adapters.mixed_scenes import MixedScenes
-from pipelines.data.adapters.samples import RawSample
-from pipelines.landscapes import render_scene
+from pipelines.data.adapters.files import Adapter
+from pipelines.data.adapters.mixed_scenes import mixed_scenes, scene_seed
+from pipelines.landscapes import Scene, render_scene
 from pipelines.settings.sources import MixedScenesSource
 from sgenet.errors import DataError
 
@@ -26,7 +27,7 @@ SHARE_THAT_COUNTS = 0.005
 
 
 @pytest.fixture(scope="module")
-def hundred_scenes() -> list[mixed_scenes.Scene]:
+def hundred_scenes() -> list[Scene]:
     return [render_scene(seed, 64, 64) for seed in range(100)]
 
 
@@ -45,8 +46,8 @@ def digest(seed: int, height: int, width: int) -> str:
     return hashlib.sha256(scene.image.tobytes() + scene.label.tobytes()).hexdigest()
 
 
-def sample_named(adapter: MixedScenes, key: str) -> RawSample:
-    return next(sample for sample in adapter.samples() if sample.key == key)
+def drawn(**settings: Any) -> Adapter:
+    return mixed_scenes(source(**settings), 8)
 
 
 # --- determinism --------------------------------------------------------------------------------
@@ -71,21 +72,21 @@ def test_a_process_without_vector_instructions_draws_the_same_bytes() -> None:
     assert other.stdout.strip() == digest(5, 48, 64)
 
 
-def test_different_seeds_give_different_scenes(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+def test_different_seeds_give_different_scenes(hundred_scenes: list[Scene]) -> None:
     assert len({scene.label.tobytes() + scene.image.tobytes() for scene in hundred_scenes}) == 100
 
 
 # --- composition --------------------------------------------------------------------------------
 
 
-def test_every_class_occurs_and_no_other_id(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+def test_every_class_occurs_and_no_other_id(hundred_scenes: list[Scene]) -> None:
     in_images = sum((class_shares(scene.label) >= SHARE_THAT_COUNTS).astype(int) for scene in hundred_scenes[:60])
     assert (in_images >= 6).all(), f"images that hold each class: {in_images}"
     assert max(int(scene.label.max()) for scene in hundred_scenes) == 7
 
 
 def test_complexity_is_a_fifth_low_and_two_fifths_each_of_moderate_and_high(
-    hundred_scenes: list[mixed_scenes.Scene],
+    hundred_scenes: list[Scene],
 ) -> None:
     counts = np.array([(class_shares(scene.label) >= SHARE_THAT_COUNTS).sum() for scene in hundred_scenes])
     assert 15 <= (counts <= 2).sum() <= 28
@@ -127,7 +128,7 @@ def test_a_wider_image_shows_the_same_scene_further_to_the_sides() -> None:
 # --- images agree with labels -----------------------------------------------------------------
 
 
-def test_label_edges_are_image_edges(hundred_scenes: list[mixed_scenes.Scene]) -> None:
+def test_label_edges_are_image_edges(hundred_scenes: list[Scene]) -> None:
     """Where the label changes the image changes too; a label shifted against its image fails this."""
     stronger = 0
     for scene in hundred_scenes:
@@ -143,18 +144,12 @@ def test_label_edges_are_image_edges(hundred_scenes: list[mixed_scenes.Scene]) -
 
 
 def test_samples_are_numbered_and_sorted_by_split_and_key() -> None:
-    keys = [(sample.split, sample.key) for sample in MixedScenes(source()).samples()]
-    assert keys == [
-        ("train", "train-000000"),
-        ("train", "train-000001"),
-        ("train", "train-000002"),
-        ("val", "val-000000"),
-        ("val", "val-000001"),
-    ]
+    keys = [(sample.split, sample.key) for sample in drawn(train=2, val=1).samples()]
+    assert keys == [("train", "train-000000"), ("train", "train-000001"), ("val", "val-000000")]
 
 
 def test_image_and_label_are_pngs_of_the_size_that_was_asked_for() -> None:
-    adapter = MixedScenes(source(size=(48, 40)))
+    adapter = drawn(size=(48, 40))
     sample = adapter.samples()[0]
     image = Image.open(io.BytesIO(adapter.read_image(sample)))
     label = Image.open(io.BytesIO(adapter.read_label(sample) or b""))
@@ -163,33 +158,28 @@ def test_image_and_label_are_pngs_of_the_size_that_was_asked_for() -> None:
 
 
 def test_no_scene_is_in_both_splits() -> None:
-    seeds = {
-        (split, mixed_scenes._scene_seed(seed, split, number))
-        for seed in (0, 1, 2, 7)
-        for split in ("train", "val")
-        for number in (0, 1, 2, 500, 999_999)
-    }
-    assert len({seed for _, seed in seeds}) == len(seeds)
+    places = list(itertools.product((0, 1, 2, 7), ("train", "val"), (0, 1, 2, 500, 999_999)))
+    assert len({scene_seed(*place) for place in places}) == len(places)
 
 
 def test_asking_for_more_images_changes_none() -> None:
-    few, many = MixedScenes(source(train=2)), MixedScenes(source(train=9, val=5))
-    for key in ("train-000001", "val-000001"):
-        assert few.read_image(sample_named(few, key)) == many.read_image(sample_named(many, key))
+    few, many = drawn(train=2, val=1), drawn(train=9, val=5)
+    drawn_by_many = {sample.key: many.read_image(sample) for sample in many.samples()}
+    for sample in few.samples():
+        assert few.read_image(sample) == drawn_by_many[sample.key]
 
 
 def test_labels_keep_their_ids_or_follow_the_class_map() -> None:
     raw = np.arange(8, dtype=np.uint8)[None]
-    np.testing.assert_array_equal(MixedScenes(source()).map_label(raw), raw)
-    mapped = MixedScenes(source(class_map={1: 0, 2: 1})).map_label(raw)
+    np.testing.assert_array_equal(drawn().map_label(raw), raw)
+    mapped = drawn(class_map={1: 0, 2: 1}).map_label(raw)
     np.testing.assert_array_equal(mapped, [[255, 0, 1, 255, 255, 255, 255, 255]])
 
 
-def test_a_key_of_another_source_is_refused_by_name() -> None:
-    adapter = MixedScenes(source())
-    for key in ("train-000003", "test-000000", "val-x", "val"):
-        with pytest.raises(DataError, match=key):
-            adapter.read_image(RawSample(key, "train", "", None, "mixed_scenes", ""))
+@pytest.mark.parametrize("path", ["train-000003.png", "test-000000.png", "val-x_label.png", "val.png"])
+def test_a_file_of_another_source_is_refused_by_name(path: str) -> None:
+    with pytest.raises(DataError, match=path):
+        drawn(train=3).images.read(path)
 
 
 def test_every_unusable_setting_is_reported_at_once() -> None:

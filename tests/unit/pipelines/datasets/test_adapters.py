@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipelines.data.adapters.build import ADAPTERS
 from pipelines.data.adapters.cityscapes import TRAIN_IDS
-from pipelines.data.adapters.samples import Adapter, RawSample
+from pipelines.data.adapters.files import Adapter
+from pipelines.data.adapters.samples import RawSample
 from pipelines.settings.sources import SOURCES
 from pipelines.storage.store import open_storage
 from sgenet.errors import DataError
