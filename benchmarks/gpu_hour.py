@@ -242,7 +242,7 @@ SECTIONS = (agreement, step_speed, memory, loop, loader, checkpoint, use)
 
 def main() -> int:
     """Measure until the time is used up; 1 where a section failed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--tiny", action="store_true", help="sizes at which a CPU takes seconds")

@@ -287,7 +287,7 @@ def busy_elsewhere() -> float:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="side of the training images")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the step")

@@ -1,10 +1,8 @@
-"""Parameters and multiply-accumulates of every method, a row for each recipe of params.yaml and configs/.
-
-python benchmarks/methods_table.py [FILE …]
-"""
+"""Parameters and multiply-accumulates of every method, a row for each recipe: `python benchmarks/methods_table.py`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -27,7 +25,10 @@ HEADER = """\
 
 def main() -> int:
     """Print the table for the files that are named, or all that there are; 2 where one cannot be read."""
-    paths = [Path(name) for name in sys.argv[1:]] or [ROOT / "params.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
+    parser = argparse.ArgumentParser(description=__doc__)
+    every = [ROOT / "params.yaml", *sorted((ROOT / "configs").glob("*.yaml"))]
+    parser.add_argument("file", type=Path, nargs="*", default=every, help="settings (default: params.yaml, configs/)")
+    paths: list[Path] = parser.parse_args().file
     try:
         print(HEADER + "".join(rows(load(path)) for path in paths), end="")
     except UserError as error:

@@ -29,7 +29,7 @@ from sgenet.training.step import training_step
 
 def main() -> None:
     """Print a table: parameters, multiply-accumulates, median step time, images/s, ratio to the first method."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--params", type=Path, default=Path("configs/outdoor_photos.yaml"))
     parser.add_argument("--dataset", default="outdoor_mix")
     parser.add_argument("--steps", type=int, default=8)

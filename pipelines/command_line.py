@@ -275,14 +275,14 @@ def _parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=parser.prog
     )
     for name, function in (DATASET_STAGES | METHOD_STAGES).items():
-        command = commands.add_parser(name, description=function.__doc__)
+        command = commands.add_parser(name, description=_described(function))
         add_params(command)
         command.add_argument("--dataset", required=True, help="a name in datasets of params.yaml")
         if name in METHOD_STAGES:
             command.add_argument("--method", help="a name in methods of params.yaml (default: registry.method)")
         if name == "train":
             command.add_argument("--dry-run", action="store_true", help="stop before the first step: sizes and memory")
-    add_params(commands.add_parser("report", description=report.__doc__))
+    add_params(commands.add_parser("report", description=_described(report)))
     for name, tool in TOOLS.items():
         tool.add_arguments(commands.add_parser(name, description=tool.HELP))
     return parser
@@ -291,7 +291,7 @@ def _parser() -> argparse.ArgumentParser:
 def _overview() -> str:
     """Every command under its group, a line each."""
     stages: dict[str, Callable[..., None]] = {**DATASET_STAGES, **METHOD_STAGES, "report": report}
-    summaries = {name: _first_sentence(function) for name, function in stages.items()}
+    summaries = {name: _described(function).split("\n")[0] for name, function in stages.items()}
     summaries |= {name: tool.HELP for name, tool in TOOLS.items()}
     lines = ["SGE-Net: fill holes in photographs of mixed scenes; train, compare and release such models."]
     for title, names in GROUPS.items():
@@ -299,5 +299,5 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
-def _first_sentence(function: Callable[..., None]) -> str:
-    return (function.__doc__ or "").split("\n")[0]
+def _described(function: Callable[..., None]) -> str:
+    return (function.__doc__ or "").replace("``", "`")
