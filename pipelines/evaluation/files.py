@@ -36,6 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.walk import SetScores
+from pipelines.settings.program import program
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
@@ -113,6 +114,22 @@ def write_scores(
     pq.write_table(pa.concat_tables([_table(name, result, edges) for name, result in scores.items()]), folder / IMAGES)
     (folder / BREAKDOWN).write_text(_breakdown(scores, edges), encoding="utf-8")
     return metrics
+
+
+def check_trained(model: Path, dataset: str, method: str) -> None:
+    """Refuse the folder of a released model that no training has written yet.
+
+    Args:
+        dataset: what the method is trained on.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    if not model.is_dir():
+        raise CheckpointError(
+            f"{model} does not exist: {method} is not trained yet; train it first with `dvc repro`, or "
+            f"`{program()} train --dataset {dataset} --method {method}`"
+        )
 
 
 def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:

@@ -16,7 +16,7 @@ from pipelines.data.shards.index import open_index
 from pipelines.evaluation.blocks import BLOCK_IMAGES, Scoring, joined, score_block
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.examples import choose_examples
-from pipelines.evaluation.files import EvaluationSummary, write_scores
+from pipelines.evaluation.files import EvaluationSummary, check_trained, write_scores
 from pipelines.evaluation.fills import MakeFill, load_model_fill
 from pipelines.evaluation.images import write_examples, write_failures
 from pipelines.evaluation.networks import check_weight_files
@@ -24,7 +24,6 @@ from pipelines.evaluation.walk import SetScores
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
-from pipelines.settings.program import program
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
@@ -55,11 +54,7 @@ def evaluate_model(
         SettingsError: a GPU is asked for and there is none.
         DataError: as :func:`evaluate`.
     """
-    if not model.is_dir():
-        raise CheckpointError(
-            f"{model} does not exist: {method} is not trained yet; train it first with `dvc repro`, or "
-            f"`{program()} train`"
-        )
+    check_trained(model, settings.models_of(dataset), method)
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
     device = device_of_workers(settings.run)

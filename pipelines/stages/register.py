@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.files import check_same_weights
+from pipelines.evaluation.files import check_same_weights, check_trained
 from pipelines.registry.register import CANDIDATE, register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
@@ -34,6 +34,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     """
     # Not after a version was made.
     check_writable(output)
+    check_trained(model, dataset, method)
     training = _read("train", model / "training.json", "run_id", "run_key", "steps", "digests")
     keys = ("shards_digest", "masks_digest", "code_digest", "weights_sha256")
     summary = _read("evaluate", evaluation / "evaluation.json", *keys)

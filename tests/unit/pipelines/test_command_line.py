@@ -77,14 +77,15 @@ def test_what_is_to_be_typed_next_is_written_as_the_command_was_called(
     assert capsys.readouterr().out.startswith(f"{name} inpaint {tmp_path}/photo.png --mask ")
 
 
+@pytest.mark.parametrize("command", ["evaluate", "register"])
 def test_a_method_that_is_not_trained_yet_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(Path(__file__).parents[3] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main(["evaluate", "--dataset", "mixed_scenes", "--method", "sge_net"]) == 2
+    assert main([command, "--dataset", "mixed_scenes", "--method", "sge_net"]) == 2
     model = Path("runs/mixed_scenes/sge_net/model")
     assert capsys.readouterr().err == (
         f"error: {model} does not exist: sge_net is not trained yet; train it first with `dvc repro`, or "
-        "`python -m pipelines train`\n"
+        "`python -m pipelines train --dataset mixed_scenes --method sge_net`\n"
     )
