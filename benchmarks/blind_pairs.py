@@ -99,6 +99,8 @@ def read(folder: Path) -> str:
     answers = {row["sheet"]: row["better"].strip().lower() for row in _rows(folder / ANSWERS)}
     if wrong := sorted(set(answers.values()) - {"left", "right", ""}):
         sys.exit(f"{folder / ANSWERS}: {', '.join(wrong)} is neither left nor right nor nothing")
+    if strange := sorted(answers.keys() - key.keys()):
+        sys.exit(f"{folder / ANSWERS}: there is no sheet {', '.join(strange)}; write names as in {folder / KEY}")
     chosen = [key[sheet][answer] for sheet, answer in answers.items() if answer]
     if not chosen:
         sys.exit(f"{folder / ANSWERS} holds no answer yet")

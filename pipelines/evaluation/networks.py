@@ -13,7 +13,7 @@ from torch import nn
 from pipelines.settings.params import EvaluationSettings
 from sgenet.evaluation.networks import ALEXNET, INCEPTION, check_weights, load_inception, load_lpips
 from sgenet.evaluation.vgg_distance import WEIGHTS, load_vgg
-from sgenet.losses.perceptual import VGG16Features
+from sgenet.losses.vgg import VGG
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -31,7 +31,7 @@ class ScoringNetworks:
 
     inception: nn.Module | None = None
     lpips: Metric | None = None
-    vgg: VGG16Features | None = None
+    vgg: VGG | None = None
 
 
 def check_weight_files(settings: EvaluationSettings) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sgenet.checks import check_shape
 from sgenet.evaluation.networks import PublishedWeights, check_weights
-from sgenet.losses.perceptual import VGG16Features
+from sgenet.losses.vgg import VGG
 
 WEIGHTS = PublishedWeights(
     "vgg16_photographs.pth",
@@ -22,8 +22,10 @@ WEIGHTS = PublishedWeights(
 )
 """VGG-16 of ImageNet, trained on for edges (HED); every layer scaled to a mean activation of 1 over photographs."""
 
+LAYERS = ("relu2_2", "relu3_3", "relu4_3")
 
-def load_vgg(path: Path, setting: str) -> VGG16Features:
+
+def load_vgg(path: Path, setting: str) -> VGG:
     """The network with the weights that the VGG distance is defined by.
 
     Args:
@@ -34,11 +36,11 @@ def load_vgg(path: Path, setting: str) -> VGG16Features:
         CheckpointError: the file cannot be read, or is another one.
     """
     check_weights(path, WEIGHTS, setting)
-    return VGG16Features(str(path), setting)
+    return VGG(16, LAYERS[-1], str(path), setting)
 
 
 @torch.inference_mode()
-def vgg_distances(network: VGG16Features, inpainted: Tensor, original: Tensor) -> list[float]:
+def vgg_distances(network: VGG, inpainted: Tensor, original: Tensor) -> list[float]:
     """VGG distance of each of the images (B, 3, H, W) uint8, one at a time, so that no result depends on the batch.
 
     0 for equal images; H and W are at least 8.
@@ -50,9 +52,10 @@ def vgg_distances(network: VGG16Features, inpainted: Tensor, original: Tensor) -
     return found
 
 
-def _distance(network: VGG16Features, inpainted: Tensor, original: Tensor) -> Tensor:
+def _distance(network: VGG, inpainted: Tensor, original: Tensor) -> Tensor:
     found, wanted = (
-        network(image[None].to(network.mean.device, torch.float32) / 127.5 - 1) for image in (inpainted, original)
+        network.activations(image[None].to(network.mean.device, torch.float32) / 127.5 - 1, LAYERS)
+        for image in (inpainted, original)
     )
     terms = [(x - y).abs().sum() / x.abs().sum() for x, y in zip(wanted, found, strict=True)]
     return torch.stack(terms).mean()

@@ -51,7 +51,7 @@ class LoadedSample(NamedTuple):
 
 
 class RawBatch(NamedTuple):
-    """A batch of uint8 tensors in the order :meth:`sgenet.batch.InpaintingBatch.from_uint8` takes them.
+    """A batch of uint8 tensors, as :meth:`sgenet.batch.InpaintingBatch.from_uint8` takes them, and its samples' keys.
 
     Attributes:
         image: (B, 3, H, W) uint8.

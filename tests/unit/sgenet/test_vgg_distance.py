@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from sgenet.errors import CheckpointError
-from sgenet.evaluation.vgg_distance import load_vgg, vgg_distances
-from sgenet.losses.perceptual import VGG16Features
+from sgenet.evaluation.vgg_distance import LAYERS, load_vgg, vgg_distances
+from sgenet.losses.vgg import VGG
 
 
 def test_it_is_the_mean_of_relative_differences_of_three_layers_and_no_result_depends_on_the_batch():
-    network = VGG16Features("random")
+    network = VGG(16, "relu4_3", "random", "test")
     original = torch.randint(0, 256, (2, 3, 16, 24), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     other = original.flip(0)
     both = vgg_distances(network, other, original)
     assert both[1] == vgg_distances(network, other[1:], original[1:])[0]
     assert vgg_distances(network, original, original) == [0, 0]
-    x, y = (network(image[:1].float() / 127.5 - 1) for image in (original, other))
+    x, y = (network.activations(image[:1].float() / 127.5 - 1, LAYERS) for image in (original, other))
     by_hand = sum(float((a - b).abs().sum() / a.abs().sum()) for a, b in zip(x, y, strict=True)) / 3
     assert both[0] == pytest.approx(by_hand, rel=1e-5)
 
