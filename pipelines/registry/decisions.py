@@ -55,7 +55,7 @@ def record_files(version: StoredVersion, identity: str, files: Mapping[str, str]
     if not version.run_id:
         raise TrackingError(
             f"version {version.version} of {version.name} has no run to keep the decision with; register it with "
-            f"`{program()} register`"
+            f"`{program()} register --dataset DATASET`"
         )
     folder = f"promotion/{version.name}-v{version.version}/{identity}"
     client = open_client()

@@ -165,7 +165,7 @@ def _only_one(versions: list[StoredVersion], what: str, method: str | None = Non
     if not versions:
         raise UserError(
             f"no registered model has a {what}{of_method} yet; "
-            f"register one with `{program()} register`, or name a model with --model"
+            f"register one with `{program()} register --dataset DATASET`, or name a model with --model"
         )
     if len(versions) > 1:
         names = ", ".join(_address(version) for version in versions)

@@ -123,7 +123,7 @@ class ReleasedModels:
         if "weights" not in digests_of(stored.tags):
             raise TrackingError(
                 f"models:/{name}/{version} does not say the hash of its weights (tag '{DIGESTS_TAG}'): it was not "
-                f"registered by this project; register it with `{program()} register`"
+                f"registered by this project; register it with `{program()} register --dataset DATASET`"
             )
         return _describe(stored)
 
