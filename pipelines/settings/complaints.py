@@ -48,16 +48,17 @@ def innermost(error: ValidationError) -> list[Any]:
     return [problem for problem in error.errors() if not holds_another(problem["loc"])]
 
 
-def sentences(problems: Sequence[Any], where: str, names: Collection[str]) -> list[str]:
+def sentences(problems: Sequence[Any], raw: Any, where: str, names: Collection[str]) -> list[str]:
     """Pydantic's problems as sentences of ours; that a setting is missing is not said beside its mistyped name.
 
     Args:
+        raw: the settings that have them.
         where: the file.
         names: of all settings, one of which a mistyped one may mean.
     """
     meant = {(*problem["loc"][:-1], _closest(problem, names)) for problem in problems if problem["type"] in _UNKNOWN}
     return [
-        _sentence(problem, where, names)
+        _sentence(problem, _key(problem["loc"], raw), where, names)
         for problem in problems
         if problem["type"] != "missing" or problem["loc"] not in meant
     ]
@@ -69,8 +70,20 @@ def _closest(problem: Any, names: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(key, set(names) - {key}, n=1)), None)
 
 
-def _sentence(problem: Any, where: str, names: Collection[str]) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(the whole file)"
+def _key(place: tuple[Any, ...], raw: Any) -> str:
+    """How a user writes a place; of a union, pydantic's also has the name of the type that it tried."""
+    parts, container = [], raw
+    for number, part in enumerate(place, start=1):
+        try:
+            container = container[part]
+        except (KeyError, TypeError, IndexError):
+            if number < len(place) or not isinstance(container, dict):
+                continue
+        parts.append(str(part))
+    return ".".join(parts) or "(the whole file)"
+
+
+def _sentence(problem: Any, key: str, where: str, names: Collection[str]) -> str:
     if problem["type"] in _UNKNOWN:
         if new := RENAMED.get(str(problem["loc"][-1])):
             return f"{where}: {key} is now called {new}; rename it"

@@ -55,7 +55,7 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         offences, names = innermost(error), _names()
-        problems += sentences(offences, where, names)
+        problems += sentences(offences, raw, where, names)
         settings = _parse_rest(without(raw, offences))
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]

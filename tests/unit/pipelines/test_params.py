@@ -116,10 +116,10 @@ def _transfers(dataset: str, models_of: str, times: int = 1) -> Callable[[dict[s
         (lambda raw: raw["datasets"].append("mixed_scenes"), "datasets names 'mixed_scenes' more than once"),
         (lambda raw: raw["registry"].update(method="sg_nut"), "registry.method is 'sg_nut'"),
         (lambda raw: raw["run"].update(workers=3), "batch_size (8) must be a multiple of run.workers (3)"),
-        (lambda raw: raw["run"].update(workers=-1), "run.workers.number: input should be greater than or equal to 0"),
+        (lambda raw: raw["run"].update(workers=-1), "run.workers: input should be greater than or equal to 0"),
         (lambda raw: raw["run"].update(workers={"min": 3, "max": 3}), "must be a multiple of run.workers (3)"),
         (lambda raw: raw["run"].update(workers={"min": 3, "max": 2}), "run.workers.min (3) is larger than"),
-        (lambda raw: raw["run"].update(workers={"min": 1, "most": 2}), "run.workers.bounds.most is not a setting"),
+        (lambda raw: raw["run"].update(workers={"min": 1, "most": 2}), "run.workers.most is not a setting"),
         (lambda raw: raw["run"].update(cache={"gigabytes": 0}), "run.cache.gigabytes: input should be greater than 0"),
         (
             lambda raw: raw["recipes"]["camvid"]["training"].update(steps=0),
