@@ -253,8 +253,11 @@ def _read_curves(path: Path) -> dict[str, Curve]:
     return curves
 
 
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read_json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
+    return content
 
 
 def check_comparable(results: DatasetResults) -> None:

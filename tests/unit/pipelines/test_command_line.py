@@ -77,6 +77,19 @@ def test_what_is_to_be_typed_next_is_written_as_the_command_was_called(
     assert capsys.readouterr().out.startswith(f"{name} inpaint {tmp_path}/photo.png --mask ")
 
 
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_record_of_a_training_is_named(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(Path(__file__).parents[3] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    facts = Path("runs/mixed_scenes/sge_net/model/training.json")
+    facts.parent.mkdir(parents=True)
+    facts.write_text(content)
+    assert main(["evaluate", "--dataset", "mixed_scenes", "--method", "sge_net"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {facts} is damaged (")
+
+
 @pytest.mark.parametrize("command", ["evaluate", "register"])
 def test_a_method_that_is_not_trained_yet_is_one_sentence(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -262,6 +262,15 @@ def test_scores_on_other_holes_are_not_put_beside_each_other(
     assert not Path("report").exists()
 
 
+def test_a_damaged_evaluation_is_named(fabricated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(fabricated / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    evaluation = RunPaths(DATASET, "sge_net").evaluation
+    (evaluation / "evaluation.json").write_text("[]")
+    with pytest.raises(DataError, match=rf"{evaluation} is damaged \(evaluation\.json holds no JSON object\)"):
+        report.run(load(REPOSITORY / "params.yaml"), Path("report"))
+
+
 def test_without_any_evaluation_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="run the evaluate stage first"):
