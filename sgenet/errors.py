@@ -26,7 +26,8 @@ class SettingsError(UserError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"- {problem}" for problem in self.problems))
+        several = len(self.problems) > 1
+        super().__init__("\n".join(f"- {problem}" if several else problem for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[SettingsError], tuple[tuple[str, ...]]]:
         return type(self), (self.problems,)

@@ -13,6 +13,7 @@ from pipelines.settings.complaints import innermost, sentences, without
 from pipelines.settings.consistency import contradictions
 from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
+from pipelines.settings.program import program
 from pipelines.settings.sources import SOURCES, Source, SplitSource
 from sgenet.errors import SettingsError
 
@@ -26,7 +27,8 @@ def load(path: Path) -> Settings:
     try:
         raw, repeated = _read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError([f"{path} does not exist; run the command from the repository's root"]) from None
+        remedy = f"run this in the folder that has it, or write it with `{program()} init FOLDER`"
+        raise SettingsError([f"{path} does not exist; {remedy}"]) from None
     except OSError as error:
         raise SettingsError([f"{path} cannot be read ({error.strerror}); check its path and permissions"]) from None
     except RecursionError:

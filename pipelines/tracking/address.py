@@ -215,7 +215,7 @@ def _check_file(path: Path, must_exist: bool, to_write: bool) -> None:
         problem = "does not exist; a training makes it" if must_exist else ""
     if problem:
         configured = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-        remedy = "correct or unset MLFLOW_TRACKING_URI" if configured else "run this from the repository's root"
+        remedy = "correct or unset MLFLOW_TRACKING_URI" if configured else "run this in the folder of params.yaml"
         raise TrackingError(f"the tracking store {shown} {problem}; {remedy}")
 
 

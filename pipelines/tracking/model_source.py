@@ -325,7 +325,7 @@ def _registry() -> ReleasedModels:
     if not store_exists():
         raise TrackingError(
             "there is no model registry here: no mlflow/mlflow.db below this folder, and MLFLOW_TRACKING_URI is not "
-            "set; run this from the repository's root, or name a model's folder"
+            "set; run this in the folder of params.yaml, or name a model's folder"
         )
     from pipelines.tracking.released import ReleasedModels
 
