@@ -178,6 +178,13 @@ COMPARISONS = {
             Training(name, seed, recipe={"training": {"steps": steps}})
             for name, steps in _STEPS_OF_75_MINUTES.items()
             for seed in ((1, 2) if name in _TWICE else (1,))
+        ]
+        + [
+            Training(
+                "sge_net",
+                variant="no label of another image",
+                recipe={"training": {"steps": 5500}, "guidance": {"transplanted": 0.0}},
+            )
         ],
         _PHOTOGRAPHS,
         {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"},

@@ -29,6 +29,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,6 +131,27 @@ def check_trained(model: Path, dataset: str, method: str) -> None:
             f"{model} does not exist: {method} is not trained yet; train it first with `dvc repro`, or "
             f"`{program()} train --dataset {dataset} --method {method}`"
         )
+
+
+def read_record(path: Path, stage: str, *keys: str) -> dict[str, Any]:
+    """What a stage wrote of its work, as a JSON object with at least these keys.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, with the stage to run.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; run the {stage} stage first") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); run the {stage} stage again") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); run the {stage} stage again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged (it holds no JSON object); run the {stage} stage again")
+    if missing := [key for key in keys if key not in content]:
+        raise CheckpointError(f"{path} has no {', '.join(missing)}; run the {stage} stage again")
+    return content
 
 
 def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:

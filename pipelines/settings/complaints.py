@@ -58,7 +58,7 @@ def sentences(problems: Sequence[Any], raw: Any, where: str, names: Collection[s
     """
     meant = {(*problem["loc"][:-1], _closest(problem, names)) for problem in problems if problem["type"] in _UNKNOWN}
     return [
-        _sentence(problem, _key(problem["loc"], raw), where, names)
+        _sentence(problem, ".".join(map(str, _keys(problem["loc"], raw))) or "(the whole file)", where, names)
         for problem in problems
         if problem["type"] != "missing" or problem["loc"] not in meant
     ]
@@ -70,17 +70,17 @@ def _closest(problem: Any, names: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(key, set(names) - {key}, n=1)), None)
 
 
-def _key(place: tuple[Any, ...], raw: Any) -> str:
-    """How a user writes a place; of a union, pydantic's also has the name of the type that it tried."""
-    parts, container = [], raw
+def _keys(place: tuple[Any, ...], raw: Any) -> list[Any]:
+    """A place as the user wrote it: of a union, pydantic's also has the name of the type that it tried."""
+    keys, container = [], raw
     for number, part in enumerate(place, start=1):
         try:
             container = container[part]
         except (KeyError, TypeError, IndexError):
             if number < len(place) or not isinstance(container, dict):
                 continue
-        parts.append(str(part))
-    return ".".join(parts) or "(the whole file)"
+        keys.append(part)
+    return keys
 
 
 def _sentence(problem: Any, key: str, where: str, names: Collection[str]) -> str:
@@ -106,17 +106,13 @@ def without(raw: Any, offences: list[Any]) -> Any | None:
     for offence in offences:
         if not offence["loc"]:
             return None
-        *parents, key = offence["loc"]
-        container: Any = remaining
-        holder, name = remaining, key
-        for part in parents:
-            # A union adds the name of the type it tried to the location: such a part is no key.
-            inside = part in container if isinstance(container, dict) else isinstance(container, list)
-            if inside and isinstance(container, dict):
-                holder, name = container, part
-            container = container[part] if inside else container
-        if isinstance(container, dict):
-            container.pop(key, None)
-        elif isinstance(holder, dict):
-            holder.pop(name, None)  # of a list of numbers, one of which is wrong
+        container, holder, name = remaining, remaining, None
+        for key in _keys(offence["loc"], raw):
+            if isinstance(container, dict):
+                # The last one: a list goes as a whole where one of its items is wrong.
+                holder, name = container, key
+                container = container.get(key)
+            elif isinstance(container, list):
+                container = container[key]
+        holder.pop(name, None)
     return remaining

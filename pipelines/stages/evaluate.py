@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.labels.opened import segmenter_of_filled
-from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND
+from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND, read_record
 from pipelines.evaluation.run import evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
@@ -16,7 +16,6 @@ from pipelines.tracking.address import check_reachable, tracking_uri
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import headline, log_scores
-from sgenet.errors import CheckpointError
 from sgenet.methods.registry import GUIDED_METHODS
 
 
@@ -76,8 +75,5 @@ def run(
 def _tracked_training(model: Path, dataset: str) -> Mapping[str, Any] | None:
     """What the model's files say of its training; None where its run is another dataset's, which gets no scores."""
     facts = model / "training.json"
-    try:
-        training: Mapping[str, Any] = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-        return training if training.get("dataset") == dataset else None
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{facts} is damaged ({error}); run the train stage again") from None
+    training = read_record(facts, "train") if facts.exists() else {}
+    return training if training.get("dataset") == dataset else None

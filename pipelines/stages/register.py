@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.evaluation.files import check_same_weights, check_trained
+from pipelines.evaluation.files import check_same_weights, check_trained, read_record
 from pipelines.registry.register import CANDIDATE, register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
@@ -15,7 +15,6 @@ from pipelines.tracking.address import check_reachable, tracking_uri, without_se
 from pipelines.tracking.logger import RunLogger
 from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import Scores, log_scores, to_markdown
-from sgenet.errors import CheckpointError
 
 
 def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: Path, output: Path) -> None:
@@ -35,10 +34,10 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     # Not after a version was made.
     check_writable(output)
     check_trained(model, dataset, method)
-    training = _read("train", model / "training.json", "run_id", "run_key", "steps", "digests")
+    training = read_record(model / "training.json", "train", "run_id", "run_key", "steps", "digests")
     keys = ("shards_digest", "masks_digest", "code_digest", "weights_sha256")
-    summary = _read("evaluate", evaluation / "evaluation.json", *keys)
-    scores = _read("evaluate", evaluation / "metrics.json")
+    summary = read_record(evaluation / "evaluation.json", "evaluate", *keys)
+    scores = read_record(evaluation / "metrics.json", "evaluate")
     check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
     check_reachable(tracking_uri(), to_write=True)
     run_id = restored_run(training, method, dataset)
@@ -75,19 +74,6 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     }
     write_atomically(output, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
     print(f"registered {content['uri']} as {CANDIDATE}; loaded back, it draws the same image")
-
-
-def _read(stage: str, path: Path, *keys: str) -> dict[str, Any]:
-    if not path.exists():
-        raise CheckpointError(f"{path} does not exist; run the {stage} stage first")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); run the {stage} stage again") from error
-    missing = [key for key in keys if key not in content]
-    if missing:
-        raise CheckpointError(f"{path} has no {', '.join(missing)}; run the {stage} stage again")
-    return content
 
 
 def _description(

@@ -77,12 +77,16 @@ def test_what_is_to_be_typed_next_is_written_as_the_command_was_called(
     assert capsys.readouterr().out.startswith(f"{name} inpaint {tmp_path}/photo.png --mask ")
 
 
-@pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_record_of_a_training_is_named(
-    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder has the demo's settings, and nothing else."""
     shutil.copy(Path(__file__).parents[3] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_record_of_a_training_is_named(content: str, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Path("runs/mixed_scenes/sge_net/model/training.json")
     facts.parent.mkdir(parents=True)
     facts.write_text(content)
@@ -90,12 +94,9 @@ def test_a_damaged_record_of_a_training_is_named(
     assert capsys.readouterr().err.startswith(f"error: {facts} is damaged (")
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("command", ["evaluate", "register"])
-def test_a_method_that_is_not_trained_yet_is_one_sentence(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copy(Path(__file__).parents[3] / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
+def test_a_method_that_is_not_trained_yet_is_one_sentence(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--dataset", "mixed_scenes", "--method", "sge_net"]) == 2
     model = Path("runs/mixed_scenes/sge_net/model")
     assert capsys.readouterr().err == (
