@@ -128,11 +128,11 @@ class GuidanceSettings(Strict):
     out of the cross-entropy: what is given there is nothing to learn.
 
     Attributes:
-        given: share of the training samples whose true labels take the place of the predicted ones. 1: all, everywhere,
-            which is the upper bound of Fig. 1(e), and a network that cannot do without. Below, half of these samples
-            are guided in the hole alone.
-        transplanted: share of the samples whose hole shows another part of the same image, which only its label, given
-            in the hole, announces.
+        given: share of the training samples whose true labels take the place of the predicted ones. 1: all, everywhere
+            (the upper bound of Fig. 1(e)); such a network needs labels to fill. Below 1, half of these samples are
+            guided in the hole alone.
+        transplanted: share of the samples, besides ``given``, whose hole shows another part of the same image and is
+            guided by that part's label.
     """
 
     given: Share = 0.0
@@ -235,8 +235,8 @@ class TrainingSettings(Strict):
             wall-clock budget alone.
         batch_size: the **global** batch; workers only divide it.
         seed: everything random follows from it.
-        window_gigabytes: of shards that are shuffled together. Larger data are read window by window, each of other
-            shards in every epoch, so that a node needs two windows of data that lie on S3 on its disk
+        window_gigabytes: of shards that are shuffled together. Larger data are read window by window, each
+            epoch with other shards in a window, so that of data on S3 a node needs two windows on its disk
             (``run.cache.gigabytes``). Data that fit into one window are shuffled as a whole.
         precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where all workers' devices have it in
             hardware when the training starts, else float32. A resumed training keeps what it started with.

@@ -82,7 +82,7 @@ def execute(options: argparse.Namespace) -> None:
     if absent:
         print(f"  none of the label maps read holds {' or '.join(absent)}")
     if len(names) == 1:
-        print("  255 is no class but ignore: where label maps are masks of 0 and 255, write 1 for 255")
+        print("  255 means ignore: if the label maps are masks of 0 and 255, write 1 instead of 255")
     print(f"Next: {_next(output)}")
 
 

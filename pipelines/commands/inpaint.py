@@ -84,8 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--texture",
         choices=("exemplar", "network"),
         default="exemplar",
-        help="exemplar: copied from the rest of the photo, led by the colours and the layout that the model "
-        "draws; network: what the model draws as it is (default: exemplar)",
+        help="exemplar: texture copied from known pixels, guided by the model's prediction; network: the model's own "
+        "output (default: exemplar)",
     )
     model.add_argument(
         "--device",
@@ -100,15 +100,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         nargs="?",
         const="",
-        help="what the model takes the scene for: a palette PNG whose values are class ids; PATH is a .png for one "
-        "photo, a folder for many",
+        help="save the predicted segmentation: a palette PNG whose values are class ids; PATH is a .png for one photo, "
+        "a folder for many",
     )
     more.add_argument(
         "--save-confidence",
         metavar="PATH",
         nargs="?",
         const="",
-        help="how sure it is of that: a grey PNG, 255 = certain; PATH as above",
+        help="save the confidence of the segmentation: a grey PNG, 255 = certain; PATH as above",
     )
     work = parser.add_argument_group("work")
     work.add_argument(
@@ -224,11 +224,13 @@ def _say_all(summary: Summary, output: Place) -> int:
     )
     print(f"{output.shown}: {', '.join(parts)}, in {summary.seconds:.1f} s{sure}; a row for each in {manifest}")
     if summary.ours:
-        print(f"error: {summary.ours} of them failed by a fault of this program; please report it", file=sys.stderr)
+        print(
+            f"error: {summary.ours:,} images failed because of a bug in this program; please report it", file=sys.stderr
+        )
         return 1
     if summary.failed:
         raise DataError(
-            f"{summary.failed:,} of {summary.images:,} images failed, each with its reason in {manifest}; correct "
-            "them and run the same command again, which does only these"
+            f"{summary.failed:,} of {summary.images:,} images failed, each with its reason in {manifest}; fix "
+            "them and rerun the command: images that are done are skipped"
         )
     return 0

@@ -41,5 +41,5 @@ def execute(options: argparse.Namespace) -> None:
         try:
             publish_weights(method, settings.recipes[options.dataset], storage)
         except CheckpointError as error:
-            print(f"not published, the cluster downloads them itself: {error}")
-    print(f"{options.dataset} is in {settings.storage}; {paths.published} says where, and travels with a job")
+            print(f"weights of {method} are not published, each node has to download them: {error}")
+    print(f"{options.dataset} is in {settings.storage}; {paths.published} lists the files, and is uploaded with a job")

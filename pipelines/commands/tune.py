@@ -176,6 +176,6 @@ def _show(plan: SearchPlan, outcome: Outcome, output: Path, params: Path) -> Non
         print(f"  {name} explains {share:.0%} of the variance")
     raw = yaml.safe_load(params.read_text(encoding="utf-8"))
     changes = " ".join(f"-S '{change}'" for change in overrides(raw, plan.job.dataset, outcome.changed))
-    print(f"{output / BEST} is {params} with these; {output / IMPORTANCE} shows what mattered. To train with them:")
+    print(f"{output / BEST} is {params} with these; {output / IMPORTANCE} plots their importance. To train with them:")
     print(f"  cp {output / BEST} {params} && dvc repro")
     print(f"  dvc exp run {changes}")

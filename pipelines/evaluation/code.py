@@ -10,7 +10,7 @@ from pipelines.storage.code import CARRIERS, digest_code
 SCORED_BY = ("pipelines.evaluation.walk", "pipelines.data.evaluation_masks", "pipelines.data.shards.loader")
 """What lies between a stored image and its scores."""
 
-# What fills the holes is what is scored, not what scores.
+# Code that fills holes is being scored; it is not part of the metric.
 _SCORED = ("sgenet.methods", "sgenet.segmenters")
 
 # PSNR, SSIM, confusion matrices, FID and the arithmetic below them.

@@ -3,9 +3,9 @@
 =========================  ========================================================================
 ``metrics.json``           ``{set: {score: mean}}``
 ``intervals.json``         ``{set: {score: [low, high]}}``, 95 % bootstrap over images
-``images.parquet``       a row for every image and set, with all its scores and confusion counts
+``images.parquet``         a row for every image and set, with all its scores and confusion counts
 ``strata.csv``             the same scores per scene complexity and per hole-ratio bin
-``images/``              original, corrupted, inpainted, labels of the example images and of the worst
+``images/``                original, corrupted, inpainted, labels of the example images and of the worst
 ``worst.json``             ``{set: [{key, psnr_hole}]}``, the images whose holes are filled worst
 ``figures/``               Figures 6 and 7 for the same images, where the method has the maps
 ``upper_bound/``           the same for SG-Net and SGE-Net guided by the true labels (Fig. 1(e))
@@ -155,7 +155,7 @@ def read_record(path: Path, stage: str, *keys: str) -> dict[str, Any]:
 
 
 def check_same_weights(evaluation: Path, evaluated: str | None, weights: Path) -> None:
-    """Scores may only be told of the weights that they were taken with.
+    """Check that an evaluation scored these weights.
 
     Args:
         evaluated: ``weights_sha256`` of the ``evaluation.json`` in the folder ``evaluation``.

@@ -52,7 +52,7 @@ Segment = Callable[[Tensor], Tensor]
 """A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
 
 MakeFill = Callable[[Segment | None], Fill]
-"""Gives a method, which may look at images with a segmenter where there is one; called in the process that scores."""
+"""Makes the fill in the process that scores, given the segmenter or None."""
 
 
 def load_model_fill(

@@ -73,7 +73,7 @@ def roll_back(name: str, reason: str, *, dry_run: bool, say: Say) -> Rollback:
     state = state_to_decide_on(champions, dry_run, say)
     earlier = state.previous
     while earlier and earlier[-1] not in versions:
-        say(f"version {earlier.pop()} was champion before, but does not exist any more; going further back")
+        say(f"version {earlier.pop()}, an earlier champion, was deleted; trying the one before")
     if not earlier:
         raise UserError(
             f"{name} has no earlier champion to go back to; `{program()} history` shows all of them, and "
@@ -110,6 +110,6 @@ def _note(state: State) -> str:
     if state.champion == state.noted:
         return ""
     return (
-        f"the champion is {shown(state.champion)}, where the last command left {shown(state.noted)}: it was set "
-        "outside of these commands, which counts; the next promote or rollback notes it in the history"
+        f"the champion is {shown(state.champion)}, but the last recorded decision set {shown(state.noted)}: the alias "
+        "was changed elsewhere, such as in the MLflow UI, which counts; the next promote or rollback records it"
     )

@@ -25,7 +25,11 @@ from pipelines.settings.titles import SEGMENTER_TITLES
 from sgenet.methods.registry import LABEL_STARTED_METHODS
 
 _SPLITS = {"train": "training images", "val": "held-out images"}
-_SOURCES = {"human": "people's labels", "auto": "automatic labels", "fill": "people's labels, filled up"}
+_SOURCES = {
+    "human": "people's labels",
+    "auto": "automatic labels",
+    "fill": "people's labels, gaps filled automatically",
+}
 _REGIONS = ("", "_hole")
 _SOURCE_SCORES = [score for score in SCORES if score.name in ("psnr", "psnr_hole", "ssim", "l1_hole", "miou")]
 _QUALITY = {
@@ -33,8 +37,8 @@ _QUALITY = {
     "pixel_accuracy": "pixel accuracy",
     "calibration_error": "calibration error",
     "trusted_share": "share labelled",
-    "trusted_miou": "mIoU of it",
-    "trusted_pixel_accuracy": "pixel accuracy of it",
+    "trusted_miou": "mIoU (labelled part)",
+    "trusted_pixel_accuracy": "pixel accuracy (labelled part)",
 }
 
 PaperBySource = Callable[[str, str, str | None], Mapping[str, float]]
@@ -106,7 +110,7 @@ def after_inpainting(
     columns += ["N", *(["paper: mIoU"] if published else [])]
     note = (
         "mIoU from one confusion matrix over all labelled pixels, with 95 % bootstrap intervals over images; "
-        "differences over the same images. Undamaged images: what the segmenter makes of the originals."
+        "differences over the same images. Undamaged images: the segmenter's scores on the originals."
     )
     title = f"Segmentation after inpainting, holes: {set_name}"
     return Table(title, columns, rows, note, name=f"segmentation-{set_name}")

@@ -114,8 +114,9 @@ def headline(results: DatasetResults, set_name: str, *, published: Mapping[str, 
         note += f" mIoU hole, filled: of the filled image, by {SEGMENTER_TITLES[results.summary['segmenter']]}."
     if results.upper_bounds:
         note += (
-            " A method that is given the true labels is told what is to be predicted: no result, but how far it obeys. "
-            "It is the upper bound where it was trained with true labels alone (`guidance.given: 1`)."
+            " A method that is given the true labels is told part of the answer: its row is not a result, but shows "
+            "how well it follows a segmentation. It is the upper bound after training with true labels alone "
+            "(`guidance.given: 1`)."
         )
     columns = ["method", *(score.title for score in shown)]
     if published:

@@ -56,7 +56,7 @@ class DataSettings(Strict):
             than what is stored, which is faster and less exact (docs/performance.md).
         jpeg_quality: of the training split; evaluation splits are stored losslessly.
         max_quarantine_ratio: the stage fails when a larger share of the inputs is unusable.
-        allow_ignored_labels: continue though every pixel of the labels is ignored. It decides no byte of a shard.
+        allow_ignored_labels: do not fail if every pixel of the labels is 255 (ignore). It does not change the shards.
     """
 
     sources: tuple[AnySource, ...] = Field(min_length=1)
@@ -120,10 +120,10 @@ class EvaluationSettings(Strict):
             models are compared at one precision alone. What scores is always float32 or finer.
         num_figure_images: images shown in the report's figures.
         num_worst_images: of each method, those with the lowest PSNR in the hole that the report shows.
-        upper_bound: score SG-Net and SGE-Net also as guided by the true labels: the upper bound of Fig. 1(e) where they
-            were trained with them (``guidance.given: 1``), else how far they obey.
-        texture: how a trained method fills: as its ``network`` draws, as in the paper, and also with texture copied
-            from the known pixels of the image (``exemplar``), which is a row of its own in the tables.
+        upper_bound: also score SG-Net and SGE-Net guided by the true labels: the upper bound of Fig. 1(e) after
+            training with ``guidance.given: 1``, otherwise how well they follow a given segmentation.
+        texture: how a trained method fills: with the output of its ``network``, as in the paper, and also with texture
+            copied from the known pixels of the image (``exemplar``), which is a row of its own in the tables.
         baselines: methods without learning that go through the same evaluator.
         inception_weights: path of ``pt_inception-2015-12-05-6726825d.pth`` (pytorch-fid's release, or the same bytes
             from torch-fidelity's), for FID and KID; ``none``: they are not taken. No other file is accepted, and
@@ -165,8 +165,7 @@ class ElasticWorkers(Strict):
     Attributes:
         min: with fewer, training waits.
         max: more are not started.
-        look_every: seconds after which a training with fewer looks whether there is room for more. Growing costs
-            a new start of all workers.
+        look_every: seconds between checks for room for more workers. Growing restarts all workers.
     """
 
     min: int = Field(ge=1)
@@ -250,8 +249,8 @@ class SearchSettings(Strict):
         report_every: steps between two judgements of a trial, each on the validation images.
         grace_steps: no trial is stopped before (ASHA, Li et al. 2020).
         reduction_factor: one in so many trials continues past each rung.
-        metric: what a trial is judged by. What it does not measure, it does not look after: perceptual and
-            adversarial losses cost PSNR.
+        metric: what a trial is scored by, and the only thing that is optimised: PSNR, for one, does not reward
+            perceptual or adversarial losses.
         seed: of the search.
         lambda_p, lambda_alpha, lambda_s: bounds, drawn logarithmically; one that is 0 in the recipe stays 0.
         tau: bounds of each scale's ratio, for ``sge_net``.
@@ -276,7 +275,7 @@ class RegistrySettings(Strict):
 
     Attributes:
         method: whose model of each dataset is registered.
-        name: of the registered model in MLflow.
+        name: prefix of the registered model's name in MLflow, which is ``<name>-<dataset>``.
     """
 
     method: str = "sge_net"

@@ -73,7 +73,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
         "verified": True,
     }
     write_atomically(output, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
-    print(f"registered {content['uri']} as {CANDIDATE}; loaded back, it draws the same image")
+    print(f"registered {content['uri']} as {CANDIDATE}; loaded from the registry, its output is the same to the bit")
 
 
 def _description(

@@ -104,14 +104,14 @@ def _check_labels(tables: Sequence[pa.Table], data: DataSettings) -> None:
     all_counts = f"pixels of each class: {named}; ignored {ignored:,} ({ignored / total:.0%})"
     if not counts.any() and not data.allow_ignored_labels:
         raise DataError(
-            f"every pixel of the labels is ignored, so that they say nothing ({all_counts}); check their values and "
+            f"every pixel of the labels is 255, which means ignore ({all_counts}); check their values and "
             "class_map, or leave the labels out, or set data.<dataset>.allow_ignored_labels: true"
         )
     missing = [name for name, count in zip(data.labels.names, counts.tolist(), strict=True) if not count]
     if missing or ignored > _SUSPICIOUS_IGNORED_RATIO * total:
         doubt = f"no pixel of the labels is {' or '.join(missing)}" if missing else "most of the labels is ignored"
         if ignored and (counts > 0).sum() == 1:
-            doubt += "; 255 is no class but ignore: where the labels are masks of 0 and 255, write 1 for 255"
+            doubt += "; 255 means ignore: if the labels are masks of 0 and 255, write 1 instead of 255"
         print(f"warning: {doubt}; {all_counts}", file=sys.stderr)
 
 

@@ -103,9 +103,9 @@ def run(
     print(f"{dataset}/{method}: trained; MLflow run {job.run_id} (see `{program()} ui`), model in {output}")
     if only_in_job():
         print(
-            f"MLFLOW_TRACKING_URI is not set: the run and the model are in this job's folder on the head alone, "
+            f"MLFLOW_TRACKING_URI is not set: the run and the model are only in this job's folder on the head node, "
             f"{output.resolve()}; copy the model from there, or submit the job again with the address of an MLflow "
-            "server, which takes both without training anew"
+            "server, which gets both without another training"
         )
 
 

@@ -1,4 +1,4 @@
-"""MLflow: runs and what is logged to them, the registry and the served model. Nothing else imports it."""
+"""MLflow: runs, what is logged to them, and released models. ``pipelines.registry`` uses MLflow too."""
 
 import os
 

@@ -137,9 +137,9 @@ def store_errors(failed: str, address: str | None = None) -> Iterator[None]:
         reason = str(fault).replace(address, shown).split("\n", 1)[0].split(". ", 1)[0]
         remedy = "check MLFLOW_TRACKING_URI and that its server is running"
         if isinstance(fault, sqlite3.Error):
-            remedy = "check that the file is there and can be written to, as its folder, and that the disk has room"
+            remedy = "check that the file exists, that it and its folder are writable, and that the disk is not full"
         if isinstance(error, MlflowException) and error.get_http_status_code() in _REFUSED:  # type: ignore[no-untyped-call]
-            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login that may do this"
+            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an account with this permission"
         raise TrackingError(
             f"{failed}: the tracking store {shown} cannot be used ({reason}); {remedy}, and run the same command again"
         ) from error
@@ -210,9 +210,9 @@ def _check_file(path: Path, must_exist: bool, to_write: bool) -> None:
             )
         problem = _file_problem(path)
     elif path.exists():
-        problem = "is no file"
+        problem = "is not a file"
     else:
-        problem = "does not exist; a training makes it" if must_exist else ""
+        problem = "does not exist; a training creates it" if must_exist else ""
     if problem:
         configured = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
         remedy = "correct or unset MLFLOW_TRACKING_URI" if configured else "run this in the folder of params.yaml"

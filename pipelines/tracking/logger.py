@@ -130,8 +130,8 @@ class RunLogger:
         self._sent, self._image_results = [], []
         if lost:
             print(
-                f"warning: the tracking store {without_secrets(self.address)} was away; {lost} records of run "
-                f"{self.run_id} are not there. Metrics are logged again at the end of the run",
+                f"warning: the tracking store {without_secrets(self.address)} could not be reached; {lost} log "
+                f"requests of run {self.run_id} failed. Metrics are logged again at the end of the run, images are not",
                 file=sys.stderr,
                 flush=True,
             )

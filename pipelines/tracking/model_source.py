@@ -164,12 +164,12 @@ def _only_one(versions: list[StoredVersion], what: str, method: str | None = Non
     of_method = f" of the method {method}" if method else ""
     if not versions:
         raise UserError(
-            f"no registered model has a {what}{of_method} yet; "
+            f"there is no registered {what}{of_method} yet; "
             f"register one with `{program()} register --dataset DATASET`, or name a model with --model"
         )
     if len(versions) > 1:
         names = ", ".join(_address(version) for version in versions)
-        raise UserError(f"there are several models that are a {what}{of_method}; name one with --model: {names}")
+        raise UserError(f"there are several registered {what}s{of_method}; choose one with --model: {names}")
     return versions[0]
 
 

@@ -166,7 +166,7 @@ class ReleasedModels:
         found = [path.parent for path in sorted(folder.rglob(_DESCRIPTION)) if path.with_name(_WEIGHTS).is_file()]
         if not found:
             raise TrackingError(
-                f"{what} holds no released model ({_DESCRIPTION} and {_WEIGHTS}); a training that has ended leaves one"
+                f"{what} holds no released model ({_DESCRIPTION} and {_WEIGHTS}); only a finished training logs one"
             )
         # A run may hold a model twice: as its training logged it, and within the version registered from it.
         return min(found, key=lambda path: len(path.parts))

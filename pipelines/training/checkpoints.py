@@ -88,7 +88,7 @@ class CheckpointStore:
             try:
                 self.load(state, step)
             except CheckpointError as error:
-                say(f"passed over the checkpoint of step {step} in {self.address}: {error}")
+                say(f"skipped the checkpoint of step {step} in {self.address}: {error}")
             else:
                 return step
         return 0

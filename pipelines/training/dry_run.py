@@ -105,7 +105,7 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
         f"run key         {job.run_key}",
         *(f"                {problem}" for problem in problems),
         *([] if start is None else [f"start           {start}"]),
-        f"would           {_outlook(state, 'the beginning' if start is None else 'that model')}",
+        f"next            {_outlook(state, 'the beginning' if start is None else 'that model')}",
     ]
 
 
@@ -175,8 +175,8 @@ def _network_lines(job: TrainingJob, run: RunSettings, size: NetworkSize) -> lis
         f"  optimizers      {_bytes(size.moments)}",
         f"  one step        {_bytes(size.step.peak)} of activations and gradients at their peak, {found}",
         *([f"  between workers {_bytes(size.buckets)}"] if size.buckets else []),
-        f"  together        {_bytes(size.together)}, and what the device needs beside tensors (algorithms' workspaces, "
-        "the allocator's reserve, CUDA itself)",
+        f"  together        {_bytes(size.together)}, plus what the device needs besides tensors (workspaces of "
+        "convolutions, the allocator's reserve, the CUDA context)",
     ]
 
 

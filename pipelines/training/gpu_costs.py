@@ -66,7 +66,7 @@ def cost_lines(
     shares = _DETERMINISTIC if training.deterministic else _COMPILED if training.compile else _EAGER
     kinds = f"{workers} × " if workers > 1 else ""
     lines = [
-        f"on GPUs         by estimate, nothing of it measured, at list prices of {PRICES_OF}; "
+        f"on GPUs         estimated, not measured, at list prices of {PRICES_OF}; "
         f"{flops / 1e9:,.0f} GFLOP an image and step:"
     ]
     for kind in KINDS:
@@ -82,7 +82,7 @@ def cost_lines(
             else:
                 hours = [training.seconds / 3600] * 2
             dollars = [workers * kind.dollars * count for count in hours]
-            price = f"{_range(dollars)} USD at {kind.dollars:g} a GPU and hour"
+            price = f"{_range(dollars)} USD at {kind.dollars:g} per GPU-hour"
             said = f"{_range(rates)} images/s, {_range(hours)} hours, {price}"
         lines.append(f"  {kinds + kind.name:<15} {said}")
     return lines
@@ -94,7 +94,7 @@ def share_warning(training: TrainingSettings, workers: int) -> str | None:
     if share >= SMALLEST_SHARE:
         return None
     return (
-        f"training.batch_size ({training.batch_size}) leaves each of {workers} GPUs {share} images a step, too few to "
+        f"training.batch_size ({training.batch_size}) is {share} images a step for each of {workers} GPUs, too few to "
         f"keep it busy; use fewer GPUs, or a batch of {SMALLEST_SHARE * workers} and a larger learning rate"
     )
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from sgenet.errors import CheckpointError
 
 BEST_BY = ("psnr_hole", "miou")
-"""The validation scores, the higher the better, by the first of which that was taken the best checkpoint is told: of
-an inpainting method, of a segmenter."""
+"""The best checkpoint has the highest value of the first of these scores that was recorded: the first is of inpainting
+methods, the second of segmenters."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class TrainingStopped(Exception):
 
 @dataclass
 class Recorder:
-    """Everything rank 0 keeps: the history, the checkpoints, the tracked run, and the user's attention.
+    """Everything rank 0 keeps: the history, the checkpoints, the tracked run, and the display.
 
     Attributes:
         logger: of the tracked run; None tracks nothing.
@@ -90,7 +90,7 @@ class Recorder:
         self._storing = self._thread.submit(self._store, state.step, history, content, best)
 
     def wait(self) -> None:
-        """Until what was begun to be stored is.
+        """Wait for the checkpoint being written.
 
         Raises:
             UserError: it could not be.

@@ -38,7 +38,7 @@ def launch(job: TrainingJob, run: RunSettings) -> None:
 
             reached = train_on_ray(job, run, display)
         if not reached.finished:
-            display.say(f"stopped after step {reached.step}, its state is stored; run the same command to continue")
+            display.say(f"stopped after step {reached.step}, its checkpoint is saved; run the same command to resume")
             raise TrainingInterrupted
 
 
@@ -73,6 +73,6 @@ def finished_state(job: TrainingJob) -> tuple[TrainingState, History]:
     if not state.finished:
         raise CheckpointError(
             f"the last checkpoint in {job.checkpoints} cannot be used ({'; '.join(problems) or 'it is missing'}); "
-            "run the same command again to repeat the steps it held"
+            "rerun the command to train its steps again"
         )
     return state, store.load_history(step)

@@ -1,4 +1,4 @@
-"""The workers of a training among themselves, on their hosts: no GPU waits for what goes this way."""
+"""Collectives between the workers of a training, on their CPUs (Gloo), so that no GPU waits for them."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _wait_for_room(
         # Twice the same: what ended a moment ago is not all given back yet.
         if workers is not None and (workers == run.max_workers or workers == before):
             if workers < min(room, run.max_workers):
-                display.say(f"{workers} workers: a batch of {batch_size} is not divided evenly among {room}")
+                display.say(f"using {workers} workers: a batch of {batch_size} cannot be split evenly over {room}")
             return workers
         if workers is None and not said:
             display.say(f"waiting for {run.min_workers} workers; the cluster has room for {room}")
@@ -237,7 +237,7 @@ class _Attempt:
     def _reason_to_move(self, nodes: frozenset[str], may_grow: bool) -> str | None:
         """Why it pays to store a checkpoint and resume with other workers now, if it does."""
         if leaving_nodes() & nodes:
-            return "a node of this training is about to be taken away"
+            return "a node of this training is being drained"
         run = self.settings
         if not may_grow or run.max_workers == self.workers or not nodes:
             return None

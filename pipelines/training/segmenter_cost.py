@@ -27,7 +27,7 @@ def fitting_ahead(settings: Settings, dataset: str) -> str | None:
     seconds = timedelta(seconds=round(seconds_to_fit(settings, dataset)))
     return (
         f"{dataset}: first fits {labels.segmenter} for {labels.recipe.training.steps:,} steps, about {seconds} for one "
-        f"process here; labels.{dataset}.checkpoint takes one that is fitted"
+        f"process here; to use a fitted one, set labels.{dataset}.checkpoint"
     )
 
 

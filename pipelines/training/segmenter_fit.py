@@ -42,7 +42,7 @@ def fit_segmenter(settings: Settings, dataset: str, shards: Path, output: Path) 
         pipelines.training.interruption.TrainingInterrupted: asked to stop; the state is stored.
     """
     job = plan_fit(settings, dataset, shards)
-    print(f"{dataset}: fits {job.method} for {job.recipe.training.steps:,} steps, before anything is inpainted")
+    print(f"{dataset}: fitting the segmenter {job.method}, {job.recipe.training.steps:,} steps")
     described = {"dataset": dataset, "segmenter": job.method, "crop": job.crop}
     digest = read_manifest(shards).digest
     with logical_run(

@@ -30,7 +30,7 @@ def take_start(job: TrainingJob, model: StartingModel, state: TrainingState) -> 
     if (side := released.recipe.network.image_size) != (crop := job.recipe.network.image_size):
         said += f"; it was trained on crops of {side}×{side} pixels, these are of {crop}×{crop}: more steps are needed"
     if taken.anew:
-        said += f"; of other shapes there, and initialised from scratch: {', '.join(taken.anew)}"
+        said += f"; missing there or of another shape, initialised from scratch: {', '.join(taken.anew)}"
     if taken.new_classes:
         known = ", ".join(taken.classes) or "none"
         said += f"; classes that it knows by name: {known}; initialised from scratch: {', '.join(taken.new_classes)}"

@@ -72,8 +72,8 @@ def train(job: TrainingJob, place: WorkerPlace, display: Display, stop_requested
         return Reached(state.step, state.finished)
     if place.rank == 0 and state.precision == "bfloat16" and not has_bfloat16(state.device):
         display.say(
-            f"this {state.device.type.upper()} has no bfloat16 and emulates it, many times slower than float32; "
-            f"recipes.{job.dataset}.training.precision: auto starts trainings with what the device has"
+            f"this {state.device.type.upper()} emulates bfloat16, many times slower than float32; "
+            f"recipes.{job.dataset}.training.precision: auto avoids that in new trainings"
         )
     with closing(open_inputs(job)) as inputs, _recorder(job, place, state, store, display) as recorder:
         hooks = _hooks(job, inputs, stop_requested, recorder, state.step, ranks)

@@ -69,8 +69,7 @@ def check_weights(path: Path, wanted: PublishedWeights, setting: str) -> None:
     if found != wanted.sha256:
         raise CheckpointError(
             f"{setting}: {path} is not {wanted.file_name} (its SHA-256 begins with {found[:8]}, not "
-            f"{wanted.sha256[:8]}), and what other weights give may not be called {wanted.score}; give that file, "
-            "or 'none'"
+            f"{wanted.sha256[:8]}), and scores of other weights are not {wanted.score}; give that file, or 'none'"
         )
 
 

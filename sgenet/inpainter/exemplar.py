@@ -45,7 +45,7 @@ _COLOUR = 0.2
 
 _FEATURES, _FULL_CONTRAST = 0.4, 0.3
 """What copying a pixel costs if the features there are at right angles to those of its own place, and the expected
-contrast for which that holds. With less contrast it is less in proportion: in a sky, seams are cheap, and seen."""
+contrast for which that holds. It decreases with the contrast: in a sky, seams cost little but are visible."""
 
 _CLASS, _GIVEN_CLASS = 0.1, 8.0
 """What copying a pixel of another class costs: of a predicted one, by confidence, and of one that someone gave."""

@@ -151,19 +151,19 @@ def test_a_worker_holds_its_share_and_the_gradients_that_travel(measured: Measur
 @pytest.mark.usefixtures("step_known")
 def test_it_says_from_where_the_training_would_continue(tiny_dataset: Path, tmp_path: Path) -> None:
     job = tiny_job(tiny_dataset, tmp_path / "storage", checkpoint_every=2)
-    assert "would           start from the beginning, 8 steps" in _said(job)
+    assert "next            start from the beginning, 8 steps" in _said(job)
     assert _train(job, _StopAfter(5)) == (5, False)
     assert f"run key         {job.run_key}" in _said(job)
-    assert "would           continue after step 5 of 8" in _said(job)
+    assert "next            continue after step 5 of 8" in _said(job)
 
     newest = Path(job.checkpoints) / "step-00000005.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
     said = _said(job)
-    assert "passed over the checkpoint of step 5" in said
-    assert "would           continue after step 4 of 8" in said
+    assert "skipped the checkpoint of step 5" in said
+    assert "next            continue after step 4 of 8" in said
 
     _train(job, _StopAfter(99))
-    assert "would           train no step: all 8 are done" in _said(job)
+    assert "next            train no step: all 8 are done" in _said(job)
 
 
 @pytest.mark.slow
@@ -173,11 +173,11 @@ def test_it_says_how_much_of_a_wall_clock_budget_is_left(
 ) -> None:
     set_clock(monkeypatch)
     job = tiny_job(tiny_dataset, tmp_path / "storage", budget="wall_clock", seconds=3.5)
-    assert "would           start from the beginning, 3.5 seconds of training" in _said(job)
+    assert "next            start from the beginning, 3.5 seconds of training" in _said(job)
     assert _train(job, _StopAfter(2)) == (2, False)
-    assert "would           continue after step 2, 2 of 3.5 seconds used" in _said(job)
+    assert "next            continue after step 2, 2 of 3.5 seconds used" in _said(job)
     assert _train(job, _StopAfter(99)) == (4, True)
-    assert "would           train no step: all 3.5 seconds are used" in _said(job)
+    assert "next            train no step: all 3.5 seconds are used" in _said(job)
 
 
 @pytest.mark.usefixtures("step_known")
@@ -234,7 +234,7 @@ def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each
     generator = 2 * count_macs(measured.state.method.generator, job.crop) * measured.batch.image.shape[0]
     assert measured.size.step.flops > 3 * generator, "its forward and backward passes, and the discriminator's"
     said = _said(job, RunSettings(workers=2, use_gpu=True))
-    assert "by estimate, nothing of it measured" in said
+    assert "estimated, not measured" in said
     assert re.search(r"2 × H200 +[\d,.e+]+ to [\d,.e+]+ images/s, .* hours, .* USD", said)
     assert "leaves each of 2 GPUs 2 images a step" in said
     assert "USD" not in _said(job)

@@ -227,12 +227,12 @@ def rewrite(folder: Path, key: str, value: object) -> None:
     [
         (lambda folder: (folder / "manifest.json").unlink(), "does not exist; run the label stage"),
         (lambda folder: rewrite(folder, "source", "human"), "holds labels of the source 'human'"),
-        (lambda folder: rewrite(folder, "shards_digest", "0"), "are of other shards"),
+        (lambda folder: rewrite(folder, "shards_digest", "0"), "was made for other shards"),
         (lambda folder: rewrite(folder, "version", 0), "of another version"),
         (lambda folder: next(folder.glob("*.tar")).unlink(), "does not exist though"),
         (lambda folder: next(folder.glob("*.tar")).write_bytes(b"short"), "does not match"),
         (lambda folder: (folder / "labels.parquet").write_bytes(b"?"), "does not match"),
-        (without_last_row, r"does not label the samples of .* one by one"),
+        (without_last_row, "does not have one label for each sample of"),
     ],
 )
 def test_labels_that_do_not_belong_to_the_images_are_refused(

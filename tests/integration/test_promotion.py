@@ -219,10 +219,10 @@ def test_a_champion_set_by_hand_is_obeyed_and_in_the_history(world: World, ask: 
     world.client.set_registered_model_alias(name, "champion", "2")
     _, history, _ = ask("history", "--model", name)
     assert history["champion"] == "2"
-    assert "it was set outside of these commands, which counts" in history["note"]
+    assert "was changed elsewhere, such as in the MLflow UI, which counts" in history["note"]
     status, answer, said = ask("promote", "--model", name)
     assert (status, answer["opponent"], world.champion(name)) == (3, "version 2", "2")
-    assert "set outside of these commands" in said
+    assert "was changed elsewhere" in said
     _, history, _ = ask("history", "--model", name)
     assert [(move["kind"], move["before"], move["after"]) for move in history["moves"]] == [
         ("promotion", None, "1"),

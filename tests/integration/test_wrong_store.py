@@ -36,7 +36,7 @@ NO_ADDRESS = "is no address of a tracking store; set it to sqlite:///FILE"
         ("./mlruns", NO_ADDRESS),
         ("file:///tmp/mlruns", NO_ADDRESS),
         ("mlflow://host", NO_ADDRESS),
-        ("sqlite:///mistyped.db", "sqlite:///mistyped.db does not exist; a training makes it"),
+        ("sqlite:///mistyped.db", "sqlite:///mistyped.db does not exist; a training creates it"),
         ("sqlite:///photo.png", "is no SQLite database"),
         ("sqlite:///.", "is no file"),
         ("postgresql://user:secret@127.0.0.1:1/runs", "no database answers at postgresql://127.0.0.1:1/runs"),
@@ -89,7 +89,7 @@ def test_every_command_says_it_and_makes_nothing(here: Project, command: tuple[s
     before = {path.name for path in here.root.iterdir()}
     assert NO_ADDRESS in here.refused_here(*command, MLFLOW_TRACKING_URI="./mlruns")
     said = here.refused_here(*command, MLFLOW_TRACKING_URI="sqlite:///mistyped.db")
-    assert "does not exist; a training makes it" in said
+    assert "does not exist; a training creates it" in said
     assert {path.name for path in here.root.iterdir()} - before <= {"cache", "state"}
 
 

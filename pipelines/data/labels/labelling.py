@@ -111,8 +111,8 @@ def label_dataset(settings: Settings, dataset: str, shards: Path, segmenter: Pat
             print(f"{split}, against people's labels of {scores.num_images} images: {summary_sentence(scores)}")
             if not scores.summary()["trusted_share"] > 0:
                 print(
-                    f"warning: the segmenter is sure of no pixel of {split}, so that no automatic label is kept; fit "
-                    f"it longer (labels.{dataset}.recipe.training.steps) or lower labels.{dataset}.threshold",
+                    f"warning: no pixel of {split} reaches labels.{dataset}.threshold, so that no automatic label is "
+                    f"kept; lower it, or fit the segmenter longer (labels.{dataset}.recipe.training.steps)",
                     file=sys.stderr,
                 )
 

@@ -62,7 +62,7 @@ class WindowsAhead:
             )
 
     def close(self) -> None:
-        """Let everything go."""
+        """Stop the fetcher and release the lease."""
         if self._process is not None:
             # First: it looks a last time for copies that vanished of what is leased.
             self._process.stop(self._say)

@@ -68,7 +68,7 @@ class FetcherProcess:
         self._connection.poll(_SECONDS_TO_START)
 
     def pass_on(self, say: Say) -> None:
-        """Say what it had to say since."""
+        """Forward its messages to ``say``."""
         with suppress(EOFError, OSError):
             while self._connection.poll():
                 text = self._connection.recv()
@@ -131,7 +131,7 @@ def the_only(folder: Path) -> Iterator[bool]:
 
 
 class Fetcher:
-    """Makes the shards of a cache those that are leased. For the process that holds :func:`the_only` right to.
+    """Downloads leased shards into a cache and removes others; only for the process that holds :func:`the_only`.
 
     Room below ``capacity`` bytes is made by removing shards that are not leased, those that came first before others.
     ``say`` is told what keeps a shard from being cached, and when a cached one was damaged.
@@ -236,14 +236,14 @@ class Fetcher:
         while self._used + size > self._capacity:
             if not self._idle:
                 return (
-                    f"those that running trainings read now and next fill the {self._capacity / 1e9:g} GB that it may "
-                    "take, and the samples of the others are read from the storage one by one; raise "
-                    "run.cache.gigabytes, or lower training.window_gigabytes to less than half of it"
+                    f"what the running trainings read now and next is larger than {self._capacity / 1e9:g} GB, so that "
+                    "other shards are read sample by sample; raise run.cache.gigabytes, or set "
+                    "training.window_gigabytes to less than half of it"
                 )
             self._remove_idle()
         while not _allocate(self._folder / "partial" / digest, size):
             if not self._idle:
-                return "the disk is full; the samples of the others are read from the storage one by one"
+                return "the disk is full; other shards are read sample by sample"
             self._remove_idle()
         self._used += size
         return None

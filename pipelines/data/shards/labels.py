@@ -106,7 +106,7 @@ def read_label_manifest(folder: Path) -> LabelManifest:
             raise DataError(f"{path} is of another version of this project; run the label stage again")
         return LabelManifest(**raw | {"shards": tuple(ShardEntry(**entry) for entry in raw["shards"])})
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path} does not exist; run the label stage, which labels or says that people did") from None
+        raise DataError(f"{path} does not exist; run the label stage, also where people labelled") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}); run the label stage again") from error
 
@@ -179,7 +179,7 @@ def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, publi
             "run the label stage again"
         )
     if manifest.shards_digest != table.digest:
-        raise DataError(f"the labels in {folder} are of other shards than {table.folder}; run the label stage again")
+        raise DataError(f"{folder} was made for other shards than {table.folder}; run the label stage again")
     shards = () if published else manifest.shards
     check_files(folder, LABELS_INDEX_NAME, manifest.index_sha256, shards, "label")
     names = (entry.published_name if published else entry.name for entry in manifest.shards)
@@ -207,4 +207,6 @@ def label_pieces(table: SampleTable, folder: Path, source: LabelSource, *, publi
         else:
             if end == len(table):
                 return
-    raise DataError(f"{folder} does not label the samples of {table.folder} one by one; run the label stage again")
+    raise DataError(
+        f"{folder} does not have one label for each sample of {table.folder}, in their order; run the label stage again"
+    )

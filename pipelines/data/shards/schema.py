@@ -121,8 +121,8 @@ class SampleTable:
         if not labelled.any():
             splits = ", ".join(self.split_names[number] for number in np.unique(self.split_ids))
             raise DataError(
-                f"none of the {len(self)} samples of {splits} in {self.folder} has a label, and a segmenter is fitted "
-                "to labels and judged by them; label some, or name a fitted one in labels.….checkpoint"
+                f"none of the {len(self)} samples of {splits} in {self.folder} has a label, which "
+                "a segmenter is fitted to and scored by; label some, or name a fitted one in labels.….checkpoint"
             )
         return self.rows(np.flatnonzero(labelled))
 

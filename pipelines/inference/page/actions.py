@@ -42,8 +42,7 @@ RESULT_TAB = "result"
 _SLOW_PIXELS = 4_000_000
 """With a large hole, half a minute on one core."""
 RESULT_HERE = (
-    "What the network makes of it appears here: the filled image, the classes it sees, how sure it is, "
-    "and how it got there, scale by scale."
+    "Results appear here: the filled image, its segmentation, the confidence, and the prediction of each scale."
 )
 
 

@@ -74,7 +74,7 @@ def decode_guide(sent: object, painted: tuple[int, int], wanted: tuple[int, int]
     """
     layer = decode_layer(sent, painted)
     if ((layer >= num_classes) & (layer != IGNORE_ID)).any():
-        raise DataError("a painted class is unknown to this model; fill again with it, and paint its classes")
+        raise DataError("the painted classes belong to another model; fill with this model first, then paint again")
     return resize_layer(layer, wanted)
 
 

@@ -1,4 +1,4 @@
-"""Requests that are not answered: a status of HTTP that says whose turn it is, and a sentence that says what to do."""
+"""Requests that are refused: an HTTP status, and one sentence that says what to do."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _version(version: StoredVersion, model: Path, settings: Settings, dataset: s
 
 def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
     if version.evidence_sha256 is None or not folder.is_dir():
-        raise DataError(f"version {version.version} was registered without scores of single images")
+        raise DataError(f"version {version.version} was registered without per-image scores")
     try:
         digest = digest_evidence(folder)
     except OSError as error:
@@ -128,7 +128,7 @@ def _stored_evidence(version: StoredVersion, folder: Path) -> Evidence:
         raise DataError(f"the scores stored with version {version.version} have been altered")
     evidence = read_evidence(folder)
     if evidence.weights_sha256 != version.weights_sha256:
-        raise DataError(f"the scores stored with version {version.version} are of other weights")
+        raise DataError(f"the scores stored with version {version.version} belong to other weights")
     return evidence
 
 

@@ -49,14 +49,12 @@ def judge(plan: SearchPlan, trials: Sequence[Trial], perceptual: bool) -> Outcom
         perceptual: whether λ_p was searched; where it could not be, the settings say 0.
 
     Raises:
-        UserError: no trial was judged.
+        UserError: no trial was scored.
     """
     best = best_trial(trials, plan.maximises)
     if best is None:
-        errors = [trial.error for trial in trials if trial.error]
-        raise UserError(
-            f"no trial of the search was judged; the first failed with: {errors[0] if errors else 'nothing'}"
-        )
+        errors = [f"; the first error: {trial.error}" for trial in trials if trial.error]
+        raise UserError(f"no trial of the search was scored{errors[0] if errors else ''}")
     values = {name: rounded(value) for name, value in best.values.items()}
     changed = settings_of(plan.job.recipe, values if perceptual else {"lambda_p": 0.0, **values})
     _, scored = common_scores(trials)

@@ -95,7 +95,7 @@ def outside_bounds(recipe: Recipe, searched: Sequence[Dimension]) -> str | None:
     ]
     if not outside:
         return None
-    return f"the first trial is not the recipe: {'; '.join(outside)}; widen these bounds in search to have it tried"
+    return f"the first trial is not the recipe: {'; '.join(outside)}; widen these bounds in search to include it"
 
 
 def _value(recipe: Recipe, name: str) -> float:

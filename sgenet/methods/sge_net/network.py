@@ -125,7 +125,7 @@ class SGEGenerator(nn.Module):
         return torch.tanh(drawn)
 
     def _reliability(self, scale: int, probabilities: Tensor, hole_mask: Tensor, *, given: bool) -> Tensor:
-        """M^l; what is given for certain is reliable, since equal confidences leave the rule nothing to rank."""
+        """M^l. Pixels whose class is given are always reliable: the rule cannot rank equal confidences."""
         if scale == NUM_SCALES - 1:
             return input_reliability(hole_mask, STRIDE)
         mask = reliability_mask(probabilities, self.tau.rule, self.tau.ratios[scale])

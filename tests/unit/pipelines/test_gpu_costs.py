@@ -18,13 +18,13 @@ def _lines(training: TrainingSettings, workers: int = 8, gigabytes: float = 10.0
 def test_hours_and_price_follow_from_the_work() -> None:
     # 0.2 to 0.3 of 989 teraflops on 8 GPUs: 1,491 to 2,237 images a second; 8 million images; 28 dollars an hour.
     assert _lines(PLACES)["H200"].endswith(
-        "1,500 to 2,200 images/s, 0.99 to 1.5 hours, 28 to 42 USD at 3.5 a GPU and hour"
+        "1,500 to 2,200 images/s, 0.99 to 1.5 hours, 28 to 42 USD at 3.5 per GPU-hour"
     )
 
 
 def test_an_estimate_is_called_one_and_its_prices_have_a_year() -> None:
     header = cost_lines(PLACES, 8, 1061e9, 1e10, "bfloat16")[0]
-    assert f"by estimate, nothing of it measured, at list prices of {PRICES_OF}" in header
+    assert f"estimated, not measured, at list prices of {PRICES_OF}" in header
 
 
 def test_determinism_and_eager_kernels_cost_what_is_said_of_them() -> None:
@@ -46,5 +46,5 @@ def test_less_than_eight_images_a_gpu_are_warned_of(workers: int, warned: bool) 
     warning = share_warning(PLACES, workers)
     assert (warning is not None) == warned
     if warning is not None:
-        assert f"leaves each of {workers} GPUs {64 // workers} images a step" in warning
+        assert f"is {64 // workers} images a step for each of {workers} GPUs" in warning
         assert f"a batch of {8 * workers}" in warning

@@ -129,7 +129,7 @@ def test_a_class_without_a_pixel_may_be_named_by_the_place_of_its_id(
 @pytest.mark.parametrize(
     ("values", "status", "sentence"),
     [
-        ((0, 255), 0, "where label maps are masks of 0 and 255, write 1 for 255"),
+        ((0, 255), 0, "if the label maps are masks of 0 and 255, write 1 instead of 255"),
         ((255, 255), 2, "hold nothing but 255, which is ignore and no class"),
     ],
 )

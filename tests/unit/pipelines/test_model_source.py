@@ -248,8 +248,8 @@ def test_a_runs_model_is_what_its_training_logged(store):
         ("nothing@champion", r"no registered model 'nothing' in .* \(registered: sge-net-hills, sge-net-towns\)"),
         ("sge-net-hills@champion", r"sge-net-hills has no alias 'champion' \(it has candidate\)"),
         ("models:/sge-net-hills/77", "sge-net-hills has no version 77"),
-        ("champion", "no registered model has a champion yet"),
-        ("candidate", "several models that are a candidate; .*sge-net-hills@candidate, sge-net-towns@candidate"),
+        ("champion", "there is no registered champion yet"),
+        ("candidate", "several registered candidates; .*sge-net-hills@candidate, sge-net-towns@candidate"),
         (f"runs:/{'0' * 32}", "there is no run 0{32}"),
     ],
 )

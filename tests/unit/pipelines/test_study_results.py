@@ -130,7 +130,7 @@ def test_the_report_shows_what_people_prefer(voted: Path) -> None:
     results()
     report.run(settings, Path("report"))
     page = Path("report/index.html").read_text(encoding="utf-8")
-    assert "What people prefer (Table 2)" in page
+    assert "User study (Table 2)" in page
     assert '<td class="best">100.0 %<small>93.8 … 100.0; N 58 + 2</small></td>' in page
     assert "93.8 … 100.0; N 58 + 2" in Path("report/table.md").read_text(encoding="utf-8")
 

@@ -30,7 +30,7 @@ def test_the_ui_starts_mlflow_on_loopback_and_its_address_is_that_of_the_runs(mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(ui, "_serve", started.append)
     monkeypatch.setattr(ui, "check_free", lambda port: None)
-    with pytest.raises(UserError, match="does not exist; a training makes it"):
+    with pytest.raises(UserError, match="does not exist; a training creates it"):
         ui.execute(Namespace(port=5001))
     number = MlflowClient(make_store(tmp_path)).create_experiment("outdoor_mix")
     ui.execute(Namespace(port=5001))

@@ -64,5 +64,5 @@ def test_a_layer_that_was_painted_on_a_smaller_copy_covers_the_image():
 def test_a_class_that_the_model_does_not_know_is_refused_and_255_is_none():
     painted = np.array([[7, 255]], np.uint8)
     np.testing.assert_array_equal(decode_guide(encode_layer(painted), (1, 2), (1, 2), num_classes=8), painted)
-    with pytest.raises(DataError, match="unknown to this model"):
+    with pytest.raises(DataError, match="belong to another model"):
         decode_guide(encode_layer(painted), (1, 2), (1, 2), num_classes=7)

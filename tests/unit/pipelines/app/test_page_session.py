@@ -86,7 +86,7 @@ def test_edits_start_from_the_networks_own_filling_every_time(opened, shelf):
     ("models", "layer", "sentence"),
     [
         ([SGE], encode_layer(np.full((48, 64), 255, np.uint8)), "No class is painted yet"),
-        ([SGE], box(value=8, nothing=255), "unknown to this model"),
+        ([SGE], box(value=8, nothing=255), "belong to another model"),
         ([GATED, BASE], box(value=2, nothing=255), "GatedConv and Base-Net cannot be guided"),
     ],
 )

@@ -154,7 +154,7 @@ def test_what_is_read_now_comes_before_what_is_read_next(store: Store) -> None:
     readers = [store.lease(1, following=(2, 3)), store.lease(4, following=(5, 6))]
     store.fetch(int(2.5 * SIZE))
     assert store.here() == {1, 4}
-    assert "those that running trainings read now and next fill the 0.0005 GB" in store.said[0]
+    assert "what the running trainings read now and next is larger than 0.0005 GB" in store.said[0]
     for reader in readers:
         reader.release()
 

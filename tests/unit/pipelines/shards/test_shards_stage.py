@@ -292,7 +292,8 @@ def test_labels_that_say_nothing_are_refused_unless_allowed_and_those_that_lack_
         tree.add(split, f"{split}0", png(texture(0)), png(np.full((32, 40), 255, np.uint8)))
     tree.index()
     with pytest.raises(
-        DataError, match=r"every pixel of the labels is ignored.*background 0, .*; ignored 1,\d+ \(100%\)"
+        DataError,
+        match=r"every pixel of the labels is 255, which means ignore.*background 0, .*; ignored 1,\d+ \(100%\)",
     ):
         tree.write()
     assert not (tmp_path / "data" / "shards").exists()
@@ -303,5 +304,5 @@ def test_labels_that_say_nothing_are_refused_unless_allowed_and_those_that_lack_
     tree.write()
     said = capsys.readouterr().err
     assert said.startswith("warning: no pixel of the labels is sky or ")
-    assert "; 255 is no class but ignore: where the labels are masks of 0 and 255, write 1 for 255; " in said
+    assert "; 255 means ignore: if the labels are masks of 0 and 255, write 1 instead of 255; " in said
     assert "; pixels of each class: background 720, sky 0, " in said
