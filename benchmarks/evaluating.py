@@ -16,10 +16,10 @@ import torch
 from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
-from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.fills import FilledBatch, model_fill
 from pipelines.evaluation.walk import score_split
 from pipelines.landscapes import render_scene
+from sgenet.batch import Uint8Batch
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.masks import centre_hole
 from sgenet.methods.build import build_generator
@@ -45,16 +45,16 @@ def main() -> None:
         print(f"| {name} | {filling * 1e3:.0f} | {scoring * 1e3:.1f} | {scoring / filling:.1%} |", flush=True)
 
 
-def draw(first: int, count: int, size: int) -> RawBatch:
+def draw(first: int, count: int, size: int) -> Uint8Batch:
     """A batch of landscapes with their labels."""
     scenes = [render_scene(first + number, size, size) for number in range(count)]
     image = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).contiguous()
     label = torch.from_numpy(np.stack([scene.label for scene in scenes]))
     keys = tuple(f"{first + number}" for number in range(count))
-    return RawBatch(image, torch.zeros(count, 1, size, size, dtype=torch.uint8), label, keys)
+    return Uint8Batch(image, torch.zeros(count, 1, size, size, dtype=torch.uint8), label, keys)
 
 
-def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, float]:
+def measure(recipe: Recipe, batches: list[Uint8Batch], size: int) -> tuple[float, float]:
     """Seconds an image for filling, and for everything else; the first batch warms up."""
     generator = build_generator("sge_net", recipe, OUTDOOR_SCENES.num_classes).eval()
     fill = model_fill(Released("sge_net", generator, recipe, OUTDOOR_SCENES), torch.device("cpu"))
@@ -69,7 +69,7 @@ def measure(recipe: Recipe, batches: list[RawBatch], size: int) -> tuple[float, 
 
     hole = centre_hole(size, size, size // 2)
 
-    def walk(part: list[RawBatch]) -> None:
+    def walk(part: list[Uint8Batch]) -> None:
         score_split(timed_fill, part, lambda name, key: hole, ["centre"], OUTDOOR_SCENES.num_classes)
 
     walk(batches[:1])

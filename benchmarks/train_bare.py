@@ -24,10 +24,10 @@ import torch
 
 from pipelines.data.shards.columns import Text
 from pipelines.data.shards.loader import evaluation_batches, training_batches
-from pipelines.data.shards.reader import RawBatch, ShardDataset
+from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import training_order
 from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, SampleTable, Span
-from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
+from sgenet.batch import InpaintingBatch, Prediction, Uint8Batch, composite, to_uint8
 from sgenet.errors import DataError, SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.layers.discriminator import smallest_image
@@ -236,7 +236,7 @@ def score(state: TrainingState, arguments: argparse.Namespace) -> dict[str, floa
     return {"images": float(len(evaluator.scores)), **evaluator.summary()}
 
 
-def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int) -> Iterator[RawBatch]:
+def _training_batches(arguments: argparse.Namespace, recipe: Recipe, start: int) -> Iterator[Uint8Batch]:
     size = arguments.size
     holes = (
         HoleSettings(kind="centre", size=size // 2, weight=2.0),

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sgenet.checks import check_shape
+
+
+class Uint8Batch(NamedTuple):
+    """A batch as the loader delivers it: this worker's share of a global batch.
+
+    Attributes:
+        image: (B, 3, H, W) uint8.
+        hole_mask: (B, 1, H, W) uint8, 1 = missing.
+        label: (B, H, W) uint8 class ids, 255 = ignore.
+        keys: the samples' names in the shards, if they have any.
+    """
+
+    image: Tensor
+    hole_mask: Tensor
+    label: Tensor
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,13 +56,7 @@ class InpaintingBatch:
 
     @classmethod
     def from_uint8(cls, image: Tensor, hole_mask: Tensor, label: Tensor) -> InpaintingBatch:
-        """Make a batch from what the loader delivers, on the device it already is on.
-
-        Args:
-            image: (B, 3, H, W) uint8.
-            hole_mask: (B, 1, H, W) uint8, 1 = missing.
-            label: (B, H, W) uint8 class ids, 255 = ignore.
-        """
+        """Make a batch from the tensors of a :class:`Uint8Batch`, on the device where they are."""
         # Divided by 127.5 rather than multiplied by its inverse: 0 and 255 must map to exactly ±1.
         normalised = image.to(torch.float32).div_(127.5).sub_(1.0)
         return cls(

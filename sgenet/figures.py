@@ -16,7 +16,7 @@ from torch import Tensor
 from sgenet.batch import Prediction, composite, to_uint8
 from sgenet.evaluation.confidence import label_confidence
 from sgenet.label_space import LabelSpace
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -166,7 +166,7 @@ def to_image(image: Tensor) -> Pixels:
 
 
 def _inpainted_at(sample: Sample, scale: int) -> Pixels:
-    predicted = to_uint8(upsample(sample.prediction.images[scale].float(), sample.image.shape[-2:]))
+    predicted = to_uint8(resize(sample.prediction.images[scale].float(), sample.image.shape[-2:]))
     return to_image(composite(predicted, sample.image[None], sample.hole_mask[None])[0])
 
 
@@ -191,7 +191,7 @@ def _gain_from(sample: Sample, coarse: int) -> Pixels | None:
     if not 0 < coarse < len(logits):
         return None
     before, after = (
-        upsample(label_confidence(logits[scale])[1][:, None], sample.image.shape[-2:]) for scale in (coarse, coarse - 1)
+        resize(label_confidence(logits[scale])[1][:, None], sample.image.shape[-2:]) for scale in (coarse, coarse - 1)
     )
     change = ((after - before) * sample.hole_mask[None])[0, 0].numpy()
     strength = np.clip(np.abs(change) * 2, 0, 1)[..., None]  # half a unit of confidence is full colour

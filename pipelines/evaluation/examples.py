@@ -4,33 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from pipelines.evaluation.fills import FilledBatch
-from sgenet.batch import Prediction
+from sgenet.batch import Prediction, Uint8Batch
 from sgenet.evaluation.strata import STRATA, UNLABELLED, stratum
-
-
-class EvaluationBatch(Protocol):
-    """Uint8 tensors of some images: (B, 3, H, W), (B, H, W) with 255 = ignore, and B keys.
-
-    That of the shards' reader, which the report need not depend on.
-    """
-
-    @property
-    def image(self) -> Tensor:
-        """The originals."""
-
-    @property
-    def label(self) -> Tensor:
-        """Their labels."""
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Their keys in the shards."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +62,7 @@ def choose_examples(keys: Sequence[str], num_classes: Sequence[int], count: int)
     return chosen
 
 
-def example_of(batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, index: int) -> Example:
+def example_of(batch: Uint8Batch, hole_mask: Tensor, filled: FilledBatch, index: int) -> Example:
     """One image of a filled batch, copied to the CPU so that the batch can be freed."""
 
     def kept(tensor: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.examples import EvaluationBatch, Example, Failure, example_of
+from pipelines.evaluation.examples import Example, Failure, example_of
 from pipelines.evaluation.fills import Fill, FilledBatch, Segment
 from pipelines.evaluation.networks import ScoringNetworks
+from sgenet.batch import Uint8Batch
 from sgenet.evaluation.confidence import hole_confidence, unreliable_share
 from sgenet.evaluation.distribution import FeatureComparison, Features
 from sgenet.evaluation.evaluator import Evaluator
@@ -77,7 +78,7 @@ _NO_NETWORKS = ScoringNetworks()
 
 def score_split(
     fill: Fill,
-    batches: Iterable[EvaluationBatch],
+    batches: Iterable[Uint8Batch],
     mask: Callable[[str, str], Mask],
     sets: Sequence[str],
     num_classes: int,
@@ -119,7 +120,7 @@ def score_split(
     return scores
 
 
-def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch) -> None:
+def _add(scores: SetScores, batch: Uint8Batch, hole_mask: Tensor, filled: FilledBatch) -> None:
     image, holes, label = (tensor.to(filled.image.device) for tensor in (batch.image, hole_mask, batch.label))
     scores.evaluator.update(filled.image, image, holes, label, filled.label)
     scores.keys.extend(batch.keys)
@@ -137,7 +138,7 @@ def _add(scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: F
 
 
 def _add_images(
-    scores: SetScores, batch: EvaluationBatch, hole_mask: Tensor, filled: FilledBatch, example_keys: frozenset[str]
+    scores: SetScores, batch: Uint8Batch, hole_mask: Tensor, filled: FilledBatch, example_keys: frozenset[str]
 ) -> None:
     # The maps of every scale are large, and no figure of failures shows them.
     shown = replace(filled, prediction=None, segmented=None)
@@ -155,7 +156,7 @@ def _add_images(
 
 
 def _add_network_scores(
-    scores: SetScores, batch: EvaluationBatch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
+    scores: SetScores, batch: Uint8Batch, filled: FilledBatch, networks: ScoringNetworks, features: Features | None
 ) -> None:
     if networks.lpips is not None:
         found = image_distances(networks.lpips, filled.image, batch.image)

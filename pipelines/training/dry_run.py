@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from pipelines.data.shards.manifest import Manifest, read_manifest
-from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.storage.store import join
@@ -28,7 +27,7 @@ from pipelines.training.launch import trains_here
 from pipelines.training.memory import StepMemory, step_memory, tensor_bytes
 from pipelines.training.start import take_start
 from pipelines.training.worker import build_state, open_batches
-from sgenet.batch import InpaintingBatch
+from sgenet.batch import InpaintingBatch, Uint8Batch
 from sgenet.methods.build import count_macs, count_parameters
 from sgenet.precision import resolve_precision
 from sgenet.settings import Precision
@@ -109,14 +108,14 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     ]
 
 
-def first_batch(job: TrainingJob, run: RunSettings, inputs: Inputs) -> RawBatch:
+def first_batch(job: TrainingJob, run: RunSettings, inputs: Inputs) -> Uint8Batch:
     """What the first worker gets of the first global batch."""
     training = replace(job.recipe.training, loader_processes=0)
     here = replace(job, recipe=replace(job.recipe, training=training))
     return next(open_batches(here, inputs, WorkerPlace(world=_world(job, run)), start=0))
 
 
-def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: RawBatch) -> NetworkSize:
+def measure(job: TrainingJob, run: RunSettings, state: TrainingState, batch: Uint8Batch) -> NetworkSize:
     """Count what a worker of this training holds."""
     method = state.method
     networks = [method.generator, method.discriminator]

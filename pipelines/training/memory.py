@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sgenet.batch import InpaintingBatch
 from sgenet.methods.method import Method
-from sgenet.precision import autocast
 from sgenet.settings import Precision
+from sgenet.training.step import both_sides
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ def step_memory(method: Method, batch: InpaintingBatch, precision: Precision) ->
         precision: ``float32`` or ``bfloat16``.
     """
     weights = [*method.generator.parameters(), *method.discriminator.parameters()]
+    # As if every sample were guided, which takes the most.
+    batch = method.prepare(batch, torch.zeros(batch.num_images, method.num_draws), 0.0)
     held = {tensor.untyped_storage()._cdata for tensor in (*weights, *method.objective.parameters())}
     try:
         return _by_shapes(method, batch, precision, held)
@@ -68,7 +70,7 @@ def tensor_bytes(tensors: Iterable[Tensor]) -> int:
 def _by_shapes(method: Method, batch: InpaintingBatch, precision: Precision, held: set[int]) -> StepMemory:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         shapes = InpaintingBatch(
-            mode.from_tensor(batch.image), mode.from_tensor(batch.hole_mask), mode.from_tensor(batch.label)
+            **{name: mode.from_tensor(part) for name, part in vars(batch).items() if part is not None}
         )
         live = _LiveBytes(held)
         with FlopCounterMode(display=False) as counter, live:
@@ -78,23 +80,8 @@ def _by_shapes(method: Method, batch: InpaintingBatch, precision: Precision, hel
 
 def _pass_forward_and_backward(method: Method, batch: InpaintingBatch, precision: Precision) -> None:
     """As :func:`sgenet.training.step.training_step`, without the updates and the look at what came out."""
-    objective = method.objective
-    with autocast(torch.device("cpu"), precision):
-        prediction = method.generator(*batch.inputs)
-    if objective.trains_discriminator:
-        with autocast(torch.device("cpu"), precision):
-            terms = objective.discriminator_terms(batch, prediction, method.discriminator)
+    for _, terms in both_sides(method, batch, precision, method.generator, method.discriminator):
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    trainable = [weight for weight in method.discriminator.parameters() if weight.requires_grad]
-    for weight in trainable:
-        weight.requires_grad_(False)
-    try:
-        with autocast(torch.device("cpu"), precision):
-            terms = objective.generator_terms(batch, prediction, method.discriminator)
-        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
-    finally:
-        for weight in trainable:
-            weight.requires_grad_(True)
 
 
 def _forget_gradients(weights: Iterable[Tensor]) -> None:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from pipelines.data.evaluation_masks import EvaluationMasks
 from pipelines.data.shards.loader import evaluation_batches
-from pipelines.data.shards.reader import RawBatch, ShardDataset, Shards
+from pipelines.data.shards.reader import ShardDataset, Shards
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.training.ranks import ALONE, Ranks
-from sgenet.batch import InpaintingBatch, Prediction, composite, to_uint8
+from sgenet.batch import InpaintingBatch, Prediction, Uint8Batch, composite, to_uint8
 from sgenet.evaluation.evaluator import Evaluator
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import corrupted_image, grid, to_image
@@ -85,7 +85,7 @@ class Validator(ABC):
         rows: dict[str, Row] = {}
         with torch.inference_mode():
             for loaded in evaluation_batches(self._dataset, BATCH_SIZE):
-                batch = RawBatch(
+                batch = Uint8Batch(
                     loaded.image.to(device), self._holes(loaded).to(device), loaded.label.to(device), loaded.keys
                 )
                 images = InpaintingBatch.from_uint8(batch.image, batch.hole_mask, batch.label)
@@ -104,11 +104,11 @@ class Validator(ABC):
     def _no_scores(self) -> Any:
         """What gathers the scores, empty."""
 
-    def _holes(self, loaded: RawBatch) -> Tensor:
+    def _holes(self, loaded: Uint8Batch) -> Tensor:
         return loaded.hole_mask
 
     @abstractmethod
-    def _score(self, scores: Any, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+    def _score(self, scores: Any, batch: Uint8Batch, prediction: Prediction) -> Callable[[int], Row]:
         """Add a batch to the scores; what comes back draws the sheet's row of one of its images."""
 
     def _summary(self, scores: Any) -> dict[str, float]:
@@ -131,11 +131,11 @@ class InpaintingValidator(Validator):
     def _no_scores(self) -> Evaluator:
         return Evaluator(self._label_space.num_classes)
 
-    def _holes(self, loaded: RawBatch) -> Tensor:
+    def _holes(self, loaded: Uint8Batch) -> Tensor:
         first_set = self._masks.sets[0]
         return torch.from_numpy(np.stack([self._masks.mask(first_set, key) for key in loaded.keys]))[:, None]
 
-    def _score(self, scores: Evaluator, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+    def _score(self, scores: Evaluator, batch: Uint8Batch, prediction: Prediction) -> Callable[[int], Row]:
         inpainted = composite(to_uint8(prediction.image), batch.image, batch.hole_mask)
         predicted = prediction.label_logits[0].argmax(dim=1) if prediction.label_logits else None
         scores.update(inpainted, batch.image, batch.hole_mask, batch.label, predicted)
@@ -157,7 +157,7 @@ class SegmenterValidator(Validator):
     def _no_scores(self) -> SegmenterScores:
         return SegmenterScores(self._label_space.num_classes)
 
-    def _score(self, scores: SegmenterScores, batch: RawBatch, prediction: Prediction) -> Callable[[int], Row]:
+    def _score(self, scores: SegmenterScores, batch: Uint8Batch, prediction: Prediction) -> Callable[[int], Row]:
         probabilities = prediction.label_logits[0].float().softmax(dim=1)
         scores.update(probabilities, batch.label)
         predicted = probabilities.argmax(dim=1)

@@ -13,7 +13,7 @@ import torch
 
 from pipelines.data.shards.ahead import WindowsAhead
 from pipelines.data.shards.loader import training_batches
-from pipelines.data.shards.reader import RawBatch, ShardDataset
+from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import GlobalBatchSampler, training_order
 from pipelines.data.shards.schema import SampleTable
 from pipelines.parallel.device import check_device
@@ -32,6 +32,7 @@ from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.published_weights import fetch_weights
 from pipelines.training.ranks import Ranks, all_ranks
 from pipelines.training.validation import InpaintingValidator, SegmenterValidator, Validator
+from sgenet.batch import Uint8Batch
 from sgenet.errors import SettingsError, UserError
 from sgenet.masks import HoleDrawer
 from sgenet.methods.build import build_method
@@ -136,7 +137,7 @@ def _restore(state: TrainingState, store: CheckpointStore, display: Display, ran
         display.say(f"continuing after step {step}")
 
 
-def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int) -> Iterator[RawBatch]:
+def open_batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int) -> Iterator[Uint8Batch]:
     """This worker's part of every global batch from number ``start`` on.
 
     Raises:
@@ -155,7 +156,7 @@ def _training_data(job: TrainingJob, inputs: Inputs) -> tuple[SampleTable, Globa
 
 def _load(
     job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, table: SampleTable, order: GlobalBatchSampler
-) -> Iterator[RawBatch]:
+) -> Iterator[Uint8Batch]:
     draw_hole = None if job.segmenter else HoleDrawer(inputs.holes, job.crop, job.crop)
     transform = TrainingTransform(job.crop, job.recipe.augmentation)
     return training_batches(
@@ -169,7 +170,9 @@ def _load(
     )
 
 
-def _batches(job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, display: Display) -> Iterator[RawBatch]:
+def _batches(
+    job: TrainingJob, inputs: Inputs, place: WorkerPlace, start: int, display: Display
+) -> Iterator[Uint8Batch]:
     table, order = _training_data(job, inputs)
     if inputs.shards is not None:
         validation = inputs.table.of_split(job.validation_split)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 
 _LEVELS = 4
 """Halvings before the first relaxation; sizes must be divisible by 2 to this power."""
@@ -42,7 +42,7 @@ def membrane(image: Tensor, hole_mask: Tensor) -> Tensor:
     mean = (coarsest * share).sum((2, 3), keepdim=True) / share.sum((2, 3), keepdim=True).clamp(min=_SMALLEST_SHARE)
     surface = _relaxed(mean.expand_as(coarsest), coarsest, share > 0, _COARSEST_SWEEPS)
     for values, share in reversed(levels[:-1]):
-        finer = upsample(surface, values.shape[2:])
+        finer = resize(surface, values.shape[2:])
         surface = _relaxed(finer, values, share > 0, _SWEEPS)
     return surface
 

@@ -18,69 +18,10 @@ def group_norm(channels: int) -> nn.GroupNorm:
     num_groups = max(1, channels // _GROUP_WIDTH)
     while channels % num_groups:
         num_groups -= 1
-    return GroupNorm(num_groups, channels)
+    return nn.GroupNorm(num_groups, channels)
 
 
-class GroupNorm(nn.GroupNorm):
-    """PyTorch's, which on CUDA gives back float32 with channels first: there ours, which keeps type and layout."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
-        if not input.is_cuda:
-            return super().forward(input)
-        normalised: Tensor = ChannelsLastGroupNorm.apply(input, self.weight, self.bias, self.num_groups, self.eps)
-        return normalised
-
-
-class ChannelsLastGroupNorm(torch.autograd.Function):
-    """Group normalisation of channels-last features in their own precision; sums and statistics in float32.
-
-    Forward and backward are y = a·x + b and ∂x = c·∂y + d·x + e with numbers a … e of each channel of each image, so
-    that large tensors are read twice and written once.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, num_groups: int, eps: float) -> Tensor:
-        """(B, C, H, W), weight and bias (C,) → (B, C, H, W) of the same type."""
-        flat = _pixels_by_channels(x)
-        batch, num_pixels, channels = flat.shape
-        grouped = flat.view(batch, num_pixels, num_groups, channels // num_groups)
-        variance, mean = torch.var_mean(grouped.float(), dim=(1, 3), correction=0)
-        inverse_std = torch.rsqrt(variance + eps)
-        width = channels // num_groups
-        of_channel = [value.repeat_interleave(width, dim=1) for value in (mean, inverse_std)]
-        scale = of_channel[1] * weight
-        shift = bias - of_channel[0] * scale
-        # No view of a flat tensor: what follows a normalisation works in its place.
-        result = torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
-        ctx.save_for_backward(x, weight, *of_channel)
-        ctx.num_groups = num_groups
-        return result.to(x.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """∂y → ∂x, ∂weight, ∂bias."""
-        x, weight, mean, inverse_std = ctx.saved_tensors
-        flat, gradient = _pixels_by_channels(x), _pixels_by_channels(gradients[0])
-        batch, num_pixels, channels = flat.shape
-        sums = gradient.sum(1, dtype=torch.float32)
-        # Sums of the gradient times the normalised features.
-        products = ((gradient.float() * flat).sum(1) - mean * sums) * inverse_std
-
-        def group_means(values: Tensor) -> Tensor:
-            width = channels // ctx.num_groups
-            means = (values * weight).view(batch, ctx.num_groups, width).sum(2) / (width * num_pixels)
-            return means.repeat_interleave(width, dim=1)
-
-        slope = -group_means(products) * inverse_std.square()
-        offset = -group_means(sums) * inverse_std - slope * mean
-        result = torch.addcmul(offset[:, None], gradient, (weight * inverse_std)[:, None])
-        result = result.addcmul_(flat, slope[:, None]).to(x.dtype)
-        return _as_image(result, x.shape), products.sum(0), sums.sum(0), None, None
-
-
-def normalise(x: Tensor) -> Tensor:
+def instance_norm(x: Tensor) -> Tensor:
     """(x - μ) / σ with μ and σ of each channel of each image, no affine part (Eq. 3); (B, C, H, W)."""
     return _InstanceNorm.apply(x)
 

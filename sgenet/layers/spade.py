@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sgenet.layers.convolution import activate_, conv3x3
-from sgenet.layers.normalisation import normalise
-from sgenet.layers.resizing import upsample
+from sgenet.layers.normalisation import instance_norm
+from sgenet.layers.resizing import resize
 
 
 class SpatiallyAdaptiveNorm(nn.Module):
@@ -33,8 +33,8 @@ class SpatiallyAdaptiveNorm(nn.Module):
         """Features (B, C, H, W) and class probabilities (B, K, h, w) of any smaller size → (B, C, H, W)."""
         size = features.shape[2:]
         if self.at == "fine":
-            probabilities = upsample(probabilities, size)
+            probabilities = resize(probabilities, size)
         modulation = self.gamma_and_beta(activate_(self.shared(probabilities)))
         # γ is predicted as a change from 1.
-        gamma, beta = upsample(modulation, size).chunk(2, dim=1)
-        return torch.addcmul(beta, normalise(features), 1 + gamma)
+        gamma, beta = resize(modulation, size).chunk(2, dim=1)
+        return torch.addcmul(beta, instance_norm(features), 1 + gamma)

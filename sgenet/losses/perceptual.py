@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 from sgenet.losses.vgg import VGG
 
 _ACTIVATIONS = ("relu2_2", "relu3_3", "relu4_3")
@@ -61,7 +61,7 @@ def multi_scale_perceptual(
     """Σ_l of :func:`perceptual_loss` of up(Ŷ^l) over the given scales (Eq. 10)."""
     with torch.no_grad():
         target_features = vgg(target)
-    terms = [_distance(vgg, target_features, upsample(images[scale], target.shape[2:])) for scale in scales]
+    terms = [_distance(vgg, target_features, resize(images[scale], target.shape[2:])) for scale in scales]
     return torch.stack(terms).sum()
 
 

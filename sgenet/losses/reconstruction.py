@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 
 _SMALLEST_ERROR = 1e-4
 """Mean square in a range of 2: what PSNR beyond 46 dB would add is not worth a gradient."""
@@ -21,7 +21,7 @@ def l1_loss(target: Tensor, predicted: Tensor, hole_mask: Tensor, hole_weight: f
         predicted: Ŷ^l, (B, 3, h, w), upsampled here to the target's size.
         hole_mask: (B, 1, H, W), 1 = missing.
     """
-    error = (target - upsample(predicted, target.shape[2:])).abs()
+    error = (target - resize(predicted, target.shape[2:])).abs()
     if hole_weight:
         error = error * (1 + hole_weight * hole_mask)
     return error.mean()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgenet.label_space import IGNORE_ID
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 from sgenet.losses.reduction import mean_count
 
 
@@ -94,6 +94,6 @@ def _weights(label: Tensor, pixel_weight: Tensor | None) -> Tensor:
 
 
 def _total(label: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
-    full_size = upsample(logits, label.shape[1:])
+    full_size = resize(logits, label.shape[1:])
     entropy = F.cross_entropy(full_size, label, ignore_index=IGNORE_ID, reduction="none")
     return (entropy * weight).sum()

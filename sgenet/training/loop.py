@@ -11,29 +11,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sgenet.batch import InpaintingBatch
+from sgenet.batch import InpaintingBatch, Uint8Batch
 from sgenet.methods.method import Terms
 from sgenet.training.state import TrainingState
 from sgenet.training.step import training_step
 
 _MOST_STEPS_AHEAD = 50
 """After so many steps a GPU is asked whether its losses are finite, where nothing else is due."""
-
-
-class Uint8Batch(Protocol):
-    """What the loader delivers: this worker's share of a global batch, see :meth:`InpaintingBatch.from_uint8`."""
-
-    @property
-    def image(self) -> Tensor:
-        """(B, 3, H, W) uint8."""
-
-    @property
-    def hole_mask(self) -> Tensor:
-        """(B, 1, H, W) uint8, 1 = missing."""
-
-    @property
-    def label(self) -> Tensor:
-        """(B, H, W) uint8, 255 = ignore."""
 
 
 @dataclass(frozen=True)
@@ -80,26 +64,9 @@ class Hook(Protocol):
         """Called once for each finished step, in order."""
 
 
-@dataclass
-class FitReport:
-    """What a call of :func:`fit` took.
-
-    Attributes:
-        steps: steps done in this call.
-        num_images: images this worker saw.
-        seconds: wall time of the steps, hooks not counted.
-        data_seconds: the part spent waiting for data.
-    """
-
-    steps: int = 0
-    num_images: int = 0
-    seconds: float = 0.0
-    data_seconds: float = 0.0
-
-
 def fit(
     state: TrainingState, batches: Iterator[Uint8Batch], hooks: Sequence[Hook] = (), *, until_step: int | None = None
-) -> FitReport:
+) -> None:
     """Train until the budget of the recipe is used up.
 
     A wall-clock budget ends with the first step after its seconds; which step that is depends on the
@@ -115,7 +82,6 @@ def fit(
         NonFiniteError: a loss or gradient is NaN or infinite. On the CPU before the step that it would have spoilt;
             elsewhere at a later step, before anything is logged, validated or stored.
     """
-    report = FitReport()
     state.method.generator.train()
     state.method.discriminator.train()
     while not state.finished and (until_step is None or state.step < until_step):
@@ -129,16 +95,11 @@ def fit(
             state.check_finite()
         finished = time.perf_counter()
         state.spend(finished - started)
-        report.steps += 1
-        report.num_images += batch.num_images
-        report.seconds += finished - started
-        report.data_seconds += arrived - started
         metrics = StepMetrics(state.step, terms, finished - started, arrived - started, batch.num_images)
         for hook in hooks:
             hook.after_step(state, metrics)
     if not state.looks_at_every_step:
         state.check_finite()
-    return report
 
 
 def is_due(step: int, every: int, finished: bool) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from sgenet.batch import InpaintingBatch
-from sgenet.methods.method import Terms
+from sgenet.methods.method import Discriminator, Method, Terms
 from sgenet.precision import autocast
+from sgenet.settings import Precision
 from sgenet.training.state import TrainingState
 
 
@@ -22,28 +25,44 @@ def training_step(state: TrainingState, batch: InpaintingBatch) -> Terms:
             step it would have spoilt. Elsewhere a step with such a gradient changes nothing, and
             :meth:`TrainingState.check_finite` raises.
     """
-    objective = state.method.objective
     state.set_learning_rates()
     batch = state.method.prepare(batch, state.draw(batch.num_images), state.progress)
     terms: Terms = {}
-    with autocast(state.device, state.precision):
-        prediction = state.generator(*batch.inputs)
-        if objective.trains_discriminator:
-            terms = objective.discriminator_terms(batch, prediction, state.discriminator)
-    if objective.trains_discriminator:
-        _update(state, state.method.discriminator, state.discriminator_optimizer, terms)
-
-    # Frozen, and past the wrapper: the generator's backward must not touch the discriminator's gradients.
-    state.method.discriminator.requires_grad_(False)
-    with autocast(state.device, state.precision):
-        generator_terms = objective.generator_terms(batch, prediction, state.method.discriminator)
-    _update(state, state.method.generator, state.generator_optimizer, generator_terms)
-    state.method.discriminator.requires_grad_(True)
-
+    for network, side in both_sides(state.method, batch, state.precision, state.generator, state.discriminator):
+        generates = network is state.method.generator
+        _update(state, network, state.generator_optimizer if generates else state.discriminator_optimizer, side)
+        terms = side | terms
     state.step += 1
     state.share_batch_statistics()
     state.ema.update(state.method.generator, state.step)
-    return {name: term.detach() for name, term in (generator_terms | terms).items()}
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def both_sides(
+    method: Method, batch: InpaintingBatch, precision: Precision, generator: nn.Module, discriminator: Discriminator
+) -> Iterator[tuple[nn.Module, Terms]]:
+    """The discriminator and its loss terms, if it is trained, then the generator and its terms.
+
+    The caller takes the gradient of the first before it asks for the second.
+
+    Args:
+        generator, discriminator: the method's own, or what synchronises their gradients between workers.
+    """
+    objective, device = method.objective, batch.image.device
+    with autocast(device, precision):
+        prediction = generator(*batch.inputs)
+    if objective.trains_discriminator:
+        with autocast(device, precision):
+            terms = objective.discriminator_terms(batch, prediction, discriminator)
+        yield method.discriminator, terms
+    # Frozen, and past the wrapper: the generator's backward must not touch the discriminator's gradients.
+    method.discriminator.requires_grad_(False)
+    try:
+        with autocast(device, precision):
+            terms = objective.generator_terms(batch, prediction, method.discriminator)
+        yield method.generator, terms
+    finally:
+        method.discriminator.requires_grad_(True)
 
 
 def _update(state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer, terms: Terms) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -13,14 +13,11 @@ import pytest
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sgenet.batch import InpaintingBatch, Prediction
+from sgenet.batch import InpaintingBatch, Prediction, Uint8Batch
 from sgenet.errors import NonFiniteError
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.layers.normalisation import group_norm
-from sgenet.layers.resizing import DeterministicUpsample
 from sgenet.methods.build import build_generator, build_method
 from sgenet.methods.recipe import Recipe
 from sgenet.settings import DiscriminatorSettings, LossSettings, NetworkSettings, TrainingSettings
@@ -38,12 +35,6 @@ pytestmark = [
 SIDE = 64
 NUM_CLASSES = 5
 METHODS = ("base_net", "sg_net", "sge_net")
-
-
-class _Loaded(NamedTuple):
-    image: Tensor
-    hole_mask: Tensor
-    label: Tensor
 
 
 @pytest.fixture(autouse=True)
@@ -73,16 +64,16 @@ def _recipe(context: str = "dilated", **training: Any) -> Recipe:
     )
 
 
-def _loaded(number: int) -> _Loaded:
+def _loaded(number: int) -> Uint8Batch:
     rng = torch.Generator().manual_seed(number)
     hole_mask = torch.zeros(4, 1, SIDE, SIDE, dtype=torch.uint8)
     hole_mask[:, :, 20:44, 12:40] = 1
     label = torch.randint(NUM_CLASSES, (4, SIDE, SIDE), generator=rng, dtype=torch.uint8)
     label[:, :3] = 255
-    return _Loaded(torch.randint(256, (4, 3, SIDE, SIDE), generator=rng, dtype=torch.uint8), hole_mask, label)
+    return Uint8Batch(torch.randint(256, (4, 3, SIDE, SIDE), generator=rng, dtype=torch.uint8), hole_mask, label)
 
 
-def _loader(start: int = 0) -> Iterator[_Loaded]:
+def _loader(start: int = 0) -> Iterator[Uint8Batch]:
     while True:
         yield _loaded(start)
         start += 1
@@ -259,23 +250,6 @@ def test_a_step_that_is_not_finite_is_left_out_on_the_device() -> None:
     assert all(map(torch.equal, before, state.method.generator.parameters()))
     with pytest.raises(NonFiniteError, match="before step 2"):
         state.check_finite()
-
-
-def test_layers_of_our_own_have_the_values_and_gradients_of_pytorchs() -> None:
-    x = torch.randn(2, 32, 16, 16, device="cuda").to(memory_format=torch.channels_last).requires_grad_()
-    ours = group_norm(32).cuda()
-    pairs = [
-        (ours(x), F.group_norm(x, ours.num_groups, ours.weight, ours.bias)),
-        (
-            DeterministicUpsample.apply(x, (32, 32)),
-            F.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False),
-        ),
-    ]
-    for found, expected in pairs:
-        assert torch.allclose(found, expected, atol=1e-5)
-        upstream = torch.randn_like(expected)
-        one, other = (torch.autograd.grad((result * upstream).sum(), x)[0] for result in (found, expected))
-        assert torch.allclose(one, other, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from pipelines.__main__ import main
-from pipelines.data.shards.reader import RawBatch
 from pipelines.settings.load import parse
 from pipelines.settings.params import RunSettings
 from pipelines.stages import train as stage
@@ -27,7 +26,7 @@ from pipelines.training.inputs import open_inputs
 from pipelines.training.job import Reached, TrainingJob, WorkerPlace
 from pipelines.training.memory import StepMemory
 from pipelines.training.worker import build_state, train
-from sgenet.batch import InpaintingBatch
+from sgenet.batch import InpaintingBatch, Uint8Batch
 from sgenet.errors import CheckpointError, DataError
 from sgenet.methods.build import count_macs
 from sgenet.training.state import TrainingState
@@ -42,7 +41,7 @@ class Measured:
 
     job: TrainingJob
     state: TrainingState
-    batch: RawBatch
+    batch: Uint8Batch
     size: NetworkSize
 
 
@@ -236,7 +235,7 @@ def test_it_estimates_what_gpus_would_take_and_warns_of_too_little_work_for_each
     said = _said(job, RunSettings(workers=2, use_gpu=True))
     assert "estimated, not measured" in said
     assert re.search(r"2 × H200 +[\d,.e+]+ to [\d,.e+]+ images/s, .* hours, .* USD", said)
-    assert "leaves each of 2 GPUs 2 images a step" in said
+    assert "is 2 images a step for each of 2 GPUs" in said
     assert "USD" not in _said(job)
 
 
@@ -248,4 +247,4 @@ def test_bfloat16_asked_for_by_name_is_warned_of_where_it_is_emulated(
     monkeypatch.setattr("pipelines.training.worker.has_bfloat16", lambda device: False)
     display = _StopAfter(1)
     _train(tiny_job(tiny_dataset, tmp_path / "storage", precision=precision), display)
-    assert any("emulates it" in text for text in display.said) == warned
+    assert any("emulates bfloat16" in text for text in display.said) == warned

@@ -38,7 +38,7 @@ NO_ADDRESS = "is no address of a tracking store; set it to sqlite:///FILE"
         ("mlflow://host", NO_ADDRESS),
         ("sqlite:///mistyped.db", "sqlite:///mistyped.db does not exist; a training creates it"),
         ("sqlite:///photo.png", "is no SQLite database"),
-        ("sqlite:///.", "is no file"),
+        ("sqlite:///.", "is not a file"),
         ("postgresql://user:secret@127.0.0.1:1/runs", "no database answers at postgresql://127.0.0.1:1/runs"),
         ("http://127.0.0.1:1", "no tracking server answers at http://127.0.0.1:1"),
     ],

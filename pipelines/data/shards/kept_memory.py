@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from pipelines.data.shards.reader import RawBatch, ShardDataset
+from pipelines.data.shards.reader import ShardDataset
 from pipelines.data.shards.sampler import SampleRequest
+from sgenet.batch import Uint8Batch
 
 Writers = Literal["self", "fork", "spawn"]
 
@@ -67,10 +68,10 @@ class KeptMemory:
         keys = [dataset.read_to(place, request) for place, request in zip(places, requests, strict=True)]
         return InMemory(slot, tuple(keys))
 
-    def get(self, place: InMemory) -> RawBatch:
+    def get(self, place: InMemory) -> Uint8Batch:
         """The batch that lies there, without a copy."""
         image, hole_mask, label = (tensor[place.slot] for tensor in self._tensors)
-        return RawBatch(image, hole_mask, label, place.keys)
+        return Uint8Batch(image, hole_mask, label, place.keys)
 
 
 def _memory(shape: tuple[int, ...], writers: Writers) -> Tensor:

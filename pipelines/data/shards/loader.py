@@ -11,8 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pipelines.data.shards.kept_memory import InMemory, KeptMemory
-from pipelines.data.shards.reader import RawBatch, ShardDataset, collate
+from pipelines.data.shards.reader import ShardDataset, collate
 from pipelines.data.shards.sampler import GlobalBatchSampler, SampleRequest
+from sgenet.batch import Uint8Batch
 from sgenet.errors import UserError
 
 # A forked process has the sample table for nothing; elsewhere than on Linux forking is not safe.
@@ -29,7 +30,7 @@ def training_batches(
     processes: int = 0,
     prefetch: int = 4,
     crop: int | None = None,
-) -> Iterator[RawBatch]:
+) -> Iterator[Uint8Batch]:
     """This rank's part of every global batch from number ``start`` on, without end.
 
     Args:
@@ -56,7 +57,7 @@ def training_batches(
 
 def evaluation_batches(
     dataset: ShardDataset, batch_size: int, processes: int = 0, prefetch: int = 4
-) -> Iterator[RawBatch]:
+) -> Iterator[Uint8Batch]:
     """Every sample once, in the table's order; the last batch may be smaller.
 
     Raises:
@@ -67,7 +68,7 @@ def evaluation_batches(
     return _load(dataset, batches, processes, prefetch)
 
 
-class _BatchDataset(Dataset["RawBatch | InMemory | UserError"]):
+class _BatchDataset(Dataset["Uint8Batch | InMemory | UserError"]):
     """Whole batches, one a request. What the user can fix is handed over as a value:
     raised in a decoding process, its sentence would arrive buried in a traceback."""
 
@@ -75,7 +76,7 @@ class _BatchDataset(Dataset["RawBatch | InMemory | UserError"]):
         self._dataset = dataset
         self._memory = memory
 
-    def __getitem__(self, requests: list[SampleRequest]) -> RawBatch | InMemory | UserError:
+    def __getitem__(self, requests: list[SampleRequest]) -> Uint8Batch | InMemory | UserError:
         try:
             if self._memory is not None:
                 return self._memory.fill(self._dataset, requests)
@@ -90,8 +91,8 @@ def _load(
     processes: int,
     prefetch: int,
     memory: KeptMemory | None = None,
-) -> Iterator[RawBatch]:
-    loader: DataLoader[RawBatch | InMemory | UserError] = DataLoader(
+) -> Iterator[Uint8Batch]:
+    loader: DataLoader[Uint8Batch | InMemory | UserError] = DataLoader(
         _BatchDataset(dataset, memory),
         batch_size=None,
         sampler=batches,

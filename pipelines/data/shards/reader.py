@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from pipelines.data.shards.sampler import SampleRequest
 from pipelines.data.shards.schema import SampleTable
+from sgenet.batch import Uint8Batch
 from sgenet.errors import DataError
 from sgenet.label_space import IGNORE_ID
 
@@ -48,22 +49,6 @@ class LoadedSample(NamedTuple):
     hole_mask: Tensor
     label: Tensor
     key: str
-
-
-class RawBatch(NamedTuple):
-    """A batch of uint8 tensors, as :meth:`sgenet.batch.InpaintingBatch.from_uint8` takes them, and its samples' keys.
-
-    Attributes:
-        image: (B, 3, H, W) uint8.
-        hole_mask: (B, 1, H, W) uint8, 1 = missing.
-        label: (B, H, W) uint8 class ids, 255 = ignore.
-        keys: the samples' names in the shards.
-    """
-
-    image: Tensor
-    hole_mask: Tensor
-    label: Tensor
-    keys: tuple[str, ...]
 
 
 class Shards(Protocol):
@@ -172,7 +157,7 @@ class ShardDataset(Dataset[LoadedSample]):
         return f"sample '{self.table.keys[row]}' of {self.table.shard_path(row)}"
 
 
-def collate(samples: Sequence[LoadedSample]) -> RawBatch:
+def collate(samples: Sequence[LoadedSample]) -> Uint8Batch:
     """Put samples of one size together.
 
     Raises:
@@ -185,7 +170,7 @@ def collate(samples: Sequence[LoadedSample]) -> RawBatch:
                 f"'{first.key}' is {tuple(first.image.shape[1:])} and '{sample.key}' {tuple(sample.image.shape[1:])} "
                 "after cropping; a batch needs one size"
             )
-    return RawBatch(
+    return Uint8Batch(
         image=torch.stack([sample.image for sample in samples]),
         hole_mask=torch.stack([sample.hole_mask for sample in samples]),
         label=torch.stack([sample.label for sample in samples]),

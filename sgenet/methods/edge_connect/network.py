@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from sgenet.batch import Prediction
 from sgenet.checks import check_inputs
 from sgenet.layers.discriminator import DiscriminatorOutput, PatchDiscriminator
-from sgenet.layers.normalisation import normalise
+from sgenet.layers.normalisation import instance_norm
 from sgenet.methods.edge_connect.edges import canny_edges, to_gray
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.settings import DiscriminatorSettings
@@ -90,13 +90,13 @@ class EdgeConnectStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) → (B, out_channels, H, W); H and W divisible by 4."""
-        x = F.relu(normalise(self.stem(_reflect(x, 3))))
-        x = F.relu(normalise(self.down_1(x)))
-        x = F.relu(normalise(self.down_2(x)))
+        x = F.relu(instance_norm(self.stem(_reflect(x, 3))))
+        x = F.relu(instance_norm(self.down_1(x)))
+        x = F.relu(instance_norm(self.down_2(x)))
         for block in self.blocks:
             x = block(x)
-        x = F.relu(normalise(self.up_1(x)))
-        x = F.relu(normalise(self.up_2(x)))
+        x = F.relu(instance_norm(self.up_1(x)))
+        x = F.relu(instance_norm(self.up_2(x)))
         return self.head(_reflect(x, 3))
 
 
@@ -110,8 +110,8 @@ class DilatedBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), H and W at least 3."""
-        residual = F.relu(normalise(self.conv_1(_reflect(x, 2))))
-        return x + normalise(self.conv_2(_reflect(residual, 1)))
+        residual = F.relu(instance_norm(self.conv_1(_reflect(x, 2))))
+        return x + instance_norm(self.conv_2(_reflect(residual, 1)))
 
 
 class EdgeConnectDiscriminator(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sgenet.layers.convolution import ResidualBlock, activate
 from sgenet.layers.fourier import FourierBlock
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 from sgenet.settings import NetworkSettings
 
 
@@ -30,10 +30,10 @@ class ChannelwiseFullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), added to what came in."""
         batch, channels, height, width = x.shape
-        square = upsample(x, (self.side, self.side)).reshape(batch, channels, -1)
+        square = resize(x, (self.side, self.side)).reshape(batch, channels, -1)
         connected = torch.einsum("bcp,cpq->bcq", square, self.weight.to(square.dtype)) + self.bias.to(square.dtype)
         image = activate(connected).reshape(batch, channels, self.side, self.side)
-        return x + self.mix(upsample(image, (height, width)))
+        return x + self.mix(resize(image, (height, width)))
 
 
 def build_context(settings: NetworkSettings) -> nn.Sequential:

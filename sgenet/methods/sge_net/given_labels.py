@@ -19,9 +19,8 @@ def give_labels(batch: InpaintingBatch, draws: Tensor, settings: GuidanceSetting
     """Choose for each sample whether its true labels guide it, and where; the rest of the batch stays as it is.
 
     A share ``settings.given`` of the samples is guided, half of them everywhere and half in the hole alone, as when a
-    user paints a class into the hole. A share ``settings.transplanted`` is changed before: what the hole shows, and the
-    label that is given there, are those of another part of the same image, so that nothing else tells what belongs
-    there.
+    user paints a class into the hole. Of another share, ``settings.transplanted``, the hole shows another part of the
+    same image and is guided by that part's label, so that nothing else tells what belongs there.
 
     Args:
         batch: of which nothing is changed in place.
@@ -41,13 +40,13 @@ def give_labels(batch: InpaintingBatch, draws: Tensor, settings: GuidanceSetting
     guide = torch.where(everywhere | (guided & hole), batch.label, IGNORE_ID)
     if settings.transplanted == 0:
         return replace(batch, guide=guide)
-    moved = transplanted & hole
-    image = torch.where(moved[:, None], _moved(batch.image, draws), batch.image)
+    elsewhere = transplanted & hole
+    image = torch.where(elsewhere[:, None], _moved(batch.image, draws), batch.image)
     return replace(
         batch,
         image=image.contiguous(memory_format=torch.channels_last),
-        label=torch.where(moved, IGNORE_ID, batch.label),
-        guide=torch.where(moved, _moved(batch.label, draws), guide),
+        label=torch.where(elsewhere, IGNORE_ID, batch.label),
+        guide=torch.where(elsewhere, _moved(batch.label, draws), guide),
     )
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from sgenet.layers.convolution import ResidualBlock, activate, activate_, conv3x3
-from sgenet.layers.normalisation import normalise
-from sgenet.layers.resizing import upsample
+from sgenet.layers.normalisation import instance_norm
+from sgenet.layers.resizing import resize
 from sgenet.layers.spade import SpatiallyAdaptiveNorm
 from sgenet.settings import NetworkSettings
 
@@ -68,12 +68,12 @@ class InferenceStep(nn.Module):
         Returns:
             (B, C_{l-1}, 2H, 2W).
         """
-        joined = torch.cat((upsample(self.project(features), skip.shape[2:]), skip), dim=1)
-        normalised = normalise(joined) if self.modulate is None else self.modulate(joined, probabilities)
-        guided = activate(normalised)
-        fine = self.base_shortcut(joined) + self.base_net(guided)
+        joined = torch.cat((resize(self.project(features), skip.shape[2:]), skip), dim=1)
+        normalised = instance_norm(joined) if self.modulate is None else self.modulate(joined, probabilities)
+        modulated = activate(normalised)
+        fine = self.base_shortcut(joined) + self.base_net(modulated)
         if self.bias_net is not None:
-            fine = fine + self.bias_net(guided, reliability)
+            fine = fine + self.bias_net(modulated, reliability)
         return self.refine(fine)
 
 
@@ -91,8 +91,8 @@ class BiasNet(nn.Module):
         self.correct = conv3x3(joined_width + settings.reliability_width, hidden)
         self.expand = nn.Conv2d(hidden, fine_width, 1)
 
-    def forward(self, guided: Tensor, reliability: Tensor) -> Tensor:
+    def forward(self, modulated: Tensor, reliability: Tensor) -> Tensor:
         """Modulated features (B, 2C, H, W) and M^l (B, 1, h, w) → (B, C, H, W)."""
         # F works at the mask's own scale: its features are upsampled, not the hard mask.
-        evidence = upsample(self.translate(reliability), guided.shape[2:])
-        return self.expand(activate_(self.correct(torch.cat((guided, evidence), dim=1))))
+        evidence = resize(self.translate(reliability), modulated.shape[2:])
+        return self.expand(activate_(self.correct(torch.cat((modulated, evidence), dim=1))))

@@ -93,12 +93,12 @@ class SGEGenerator(nn.Module):
         logits: list[Tensor] = []
         own_logits: list[Tensor] = []
         reliability: list[Tensor] = []
-        compared = None
+        features_for_texture = None
         features = self.context(skips.pop())
         for scale in reversed(range(NUM_SCALES)):
             activated = activate(features)
             if scale == FEATURE_SCALE:
-                compared = activated
+                features_for_texture = activated
             images.append(self._image(scale, self.image_heads[scale](activated).float(), start))
             logits.append(self.label_heads[scale](activated).float())
             if guide is not None:
@@ -114,7 +114,7 @@ class SGEGenerator(nn.Module):
             images=tuple(reversed(images)),
             label_logits=tuple(reversed(logits)),
             reliability=tuple(reversed(reliability)),
-            features=compared,
+            features=features_for_texture,
             own_logits=tuple(reversed(own_logits)),
         )
 

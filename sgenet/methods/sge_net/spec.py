@@ -22,7 +22,7 @@ def _generator(recipe: BaseRecipe, num_classes: int, *, guided: bool, evaluated:
     return SGEGenerator(num_classes, recipe.network, guided=guided, evaluated=evaluated)
 
 
-def _method(recipe: BaseRecipe, num_classes: int, generator: nn.Module, *, name: str) -> Method:
+def _method(recipe: BaseRecipe, num_classes: int, generator: nn.Module, *, name: str, guided: bool) -> Method:
     from sgenet.layers.discriminator import MultiScaleDiscriminator
     from sgenet.methods.method import Method
     from sgenet.methods.sge_net.given_labels import NUM_DRAWS, give_labels
@@ -30,7 +30,7 @@ def _method(recipe: BaseRecipe, num_classes: int, generator: nn.Module, *, name:
 
     discriminator, objective = MultiScaleDiscriminator(3, recipe.discriminator), SGEObjective(recipe.losses)
     method, guidance = Method(name, generator, discriminator, objective, recipe.optimizer), recipe.guidance
-    if name == BASE_NET.name or guidance.given + guidance.transplanted == 0:
+    if not guided or guidance.given + guidance.transplanted == 0:
         return method
     return replace(method, prepare=lambda batch, draws, _: give_labels(batch, draws, guidance), num_draws=NUM_DRAWS)
 
@@ -43,14 +43,14 @@ BASE_NET = MethodSpec(
     name="base_net",
     title="Base-Net",
     generator=partial(_generator, guided=False, evaluated=False),
-    method=partial(_method, name="base_net"),
+    method=partial(_method, name="base_net", guided=False),
     discriminators=_discriminators,
 )
 SG_NET = MethodSpec(
     name="sg_net",
     title="SG-Net",
     generator=partial(_generator, guided=True, evaluated=False),
-    method=partial(_method, name="sg_net"),
+    method=partial(_method, name="sg_net", guided=True),
     discriminators=_discriminators,
     guided=True,
 )
@@ -58,7 +58,7 @@ SGE_NET = MethodSpec(
     name="sge_net",
     title="SGE-Net",
     generator=partial(_generator, guided=True, evaluated=True),
-    method=partial(_method, name="sge_net"),
+    method=partial(_method, name="sge_net", guided=True),
     discriminators=_discriminators,
     guided=True,
 )

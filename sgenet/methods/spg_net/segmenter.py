@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sgenet.layers.convolution import activate, conv3x3
 from sgenet.layers.normalisation import group_norm
-from sgenet.layers.resizing import upsample
+from sgenet.layers.resizing import resize
 
 _MULTIPLES = (1, 2, 4, 8, 8)
 
@@ -50,7 +50,7 @@ class InputSegmenter(nn.Module):
             x = activate(layer(x))
             skips.append(x)
         for layer, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
-            x = activate(layer(torch.cat((upsample(x, skip.shape[2:]), skip), dim=1)))
+            x = activate(layer(torch.cat((resize(x, skip.shape[2:]), skip), dim=1)))
         return self.head(x)
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
-from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation.blocks import joined
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
@@ -28,7 +27,7 @@ from pipelines.parallel.device import device_of_workers
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings
 from pipelines.settings.sources import MixedScenesSource
-from sgenet.batch import Prediction
+from sgenet.batch import Prediction, Uint8Batch
 from sgenet.errors import CheckpointError, SettingsError
 from sgenet.evaluation.metrics import mean_iou
 from sgenet.label_space import OUTDOOR_SCENES
@@ -67,7 +66,7 @@ def _wide_holes() -> Tensor:
     return torch.stack([torch.from_numpy(_hole("wide", key)) for key in KEYS])[:, None]
 
 
-def _batches(batch_size: int) -> list[RawBatch]:
+def _batches(batch_size: int) -> list[Uint8Batch]:
     rng = np.random.default_rng(4)
     images = torch.from_numpy(rng.integers(0, 256, (COUNT, 3, SIZE, SIZE)).astype(np.uint8))
     labels = torch.from_numpy(
@@ -75,7 +74,7 @@ def _batches(batch_size: int) -> list[RawBatch]:
     )
     holes = torch.zeros(COUNT, 1, SIZE, SIZE, dtype=torch.uint8)
     parts = (slice(first, first + batch_size) for first in range(0, COUNT, batch_size))
-    return [RawBatch(images[part], holes[part], labels[part], KEYS[part]) for part in parts]
+    return [Uint8Batch(images[part], holes[part], labels[part], KEYS[part]) for part in parts]
 
 
 def _fill() -> Fill:
@@ -90,7 +89,7 @@ def _scores(batch_size: int = 3, fill: Fill | None = None) -> dict[str, SetScore
     )
 
 
-def _scores_of(batch: RawBatch, num_worst: int) -> SetScores:
+def _scores_of(batch: Uint8Batch, num_worst: int) -> SetScores:
     return score_split(_fill(), [batch], _hole, ("wide",), DATA.labels.num_classes, num_worst=num_worst)["wide"]
 
 
@@ -284,7 +283,7 @@ def _in_blocks(networks: ScoringNetworks, batch_size: int, block: int = 4) -> di
         keys = KEYS[first : first + block]
         whole = _batches(COUNT)[0]
         batches = [
-            RawBatch(*(tensor[first:][start : start + batch_size][: len(keys) - start] for tensor in tensors), names)
+            Uint8Batch(*(tensor[first:][start : start + batch_size][: len(keys) - start] for tensor in tensors), names)
             for start in range(0, len(keys), batch_size)
             for tensors in [(whole.image, whole.hole_mask, whole.label)]
             for names in [keys[start : start + batch_size]]
@@ -323,11 +322,11 @@ def test_fid_kid_and_distances_stand_beside_the_others_whatever_the_batch(
 def test_a_wrong_weights_file_is_refused_before_any_image_is_scored(tmp_path: Path) -> None:
     path = tmp_path / "inception_v3_google-0cc3c7bd.pth"
     path.write_bytes(b"torchvision's own")
-    with pytest.raises(CheckpointError, match=r"evaluation\.inception_weights: .*may not be called FID"):
+    with pytest.raises(CheckpointError, match=r"evaluation\.inception_weights: .*are not FID"):
         check_weight_files(EvaluationSettings(inception_weights=str(path)))
     with pytest.raises(CheckpointError, match=r"evaluation\.lpips_weights: .* cannot be read"):
         check_weight_files(EvaluationSettings(lpips_weights=str(tmp_path / "absent.pth")))
-    with pytest.raises(CheckpointError, match=r"evaluation\.vgg_weights: .*may not be called VGG distance"):
+    with pytest.raises(CheckpointError, match=r"evaluation\.vgg_weights: .*are not VGG distance"):
         check_weight_files(EvaluationSettings(vgg_weights=str(path)))
     check_weight_files(EvaluationSettings())
 

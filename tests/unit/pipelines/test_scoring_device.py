@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.data.shards.reader import RawBatch
 from pipelines.evaluation import fills, run
 from pipelines.evaluation.fills import FilledBatch, model_fill
 from pipelines.evaluation.run import evaluate_model
@@ -20,7 +19,7 @@ from pipelines.evaluation.walk import score_split
 from pipelines.registry.gate import evidence
 from pipelines.settings.load import load
 from pipelines.settings.params import EvaluationSettings
-from sgenet.batch import Prediction
+from sgenet.batch import Prediction, Uint8Batch
 from sgenet.evaluation.evaluator import SCORE_NAMES
 from sgenet.label_space import OUTDOOR_SCENES
 from sgenet.methods.recipe import Recipe
@@ -54,7 +53,7 @@ def test_what_a_device_filled_is_scored_there_and_read_four_times_a_batch() -> N
         return np.zeros(tensor.shape)
 
     image, hole_mask = torch.zeros(COUNT, 3, SIDE, SIDE, dtype=torch.uint8), torch.zeros(0)
-    batch = RawBatch(image, hole_mask, image[:, 0], tuple(str(number) for number in range(COUNT)))
+    batch = Uint8Batch(image, hole_mask, image[:, 0], tuple(str(number) for number in range(COUNT)))
     with (
         mock.patch.object(Tensor, "tolist", lambda tensor: stand_in(tensor).tolist()),
         mock.patch.object(Tensor, "cpu", lambda tensor: torch.from_numpy(stand_in(tensor))),
@@ -81,10 +80,10 @@ class Convolution(nn.Module):
         return Prediction((drawn,), (drawn,))
 
 
-def _batch() -> RawBatch:
+def _batch() -> Uint8Batch:
     rng = np.random.default_rng(1)
     image, label = (torch.from_numpy(rng.integers(0, 256, (COUNT, *rest)).astype(np.uint8)) for rest in SHAPES)
-    return RawBatch(image, torch.zeros(0), label % CLASSES, tuple(str(number) for number in range(COUNT)))
+    return Uint8Batch(image, torch.zeros(0), label % CLASSES, tuple(str(number) for number in range(COUNT)))
 
 
 def test_only_the_network_computes_in_the_precision_that_is_asked_for() -> None:

@@ -290,7 +290,7 @@ def test_a_server_that_asks_for_a_login_is_told_from_one_that_is_away(serve, mon
         connection.request.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:password@{serve(refuse)}")
-    with pytest.raises(TrackingError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a login"):
+    with pytest.raises(TrackingError, match="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an account"):
         open_run("experiment", "key", name="run", params={})
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sgenet.batch import InpaintingBatch
+from sgenet.batch import InpaintingBatch, Uint8Batch
 from sgenet.methods.build import build_method
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
 from sgenet.methods.gated_conv.settings import GatedConvSettings
@@ -32,14 +32,6 @@ from sgenet.training.state import TrainingState
 SIDE = 32
 NUM_CLASSES = 3
 METHODS = ("base_net", "sg_net", "sge_net")
-
-
-class Loaded(NamedTuple):
-    """What a loader delivers: see :class:`sgenet.training.loop.Uint8Batch`."""
-
-    image: Tensor
-    hole_mask: Tensor
-    label: Tensor
 
 
 def small_network(**changes: Any) -> NetworkSettings:
@@ -89,7 +81,7 @@ def small_method(name: str = "sge_net", recipe: Recipe | None = None) -> Method:
     return build_method(name, recipe or small_recipe(), NUM_CLASSES)
 
 
-def loaded(number: int, images: int = 2, side: int = SIDE) -> Loaded:
+def loaded(number: int, images: int = 2, side: int = SIDE) -> Uint8Batch:
     """Global batch ``number``: random images, a rectangular hole an image, some labels to ignore."""
     rng = torch.Generator().manual_seed(1000 + number)
     hole_mask = torch.zeros(images, 1, side, side, dtype=torch.uint8)
@@ -99,10 +91,10 @@ def loaded(number: int, images: int = 2, side: int = SIDE) -> Loaded:
     label = torch.randint(NUM_CLASSES, (images, side, side), generator=rng, dtype=torch.uint8)
     label[:, :2] = 255
     image = torch.randint(256, (images, 3, side, side), generator=rng, dtype=torch.uint8)
-    return Loaded(image, hole_mask, label)
+    return Uint8Batch(image, hole_mask, label)
 
 
-def loader(start: int = 0) -> Iterator[Loaded]:
+def loader(start: int = 0) -> Iterator[Uint8Batch]:
     """The batches from number ``start`` on, without end."""
     while True:
         yield loaded(start)
@@ -110,7 +102,7 @@ def loader(start: int = 0) -> Iterator[Loaded]:
 
 
 def small_batch(number: int = 0, images: int = 2, side: int = SIDE) -> InpaintingBatch:
-    return InpaintingBatch.from_uint8(*loaded(number, images, side))
+    return InpaintingBatch.from_uint8(*loaded(number, images, side)[:3])
 
 
 def small_state(name: str = "sge_net", seed: int = 1, **training: Any) -> TrainingState:

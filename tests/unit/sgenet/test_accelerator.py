@@ -16,7 +16,6 @@ from unittest import mock
 import pytest
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from small import (
     NUM_CLASSES,
     SIDE,
@@ -29,15 +28,10 @@ from small import (
     small_recipe,
     weights,
 )
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sgenet.batch import InpaintingBatch
 from sgenet.errors import NonFiniteError
-from sgenet.layers.convolution import ResidualBlock
-from sgenet.layers.normalisation import ChannelsLastGroupNorm
-from sgenet.layers.resizing import DeterministicUpsample, upsample
 from sgenet.training.checkpoint import load_checkpoint, save_checkpoint
 from sgenet.training.determinism import choose_kernels, is_deterministic
 from sgenet.training.loop import StepMetrics, fit
@@ -71,77 +65,6 @@ def _switches_kept() -> Iterator[None]:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
         torch.use_deterministic_algorithms(False)
         torch.utils.deterministic.fill_uninitialized_memory = filled
-
-
-@pytest.mark.parametrize("factor", [2, 4, 16])
-def test_the_deterministic_upsampling_has_the_values_and_the_gradient_of_pytorchs(factor: int) -> None:
-    rng = torch.Generator().manual_seed(1)
-    x = torch.randn(2, 3, 4, 6, generator=rng, dtype=torch.float64, requires_grad=True)
-    size = (4 * factor, 6 * factor)
-    upstream = torch.randn(2, 3, *size, generator=rng, dtype=torch.float64)
-    expected = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-    found = DeterministicUpsample.apply(x, size)
-    assert torch.equal(found, expected)
-    gradients = [torch.autograd.grad((result * upstream).sum(), x)[0] for result in (found, expected)]
-    # PyTorch's weights of sizes that are no powers of two are rounded; both are of float32.
-    assert torch.allclose(*gradients, atol=1e-6)
-
-
-def test_upsampling_on_cuda_is_one_operation_where_determinism_is_asked_for() -> None:
-    with _switches_kept(), FakeTensorMode():
-        choose_kernels(CUDA, deterministic=True)
-        x = torch.empty(2, 8, 16, 16, device="cuda")
-        with _Counted() as gathered:
-            F.interpolate(x, size=(32, 32), mode="bilinear", align_corners=False)
-        assert gathered.operations["_unsafe_index"] + gathered.operations["index"] == 4
-        with _Counted() as counted:
-            upsample(x, (32, 32))
-        assert set(counted.operations) - {"device"} == {"upsample_bilinear2d"}
-
-
-def test_our_group_normalisation_is_pytorchs() -> None:
-    rng = torch.Generator().manual_seed(2)
-    norm = nn.GroupNorm(4, 32)
-    nn.init.normal_(norm.weight, generator=rng)
-    nn.init.normal_(norm.bias, generator=rng)
-    x = (torch.randn(3, 32, 5, 7, generator=rng) * 2 + 5).requires_grad_()
-    upstream = torch.randn(3, 32, 5, 7, generator=rng)
-    inputs = [x, norm.weight, norm.bias]
-    expected, found = norm(x), ChannelsLastGroupNorm.apply(*inputs, 4, norm.eps)
-    assert torch.allclose(found, expected, atol=1e-5)
-    one, other = (torch.autograd.grad((result * upstream).sum(), inputs) for result in (found, expected))
-    for ours, theirs in zip(one, other, strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
-
-
-def test_a_residual_block_on_cuda_never_changes_layout_or_type_in_bfloat16() -> None:
-    seen = []
-
-    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append((inputs[0].dtype, inputs[0].is_contiguous(memory_format=torch.channels_last)))
-
-    with FakeTensorMode(), _autocast_on_cuda():
-        with torch.device("cuda"):
-            block = ResidualBlock(32)
-        for module in block.modules():
-            if isinstance(module, nn.Conv2d):
-                module._parameters["weight"] = nn.Parameter(module.weight.to(memory_format=torch.channels_last))
-                module.register_forward_pre_hook(look)
-                # cuDNN keeps its input's layout; what stands in for it where there is no GPU does not.
-                module.register_forward_hook(lambda *result: result[-1].to(memory_format=torch.channels_last))
-        block(torch.empty(2, 32, 8, 8, dtype=torch.bfloat16, device="cuda").to(memory_format=torch.channels_last))
-    assert seen == [(torch.bfloat16, True)] * 2
-
-
-@contextmanager
-def _autocast_on_cuda() -> Iterator[None]:
-    """As ``torch.autocast`` does, which looks for a GPU first."""
-    torch.set_autocast_dtype("cuda", torch.bfloat16)
-    torch.set_autocast_enabled("cuda", True)
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled("cuda", False)
 
 
 def test_speed_is_the_default_on_cuda_and_determinism_on_the_cpu() -> None:

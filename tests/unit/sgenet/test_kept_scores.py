@@ -159,7 +159,7 @@ def test_no_other_weights_give_a_score_its_name(
     load: Callable[[Path, str], object], score: str, tmp_path: Path
 ) -> None:
     (tmp_path / "other.pth").write_bytes(b"other weights")
-    with pytest.raises(CheckpointError, match=f"may not be called {score}; give that file, or 'none'"):
+    with pytest.raises(CheckpointError, match=f"are not {score}; give that file, or 'none'"):
         load(tmp_path / "other.pth", "evaluation.weights")
     with pytest.raises(CheckpointError, match=r"evaluation\.weights: .*absent cannot be read"):
         load(tmp_path / "absent", "evaluation.weights")

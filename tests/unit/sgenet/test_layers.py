@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from sgenet.layers.convolution import ResidualBlock
 from sgenet.layers.dft import MatrixSpectralTransform
 from sgenet.layers.fourier import FourierBlock, SpectralTransform
-from sgenet.layers.normalisation import group_norm, normalise
-from sgenet.layers.resizing import upsample
+from sgenet.layers.normalisation import group_norm, instance_norm
+from sgenet.layers.resizing import resize
 from sgenet.layers.spade import SpatiallyAdaptiveNorm
 
 
@@ -24,25 +24,25 @@ def _features(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 @pytest.mark.parametrize("size", [(6, 10), (7, 5)])
 def test_normalise_is_instance_normalisation(memory_format: torch.memory_format, size: tuple[int, int]) -> None:
     x = _features(3, 4, *size).contiguous(memory_format=memory_format)
-    assert torch.allclose(normalise(x), F.instance_norm(x), atol=2e-6)
+    assert torch.allclose(instance_norm(x), F.instance_norm(x), atol=2e-6)
 
 
 def test_the_gradient_of_normalise_is_that_of_instance_normalisation() -> None:
     x = _features(2, 3, 5, 4).requires_grad_()
     upstream = torch.randn(2, 3, 5, 4)
-    (found,) = torch.autograd.grad((normalise(x) * upstream).sum(), x)
+    (found,) = torch.autograd.grad((instance_norm(x) * upstream).sum(), x)
     (expected,) = torch.autograd.grad((F.instance_norm(x) * upstream).sum(), x)
     assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_a_flat_channel_is_normalised_to_zero() -> None:
-    assert torch.equal(normalise(torch.full((1, 2, 4, 4), 7.0)), torch.zeros(1, 2, 4, 4))
+    assert torch.equal(instance_norm(torch.full((1, 2, 4, 4), 7.0)), torch.zeros(1, 2, 4, 4))
 
 
 def test_normalise_in_bfloat16_stays_close_to_float32() -> None:
     x = _features(2, 4, 9, 7)
-    assert normalise(x.bfloat16()).dtype == torch.bfloat16
-    assert torch.allclose(normalise(x.bfloat16()).float(), F.instance_norm(x), atol=0.06)
+    assert instance_norm(x.bfloat16()).dtype == torch.bfloat16
+    assert torch.allclose(instance_norm(x.bfloat16()).float(), F.instance_norm(x), atol=0.06)
 
 
 def _constant_modulation(channels: int, gamma: Tensor, beta: Tensor) -> SpatiallyAdaptiveNorm:
@@ -99,8 +99,8 @@ def test_coarse_and_fine_modulation_agree_away_from_the_border_where_probabiliti
 
 def test_upsampling_to_the_same_size_is_nothing_and_keeps_corners_elsewhere() -> None:
     x = torch.arange(4.0).view(1, 1, 2, 2)
-    assert upsample(x, (2, 2)) is x
-    doubled = upsample(x, (4, 4))
+    assert resize(x, (2, 2)) is x
+    doubled = resize(x, (4, 4))
     assert doubled[0, 0, 0].tolist() == [0.0, 0.25, 0.75, 1.0]
 
 

@@ -15,9 +15,9 @@ from pipelines.data.shards import reader
 from pipelines.data.shards.decode_raw import resize_label
 from pipelines.data.shards.index import open_index
 from pipelines.data.shards.loader import evaluation_batches, training_batches
-from pipelines.data.shards.reader import RawBatch, ShardDataset, collate, decode_stored_image
+from pipelines.data.shards.reader import ShardDataset, collate, decode_stored_image
 from pipelines.data.shards.sampler import GlobalBatchSampler, SampleRequest
-from sgenet.batch import InpaintingBatch
+from sgenet.batch import InpaintingBatch, Uint8Batch
 from sgenet.errors import DataError
 from sgenet.transforms import resize_pixels
 
@@ -113,13 +113,13 @@ def test_a_split_that_does_not_exist_lists_those_that_do(shard_folder: Path) -> 
         open_index(shard_folder).of_split("test")
 
 
-def _take(folder: Path, number: int, **options: int) -> list[RawBatch]:
+def _take(folder: Path, number: int, **options: int) -> list[Uint8Batch]:
     dataset = _training(folder)
     batches = training_batches(dataset, GlobalBatchSampler([len(dataset)], 4, seed=1), **options)  # type: ignore[arg-type]
     return [next(batches) for _ in range(number)]
 
 
-def _equal(first: list[RawBatch], second: list[RawBatch]) -> bool:
+def _equal(first: list[Uint8Batch], second: list[Uint8Batch]) -> bool:
     return all(
         a.keys == b.keys and all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
         for a, b in zip(first, second, strict=True)
@@ -137,7 +137,7 @@ def test_two_ranks_together_see_what_one_sees(shard_folder: Path) -> None:
     whole = _take(shard_folder, 3)
     halves = zip(_take(shard_folder, 3, rank=0, world=2), _take(shard_folder, 3, rank=1, world=2), strict=True)
     joined = [
-        RawBatch(*(torch.cat(pair) for pair in zip(a[:3], b[:3], strict=True)), a.keys + b.keys) for a, b in halves
+        Uint8Batch(*(torch.cat(pair) for pair in zip(a[:3], b[:3], strict=True)), a.keys + b.keys) for a, b in halves
     ]
     assert _equal(joined, whole)
 
@@ -171,7 +171,7 @@ def test_memory_that_is_used_again_holds_the_same_batches_until_the_next_but_one
     sampler = GlobalBatchSampler([len(dataset)], 4, seed=1)
     batches = training_batches(dataset, sampler, processes=processes, prefetch=2, crop=20)
     places: list[int] = []
-    before: RawBatch | None = None
+    before: Uint8Batch | None = None
     for number in range(30):
         batch = next(batches)
         time.sleep(0.002)  # the processes read on as far as they may
