@@ -35,3 +35,13 @@ class SettingsError(UserError):
 
 class NonFiniteError(UserError):
     """A loss or a gradient became NaN or infinite; training stopped before the optimizer step."""
+
+
+def one_line(error: object) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: object) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

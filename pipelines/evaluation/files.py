@@ -22,8 +22,6 @@ stratum has too few.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -38,6 +36,7 @@ import pyarrow.parquet as pq
 
 from pipelines.evaluation.walk import SetScores
 from pipelines.settings.program import program
+from pipelines.storage.csv_text import csv_text
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.evaluation.confidence import correlate
@@ -246,17 +245,15 @@ def _counts(matrices: ConfusionCounts, num_rows: int) -> pa.Array:
 
 
 def _breakdown(scores: Mapping[str, SetScores], edges: Sequence[float]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     shown = dict.fromkeys((*_BREAKDOWN_SCORES, *(name for result in scores.values() for name in result.distances)))
-    writer.writerow(["set", "grouping", "group", "num_images", *shown])
+    lines = []
     for set_name, result in scores.items():
         values, matrices = _values(result), _confusions(result)
         for grouping, group, rows in _groups(result, edges):
             means = (_mean(values.get(name), matrices.get(name), rows) for name in shown)
             cells = ("" if math.isnan(mean) else f"{mean:.{_DIGITS}f}" for mean in means)
-            writer.writerow([set_name, grouping, group, len(rows), *cells])
-    return text.getvalue()
+            lines.append([set_name, grouping, group, len(rows), *cells])
+    return csv_text(["set", "grouping", "group", "num_images", *shown], lines)
 
 
 def _mean(values: list[float] | None, matrices: ConfusionCounts | None, rows: npt.NDArray[np.int64]) -> float:

@@ -27,6 +27,7 @@ from pipelines.settings.params import Settings
 from pipelines.storage.files import sha256_of_file
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
+from sgenet.methods.files import WEIGHTS
 from sgenet.methods.release import Released, load_released
 
 
@@ -58,7 +59,7 @@ def evaluate_model(
     released = load_released(model)
     _check(released, method, settings.data[dataset].labels, model)
     device = device_of_workers(settings.run)
-    weights = sha256_of_file(model / "model.safetensors")
+    weights = sha256_of_file(model / WEIGHTS)
     precision = settings.evaluation.precision
     make_fill = partial(load_model_fill, model, device, weights, guided_by_truth, copies_texture, precision)
     return evaluate(

@@ -15,7 +15,7 @@ from ray._private.services import find_bootstrap_address
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError, RayError
 
-from sgenet.errors import UserError
+from sgenet.errors import UserError, first_line
 
 _SECONDS_TO_ANSWER = 10.0
 _CLIENT = "ray://"
@@ -101,8 +101,3 @@ def _explained(given: str, error: Exception) -> UserError:
         f"no Ray cluster answers at RAY_ADDRESS={given} ({first_line(reason)}); start it, or correct or unset "
         "RAY_ADDRESS to work on this machine"
     )
-
-
-def first_line(reason: object) -> str:
-    """The first line of an error, or what kind it is where it says nothing."""
-    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")

@@ -21,9 +21,9 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from pipelines.parallel.connect import connect_to_cluster, first_line
+from pipelines.parallel.connect import connect_to_cluster
 from pipelines.storage.files import writing
-from sgenet.errors import UserError
+from sgenet.errors import UserError, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

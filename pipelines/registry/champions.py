@@ -22,10 +22,9 @@ from pipelines.tracking.address import (
     store_errors,
     tracking_uri,
 )
+from pipelines.tracking.model_source import CHAMPION
 from pipelines.tracking.released import all_versions
 from pipelines.tracking.runs import user_name
-
-CHAMPION = "champion"
 
 _TAG = "champion."
 """A move's tag is called this and its time, such as ``champion.2026-11-29T14:03:12.345Z``."""

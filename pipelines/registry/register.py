@@ -25,10 +25,11 @@ from pipelines.inference.server.pairs import answer
 from pipelines.registry.pyfunc import ARTIFACT, MODEL_CONFIG, SIGNATURE, example_input, read_row
 from pipelines.storage.files import digest_files, sha256_of_file
 from pipelines.tracking.address import TrackingError, open_client, store_errors
+from pipelines.tracking.model_source import CANDIDATE
 from pipelines.tracking.released import DIGESTS_TAG
 from sgenet.inpainter import Inpainter
+from sgenet.methods.files import WEIGHTS
 
-CANDIDATE = "candidate"
 VERIFIED_TAG = "verified"
 
 EVIDENCE = "evidence"
@@ -77,7 +78,7 @@ def register(
         CheckpointError: the folder holds no released model.
         RuntimeError: the version draws another image than the model it was made from.
     """
-    all_digests = {**(digests or {}), "weights": sha256_of_file(released / "model.safetensors")}
+    all_digests = {**(digests or {}), "weights": sha256_of_file(released / WEIGHTS)}
     if evaluation is not None:
         all_digests["evidence"] = digest_evidence(evaluation)
     described = {**tags, DIGESTS_TAG: json.dumps(all_digests, sort_keys=True)}

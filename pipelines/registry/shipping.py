@@ -21,7 +21,7 @@ from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
 from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.errors import CheckpointError
-from sgenet.methods.release import DESCRIPTION, WEIGHTS
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Where the package keeps it: ``model.safetensors``, ``model.json``, its card ``README.md``, its ``params.yaml``."""
@@ -43,10 +43,10 @@ def ship(settings: Settings, dataset: str, method: str, params: Path, output: Pa
         DataError: scores of the dataset's methods do not belong together, or its shards are unfinished.
     """
     paths = RunPaths(dataset, method)
-    for path in (paths.model / "model.safetensors", paths.model / "training.json", paths.evaluation / "metrics.json"):
+    for path in (paths.model / WEIGHTS, paths.model / "training.json", paths.evaluation / "metrics.json"):
         if not path.exists():
             raise CheckpointError(f"{path} does not exist; run the train and evaluate stages of {dataset}/{method}")
-    weights = paths.model / "model.safetensors"
+    weights = paths.model / WEIGHTS
     size = weights.stat().st_size
     if size > 2 * MOST_BYTES:
         raise CheckpointError(
@@ -137,5 +137,5 @@ def _held_out(results: DatasetResults, method: str) -> dict[str, Any]:
 
 
 def _classes(result: MethodResult) -> list[Any]:
-    description = json.loads((RunPaths(result.summary["dataset"], result.name).model / "model.json").read_text())
+    description = json.loads((RunPaths(result.summary["dataset"], result.name).model / DESCRIPTION).read_text())
     return list(description["label_space"]["names"])

@@ -22,6 +22,7 @@ from pipelines.settings.layout import DatasetPaths, RunPaths
 from pipelines.settings.params import Settings
 from pipelines.settings.titles import TITLES
 from sgenet.errors import DataError
+from sgenet.methods.files import DESCRIPTION
 
 Curve = tuple[list[int], list[float]]
 """Steps of a training, and a value at each."""
@@ -222,7 +223,7 @@ def _read_images(path: Path) -> pa.Table:
 
 def _read_training(model: Path) -> Training:
     facts = _read_json(model / "training.json") if (model / "training.json").exists() else {}
-    recipe = _read_json(model / "model.json")["recipe"] if (model / "model.json").exists() else {}
+    recipe = _read_json(model / DESCRIPTION)["recipe"] if (model / DESCRIPTION).exists() else {}
     losses, validation = (_read_curves(model / f"{name}.csv") for name in ("losses", "validation"))
     return Training(facts, recipe, losses, validation)
 

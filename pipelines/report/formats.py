@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pipelines.report.tables import Table
+from pipelines.storage.csv_text import csv_text
 
 _LATEX = str.maketrans(
     {
@@ -64,11 +63,9 @@ def to_csv(table: Table) -> str:
     def spread(cells: Sequence[tuple[str, str]]) -> list[str]:
         return [text for cell, has in zip(cells, detailed, strict=True) for text in (cell if has else cell[:1])]
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(spread([(column, f"{column} (interval)") for column in table.columns]))
-    writer.writerows(spread([(cell.text, cell.detail) for cell in row]) for row in table.rows)
-    return re.sub(r"−(?=\d)", "-", text.getvalue())
+    header = spread([(column, f"{column} (interval)") for column in table.columns])
+    text = csv_text(header, (spread([(cell.text, cell.detail) for cell in row]) for row in table.rows))
+    return re.sub(r"−(?=\d)", "-", text)
 
 
 def to_latex(table: Table) -> str:

@@ -86,7 +86,8 @@ def after_inpainting(
         return None
     reference = next((way for way in ways if way.method.name == against and not way.filled), None)
     # As the table shows them, so that equal texts are marked alike.
-    best = {region: max({way.text(set_name, region) for way in ways} - {"–"}, default=None) for region in _REGIONS}
+    shown = {region: {way.text(set_name, region) for way in ways} - {"–"} for region in _REGIONS}
+    best = {region: max(texts, key=float, default=None) for region, texts in shown.items()}
     if results.undamaged is not None:
         ways.append(_Segmentation(f"{results.undamaged.title} + {tool}", results.undamaged, filled=True))
     rows = []

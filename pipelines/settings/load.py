@@ -15,7 +15,7 @@ from pipelines.settings.params import Settings
 from pipelines.settings.presets import with_presets
 from pipelines.settings.program import program
 from pipelines.settings.sources import SOURCES, Source, SplitSource
-from sgenet.errors import SettingsError
+from sgenet.errors import SettingsError, one_line
 
 
 def load(path: Path) -> Settings:
@@ -35,7 +35,7 @@ def load(path: Path) -> Settings:
         raise SettingsError([f"{path} is nested too deeply to be read; settings are a few levels deep"]) from None
     # PyYAML lets ValueError through for dates that no calendar has and for numbers of thousands of digits.
     except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError([f"{path} is not valid YAML: {' '.join(str(error).split())}"]) from None
+        raise SettingsError([f"{path} is not valid YAML: {one_line(error)}"]) from None
     return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 
 

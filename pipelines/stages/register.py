@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.files import check_same_weights, check_trained, read_record
-from pipelines.registry.register import CANDIDATE, register
+from pipelines.registry.register import register
 from pipelines.settings.params import Settings
 from pipelines.storage.files import check_writable, write_atomically
 from pipelines.tracking.address import check_reachable, tracking_uri, without_secrets
 from pipelines.tracking.logger import RunLogger
+from pipelines.tracking.model_source import CANDIDATE
 from pipelines.tracking.runs import restored_run
 from pipelines.tracking.scores import Scores, log_scores, to_markdown
+from sgenet.methods.files import WEIGHTS
 
 
 def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: Path, output: Path) -> None:
@@ -38,7 +40,7 @@ def run(settings: Settings, dataset: str, method: str, model: Path, evaluation: 
     keys = ("shards_digest", "masks_digest", "code_digest", "weights_sha256")
     summary = read_record(evaluation / "evaluation.json", "evaluate", *keys)
     scores = read_record(evaluation / "metrics.json", "evaluate")
-    check_same_weights(evaluation, summary["weights_sha256"], model / "model.safetensors")
+    check_same_weights(evaluation, summary["weights_sha256"], model / WEIGHTS)
     check_reachable(tracking_uri(), to_write=True)
     run_id = restored_run(training, method, dataset)
     with RunLogger(run_id) as logger:

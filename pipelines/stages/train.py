@@ -41,9 +41,10 @@ from pipelines.training.start import take_start
 from pipelines.training.worker import build_state
 from sgenet.errors import DataError
 from sgenet.methods.build import count_macs, count_parameters
+from sgenet.methods.files import WEIGHTS
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
-from sgenet.methods.release import WEIGHTS, save_released
+from sgenet.methods.release import save_released
 from sgenet.settings import TrainingSettings
 from sgenet.training.state import TrainingState
 
@@ -204,7 +205,7 @@ def _store_start(job: TrainingJob, say: Callable[[str], None]) -> None:
         return
     state = build_state(without_weights(job))
     say(take_start(job, job.start, state))
-    store.save(state)
+    store.save(state.step, state.state_dict())
 
 
 def release(job: TrainingJob, launched: RunSettings, digests: Digests, output: Path) -> History:

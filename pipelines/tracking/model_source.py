@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.settings.program import program
 from pipelines.storage.files import sha256_of_file, writing
 from sgenet.errors import CheckpointError, UserError
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 
 if TYPE_CHECKING:
     from pipelines.tracking.released import ReleasedModels, StoredVersion
@@ -29,7 +30,6 @@ CHAMPION, CANDIDATE, SHIPPED = "champion", "candidate", "shipped"
 SPECS = "champion, candidate, NAME@ALIAS, models:/NAME/VERSION, runs:/ID, a folder, s3://…, or shipped"
 """What :func:`find_model` takes, for help texts."""
 
-_DESCRIPTION, _WEIGHTS = "model.json", "model.safetensors"
 SHIPPED_FOLDER = "registry/shipped"
 """Where the shipped model lies, below the package."""
 
@@ -66,7 +66,7 @@ class ModelSource:
         Raises:
             CheckpointError: the folder does not hold a released model.
         """
-        path = self.folder / _DESCRIPTION
+        path = self.folder / DESCRIPTION
         try:
             return str(json.loads(path.read_text(encoding="utf-8"))["method"])
         except FileNotFoundError:
@@ -220,7 +220,7 @@ def _stored_model(address: str) -> ModelSource:
     storage = open_storage(address)
 
     def download(work: Path) -> Path:
-        for name in (_WEIGHTS, _DESCRIPTION):
+        for name in (WEIGHTS, DESCRIPTION):
             storage.download(name, work / "model" / name)
         return work / "model"
 
@@ -259,8 +259,8 @@ def _cached_copy(label: str, copy: Callable[[Path], Path]) -> Path:
     """A copy of a model whose hash is not known beforehand, under the hash that it turns out to have."""
     with _workspace() as work:
         copied = copy(work)
-        weights = sha256_of_file(copied / _WEIGHTS)
-        cached = _cache() / f"{label}-{weights[:16]}-{sha256_of_file(copied / _DESCRIPTION)[:8]}"
+        weights = sha256_of_file(copied / WEIGHTS)
+        cached = _cache() / f"{label}-{weights[:16]}-{sha256_of_file(copied / DESCRIPTION)[:8]}"
         _publish(copied, cached, weights)
     return cached
 
@@ -278,7 +278,7 @@ def _publish(copied: Path, cached: Path, weights_sha256: str) -> None:
 
 
 def _holds(folder: Path, weights_sha256: str) -> bool:
-    return _is_model(folder) and sha256_of_file(folder / _WEIGHTS) == weights_sha256
+    return _is_model(folder) and sha256_of_file(folder / WEIGHTS) == weights_sha256
 
 
 @contextmanager
@@ -304,12 +304,12 @@ def _safe(name: str) -> str:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / _DESCRIPTION).is_file() and (folder / _WEIGHTS).is_file()
+    return (folder / DESCRIPTION).is_file() and (folder / WEIGHTS).is_file()
 
 
 def _no_model(folder: Path) -> CheckpointError:
-    missing = _WEIGHTS if (folder / _DESCRIPTION).is_file() else _DESCRIPTION
-    return CheckpointError(f"{folder / missing} does not exist; a model is a folder with {_DESCRIPTION} and {_WEIGHTS}")
+    missing = WEIGHTS if (folder / DESCRIPTION).is_file() else DESCRIPTION
+    return CheckpointError(f"{folder / missing} does not exist; a model is a folder with {DESCRIPTION} and {WEIGHTS}")
 
 
 def _shipped_if_any() -> list[ModelSource]:

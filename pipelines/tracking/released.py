@@ -21,6 +21,8 @@ from pipelines.tracking.address import (
     tracking_uri,
     without_secrets,
 )
+from sgenet.errors import first_line
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 
 DATASET_TAG = "dataset"
 METHOD_TAG = "method"
@@ -28,13 +30,9 @@ SEGMENTER_TAG = "segmenter"
 DIGESTS_TAG = "digests"
 """JSON: the hash of a version's ``weights``, of its ``evidence``, and of what it was trained and evaluated on."""
 
-_EARLIER = {"weights": "sgenet.weights_sha256", "evidence": "sgenet.evidence_sha256"}
-"""Tags of versions that were registered before their digests were one tag."""
-
 _UNREADABLE = "the registry cannot be read"
 _RUN_FOLDER = "model"  # where the stage `train` puts the released model among a run's artifacts
 _VERSION_FOLDER = "artifacts"  # where a pyfunc keeps what it was made from
-_DESCRIPTION, _WEIGHTS = "model.json", "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +158,13 @@ class ReleasedModels:
         # Every kind of artifact store has errors of its own.
         except Exception as error:
             raise TrackingError(
-                f"the files of {what} cannot be fetched from {self._store} ({_first_line(error)}); check that its "
+                f"the files of {what} cannot be fetched from {self._store} ({first_line(error)}); check that its "
                 "artifact store is there and holds them"
             ) from error
-        found = [path.parent for path in sorted(folder.rglob(_DESCRIPTION)) if path.with_name(_WEIGHTS).is_file()]
+        found = [path.parent for path in sorted(folder.rglob(DESCRIPTION)) if path.with_name(WEIGHTS).is_file()]
         if not found:
             raise TrackingError(
-                f"{what} holds no released model ({_DESCRIPTION} and {_WEIGHTS}); only a finished training logs one"
+                f"{what} holds no released model ({DESCRIPTION} and {WEIGHTS}); only a finished training logs one"
             )
         # A run may hold a model twice: as its training logged it, and within the version registered from it.
         return min(found, key=lambda path: len(path.parts))
@@ -193,8 +191,8 @@ def all_versions(name: str) -> list[ModelVersion]:
 
 def digests_of(tags: Mapping[str, str]) -> dict[str, str]:
     """The digests that a version's tags hold, see :data:`DIGESTS_TAG`."""
-    earlier = {name: tags[tag] for name, tag in _EARLIER.items() if tag in tags}
-    return {**earlier, **json.loads(tags.get(DIGESTS_TAG, "{}"))}
+    digests: dict[str, str] = json.loads(tags.get(DIGESTS_TAG, "{}"))
+    return digests
 
 
 def _describe(stored: ModelVersion) -> StoredVersion:
@@ -203,14 +201,10 @@ def _describe(stored: ModelVersion) -> StoredVersion:
         name=stored.name,
         version=str(stored.version),
         aliases=tuple(sorted(stored.aliases)),
-        method=stored.tags.get(METHOD_TAG) or stored.tags.get(f"sgenet.{METHOD_TAG}"),
+        method=stored.tags.get(METHOD_TAG),
         weights_sha256=digests["weights"],
-        dataset=stored.tags.get(DATASET_TAG) or stored.tags.get(f"sgenet.{DATASET_TAG}"),
+        dataset=stored.tags.get(DATASET_TAG),
         evidence_sha256=digests.get("evidence"),
         run_id=stored.run_id or "",
         tags=dict(stored.tags),
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 
+from pipelines.storage.csv_text import csv_text
 from pipelines.tracking.logger import RunLogger
 
 HEADLINE = ("psnr", "psnr_hole", "ssim", "vgg_distance", "lpips", "miou_hole", "miou_filled_hole")
@@ -22,23 +21,15 @@ def log_scores(logger: RunLogger, scores: Scores, step: int) -> None:
         TrackingError: the store cannot be used.
     """
     logger.results(headline(scores), step)
-    logger.text(to_csv(scores), "evaluation/scores.csv")
+    names = dict.fromkeys(name for values in scores.values() for name in values)
+    rows = ([name, *(values.get(name, "") for values in scores.values())] for name in names)
+    logger.text(csv_text(["score", *scores], rows), "evaluation/scores.csv")
 
 
 def headline(scores: Scores) -> dict[str, float]:
     """The :data:`HEADLINE` scores that there are."""
     main = next(iter(scores.values()), {})
     return {name: main[name] for name in HEADLINE if name in main}
-
-
-def to_csv(scores: Scores) -> str:
-    """A row for each score, a column for each set of holes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["score", *scores])
-    for name in dict.fromkeys(name for values in scores.values() for name in values):
-        writer.writerow([name, *(values.get(name, "") for values in scores.values())])
-    return text.getvalue()
 
 
 def to_markdown(scores: Scores) -> str:

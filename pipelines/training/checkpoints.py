@@ -39,16 +39,13 @@ class CheckpointStore:
         found = [(path, match) for path in paths if (match := _NAME.fullmatch(path))]
         return sorted(int(match[1]) for path, match in found if path + _CHECKSUM_SUFFIX in paths)
 
-    def save(self, state: TrainingState, best: int | None = None) -> None:
-        """Store the state and forget all but the newest checkpoints up to it, and the best one.
+    def save(self, step: int, content: dict[str, Any], best: int | None = None) -> None:
+        """Store a state and forget all but the newest checkpoints up to it, and the best one.
 
         Args:
+            content: of the state, its ``state_dict`` at this step.
             best: the step of the best checkpoint, if any was validated.
         """
-        self.store(state.step, state.state_dict(), best)
-
-    def store(self, step: int, content: dict[str, Any], best: int | None = None) -> None:
-        """:meth:`save` of what a state's ``state_dict`` gave at a step."""
         name = _name(step)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name

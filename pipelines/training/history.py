@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+from pipelines.storage.csv_text import csv_text
 from sgenet.errors import CheckpointError
 
 BEST_BY = ("psnr_hole", "miou")
@@ -150,9 +149,4 @@ def _check_order(rows: Sequence[LossRow | ValidationRow], row: LossRow | Validat
 
 def _to_csv(rows: Sequence[tuple[int, Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(name for _, values in rows for name in values))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["step", *names])
-    for step, values in rows:
-        writer.writerow([step, *(values.get(name, "") for name in names)])
-    return text.getvalue()
+    return csv_text(["step", *names], ([step, *(values.get(name, "") for name in names)] for step, values in rows))

@@ -110,7 +110,7 @@ class Recorder:
 
     def _store(self, step: int, history: History, content: dict[str, Any], best: int | None) -> None:
         self.store.save_history(history)
-        self.store.store(step, content, best)
+        self.store.save(step, content, best)
 
 
 def tracked_rows(history: History, batch_size: int) -> Iterator[tuple[int, dict[str, float]]]:

@@ -28,7 +28,7 @@ from pipelines.training.job import SegmenterFit, TrainingJob
 from pipelines.training.launch import finished_state, launch
 from pipelines.training.run_key import FITTED_BY, segmenter_key
 from pipelines.training.worker import TRAINING_SPLIT
-from sgenet.methods.release import DESCRIPTION, WEIGHTS
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 from sgenet.segmenters.method import SegmentingGenerator, class_weights
 from sgenet.segmenters.release import save_segmenter
 

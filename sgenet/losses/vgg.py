@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, one_line
 
 Depth = Literal[16, 19]
 
@@ -129,7 +129,7 @@ def read_state(path: Path, setting: str) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise CheckpointError(f"{setting}: {path} does not exist; correct the path") from None
     except Exception as error:  # neither format says which kinds of errors a damaged file raises
-        raise CheckpointError(f"{setting}: {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+        raise CheckpointError(f"{setting}: {path} cannot be read: {one_line(error)[:200]}") from None
 
 
 def imagenet_file(depth: Depth) -> Path:

@@ -15,14 +15,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, one_line
 from sgenet.label_space import LabelSpace
 from sgenet.methods.build import build_generator
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 from sgenet.methods.recipe import Recipe
 from sgenet.methods.registry import METHODS
 
 FORMAT_VERSION = 2
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 _T = TypeVar("_T")
 
 
@@ -80,7 +80,7 @@ def damage_refused(folder: Path, what: str) -> Iterator[None]:
             f"{missing} does not exist; a {what} is a folder with {DESCRIPTION} and {WEIGHTS}"
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the {what} in {folder} is damaged: {' '.join(str(error).split())[:300]}") from None
+        raise CheckpointError(f"the {what} in {folder} is damaged: {one_line(error)[:300]}") from None
 
 
 def write_network(folder: Path, network: nn.Module, name: Mapping[str, str], recipe: Any, labels: LabelSpace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, one_line
 from sgenet.losses.vgg import read_vgg_state
 from sgenet.segmenters.mean_field import MeanFieldStep
 from sgenet.segmenters.segmenter import imagenet_normalised
@@ -74,7 +74,7 @@ class UnaryNetwork(nn.Module):
         except RuntimeError as error:
             raise CheckpointError(
                 f"{setting}: {weights} does not hold torchvision's VGG-16 of width {self.features[0].out_channels} "
-                f"(features.0.weight …): {' '.join(str(error).split())[:200]}"
+                f"(features.0.weight …): {one_line(error)[:200]}"
             ) from None
         # With fewer hidden channels than VGG's 4,096, these two start anew.
         for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.errors import CheckpointError, SettingsError
+from sgenet.errors import CheckpointError, SettingsError, one_line
 from sgenet.losses.vgg import read_state
 from sgenet.segmenters.segmenter import imagenet_normalised
 from sgenet.segmenters.settings import DeepLabSettings
@@ -51,7 +51,7 @@ class DeepLabV3Plus(nn.Module):
             raise SettingsError(
                 [
                     f"deeplab.encoder ({settings.encoder}) cannot be an encoder of DeepLab v3+ "
-                    f"({' '.join(str(error).split())[:200]}); choose another one, such as resnet34"
+                    f"({one_line(error)[:200]}); choose another one, such as resnet34"
                 ]
             ) from None
         if load and settings.weights != "none":
@@ -104,8 +104,7 @@ def _load_encoder(encoder: nn.Module, settings: DeepLabSettings) -> None:
         nn.Module.load_state_dict(encoder, wanted)
     except RuntimeError as error:
         raise CheckpointError(
-            f"{setting}: {settings.weights} does not hold the encoder {settings.encoder}: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"{setting}: {settings.weights} does not hold the encoder {settings.encoder}: {one_line(error)[:200]}"
         ) from None
 
 
@@ -118,5 +117,5 @@ def _imagenet_state(settings: DeepLabSettings) -> dict[str, Tensor]:
     except Exception as error:
         raise CheckpointError(
             f"deeplab.weights: the ImageNet weights of {settings.encoder} cannot be downloaded "
-            f"({' '.join(str(error).split())[:200]}); give the path of a file, or 'none'"
+            f"({one_line(error)[:200]}); give the path of a file, or 'none'"
         ) from None

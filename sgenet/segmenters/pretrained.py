@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.errors import CheckpointError, SettingsError
+from sgenet.errors import CheckpointError, SettingsError, one_line
 from sgenet.label_space import LabelSpace
 from sgenet.losses.vgg import IMAGENET_MEAN, IMAGENET_STD
 
@@ -110,8 +110,7 @@ def load_transformers(folder: Path, class_map: Mapping[int, int] | None, label_s
     # A damaged folder raises whatever the library meets first.
     except Exception as error:
         raise CheckpointError(
-            f"{folder} does not hold a semantic-segmentation checkpoint of transformers: "
-            f"{' '.join(str(error).split())[:300]}"
+            f"{folder} does not hold a semantic-segmentation checkpoint of transformers: {one_line(error)[:300]}"
         ) from None
     mapping = same_names(names, label_space) if class_map is None else class_map
     return MappedSegmenter(network, mapping, len(names), label_space.num_classes, mean, std).eval()

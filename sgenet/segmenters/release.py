@@ -12,10 +12,9 @@ from torch import nn
 
 from sgenet.errors import CheckpointError
 from sgenet.label_space import LabelSpace
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 from sgenet.methods.release import (
-    DESCRIPTION,
     FORMAT_VERSION,
-    WEIGHTS,
     damage_refused,
     described_labels,
     from_dict,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from sgenet.errors import CheckpointError
+from sgenet.errors import CheckpointError, one_line
 from sgenet.training.state import TrainingState
 
 
@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except CheckpointError:
         raise
     except Exception as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise CheckpointError(f"checkpoint {path} cannot be read: {one_line(error)[:300]}") from None
     return state
 
 
@@ -87,7 +87,7 @@ def load_checkpoint(state: TrainingState, path: Path) -> None:
     try:
         state.load_state_dict(content)
     except (KeyError, RuntimeError, ValueError) as error:
-        message = " ".join(str(error).split())[:300]
+        message = one_line(error)[:300]
         raise CheckpointError(f"checkpoint {path} belongs to another network or recipe: {message}") from None
 
 

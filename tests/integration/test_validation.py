@@ -90,9 +90,8 @@ def test_the_network_alone_computes_in_the_precision_that_is_asked_for(tiny_data
     for validator in _validators(tiny_dataset, 1):
         for precision, expected in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
             network = _Typed()
-            result = validator.validate(network, torch.device("cpu"), precision)
+            validator.validate(network, torch.device("cpu"), precision)
             assert set(network.types) == {expected}
-            assert result.scores["miou"] >= 0
 
 
 class _Uneven(nn.Module):

@@ -22,7 +22,7 @@ from pipelines.settings.params import Settings
 from pipelines.storage.files import digest_files, sha256_of_file
 from sgenet.errors import CheckpointError, DataError
 from sgenet.label_space import LabelSpace
-from sgenet.methods.release import DESCRIPTION, WEIGHTS
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 from sgenet.precision import autocast
 from sgenet.segmenters.pretrained import load_transformers
 from sgenet.segmenters.release import load_segmenter

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from functools import partial
@@ -16,6 +14,7 @@ from pipelines.data.labels.opened import SegmenterPlace, open_segmenter, threads
 from pipelines.data.shards.index import open_index, reopen_index
 from pipelines.data.shards.schema import SampleTable, spread
 from pipelines.parallel.parallel import parallel_map, workers_for
+from pipelines.storage.csv_text import csv_text
 from sgenet.evaluation.segmenter_scores import SegmenterScores
 from sgenet.figures import Pixels, grid, to_image
 from sgenet.segmenters.segmenter import label_pixels
@@ -108,12 +107,8 @@ def finite(values: dict[str, float]) -> dict[str, float | None]:
 
 
 def _confusion(names: tuple[str, ...], scores: SegmenterScores) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label", *names, "(none of them)"])
-    for name, row in zip(names, scores.confusion.tolist(), strict=True):
-        writer.writerow([name, *row])
-    return text.getvalue()
+    rows = ([name, *row] for name, row in zip(names, scores.confusion.tolist(), strict=True))
+    return csv_text(["label", *names, "(none of them)"], rows)
 
 
 def _sheet(place: SegmenterPlace, table: SampleTable) -> Pixels:

@@ -31,7 +31,7 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from pipelines.data.adapters.labels import RawLabel
-from sgenet.errors import DataError
+from sgenet.errors import DataError, one_line
 from sgenet.transforms import Pixels, resize_pixels
 
 MAX_PIXELS = 100_000_000
@@ -163,7 +163,7 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise DataError(f"larger than {MAX_PIXELS // 1_000_000} megapixels by its header") from None
     except _DAMAGES as error:
-        raise DataError(f"damaged or truncated: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise DataError(f"damaged or truncated: {one_line(error)}") from error
 
 
 def _as_rgb(image: Image.Image, content: bytes, least_side: int) -> Pixels:

@@ -20,6 +20,7 @@ from pipelines.storage.files import check_writable
 from pipelines.storage.local import MissingFileError, join
 from pipelines.storage.store import open_storage
 from sgenet.errors import CheckpointError, DataError, UserError
+from sgenet.methods.files import DESCRIPTION, WEIGHTS
 from sgenet.settings import Precision
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Model:
         return isinstance(other, Model) and self.digest == other.digest
 
 
-_MODEL_FILES = ("model.json", "model.safetensors")
+_MODEL_FILES = (DESCRIPTION, WEIGHTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pipelines.parallel.torch_thread import in_torch_thread
 from pipelines.settings.titles import TITLES
 from sgenet.errors import UserError
 from sgenet.inpainter import Inpainter
-from sgenet.methods.release import WEIGHTS
+from sgenet.methods.files import WEIGHTS
 
 if TYPE_CHECKING:
     from pipelines.tracking.model_source import ModelSource

@@ -14,6 +14,7 @@ import sgenet
 from pipelines.registry.export.equality import Agreement, Arrays, Run, compare
 from pipelines.storage.files import sha256_of_file, write_atomically
 from sgenet.export import InpaintingGraph, trace
+from sgenet.methods.files import WEIGHTS
 from sgenet.methods.release import Released, load_released
 
 Format = Literal["onnx", "torch_export"]
@@ -73,7 +74,7 @@ def _describe(released: Released, graph: InpaintingGraph, folder: Path) -> tuple
         "sgenet.method": released.method_name,
         "sgenet.classes": json.dumps(space.names),
         "sgenet.colours": json.dumps(space.colours),
-        "sgenet.weights_sha256": sha256_of_file(folder / "model.safetensors"),
+        "sgenet.weights_sha256": sha256_of_file(folder / WEIGHTS),
     }
     return "\n".join(lines), properties
 

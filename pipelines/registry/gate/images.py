@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.report.tables import SCORES
-from sgenet.errors import DataError
+from sgenet.errors import DataError, first_line
 
 COUNTED_SCORES = {"miou": "confusion", "miou_hole": "confusion_hole"}
 """Scores that are taken from the confusion counts of all images together, and the counts' columns."""
@@ -63,8 +63,9 @@ def read_images(path: Path) -> ImageTable:
         }
         return ImageTable(tuple(rows), tuple(table["stratum"].to_pylist()), scores, counts)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"the scores in {path} cannot be read ({reason}); evaluate the model again") from error
+        raise DataError(
+            f"the scores in {path} cannot be read ({first_line(error)}); evaluate the model again"
+        ) from error
 
 
 def score_problems(champion: ImageTable, challenger: ImageTable) -> list[str]:

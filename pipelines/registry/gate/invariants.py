@@ -18,8 +18,9 @@ from pipelines.registry.gate.decision import Check
 from pipelines.settings.params import PromotionSettings
 from pipelines.storage.files import sha256_of_file
 from sgenet.batch import Prediction
-from sgenet.errors import UserError
+from sgenet.errors import UserError, one_line
 from sgenet.inpainter import Inpainted, Inpainter
+from sgenet.methods.files import WEIGHTS
 
 _FILLS = 5  # of each model, taking turns
 _SEED = 20200823
@@ -30,7 +31,7 @@ Hole = npt.NDArray[np.bool_]
 
 def check_weights(model: Path, expected: str) -> Check:
     """The weights in the registry are the ones that were registered."""
-    found = sha256_of_file(model / "model.safetensors")
+    found = sha256_of_file(model / WEIGHTS)
     detail = f"SHA-256 {found[:12]}…" if found == expected else f"SHA-256 {found[:12]}…, registered as {expected[:12]}…"
     return Check("weights", found == expected, detail)
 
@@ -50,7 +51,7 @@ def check_filling(inpainter: Inpainter, crop: int) -> list[Check]:
                 where = f"{size}, {kind}"
                 _try(inpainter, _image(height, width), hole, where, faults)
         except (UserError, RuntimeError, ValueError, IndexError) as error:
-            faults["every size"].append(f"{size}: {' '.join(str(error).split())[:200]}")
+            faults["every size"].append(f"{size}: {one_line(error)[:200]}")
     tried = ", ".join(f"{height}×{width}" for height, width in sizes)
     return [Check(name, not found, "; ".join(found) or f"held at {tried}") for name, found in faults.items()]
 

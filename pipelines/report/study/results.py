@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from pipelines.report.study.preferences import ALL, Preference, count_preference
 from pipelines.report.study.votes import Choice, VoteBox
 from pipelines.report.tables import Cell, Table
 from pipelines.settings.program import program
+from pipelines.storage.csv_text import csv_text
 from pipelines.storage.files import publish_folder
 from sgenet.errors import DataError
 
@@ -212,14 +211,12 @@ def _percent(share: float) -> str:
 
 
 def _csv(preferences: Sequence[Preference]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(field.name for field in fields(Preference)), "share", "low", "high"])
+    rows = []
     for each in preferences:
         numbers = (each.share, *each.interval)
         shares = ("" if math.isnan(number) else f"{number:.6f}" for number in numbers)
-        writer.writerow([*asdict(each).values(), *shares])
-    return text.getvalue()
+        rows.append([*asdict(each).values(), *shares])
+    return csv_text([*(field.name for field in fields(Preference)), "share", "low", "high"], rows)
 
 
 def _identity(results: DatasetResults, name: str) -> dict[str, str | None]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pipelines.storage.csv_text import csv_text
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,8 @@ def common_scores(trials: Sequence[Trial]) -> tuple[int, list[tuple[Trial, float
 
 def table(trials: Sequence[Trial], names: Sequence[str], metric: str) -> str:
     """A CSV table, a row a trial: id, step and score of the last judgement, values, error."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "step", metric, *names, "error"])
-    for trial in trials:
-        score = "" if trial.score is None else trial.score
-        writer.writerow([trial.trial_id, trial.step, score, *(trial.values[name] for name in names), trial.error or ""])
-    return text.getvalue()
+    rows = (
+        [trial.trial_id, trial.step, trial.score, *(trial.values[name] for name in names), trial.error]
+        for trial in trials
+    )
+    return csv_text(["trial", "step", metric, *names, "error"], rows)

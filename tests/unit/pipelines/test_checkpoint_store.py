@@ -31,7 +31,7 @@ class _State:
 
 def _saved(store: CheckpointStore, *steps: int) -> None:
     for step in steps:
-        store.save(_as_state(_State(step, torch.full((3,), float(step)))))
+        store.save(step, _State(step, torch.full((3,), float(step))).state_dict())
 
 
 def _as_state(state: _State) -> TrainingState:
@@ -85,10 +85,10 @@ def test_a_checkpoint_without_its_checksum_does_not_count(tmp_path: Path) -> Non
 def test_the_best_stays_beside_the_newest(tmp_path: Path) -> None:
     store = CheckpointStore(str(tmp_path), keep=2)
     for step, best in ((10, None), (20, 20), (30, 20), (40, 20), (50, 20)):
-        store.save(_as_state(_State(step)), best)
+        store.save(step, _State(step).state_dict(), best)
     assert store.steps() == [20, 40, 50]
     assert len(list(tmp_path.iterdir())) == 6
-    store.save(_as_state(_State(60)), 60)
+    store.save(60, _State(60).state_dict(), 60)
     assert store.steps() == [50, 60]
 
 

@@ -227,7 +227,9 @@ def test_a_method_without_champion_is_its_candidate_then_its_newest_version(stor
     assert find_model(method="base_net").name == "sge-net-hills@candidate"
     store.alias("sge-net-towns", "candidate", None)
     try:
-        with pytest.raises(UserError, match=r"several models .* of the method sge_net; .*models:/sge-net-hills/1"):
+        with pytest.raises(
+            UserError, match=r"several registered models of the method sge_net; .*models:/sge-net-hills/1"
+        ):
             find_model(method="sge_net")
     finally:
         store.alias("sge-net-towns", "candidate", "1")

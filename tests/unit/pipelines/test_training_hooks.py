@@ -50,7 +50,7 @@ class _Store:
     def save_history(self, history: History) -> None:
         self.events.append(f"history {len(history.losses)}")
 
-    def store(self, step: int, content: dict[str, object], best: int | None) -> None:
+    def save(self, step: int, content: dict[str, object], best: int | None) -> None:
         self.events.append(f"state {step}" + (f", best {best}" if best is not None else ""))
 
 
@@ -221,7 +221,7 @@ class _SlowStore(_Store):
     go_on: threading.Event = field(default_factory=threading.Event)
     weights: list[float] = field(default_factory=list)
 
-    def store(self, step: int, content: dict[str, object], best: int | None) -> None:
+    def save(self, step: int, content: dict[str, object], best: int | None) -> None:
         assert self.go_on.wait(30)
         if step == 2:
             raise CheckpointError("the disk is full")
