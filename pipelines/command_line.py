@@ -12,7 +12,7 @@ import errno
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pipelines.commands import (
@@ -32,7 +32,7 @@ from pipelines.commands import (
     tune,
     ui,
 )
-from pipelines.commands.common import Command, add_params, ask_addressed_cluster, check_dataset
+from pipelines.commands.common import Command, add_params, ask_addressed_cluster, check_dataset, check_method
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
@@ -159,6 +159,9 @@ METHOD_STAGES: dict[str, Callable[[Settings, str, str], None]] = {
     "register": register,
 }
 
+RESUMABLE = {*DATASET_STAGES, *METHOD_STAGES, "tune", "inpaint"}
+"""Commands that keep what is done when they are interrupted, or run again from their beginning."""
+
 RENAMED = {"floors": "baselines"}
 """Commands under the names they used to have: refused, with a hint."""
 
@@ -191,12 +194,14 @@ TOOLS: dict[str, Command] = {
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    parser, given = _parser(), sys.argv[1:] if arguments is None else arguments
+    (parser, commands), given = _parsers(), sys.argv[1:] if arguments is None else arguments
     if not given:
         parser.print_help()
         return 2
     _refuse_unknown(given[0], parser)
-    options = parser.parse_args(given)
+    options, unknown = parser.parse_known_args(given)
+    if unknown:
+        commands[options.command].error(f"unrecognized arguments: {shlex.join(unknown)}")
     for value in vars(options).values():
         # Else it would be a folder called `s3:` on this machine.
         if isinstance(value, Path) and _ADDRESS.match(str(value)):
@@ -204,7 +209,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        several = "\n" in str(error)
+        print(f"error:{chr(10) if several else ' '}{error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in _REFUSED_BY_THE_DISK:
@@ -216,8 +222,10 @@ def run(arguments: list[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt as interrupted:
-        reason = str(interrupted) or "interrupted; the same command resumes"
-        print(f"{reason}: {program()} {shlex.join(given)}", file=sys.stderr)
+        reason = str(interrupted) or "interrupted"
+        if options.command in RESUMABLE:
+            reason += f"; to resume: {program()} {shlex.join(given)}"
+        print(reason, file=sys.stderr)
         return 130
 
 
@@ -246,8 +254,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         DATASET_STAGES[command](settings, options.dataset)
     else:
         method = options.method or settings.registry.method
-        if method not in settings.methods:
-            raise UserError(f"'{method}' is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
+        check_method(settings, method)
         function = dry_run if command == "train" and options.dry_run else METHOD_STAGES[command]
         function(settings, options.dataset, method)
     return 0
@@ -262,7 +269,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """The commands by what a person is doing."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """That of the program, and those of its commands."""
     parser = argparse.ArgumentParser(
         prog=program(),
         usage="%(prog)s COMMAND …",
@@ -285,7 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     add_params(commands.add_parser("report", description=_described(report)))
     for name, tool in TOOLS.items():
         tool.add_arguments(commands.add_parser(name, description=tool.HELP))
-    return parser
+    return parser, commands.choices
 
 
 def _overview() -> str:

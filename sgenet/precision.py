@@ -42,7 +42,7 @@ def resolve_precision(setting: PrecisionSetting, device: torch.device) -> Precis
 def device_problem(device: torch.device | str) -> str | None:
     """Why networks cannot compute on a device, and what to do; None where they can."""
     if str(device).startswith("cuda") and not torch.cuda.is_available():
-        return f"--device {device} asks for a GPU, but PyTorch finds none; leave it out to use the CPU"
+        return f"--device {device} asks for a GPU, but PyTorch finds none; leave the option out to use the CPU"
     try:
         torch.empty(0, device=device)
     # Backends that are not built in, unknown names and numbers of GPUs that are not there: each fails in its own way.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import check_free, port
+from pipelines.commands.common import check_free, port, positive, positive_number
 
 if TYPE_CHECKING:
     from pipelines.tracking.model_source import ModelSource
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", default=[], help="offer this model too: a folder, NAME@ALIAS, …; may be repeated"
     )
-    parser.add_argument("--max-megapixels", type=float, default=64, help="largest image (default: 64)")
-    parser.add_argument("--max-mebibytes", type=int, default=128, help="largest file (default: 128)")
+    parser.add_argument("--max-megapixels", type=positive_number, default=64, help="largest image (default: 64)")
+    parser.add_argument("--max-mebibytes", type=positive, default=128, help="largest file (default: 128)")
 
 
 def execute(options: argparse.Namespace) -> None:

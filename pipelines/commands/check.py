@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.common import add_params
+from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import DataSettings, Settings
@@ -25,6 +26,8 @@ HELP = "Check params.yaml: every problem, how the images are split, how long lab
 
 _LABELS_READ = 50
 """Of each dataset, spread over its samples: enough to meet every common id, and read in about a second."""
+
+_NOT_HERE = "not read here"
 
 _FEW = 8
 """With fewer images to evaluate on, methods can hardly be told apart."""
@@ -45,12 +48,21 @@ def execute(options: argparse.Namespace) -> None:
     problems, lines = _images(settings)
     if problems:
         raise SettingsError([f"{options.params}: {problem}" for problem in problems])
-    if any(settings.labels_of(dataset).needs_segmenter for dataset in settings.datasets):
+    lines += _start_lines(settings)
+    if settings.run.use_gpu and not cluster_is_addressed():
         # Imports PyTorch, which takes seconds.
+        from pipelines.parallel.device import gpu_problem
+
+        if (missing := gpu_problem()) is not None:
+            lines.append(f"run.use_gpu: {missing}, or run on another machine")
+    if any(settings.labels_of(dataset).needs_segmenter for dataset in settings.datasets):
         from pipelines.training.segmenter_cost import fitting_ahead
 
         lines += filter(None, (fitting_ahead(settings, dataset) for dataset in settings.datasets))
-    print("\n".join([*lines, f"{options.params}: no problem found in the settings"]))
+    verdict = "no problem found in the settings"
+    if any(_NOT_HERE in line for line in lines):
+        verdict += "; what is not on this machine (above) was not checked"
+    print("\n".join([*lines, f"{options.params}: {verdict}"]))
 
 
 def _images(settings: Settings) -> tuple[list[str], list[str]]:
@@ -70,7 +82,7 @@ def _images(settings: Settings) -> tuple[list[str], list[str]]:
             ]
         except UserError as error:
             # The images may lie on the machine that prepares them.
-            lines.append(f"{dataset}: images not read here: {error}")
+            lines.append(f"{dataset}: images {_NOT_HERE}: {error}")
             continue
         counts = Counter(sample.split for _, _, samples in sources for sample in samples)
         problems += [
@@ -86,6 +98,21 @@ def _images(settings: Settings) -> tuple[list[str], list[str]]:
         if (changed := _changed_since(DatasetPaths(dataset).sources, sum(counts.values()))) is not None:
             lines.append(changed)
     return problems, lines
+
+
+def _start_lines(settings: Settings) -> list[str]:
+    """What is wrong with the models that trainings start from; they may be in the registry of another machine."""
+    from pipelines.tracking.model_source import find_model
+
+    lines = []
+    for dataset in settings.datasets:
+        start = settings.recipes[dataset].start_from
+        if start != "none":
+            try:
+                find_model(start)
+            except UserError as error:
+                lines.append(f"recipes.{dataset}.start_from: {_NOT_HERE}: {error}")
+    return lines
 
 
 def _refused_labels(adapter: Adapter, samples: Sequence[RawSample], data: DataSettings) -> str | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import math
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 from pipelines.settings.layout import PARAMS
 from pipelines.settings.params import Settings
 from sgenet.errors import UserError
+from sgenet.methods.registry import METHODS
 
 
 class Command(Protocol):
@@ -50,6 +54,17 @@ def positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return number
+
+
+def positive_number(text: str) -> float:
+    """A number above 0, as the type of an argument."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
     return number
 
 
@@ -105,4 +120,21 @@ def check_dataset(settings: Settings, dataset: str, *, trained_on: bool = True) 
             f"nothing is trained on '{dataset}', which transfer lists; its models are those of "
             f"'{settings.models_of(dataset)}'"
         )
-    raise UserError(f"'{dataset}' is not in datasets ({', '.join(known)}); add it in params.yaml")
+    raise UserError(
+        f"there is no dataset '{dataset}' in the settings ({', '.join(known)}){did_you_mean(dataset, known)}"
+    )
+
+
+def check_method(settings: Settings, method: str) -> None:
+    """Raise a UserError where a method is none of the settings'."""
+    if method in settings.methods:
+        return
+    if method in METHODS:
+        raise UserError(f"{method} is not in methods ({', '.join(settings.methods)}); add it in params.yaml")
+    raise UserError(f"there is no method '{method}' ({', '.join(METHODS)}){did_you_mean(method, METHODS)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that nothing has: which one it may be, if any is similar."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "; correct the name"

@@ -141,11 +141,11 @@ def execute(options: argparse.Namespace) -> int:
     from pipelines.parallel.parallel import cluster_is_addressed, workers_for
     from pipelines.tracking.model_source import find_model
 
-    photos, holes = find_place(options.photo, "photo"), find_place(options.mask, "hole")
+    photos, holes = find_place(options.photo, "photo"), find_place(options.mask, "mask")
     outputs = output_place(options.output, photos)
     check_apart(outputs, [photos, holes])
-    segmentation = _more(options.save_segmentation, photos, outputs, holes)
-    confidence = _more(options.save_confidence, photos, outputs, holes)
+    segmentation = _more("--save-segmentation", options.save_segmentation, photos, outputs, holes)
+    confidence = _more("--save-confidence", options.save_confidence, photos, outputs, holes)
     if segmentation and segmentation == confidence:
         raise UserError(f"segmentation and confidence cannot both be {options.save_confidence}; give two names")
     source = find_model(options.model, options.method)
@@ -183,7 +183,7 @@ def execute(options: argparse.Namespace) -> int:
     return _say_all(fill_folder(photos, work, workers), outputs)
 
 
-def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
+def _more(option: str, path: str | None, photos: Place, outputs: Place, holes: Place) -> str | None:
     """The address of a further result, checked; "" is beside the filled image."""
     from pipelines.inference.folders.places import check_apart, check_lossless, output_place
     from pipelines.storage.store import join
@@ -193,7 +193,7 @@ def _more(path: str | None, photos: Place, outputs: Place, holes: Place) -> str 
     if photos.name is not None:
         check_lossless(path)
     place = output_place(path, photos)
-    check_apart(place, [photos, holes, outputs])
+    check_apart(place, [photos, holes, outputs], option)
     return place.folder if place.name is None else join(place.folder, place.name)
 
 

@@ -32,7 +32,10 @@ def execute(options: argparse.Namespace) -> None:
     settings = load(options.params)
     check_dataset(settings, options.dataset)
     if "://" not in settings.storage:
-        raise UserError(f"storage is the folder {settings.storage}; set it to s3://bucket/prefix in {options.params}")
+        raise UserError(
+            f"a cluster reads data from S3, but storage is the folder '{settings.storage}'; set it to s3://bucket/prefix"
+            f" in {options.params}"
+        )
     paths = DatasetPaths(options.dataset)
     labels = settings.labels_of(options.dataset).automatic(paths.labels)
     storage = open_storage(settings.storage)

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
@@ -124,29 +126,62 @@ def _on_this_machine(
     places = context.SimpleQueue()
     for number in range(num_processes):
         places.put(gpus[number % len(gpus)] if gpus else None)
+    before = multiprocessing.active_children()
     pool = ProcessPoolExecutor(num_processes, mp_context=context, initializer=_prepare_process, initargs=(places,))
     waiting: deque[Future[Result]] = deque()
+    finished = False
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(_unless_interrupted, function, item))
             if len(waiting) >= num_processes * _QUEUED_PER_WORKER:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        finished = True
     except BrokenProcessPool as error:
         raise UserError(
             f"one of {num_processes} worker processes was killed, most often for want of memory; use fewer workers"
         ) from error
     finally:
+        if not finished:
+            # What a worker is at may take minutes, and nobody waits for it any more.
+            for process in set(multiprocessing.active_children()).difference(before):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid or 0, signal.SIGINT)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepare_process(places: SimpleQueue[str | None]) -> None:
-    """Leave interrupts to the parent, and take one of its GPUs before CUDA starts here."""
+    """Take interrupts as :class:`_Interrupts` does, and one of the parent's GPUs before CUDA starts here."""
+    signal.signal(signal.SIGINT, _INTERRUPTS.note)
     gpu = places.get()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Interrupts:
+    """In a worker: an interrupt ends the item at work and all that follow; the parent alone speaks of it."""
+
+    noted = working = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """As a handler of SIGINT. A second one disturbs no clean-up."""
+        first, self.noted = not self.noted, True
+        if first and self.working:
+            raise KeyboardInterrupt
+
+
+_INTERRUPTS = _Interrupts()
+
+
+def _unless_interrupted(function: Callable[[Item], Result], item: Item) -> Result:
+    if _INTERRUPTS.noted:
+        raise KeyboardInterrupt
+    _INTERRUPTS.working = True
+    try:
+        return function(item)
+    finally:
+        _INTERRUPTS.working = False
 
 
 def _with_progress(results: Iterator[Result], total: int | None, description: str) -> Iterator[Result]:

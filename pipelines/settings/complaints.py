@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -27,25 +28,41 @@ RENAMED = {
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _SECTION = "must be a section, with its settings indented below it"
 _LIST = "must be a list, such as [a, b]"
-_KINDS = {
+_INTEGER, _NUMBER, _TRUTH = "must be an integer", "must be a number", "must be true or false"
+_SAID = {
+    "bool_parsing": _TRUTH,
+    "bool_type": _TRUTH,
     "dataclass_type": _SECTION,
     "dict_type": _SECTION,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "int_from_float": _INTEGER,
+    "int_parsing": _INTEGER,
+    "int_type": _INTEGER,
+    "list_type": _LIST,
+    "literal_error": "must be {expected}",
+    "missing": "is missing; add it",
     "model_attributes_type": _SECTION,
     "model_type": _SECTION,
-    "list_type": _LIST,
+    "string_type": "must be text",
+    "too_long": "has too many items (at most {max_length})",
+    "too_short": "has too few items (at least {min_length})",
     "tuple_type": _LIST,
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "must name its {discriminator}",
 }
-"""What YAML calls the things that pydantic names by their Python types."""
+"""Pydantic's problems by type, as the person who wrote YAML says them; others in pydantic's words."""
 
 
 def innermost(error: ValidationError) -> list[Any]:
-    """The problems themselves: a list with a wrong item is also reported as too short, which would mislead."""
+    """The problems themselves: pydantic also reports a list with a wrong item as too short, and a section with a wrong
+    setting as no text where text would do, which would mislead."""
     places = [problem["loc"] for problem in error.errors()]
 
     def holds_another(place: tuple[Any, ...]) -> bool:
         return any(len(other) > len(place) and other[: len(place)] == place for other in places)
 
-    return [problem for problem in error.errors() if not holds_another(problem["loc"])]
+    return [problem for problem in error.errors() if not holds_another(_without_type(problem["loc"]))]
 
 
 def sentences(problems: Sequence[Any], raw: Any, where: str, names: Collection[str]) -> list[str]:
@@ -70,6 +87,11 @@ def _closest(problem: Any, names: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(key, set(names) - {key}, n=1)), None)
 
 
+def _without_type(place: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A place without the plain type that pydantic tried there."""
+    return place[:-1] if place and place[-1] in ("str", "int", "float", "bool") else place
+
+
 def _keys(place: tuple[Any, ...], raw: Any) -> list[Any]:
     """A place as the user wrote it: of a union, pydantic's also has the name of the type that it tried."""
     keys, container = [], raw
@@ -90,11 +112,27 @@ def _sentence(problem: Any, key: str, where: str, names: Collection[str]) -> str
         if close := _closest(problem, names):
             return f"{where}: {key} is not a setting; did you mean {close}?"
         return f"{where}: {key} is not a setting; remove it or correct its spelling"
-    said = _KINDS.get(problem["type"]) or f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+    said = _SAID.get(problem["type"], "").format_map(problem.get("ctx", {})) or _in_pydantics_words(problem["msg"])
     if problem["type"] == "missing":
-        return f"{where}: {key}: {said}"
-    value = "nothing" if problem["input"] is None else textwrap.shorten(repr(problem["input"]), 80)
-    return f"{where}: {key}: {said}, found {value}"
+        return f"{where}: {key} {said}"
+    found = problem["input"]
+    if problem["type"] == "union_tag_invalid":
+        tag = problem["ctx"]["discriminator"].strip("'")
+        key, found = f"{key}.{tag}", problem["ctx"]["tag"]
+    close = _close_value(found, problem.get("ctx", {}).get("expected", ""))
+    value = "nothing" if found is None else textwrap.shorten(repr(found), 80)
+    return f"{where}: {key} {said}, found {value}{close}"
+
+
+def _in_pydantics_words(message: str) -> str:
+    said = message.replace("Input should be", "must be").replace("greater than or equal to", "at least")
+    return said.replace("less than or equal to", "at most")
+
+
+def _close_value(found: Any, expected: str) -> str:
+    """A question for who mistyped one of a few values."""
+    close = difflib.get_close_matches(str(found), [word.strip("'") for word in re.findall(r"'[^']*'", expected)], n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def without(raw: Any, offences: list[Any]) -> Any | None:

@@ -72,7 +72,7 @@ def _list_problems(settings: Settings) -> list[str]:
     for key in ("datasets", "methods"):
         problems += [f"{key} names '{name}' more than once; remove one" for name in _repeated(getattr(settings, key))]
     problems += [
-        f"the dataset '{name}' names a folder; use letters, digits, - and _ only"
+        f"the name of the dataset '{name}' is also that of folders; use letters, digits, - and _ only"
         for name in settings.datasets
         if not _FILE_NAME.fullmatch(name)
     ]
@@ -113,9 +113,10 @@ def _data_problems(data: DataSettings) -> list[str]:
     ]
     if data.crop % _STRIDE:
         problems.append(f"crop ({data.crop}) must be divisible by {_STRIDE}")
-    for key, side in (("shorter_side", data.shorter_side), ("train_shorter_side", data.train_shorter_side)):
-        if side is not None and data.crop > side:
-            problems.append(f"crop ({data.crop}) is larger than {key} ({side}), the shards' side; lower it")
+    sides = {"shorter_side": data.shorter_side, "train_shorter_side": data.train_shorter_side}
+    shorter = [f"{key} ({side})" for key, side in sides.items() if side is not None and data.crop > side]
+    if shorter:
+        problems.append(f"crop ({data.crop}) is larger than {' and '.join(shorter)}; lower the crop or raise the side")
     return problems
 
 
@@ -182,7 +183,7 @@ def _transfer_problems(settings: Settings) -> list[str]:
             if dataset not in getattr(settings, section)
         ]
         if not _FILE_NAME.fullmatch(dataset):
-            problems.append(f"{where} names a folder; use letters, digits, - and _ only")
+            problems.append(f"{where} is also the name of folders; use letters, digits, - and _ only")
         if source not in settings.datasets:
             problems.append(f"{where}: models_of is '{source}', on which nothing is trained; name one of datasets")
         elif {source, dataset} <= settings.data.keys() and (

@@ -35,7 +35,10 @@ def load(path: Path) -> Settings:
         raise SettingsError([f"{path} is nested too deeply to be read; settings are a few levels deep"]) from None
     # PyYAML lets ValueError through for dates that no calendar has and for numbers of thousands of digits.
     except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError([f"{path} is not valid YAML: {one_line(error)}"]) from None
+        place, said = "", one_line(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+            place, said = f" in line {error.problem_mark.line + 1}", error.problem or said
+        raise SettingsError([f"{path} is not valid YAML{place}: {said}"]) from None
     return parse(raw, str(path), [f"{path}: {problem}" for problem in repeated])
 
 
@@ -49,8 +52,8 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
         where: what the problems' sentences call them.
         known: problems that were found while they were read.
     """
-    raw, problems = with_presets(raw, where)
-    problems = [*known, *problems]
+    raw, unknown = with_presets(raw, where)
+    problems = [*known, *unknown.values()]
     raw = _with_whole_transfers(_with_image_sizes(raw))
     settings: Settings | None
     try:
@@ -62,7 +65,10 @@ def parse(raw: Any, where: str = "params.yaml", known: Sequence[str] = ()) -> Se
     if settings is not None:
         problems += [f"{where}: {problem}" for problem in contradictions(settings)]
     if settings is None or problems:
-        raise SettingsError(list(dict.fromkeys(problems)))
+        # What a preset that does not exist would have set is at its default, of which nothing is said.
+        parts = tuple(f"{where}: {part}." for part in unknown)
+        told = [text for text in problems if text in unknown.values() or not (parts and text.startswith(parts))]
+        raise SettingsError(list(dict.fromkeys(told)))
     return settings
 
 
@@ -76,7 +82,7 @@ def _with_image_sizes(raw: Any) -> Any:
         described = data.get(dataset)
         crop = described.get("crop") if isinstance(described, dict) else None
         network = recipe.get("network", {}) if isinstance(recipe, dict) else None
-        if crop is not None and isinstance(network, dict):
+        if isinstance(crop, int) and isinstance(network, dict):
             sized[dataset] = {**recipe, "network": {"image_size": crop, **network}}
     return {**raw, "recipes": sized}
 

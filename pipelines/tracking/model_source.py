@@ -94,10 +94,13 @@ def find_model(spec: str | None = None, method: str | None = None) -> ModelSourc
     if spec is None:
         return _preferred_model(method)
     if spec in (CHAMPION, CANDIDATE):
-        return _fetched(_only_one(_registry().versions_with_alias(spec), spec, method))
+        version = _only_one(_registry().versions_with_alias(spec), spec, method)
+        return _fetched(version, f"{version.name}@{spec}")
     source = _named_model(spec)
     if method is not None and source.method != method:
-        raise CheckpointError(f"the model {source.name} is a {source.method}, not a {method}; leave out one of the two")
+        raise CheckpointError(
+            f"the method of the model {source.name} is {source.method}, not {method}; leave out --method or --model"
+        )
     return source
 
 

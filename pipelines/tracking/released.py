@@ -115,8 +115,9 @@ class ReleasedModels:
         try:
             stored = self._client.get_model_version(name, version)
         except MlflowException as error:
+            known = ", ".join(str(each.version) for each in all_versions(name)) or "none"
             raise TrackingError(
-                f"the model {name} has no version {version} in {self._store}; see the versions with `{program()} ui`"
+                f"the model {name} has no version {version} in {self._store} (versions: {known}); correct it"
             ) from error
         if "weights" not in digests_of(stored.tags):
             raise TrackingError(

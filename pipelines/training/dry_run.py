@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from pipelines.data.shards.manifest import Manifest, read_manifest
+from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.storage.store import join
@@ -79,6 +80,11 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     Raises:
         UserError: what would stop the training.
     """
+    if cluster_is_addressed() and not trains_here(run):
+        # Ray takes seconds to import.
+        from pipelines.parallel.connect import ask_cluster
+
+        ask_cluster()
     started = time.perf_counter()
     with closing(open_inputs(job)) as inputs:
         batch = first_batch(job, run, inputs)
@@ -192,7 +198,7 @@ def _launch(run: RunSettings) -> str:
     where = "the Ray cluster of RAY_ADDRESS" if os.environ.get("RAY_ADDRESS") else "Ray on this machine"
     device = "one GPU each" if run.use_gpu else f"{run.cpus_per_worker or 'an even share of the'} cores each"
     count = f"{run.max_workers}" if run.min_workers == run.max_workers else f"{run.min_workers} to {run.max_workers}"
-    return f"{count} workers on {where}, {device}"
+    return f"{count} worker{'' if count == '1' else 's'} on {where}, {device}"
 
 
 def _world(job: TrainingJob, run: RunSettings) -> int:

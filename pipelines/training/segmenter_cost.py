@@ -26,8 +26,8 @@ def fitting_ahead(settings: Settings, dataset: str) -> str | None:
         return None
     seconds = timedelta(seconds=round(seconds_to_fit(settings, dataset)))
     return (
-        f"{dataset}: first fits {labels.segmenter} for {labels.recipe.training.steps:,} steps, about {seconds} for one "
-        f"process here; to use a fitted one, set labels.{dataset}.checkpoint"
+        f"{dataset}: the segmenter {labels.segmenter} is fitted first, {labels.recipe.training.steps:,} steps, about "
+        f"{seconds} for one process here if it is idle; to use a fitted one, set labels.{dataset}.checkpoint"
     )
 
 

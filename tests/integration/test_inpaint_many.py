@@ -117,7 +117,7 @@ def test_interrupted_the_manifest_holds_all_that_was_done(tree: Path, undisturbe
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(SECONDS) == 130
         assert process.stderr is not None
-        assert b"interrupted; the same command resumes" in process.stderr.read()
+        assert b"interrupted; to resume: " in process.stderr.read()
     assert 0 < len(recorded(tree / "interrupted")) < len(NAMES)
     go_on(tree, "interrupted")
     assert results(tree / "interrupted") == undisturbed

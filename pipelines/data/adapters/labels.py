@@ -63,7 +63,7 @@ class LabelMap:
         if mapped.min(initial=0) == _MEANINGLESS:
             ids = ", ".join(map(str, np.unique(raw[mapped == _MEANINGLESS])[:8]))
             raise DataError(
-                f"label id out of range in {self.source}: found {ids}; ids are 0 … {self.num_classes - 1} "
-                f"or {IGNORE_ID} = ignore; name the others in label_space, or say in class_map what they are"
+                f"label ids {ids} are out of range (source {self.source}): ids are 0 … {self.num_classes - 1}, or "
+                f"{IGNORE_ID} = ignore; name the others in label_space, or say in class_map what they are"
             )
         return mapped.astype(np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -61,11 +62,8 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self._path):
-            try:
-                if error is None:
-                    self._tar.close()
-            finally:
-                self._file.close()
+        # Closed also after an error, or the stream complains about the closed file when it is collected.
+        with writing(self._path) if error is None else suppress(OSError), closing(self._file):
+            self._tar.close()
         if error is None:
             self.size, self.sha256 = self._path.stat().st_size, sha256_of_file(self._path)

@@ -83,7 +83,7 @@ def check_lossless(text: str) -> None:
         raise UserError(f"the output {text} must be a .png file, which keeps every known pixel as it was")
 
 
-def check_apart(output: Place, inputs: list[Place]) -> None:
+def check_apart(output: Place, inputs: list[Place], what: str = "the output") -> None:
     """Refuse an output that would overwrite what it is made from, or be taken for a photo by the next call.
 
     Raises:
@@ -92,7 +92,7 @@ def check_apart(output: Place, inputs: list[Place]) -> None:
     for place in inputs:
         if output.name is not None and place.name is not None:
             if _real(join(output.folder, output.name)) == _real(join(place.folder, place.name)):
-                raise UserError(f"the output {output.shown} would overwrite {place.shown}; give it another name")
+                raise UserError(f"{what} {output.shown} would overwrite {place.shown}; give it another name")
         elif place.name is None and output.name is None and _real(output.folder) == _real(place.folder):
             raise UserError(f"the folder {output.shown} is given twice; give these results a folder of their own")
         elif output.name is None and _meet(_real(output.folder), _real(place.folder), files=place.name is not None):

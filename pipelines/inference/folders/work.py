@@ -225,7 +225,7 @@ def read_hole(folder: str, photo: str) -> bytes:
                 return storage.read(name + suffix)
             except MissingFileError:
                 continue
-    raise DataError(f"{photo} has no hole: there is no {stem(photo)}.png (or .jpg, …) in {folder}; add one")
+    raise DataError(f"{photo} has no mask: there is no {stem(photo)}.png (or .jpg, …) in {folder}; add one")
 
 
 def result_key(job: Job, work: Work, photo_sha256: str, hole_sha256: str) -> str:

@@ -55,9 +55,9 @@ class ModelShelf:
             if not found:
                 raise UserError("there is no model to fill with; register one, or name one with --model")
         except UserError as error:
-            logger.warning("models cannot be listed: %s", error)
             if not self._sources:
                 raise
+            logger.warning("models cannot be listed: %s", error)
         else:
             self._sources = found
         return self.titles

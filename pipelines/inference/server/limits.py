@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import fields
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from pipelines.settings.complaints import sentences
 from sgenet.errors import SettingsError
 
 ENVIRONMENT = "SGENET_SERVING"
@@ -50,11 +53,10 @@ def limits_from_environment() -> ServingLimits:
     if not text:
         return ServingLimits()
     try:
+        raw = json.loads(text)
         return TypeAdapter(ServingLimits).validate_json(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError([f'{ENVIRONMENT} is not JSON ({error}); write it as {{"pixels": 1000000}}']) from None
     except ValidationError as error:
-        raise SettingsError(
-            [
-                f"{ENVIRONMENT}: {'.'.join(map(str, problem['loc'])) or 'the value'}: {problem['msg']}"
-                for problem in error.errors()
-            ]
-        ) from error
+        names = [limit.name for limit in fields(ServingLimits)]
+        raise SettingsError(sentences(error.errors(), raw, ENVIRONMENT, names)) from None

@@ -24,7 +24,7 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
-def with_presets(raw: Any, where: str) -> tuple[Any, list[str]]:
+def with_presets(raw: Any, where: str) -> tuple[Any, dict[str, str]]:
     """Settings as read from YAML with every ``preset`` replaced by what it stands for.
 
     Args:
@@ -32,9 +32,9 @@ def with_presets(raw: Any, where: str) -> tuple[Any, list[str]]:
         where: the file, for messages.
 
     Returns:
-        The settings, and a sentence for each preset that is not known.
+        The settings, and a sentence for each section, such as ``recipes.mine``, whose preset is not known.
     """
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     if not isinstance(raw, dict):
         return raw, problems
     expanded = copy.deepcopy(raw)
@@ -49,10 +49,9 @@ def with_presets(raw: Any, where: str) -> tuple[Any, list[str]]:
             if name in preset_names():
                 datasets[dataset] = _laid_over(_section(name, part), given)
             else:
+                place = f"{section}.{dataset}"
                 known = ", ".join(preset_names())
-                problems.append(
-                    f"{where}: {section}.{dataset}.{PRESET}: there is no preset '{name}'; use one of {known}"
-                )
+                problems[place] = f"{where}: {place}.{PRESET}: there is no preset '{name}'; use one of {known}"
     return expanded, problems
 
 

@@ -115,7 +115,7 @@ def _run_round(
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         done, wanted = len(earlier) + _num_ended(path), max(plan.settings.trials, len(earlier) + size)
-        raise SearchInterrupted(f"interrupted after {done} of {wanted} trials; the same command resumes") from None
+        raise SearchInterrupted(f"interrupted after {done} of {wanted} trials") from None
     return [_finished(trial) for trial in trials]
 
 

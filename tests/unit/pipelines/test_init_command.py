@@ -77,8 +77,8 @@ def test_check_names_label_ids_without_a_name_and_the_file_they_are_in(
     capsys.readouterr()
     assert main(["check"]) == 2
     assert (
-        "data.own: the label map 03.png: label id out of range in folder: found 9; ids are 0 … 7 or 255 = ignore; name "
-        "the others in label_space, or say in class_map what they are (as in 2 of 40 label maps looked at)\n"
+        "data.own: the label map 03.png: label ids 9 are out of range (source folder): ids are 0 … 7, or 255 = ignore; "
+        "name the others in label_space, or say in class_map what they are (as in 2 of 40 label maps looked at)\n"
     ) in capsys.readouterr().err
 
     # As many as the stage `shards` would put up with.

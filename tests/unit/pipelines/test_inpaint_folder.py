@@ -143,7 +143,7 @@ def test_bad_images_are_listed_with_their_reasons_and_stop_nobody(tree, model, c
         "cut.png": "is damaged",
         "phone.HEIC": "is a HEIC image, which is not read here; save it as JPEG or PNG",
         "wide.png": "the image is 41×30 pixels but its hole mask is 60×30",
-        "lonely.png": "lonely.png has no hole: there is no lonely.png (or .jpg, …)",
+        "lonely.png": "lonely.png has no mask: there is no lonely.png (or .jpg, …)",
         "dangling.png": "does not exist",
         "b.png": "b.png and b.jpg would both become b.png; rename one of them",
     }
@@ -226,7 +226,7 @@ def test_results_among_the_photos_or_holes_are_refused(tree, model, output, caps
     ("arguments", "sentence"),
     [
         ({"photos": "nothing"}, "the photo nothing does not exist"),
-        ({"holes": "nothing"}, "the hole nothing does not exist"),
+        ({"holes": "nothing"}, "the mask nothing does not exist"),
         ({"output": "out.png"}, "photos is a folder, so the output out.png must be a folder too"),
         ({"photos": "void"}, "void holds no images"),
         ({"photos": ""}, "the name of the photo is empty"),

@@ -41,11 +41,11 @@ def test_what_the_issue_asks_a_user_to_type_is_enough() -> None:
         ),
         (
             {"recipe": {"class_balance": 2.0}},
-            "mixed_scenes.recipe.class_balance: input should be less than",
+            "mixed_scenes.recipe.class_balance must be at most 1",
         ),
         (
             {"recipe": {"training": {"batch_size": 0}}},
-            "labels.mixed_scenes.recipe.training.batch_size: input should be greater than 0",
+            "labels.mixed_scenes.recipe.training.batch_size must be greater than 0",
         ),
     ],
 )

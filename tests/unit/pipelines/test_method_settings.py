@@ -43,27 +43,27 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("method", "key", "value", "sentence"),
     [
-        ("gated_conv", "width", 10, "gated_conv.width: input should be a multiple of 4, found 10"),
-        ("gated_conv", "adversarial", -1, "gated_conv.adversarial: input should be greater than or equal to 0"),
+        ("gated_conv", "width", 10, "gated_conv.width must be a multiple of 4, found 10"),
+        ("gated_conv", "adversarial", -1, "gated_conv.adversarial must be at least 0"),
         (
             "gated_conv",
             "optimizer",
             {"discriminator_lr": 0},
-            "optimizer.discriminator_lr: input should be greater than 0",
+            "optimizer.discriminator_lr must be greater than 0",
         ),
-        ("edge_connect", "edge_adversarial", 0, "edge_connect.edge_adversarial: input should be greater than 0"),
-        ("edge_connect", "style", -2, "edge_connect.style: input should be greater than or equal to 0"),
-        ("edge_connect", "sigma", 0, "edge_connect.sigma: input should be greater than 0"),
-        ("edge_connect", "optimizer", {"betas": [0, 1]}, "edge_connect.optimizer.betas.1: input should be less than 1"),
+        ("edge_connect", "edge_adversarial", 0, "edge_connect.edge_adversarial must be greater than 0"),
+        ("edge_connect", "style", -2, "edge_connect.style must be at least 0"),
+        ("edge_connect", "sigma", 0, "edge_connect.sigma must be greater than 0"),
+        ("edge_connect", "optimizer", {"betas": [0, 1]}, "edge_connect.optimizer.betas.1 must be less than 1"),
         ("edge_connect", "smoothing", 1, "smoothing is not a setting"),
-        ("spg_net", "label_adversarial", 0, "spg_net.label_adversarial: input should be greater than 0"),
-        ("spg_net", "segmentation", -1, "spg_net.segmentation: input should be greater than or equal to 0"),
-        ("spg_net", "segmenter_width", 0, "spg_net.segmenter_width: input should be greater than 0"),
+        ("spg_net", "label_adversarial", 0, "spg_net.label_adversarial must be greater than 0"),
+        ("spg_net", "segmentation", -1, "spg_net.segmentation must be at least 0"),
+        ("spg_net", "segmenter_width", 0, "spg_net.segmenter_width must be greater than 0"),
         (
             "spg_net",
             "discriminator",
             {"num_scales": 0},
-            "spg_net.discriminator.num_scales: input should be greater than 0",
+            "spg_net.discriminator.num_scales must be greater than 0",
         ),
         (
             "spg_net",
@@ -71,7 +71,7 @@ def test_what_is_not_named_stays_as_published(raw: dict[str, Any]) -> None:
             {"num_layers": 5},
             "spg_net.discriminator: 5 layers at 3 scales need images of 384 px",
         ),
-        ("spg_net", "optimizer", {"ema_decay": 1}, "spg_net.optimizer.ema_decay: input should be less than 1"),
+        ("spg_net", "optimizer", {"ema_decay": 1}, "spg_net.optimizer.ema_decay must be less than 1"),
     ],
 )
 def test_each_kind_of_mistake_is_named(raw: dict[str, Any], method: str, key: str, value: Any, sentence: str) -> None:

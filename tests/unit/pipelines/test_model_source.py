@@ -131,7 +131,7 @@ def test_the_shipped_model_is_the_default_while_there_is_no_champion(place):
 
 
 def test_another_method_than_the_folders_is_refused(model):
-    with pytest.raises(CheckpointError, match="is a sge_net, not a base_net"):
+    with pytest.raises(CheckpointError, match="is sge_net, not base_net"):
         find_model(str(model), "base_net")
 
 

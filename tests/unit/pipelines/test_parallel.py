@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
+from subprocess import PIPE, STDOUT
 from types import SimpleNamespace
 
 import pytest
@@ -117,3 +120,44 @@ def test_workers_do_not_load_torch() -> None:
 def test_a_killed_worker_is_explained() -> None:
     with pytest.raises(UserError, match="was killed, most often for want of memory"):
         list(parallel_map(_die, range(2), workers=2))
+
+
+_INTERRUPTED = """
+import os, signal, time
+from pathlib import Path
+from pipelines.parallel.parallel import parallel_map
+from test_parallel import _work_for_a_minute
+
+if __name__ == "__main__":
+    try:
+        list(parallel_map(_work_for_a_minute, range(8), workers=2))
+    except KeyboardInterrupt:
+        print("interrupted", sorted(path.name for path in Path().glob("*.left")))
+"""
+
+
+def _work_for_a_minute(number: int) -> None:
+    Path(f"{number}.begun").touch()
+    try:
+        time.sleep(60)
+    finally:
+        Path(f"{number}.left").touch()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("everybody", [True, False])
+def test_an_interrupt_waits_for_no_worker_and_each_of_them_cleans_up(everybody: bool, tmp_path: Path) -> None:
+    """Ctrl-C goes to the parent and its workers, `kill -INT` to the parent alone."""
+    (tmp_path / "main.py").write_text(_INTERRUPTED)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "main.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("*.begun"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+    assert said == "interrupted ['0.left', '1.left']\n"
+    assert len(list(tmp_path.glob("*.begun"))) == 2

@@ -32,7 +32,7 @@ def test_what_stands_beside_a_preset_is_laid_over_it_key_by_key() -> None:
 def test_lists_are_replaced() -> None:
     masks = {"preset": "photographs_128", "training": [{"kind": "strokes"}]}
     expanded, problems = with_presets({"masks": {"mine": masks}}, "params.yaml")
-    assert problems == []
+    assert problems == {}
     assert expanded["masks"]["mine"]["training"] == [{"kind": "strokes"}]
     assert len(expanded["masks"]["mine"]["evaluation"]) == 2
 
@@ -58,7 +58,7 @@ def test_every_preset_is_a_whole_recipe_of_some_crop(name: str) -> None:
 def test_the_recipes_for_gpus_build_on_one_and_differ_in_their_length(name: str, millions: float) -> None:
     raw = {"recipes": {"mine": {"preset": name}, "base": {"preset": "photographs_256"}}}
     expanded, problems = with_presets(raw, "params.yaml")
-    assert problems == []
+    assert problems == {}
     mine, base = expanded["recipes"]["mine"], expanded["recipes"]["base"]
     assert mine["training"]["batch_size"] * mine["training"]["steps"] == pytest.approx(millions * 1e6)
     assert mine["training"]["compile"]

@@ -193,8 +193,8 @@ def test_few_or_infinite_scores_say_nothing() -> None:
         ({"run": [{"dataset": "mars", "method": "sge_net"}]}, "search.run: dataset 'mars' is not in datasets"),
         ({"run": [{"dataset": "mixed_scenes", "method": "sge_nut"}]}, "search.run: method 'sge_nut' is not in methods"),
         ({"run": [{"dataset": "mixed_scenes", "method": "sg_net"}] * 2}, "names mixed_scenes/sg_net more than once"),
-        ({"reduction_factor": 1}, "search.reduction_factor: input should be greater than 1"),
-        ({"metric": "beauty"}, "search.metric: input should be 'psnr_hole'"),
+        ({"reduction_factor": 1}, "search.reduction_factor must be greater than 1"),
+        ({"metric": "beauty"}, "search.metric must be 'psnr_hole'"),
     ],
 )
 def test_each_mistake_in_the_search_is_named(raw: dict[str, Any], changes: dict[str, Any], sentence: str) -> None:

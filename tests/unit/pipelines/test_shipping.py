@@ -117,4 +117,4 @@ def test_scores_of_other_weights_do_not_go_into_the_card(runs: Path) -> None:
 
 def test_a_dataset_that_the_settings_do_not_have_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ship", "--params", str(PARAMS), "--dataset", "mars", "-o", str(runs / "out")]) == 2
-    assert "'mars' is not in datasets" in capsys.readouterr().err
+    assert "there is no dataset 'mars'" in capsys.readouterr().err

@@ -15,12 +15,12 @@ def test_without_a_class_map_ids_stay_and_255_is_ignore() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_an_id_out_of_range_is_named(dtype: type) -> None:
-    with pytest.raises(DataError, match=r"label id out of range in folder: found 4, 254; ids are 0 … 3 or 255"):
+    with pytest.raises(DataError, match=r"label ids 4, 254 are out of range \(source folder\): ids are 0 … 3, or 255"):
         LabelMap("folder", 4)(np.array([[0, 254], [4, 255]], dtype))
 
 
 def test_a_16_bit_id_does_not_wrap_around() -> None:
-    with pytest.raises(DataError, match="found 256, 65535"):
+    with pytest.raises(DataError, match="label ids 256, 65535 are"):
         LabelMap("folder", 4)(np.array([[256, 65535]], np.uint16))
 
 

@@ -151,7 +151,7 @@ HOSTILE: dict[str, tuple[Bad, str]] = {
     "zero bytes": (lambda: (b"", _good()[1]), "the file is empty"),
     "text": (lambda: (b"plain text\n" * 99, _good()[1]), "not an image"),
     "other size": (lambda: (_good()[0], png(np.zeros((8, 8), np.uint8))), "label of another size"),
-    "foreign id": (lambda: (_good()[0], _out_of_range()), "label id out of range"),
+    "foreign id": (lambda: (_good()[0], _out_of_range()), "label ids 42 are out of range"),
     "small": (lambda: (png(texture(1, 40, 19)), png(label_map(1, 40, 16))), "smaller than the crop"),
     "label damaged": (lambda: (_good()[0], _good()[1][:60]), "damaged or truncated"),
     "label in colour": (lambda: (_good()[0], png(texture(1))), "the label holds colours"),
