@@ -31,6 +31,34 @@ def test_a_wrong_command_is_answered_with_the_likely_one(
     assert said.endswith(hint)
 
 
+def test_a_wrong_option_is_answered_with_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["masks", "--dataset", "mixed_scenes", "--devise", "cpu"])
+    said = capsys.readouterr().err
+    assert "masks [-h]" in said
+    assert said.endswith("unrecognized arguments: --devise cpu\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["--method", "sgenet", "--dataset", "mixed_scenes"], "there is no method 'sgenet' (base_net, "),
+        (["--method", "sgenet", "--dataset", "mixed_scenes"], "; did you mean sge_net?\n"),
+        (
+            ["--method", "lama", "--dataset", "mixed_scenes"],
+            "lama is not in methods (base_net, sg_net, sge_net); ",
+        ),
+        (["--dataset", "mixed_scene"], "; did you mean mixed_scenes?\n"),
+    ],
+)
+@pytest.mark.usefixtures("untrained")
+def test_a_mistyped_method_or_dataset_is_answered_with_the_likely_one(
+    arguments: list[str], answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *arguments]) == 2
+    assert answer in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["app", "serve", "ui", "study"])
 def test_a_port_is_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):

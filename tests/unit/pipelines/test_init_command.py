@@ -88,14 +88,19 @@ def test_check_names_label_ids_without_a_name_and_the_file_they_are_in(
     assert main(["check"]) == 0
 
 
-def test_check_says_that_the_folder_is_not_on_this_machine(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_what_is_not_on_this_machine(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(photos / "images"), "--name", "own"]) == 0
     (photos / "images").rename(photos / "moved")
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("{preset: ", "{start_from: nowhere, preset: "))
     assert main(["check"]) == 0
+    said = capsys.readouterr().out
     assert (
         f"own: images not read here: folder: {photos / 'images'} does not exist; correct its root, or copy the images "
         "there\n"
-    ) in capsys.readouterr().out
+    ) in said
+    assert "recipes.own.start_from: not read here: there is no model 'nowhere'" in said
+    assert said.endswith("no problem found in the settings; what is not on this machine (above) was not checked\n")
 
 
 def test_label_maps_of_16_bits_are_read(photos: Path) -> None:
