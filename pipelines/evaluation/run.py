@@ -21,7 +21,7 @@ from pipelines.evaluation.files import EvaluationSummary, check_trained, write_s
 from pipelines.evaluation.fills import MakeFill, ModelFill
 from pipelines.evaluation.images import write_examples, write_failures
 from pipelines.evaluation.networks import check_weight_files
-from pipelines.evaluation.walk import SetScores
+from pipelines.evaluation.scoring import SetScores
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings

@@ -22,7 +22,7 @@ from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
 from pipelines.evaluation.fills import Fill, ModelFill, baseline_fill, model_fill, without_holes
 from pipelines.evaluation.networks import ScoringNetworks, check_weight_files
-from pipelines.evaluation.walk import SetScores, score_split
+from pipelines.evaluation.scoring import SetScores, score_split
 from pipelines.parallel.device import device_of_workers
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings

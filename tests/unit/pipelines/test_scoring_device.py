@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pipelines.evaluation import fills, run
 from pipelines.evaluation.fills import FilledBatch, model_fill
 from pipelines.evaluation.run import EvaluationData, evaluate_model
-from pipelines.evaluation.walk import score_split
+from pipelines.evaluation.scoring import score_split
 from pipelines.registry.gate import evidence
 from pipelines.settings.load import load
 from pipelines.settings.params import EvaluationSettings
