@@ -17,7 +17,7 @@ from limits import DEFAULT, LIKE_LAMA, OURS, OURS_DEFAULT
 from mixed_scenes import processor
 
 from pipelines.evaluation.fills import FilledBatch, model_fill
-from pipelines.evaluation.walk import score_split
+from pipelines.evaluation.scoring import score_split
 from pipelines.landscapes import render_scene
 from sgenet.batch import Uint8Batch
 from sgenet.label_space import OUTDOOR_SCENES

@@ -15,7 +15,7 @@ import torch
 from pipelines.evaluation.examples import Example, Failure
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND, EvaluationSummary, write_scores
 from pipelines.evaluation.images import write_examples, write_failures
-from pipelines.evaluation.walk import SetScores
+from pipelines.evaluation.scoring import SetScores
 from pipelines.settings.layout import DatasetPaths, RunPaths
 from sgenet.batch import Prediction
 from sgenet.evaluation.evaluator import Evaluator

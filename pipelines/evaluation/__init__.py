@@ -1,1 +1,1 @@
-"""Scoring of trained methods and of baselines: the walk over the split, and the files it leaves."""
+"""Scoring of trained methods and of baselines: the scores of a split, and the files that hold them."""

@@ -16,7 +16,7 @@ from pipelines.data.shards.loader import evaluation_batches
 from pipelines.data.shards.reader import ShardDataset
 from pipelines.evaluation.fills import MakeFill
 from pipelines.evaluation.networks import load_networks
-from pipelines.evaluation.walk import SetScores, score_split
+from pipelines.evaluation.scoring import SetScores, score_split
 from pipelines.settings.params import EvaluationSettings
 from sgenet.errors import DataError
 from sgenet.training.determinism import one_thread

@@ -7,7 +7,7 @@ import importlib.metadata
 
 from pipelines.storage.code import CARRIERS, digest_code
 
-SCORED_BY = ("pipelines.evaluation.walk", "pipelines.data.evaluation_masks", "pipelines.data.shards.loader")
+SCORED_BY = ("pipelines.evaluation.scoring", "pipelines.data.evaluation_masks", "pipelines.data.shards.loader")
 """What lies between a stored image and its scores."""
 
 # Code that fills holes is being scored; it is not part of the metric.

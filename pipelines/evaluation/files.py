@@ -34,7 +34,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.evaluation.walk import SetScores
+from pipelines.evaluation.scoring import SetScores
 from pipelines.settings.program import program
 from pipelines.storage.csv_text import csv_text
 from pipelines.storage.files import sha256_of_file

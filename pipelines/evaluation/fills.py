@@ -55,30 +55,42 @@ MakeFill = Callable[[Segment | None], Fill]
 """Makes the fill in the process that scores, given the segmenter or None."""
 
 
-def load_model_fill(
-    model: Path,
-    device: str,
-    weights_sha256: str,
-    guided_by_truth: bool,
-    copies_texture: bool,
-    precision: Precision,
-    segment: Segment | None,
-) -> Fill:
-    """The filling of a released model, which is kept for the next block.
+@dataclass(frozen=True, kw_only=True)
+class ModelFill:
+    """How a released model fills, as a :data:`MakeFill` that goes to other processes.
 
-    Args:
-        model: folder of the released model.
+    Attributes:
+        model: its folder.
         weights_sha256: of its weights file, so that one does not pass for another.
-        guided_by_truth, copies_texture, precision, segment: as of :func:`model_fill`.
-
-    Raises:
-        CheckpointError: the folder holds no released model.
-        SettingsError: a GPU is asked for and the scoring process has none.
+        device: of the process that scores.
+        guided_by_truth, copies_texture, precision: as of :func:`model_fill`.
     """
-    check_device(device)
-    place = torch.device(device)
-    make_deterministic(place)
-    return model_fill(_released(model, weights_sha256), place, guided_by_truth, copies_texture, segment, precision)
+
+    model: Path
+    weights_sha256: str
+    device: str
+    guided_by_truth: bool = False
+    copies_texture: bool = False
+    precision: Precision = "float32"
+
+    def __call__(self, segment: Segment | None) -> Fill:
+        """The fill of the model, which is kept for the next block.
+
+        Raises:
+            CheckpointError: the folder holds no released model.
+            SettingsError: a GPU is asked for and this process has none.
+        """
+        check_device(self.device)
+        device = torch.device(self.device)
+        make_deterministic(device)
+        return model_fill(
+            _released(self.model, self.weights_sha256),
+            device,
+            guided_by_truth=self.guided_by_truth,
+            copies_texture=self.copies_texture,
+            segment=segment,
+            precision=self.precision,
+        )
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +101,7 @@ def _released(model: Path, weights_sha256: str) -> Released:
 def model_fill(
     released: Released,
     device: torch.device,
+    *,
     guided_by_truth: bool = False,
     copies_texture: bool = False,
     segment: Segment | None = None,
@@ -98,7 +111,7 @@ def model_fill(
 
     Args:
         guided_by_truth: guide SG-Net or SGE-Net by the true labels in place of their own: the upper bound of
-            Fig. 1(e) where they were trained with true labels, and how far they obey where they were not.
+            Fig. 1(e) after training with true labels, otherwise how well they follow a segmentation.
         copies_texture: take the texture from the known pixels of the image. What else the network predicted, such as
             its segmentation, is left to the scores of the filling without.
         segment: labels the known pixels for SPG-Net; None: its own small segmenter does.

@@ -7,6 +7,7 @@ on a Ray cluster. A block is the same images and one thread wherever it is score
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from pipelines.evaluation.blocks import BLOCK_IMAGES, Scoring, joined, score_blo
 from pipelines.evaluation.code import digest_metric_code
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, check_trained, write_scores
-from pipelines.evaluation.fills import MakeFill, load_model_fill
+from pipelines.evaluation.fills import MakeFill, ModelFill
 from pipelines.evaluation.images import write_examples, write_failures
 from pipelines.evaluation.networks import check_weight_files
-from pipelines.evaluation.walk import SetScores
+from pipelines.evaluation.scoring import SetScores
 from pipelines.parallel.device import device_of_workers
 from pipelines.parallel.parallel import parallel_map, workers_for
 from pipelines.settings.params import Settings
@@ -31,52 +32,59 @@ from sgenet.methods.files import WEIGHTS
 from sgenet.methods.release import Released, load_released
 
 
+@dataclass(frozen=True)
+class EvaluationData:
+    """What methods are scored on.
+
+    Attributes:
+        shards, masks: folders of the stages ``shards`` and ``masks``.
+        segmenter: segments what a method filled (Table 4); None leaves that out. SPG-Net starts from its labels of
+            what is known.
+    """
+
+    settings: Settings
+    dataset: str
+    shards: Path
+    masks: Path
+    segmenter: SegmenterPlace | None = None
+
+
 def evaluate_model(
+    on: EvaluationData,
     model: Path,
-    settings: Settings,
-    dataset: str,
     method: str,
-    shards: Path,
-    masks: Path,
     folder: Path,
     *,
     guided_by_truth: bool = False,
     copies_texture: bool = False,
-    segmenter: SegmenterPlace | None = None,
 ) -> dict[str, dict[str, float]]:
     """Score a released model; see :func:`evaluate`.
 
     Args:
-        guided_by_truth, copies_texture: as of :func:`~pipelines.evaluation.fills.model_fill`.
-        segmenter: as of :func:`evaluate`; SPG-Net starts from its labels of what is known.
+        guided_by_truth, copies_texture: as of :class:`~pipelines.evaluation.fills.ModelFill`.
 
     Raises:
         CheckpointError: the folder holds no released model, or one of another method or of other classes.
         SettingsError: a GPU is asked for and there is none.
         DataError: as :func:`evaluate`.
     """
-    check_trained(model, settings.models_of(dataset), method)
+    settings = on.settings
+    check_trained(model, settings.models_of(on.dataset), method)
     released = load_released(model)
-    _check(released, method, settings.data[dataset].labels, model)
-    device = device_of_workers(settings.run)
-    weights = sha256_of_file(model / WEIGHTS)
-    precision = settings.evaluation.precision
-    make_fill = partial(load_model_fill, model, device, weights, guided_by_truth, copies_texture, precision)
-    return evaluate(
-        make_fill, settings, dataset, method, shards, masks, folder, weights_sha256=weights, segmenter=segmenter
+    _check(released, method, settings.data[on.dataset].labels, model)
+    fill = ModelFill(
+        model=model,
+        weights_sha256=sha256_of_file(model / WEIGHTS),
+        device=device_of_workers(settings.run),
+        guided_by_truth=guided_by_truth,
+        copies_texture=copies_texture,
+        precision=settings.evaluation.precision,
     )
+    return evaluate(on, fill, method, folder, fill.weights_sha256)
 
 
 def evaluate(
-    make_fill: MakeFill,
-    settings: Settings,
-    dataset: str,
-    method: str,
-    shards: Path,
-    masks: Path,
-    folder: Path,
-    weights_sha256: str | None = None,
-    segmenter: SegmenterPlace | None = None,
+    on: EvaluationData, make_fill: MakeFill, method: str, folder: Path, weights_sha256: str | None = None
 ) -> dict[str, dict[str, float]]:
     """Score a method with every set of evaluation masks and write what :mod:`pipelines.evaluation.files` lists.
 
@@ -84,9 +92,8 @@ def evaluate(
         make_fill: called once a block in the scoring process, with a segmenter or None; importable, as
             :func:`parallel_map` asks.
         method: its name in the tables.
-        folder: where to; must exist.
+        folder: where to; made where it is missing.
         weights_sha256: of the weights that the method was loaded from, where it has any.
-        segmenter: segments what the method filled (Table 4); None leaves that out.
 
     Returns:
         The content of ``metrics.json``.
@@ -95,15 +102,17 @@ def evaluate(
         DataError: shards or masks are unfinished, altered, or do not belong together.
         CheckpointError: a weights file of the evaluation is missing or is another one.
     """
-    data, evaluation, use_gpu = settings.data[dataset], settings.evaluation, settings.run.use_gpu
+    settings, segmenter = on.settings, on.segmenter
+    data, evaluation, use_gpu = settings.data[on.dataset], settings.evaluation, settings.run.use_gpu
+    folder.mkdir(exist_ok=True)
     check_weight_files(evaluation)
-    table = open_index(shards).of_split(evaluation.split)
-    holes = load_evaluation_masks(masks)
+    table = open_index(on.shards).of_split(evaluation.split)
+    holes = load_evaluation_masks(on.masks)
     keys = [str(key) for key in table.keys]
     examples = choose_examples(keys, table.num_classes.tolist(), evaluation.num_figure_images)
     scoring = Scoring(
-        shards=shards,
-        masks=masks,
+        shards=on.shards,
+        masks=on.masks,
         digests=(table.digest, holes.digest),
         settings=evaluation,
         crop=data.crop,
@@ -116,12 +125,12 @@ def evaluate(
         partial(score_block, make_fill, scoring),
         range(0, len(table), BLOCK_IMAGES),
         workers=workers_for(use_gpu),
-        description=f"evaluate {dataset}: {method}",
+        description=f"evaluate {on.dataset}: {method}",
         use_gpu=use_gpu,
     )
     scores = joined(parts)
     summary = EvaluationSummary(
-        dataset=dataset,
+        dataset=on.dataset,
         method=method,
         split=evaluation.split,
         shards_digest=table.digest,

@@ -10,7 +10,7 @@ from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.baselines import UNDAMAGED
 from pipelines.evaluation.files import METRICS
 from pipelines.evaluation.fills import baseline_fill
-from pipelines.evaluation.run import evaluate
+from pipelines.evaluation.run import EvaluationData, evaluate
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder
 
@@ -28,11 +28,10 @@ def run(settings: Settings, dataset: str, shards: Path, masks: Path, segmenter: 
         DataError: shards, masks or segmenter are unfinished or do not belong together.
     """
     place = segmenter_of_filled(settings, dataset, segmenter)
+    data = EvaluationData(settings, dataset, shards, masks, place)
     with publish_folder(output) as folder:
         metrics = {}
         for name in (*settings.evaluation.baselines, *([UNDAMAGED] if place else [])):
-            (folder / name).mkdir()
-            make_fill = partial(baseline_fill, name)
-            metrics[name] = evaluate(make_fill, settings, dataset, name, shards, masks, folder / name, segmenter=place)
+            metrics[name] = evaluate(data, partial(baseline_fill, name), name, folder / name)
         (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     print(f"{output}: scores of {', '.join(metrics) or 'no baseline'}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.files import EXEMPLAR, UPPER_BOUND, read_record
-from pipelines.evaluation.run import evaluate_model
+from pipelines.evaluation.run import EvaluationData, evaluate_model
 from pipelines.settings.params import Settings
 from pipelines.storage.files import publish_folder, write_atomically
 from pipelines.tracking.address import check_reachable, tracking_uri
@@ -49,21 +50,14 @@ def run(
         # Not after hours of scoring.
         check_reachable(tracking_uri(), to_write=True)
     with publish_folder(output) as folder:
-        metrics = evaluate_model(model, settings, dataset, method, shards, masks, folder, segmenter=place)
+        score = partial(evaluate_model, EvaluationData(settings, dataset, shards, masks, place), model, method)
+        metrics = score(folder)
         # True labels guide nothing where there are none.
         labelled = any("miou" in scores for scores in metrics.values())
         if settings.evaluation.upper_bound and method in GUIDED_METHODS and labelled:
-            bound = folder / UPPER_BOUND
-            bound.mkdir()
-            evaluate_model(
-                model, settings, dataset, method, shards, masks, bound, guided_by_truth=True, segmenter=place
-            )
+            score(folder / UPPER_BOUND, guided_by_truth=True)
         if "exemplar" in settings.evaluation.texture:
-            copied = folder / EXEMPLAR
-            copied.mkdir()
-            evaluate_model(
-                model, settings, dataset, method, shards, masks, copied, copies_texture=True, segmenter=place
-            )
+            score(folder / EXEMPLAR, copies_texture=True)
     if training is not None:
         with RunLogger(restored_run(training, method, dataset)) as logger:
             log_scores(logger, metrics, training["steps"])

@@ -32,14 +32,14 @@ class LoggedStep:
         return f"{losses}  {self.images_per_second:.1f} images/s  {left} left"
 
 
-Progress = LoggedStep | ValidationRow
+ProgressUpdate = LoggedStep | ValidationRow
 """What a training shows on its way."""
 
 
 class Display(Protocol):
     """Shows a training to its user, where it was launched."""
 
-    def show(self, shown: Progress) -> None:
+    def show(self, shown: ProgressUpdate) -> None:
         """Show a logged step or a validation."""
 
     def say(self, text: str) -> None:
@@ -77,7 +77,7 @@ class TrainingDisplay:
     ) -> None:
         self._bar.stop()
 
-    def show(self, shown: Progress) -> None:
+    def show(self, shown: ProgressUpdate) -> None:
         """Move the bar, or print a line."""
         if isinstance(shown, ValidationRow):
             names = [name for name in _INPAINTING_SCORES if name in shown.scores] or list(shown.scores)

@@ -13,7 +13,7 @@ from ray import ObjectRef
 from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.training.display import Progress
+from pipelines.training.display import ProgressUpdate
 from pipelines.training.job import Reached
 from sgenet.errors import UserError
 
@@ -31,7 +31,7 @@ class News:
         outcome: how far rank 0 came, or the error of a worker; None while they are at it.
     """
 
-    messages: tuple[Progress | str, ...]
+    messages: tuple[ProgressUpdate | str, ...]
     nodes: frozenset[str]
     begun: int
     outcome: Reached | UserError | None
@@ -41,7 +41,7 @@ class Mailbox:
     """An actor that carries messages and the outcome to the driver, and the wish to stop to the workers."""
 
     def __init__(self) -> None:
-        self._messages: list[Progress | str] = []
+        self._messages: list[ProgressUpdate | str] = []
         self._nodes: set[str] = set()
         self._begun = 0
         self._stop = False
@@ -52,7 +52,7 @@ class Mailbox:
         self._nodes.add(node)
         self._begun += 1
 
-    def post(self, message: Progress | str) -> None:
+    def post(self, message: ProgressUpdate | str) -> None:
         """Leave a message."""
         self._messages.append(message)
 
@@ -94,7 +94,7 @@ class RemoteDriver:
         self._mailbox = mailbox
         self._answer: ObjectRef[bool] | None = mailbox.stop_requested.remote() if asks else None
 
-    def show(self, shown: Progress) -> None:
+    def show(self, shown: ProgressUpdate) -> None:
         """Show a logged step or a validation."""
         self._mailbox.post.remote(shown)
 

@@ -208,6 +208,7 @@ def _hooks(
     ranks: Ranks,
 ) -> list[Hook]:
     training = job.recipe.training
+    # In this order: what validation stores includes the losses up to it, and a stop comes after all has been stored.
     losses = LossHook(training, recorder, step)
     hooks: list[Hook] = [losses, ValidationHook(training, recorder, _validator(job, inputs, ranks))]
     if recorder is not None:

@@ -110,6 +110,7 @@ def copy_texture(
         given = None
     classes = None
     if label is not None and confidence is not None:
+        # Classes have no mean: each block has that of its first pixel.
         every = tuple(slice(side.start, side.stop, step) for side in window)
         given_at = np.zeros_like(hole[every]) if given is None else given[every]
         classes = _Classes(label[every], confidence[every], given_at)

@@ -96,7 +96,9 @@ def test_every_sample_has_the_label_the_segmenter_gives_it(prepared: Path, done:
 
 def test_the_index_says_where_and_what_the_labels_are(prepared: Path, done: Path) -> None:
     table = open_index(prepared / "shards")
-    for row, values in enumerate(pq.read_table(done / "labels.parquet").to_pylist()):
+    rows = pq.read_table(done / "labels.parquet").to_pylist()
+    assert len(rows) == len(table) > 0
+    for row, values in enumerate(rows):
         assert values["key"] == table.keys[row]
         with (done / values["shard"]).open("rb") as file:
             found = {}

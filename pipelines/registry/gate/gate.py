@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.data.labels.opened import segmenter_of_filled
 from pipelines.evaluation.fills import baseline_fill
-from pipelines.evaluation.run import evaluate, evaluate_model
+from pipelines.evaluation.run import EvaluationData, evaluate, evaluate_model
 from pipelines.registry.gate.decision import Check, Decision, decide
 from pipelines.registry.gate.evidence import Evidence, differences, read_evidence
 from pipelines.registry.gate.invariants import check_filling, check_latency, check_weights
@@ -111,7 +111,7 @@ def _version(version: StoredVersion, model: Path, settings: Settings, dataset: s
         # No other method's images depend on it.
         starts = method in LABEL_STARTED_METHODS
         segmenter = segmenter_of_filled(settings, dataset, paths.segmenter) if starts else None
-        evaluate_model(model, settings, dataset, method, paths.shards, paths.masks, folder, segmenter=segmenter)
+        evaluate_model(EvaluationData(settings, dataset, paths.shards, paths.masks, segmenter), model, method, folder)
 
     stored = partial(_stored_evidence, version, model.parent / EVIDENCE)
     return Contender(f"version {version.version}", stored, evaluate_here)
@@ -142,7 +142,9 @@ def _baseline(settings: Settings, dataset: str) -> Contender:
             raise DataError(f"the baseline {name} has no scores in {paths.baselines}") from None
 
     def evaluate_here(folder: Path) -> None:
-        evaluate(partial(baseline_fill, name), settings, dataset, name, paths.shards, paths.masks, folder)
+        evaluate(
+            EvaluationData(settings, dataset, paths.shards, paths.masks), partial(baseline_fill, name), name, folder
+        )
 
     return Contender(f"the baseline {name}", stored, evaluate_here)
 
@@ -179,7 +181,6 @@ def _scores(contenders: Sequence[Contender], dataset: str, workspace: Path, say:
     say(f"{anew}: evaluating {names} on the shards and masks of {dataset} here")
     folders = [workspace / f"scores-{number}" for number in range(len(contenders))]
     for contender, folder in zip(contenders, folders, strict=True):
-        folder.mkdir()
         contender.evaluate(folder)
     return [read_evidence(folder) for folder in folders], anew
 

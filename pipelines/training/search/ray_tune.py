@@ -27,7 +27,7 @@ from pipelines.parallel.cluster import joined_cluster
 from pipelines.settings.params import RunSettings
 from pipelines.storage.store import join, open_storage
 from pipelines.training.checkpoints import CheckpointStore
-from pipelines.training.display import Progress
+from pipelines.training.display import ProgressUpdate
 from pipelines.training.history import ValidationRow
 from pipelines.training.job import TrainingJob
 from pipelines.training.launch import train_here
@@ -219,7 +219,7 @@ class _Reporter:
         self._metric = metric
         self._curve: list[tuple[int, float]] = []
 
-    def show(self, shown: Progress) -> None:
+    def show(self, shown: ProgressUpdate) -> None:
         """Report a validation; the losses are in the tracked run."""
         if isinstance(shown, ValidationRow):
             if not self._curve:

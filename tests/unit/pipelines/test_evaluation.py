@@ -20,9 +20,9 @@ from pipelines.data.labels.opened import OpenSegmenter, SegmenterPlace
 from pipelines.evaluation.blocks import joined
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.files import EvaluationSummary, write_scores
-from pipelines.evaluation.fills import Fill, baseline_fill, load_model_fill, model_fill, without_holes
+from pipelines.evaluation.fills import Fill, ModelFill, baseline_fill, model_fill, without_holes
 from pipelines.evaluation.networks import ScoringNetworks, check_weight_files
-from pipelines.evaluation.walk import SetScores, score_split
+from pipelines.evaluation.scoring import SetScores, score_split
 from pipelines.parallel.device import device_of_workers
 from pipelines.settings.labels import LabelSettings
 from pipelines.settings.params import DataSettings, EvaluationSettings, RunSettings
@@ -378,7 +378,7 @@ def test_on_a_cluster_the_gpu_is_looked_for_where_the_work_is(monkeypatch: pytes
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert device_of_workers(run) == "cuda"
     with pytest.raises(SettingsError, match="PyTorch finds no GPU"):
-        load_model_fill(tmp_path, "cuda", "weights", False, False, "float32", None)
+        ModelFill(model=tmp_path, weights_sha256="weights", device="cuda")(None)
     place = SegmenterPlace(
         folder=tmp_path, sha256="", label_space=OUTDOOR_SCENES, settings=LabelSettings(), device="cuda"
     )

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from pipelines.evaluation import fills, run
 from pipelines.evaluation.fills import FilledBatch, model_fill
-from pipelines.evaluation.run import evaluate_model
-from pipelines.evaluation.walk import score_split
+from pipelines.evaluation.run import EvaluationData, evaluate_model
+from pipelines.evaluation.scoring import score_split
 from pipelines.registry.gate import evidence
 from pipelines.settings.load import load
 from pipelines.settings.params import EvaluationSettings
@@ -106,9 +106,10 @@ def test_the_settings_say_in_which_precision_a_model_fills(monkeypatch: pytest.M
     settings = settings.model_copy(update={"evaluation": EvaluationSettings(precision="bfloat16")})
     released = Released("lama", network, Recipe(), settings.data["mixed_scenes"].labels)
     monkeypatch.setattr(run, "load_released", lambda folder: released)
-    monkeypatch.setattr(run, "evaluate", lambda make_fill, *_, **__: asked.append(make_fill(None)))
+    monkeypatch.setattr(run, "evaluate", lambda data, make_fill, *_: asked.append(make_fill(None)))
     monkeypatch.setattr(fills, "_released", lambda *_: released)
-    evaluate_model(tmp_path, settings, "mixed_scenes", "lama", tmp_path, tmp_path, tmp_path)
+    data = EvaluationData(settings, "mixed_scenes", tmp_path, tmp_path)
+    evaluate_model(data, tmp_path, "lama", tmp_path)
     asked[0](_batch().image, torch.ones(COUNT, 1, SIDE, SIDE, dtype=torch.uint8), _batch().label)
     assert network.types == [torch.bfloat16]
 

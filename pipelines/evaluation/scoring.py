@@ -1,4 +1,4 @@
-"""One walk over the evaluation split that scores any way of filling holes, trained or not."""
+"""The scores of one way of filling holes, trained or not, over the evaluation split."""
 
 from __future__ import annotations
 
