@@ -4,13 +4,13 @@ import io
 
 from rich.console import Console
 
-from pipelines.training.display import LoggedStep, Progress, TrainingDisplay
+from pipelines.training.display import LoggedStep, ProgressUpdate, TrainingDisplay
 from pipelines.training.history import ValidationRow
 
 LOGGED = LoggedStep(20, {"reconstruction": 0.123456, "discriminator": 1.0}, images_per_second=8.25, seconds_left=75.2)
 
 
-def shown(*told: Progress | str, num_steps: int | None = 100, terminal: bool = False) -> str:
+def shown(*told: ProgressUpdate | str, num_steps: int | None = 100, terminal: bool = False) -> str:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=160 if terminal else 40, legacy_windows=False)
     with TrainingDisplay("camvid/sge_net", num_steps, console) as display:
