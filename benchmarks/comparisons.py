@@ -181,10 +181,11 @@ COMPARISONS = {
         ]
         + [
             Training(
-                "sge_net",
+                name,
                 variant="no label of another image",
-                recipe={"training": {"steps": 5500}, "guidance": {"transplanted": 0.0}},
+                recipe={"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
             )
+            for name in _TWICE
         ],
         _PHOTOGRAPHS,
         {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"},
