@@ -182,7 +182,7 @@ COMPARISONS = {
         + [
             Training(
                 name,
-                variant="no label of another image",
+                variant="nothing transplanted",
                 recipe={"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
             )
             for name in _TWICE
