@@ -7,7 +7,6 @@ same command resumes), 141 nobody reads the output any more; a command that has 
 from __future__ import annotations
 
 import argparse
-import difflib
 import errno
 import re
 import shlex
@@ -33,6 +32,7 @@ from pipelines.commands import (
     ui,
 )
 from pipelines.commands.common import Command, add_params, ask_addressed_cluster, check_dataset, check_method
+from pipelines.settings.complaints import closest
 from pipelines.settings.layout import REPORT, DatasetPaths, RunPaths
 from pipelines.settings.load import load
 from pipelines.settings.params import Settings
@@ -104,6 +104,8 @@ def train(settings: Settings, dataset: str, method: str) -> None:
 
 def dry_run(settings: Settings, dataset: str, method: str) -> None:
     """Do everything a training does before its first step, print what it would take, and stop."""
+    if settings.run.max_workers:
+        ask_addressed_cluster()
     from pipelines.stages import train as stage
     from pipelines.training.dry_run import dry_run as lines
     from pipelines.training.inputs import fetch_dataset, with_published_paths
@@ -209,8 +211,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         return _dispatch(options)
     except UserError as error:
-        several = "\n" in str(error)
-        print(f"error:{chr(10) if several else ' '}{error}", file=sys.stderr)
+        separator = "\n" if "\n" in str(error) else " "
+        print(f"error:{separator}{error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in _REFUSED_BY_THE_DISK:
@@ -236,8 +238,8 @@ def _refuse_unknown(command: str, parser: argparse.ArgumentParser) -> None:
         parser.error(f"the command {command} is now called {RENAMED[command]}")
     if command.startswith("-") or command in known:
         return
-    close = difflib.get_close_matches(command, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"`{parser.prog} --help` lists all"
+    close = closest(command, known)
+    hint = f"did you mean {close}?" if close else f"`{parser.prog} --help` lists all"
     parser.error(f"there is no command '{command}'; {hint}")
 
 

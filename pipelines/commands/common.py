@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 import os
 import socket
@@ -11,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.settings.complaints import closest
 from pipelines.settings.layout import PARAMS
 from pipelines.settings.params import Settings
 from sgenet.errors import UserError
@@ -136,5 +136,5 @@ def check_method(settings: Settings, method: str) -> None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that nothing has: which one it may be, if any is similar."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else "; correct the name"
+    close = closest(name, known)
+    return f"; did you mean {close}?" if close else "; correct the name"

@@ -6,7 +6,7 @@ import copy
 import difflib
 import re
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,6 +54,11 @@ _SAID = {
 """Pydantic's problems by type, as the person who wrote YAML says them; others in pydantic's words."""
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one may mean; None where none is similar."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
 def innermost(error: ValidationError) -> list[Any]:
     """The problems themselves: pydantic also reports a list with a wrong item as too short, and a section with a wrong
     setting as no text where text would do, which would mislead."""
@@ -84,7 +89,7 @@ def sentences(problems: Sequence[Any], raw: Any, where: str, names: Collection[s
 def _closest(problem: Any, names: Collection[str]) -> str | None:
     """The setting that an unknown one may mean; one of the same name belongs elsewhere."""
     key = str(problem["loc"][-1])
-    return next(iter(difflib.get_close_matches(key, set(names) - {key}, n=1)), None)
+    return closest(key, set(names) - {key})
 
 
 def _without_type(place: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -131,8 +136,8 @@ def _in_pydantics_words(message: str) -> str:
 
 def _close_value(found: Any, expected: str) -> str:
     """A question for who mistyped one of a few values."""
-    close = difflib.get_close_matches(str(found), [word.strip("'") for word in re.findall(r"'[^']*'", expected)], n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = closest(str(found), re.findall(r"'([^']*)'", expected))
+    return f"; did you mean {close}?" if close else ""
 
 
 def without(raw: Any, offences: list[Any]) -> Any | None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from pipelines.data.shards.manifest import Manifest, read_manifest
-from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.params import RunSettings
 from pipelines.settings.workers import num_workers
 from pipelines.storage.store import join
@@ -80,11 +79,6 @@ def dry_run(job: TrainingJob, run: RunSettings, manifest_folder: Path | None = N
     Raises:
         UserError: what would stop the training.
     """
-    if cluster_is_addressed() and not trains_here(run):
-        # Ray takes seconds to import.
-        from pipelines.parallel.connect import ask_cluster
-
-        ask_cluster()
     started = time.perf_counter()
     with closing(open_inputs(job)) as inputs:
         batch = first_batch(job, run, inputs)
