@@ -182,10 +182,12 @@ COMPARISONS = {
         + [
             Training(
                 name,
-                variant="nothing transplanted",
-                recipe={"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
+                seed,
+                "nothing transplanted",
+                {"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
             )
-            for name in _TWICE
+            for name, seeds in (("sg_net", (1,)), ("sge_net", (1, 2)))
+            for seed in seeds
         ],
         _PHOTOGRAPHS,
         {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"},

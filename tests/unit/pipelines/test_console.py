@@ -32,6 +32,7 @@ def test_characters_that_a_terminal_lacks_are_replaced(tmp_path: Path) -> None:
     assert b"COMMAND ?" in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["1", "2"])
 def test_a_command_whose_output_is_closed_does_its_work(tmp_path: Path, stream: str) -> None:
     command = f'exec "$0" -m pipelines example {stream}>&-'
