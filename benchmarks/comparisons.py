@@ -138,6 +138,8 @@ _STEPS_OF_75_MINUTES = {
 }
 """Of one core of an AMD EPYC, two trainings at a time, so that machines that differ give every method the same time."""
 
+_STEPS = {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"}
+
 
 def _segmenter(steps: int) -> dict[str, Any]:
     """The segmenter of outdoor_photos, fitted for fewer steps, for the scores of filled images."""
@@ -178,19 +180,24 @@ COMPARISONS = {
             Training(name, seed, recipe={"training": {"steps": steps}})
             for name, steps in _STEPS_OF_75_MINUTES.items()
             for seed in ((1, 2) if name in _TWICE else (1,))
-        ]
-        + [
+        ],
+        _PHOTOGRAPHS,
+        _STEPS,
+    ),
+    "nothing_transplanted": Comparison(
+        "small_photos",
+        "../pipelines/registry/shipped/params.yaml",
+        [
             Training(
                 name,
                 seed,
-                "nothing transplanted",
-                {"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
+                recipe={"training": {"steps": _STEPS_OF_75_MINUTES[name]}, "guidance": {"transplanted": 0.0}},
             )
-            for name, seeds in (("sg_net", (1,)), ("sge_net", (1, 2)))
-            for seed in seeds
+            for name in ("base_net", *_TWICE)
+            for seed in (1, 2)
         ],
         _PHOTOGRAPHS,
-        {"budget": "steps", "seconds": 0.0, "validate_every": 500, "precision": "float32"},
+        _STEPS,
     ),
     "camvid": Comparison(
         "camvid", "camvid.yaml", [Training(name) for name in ("sg_net", "sge_net", "gated_conv", "edge_connect")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -17,6 +18,13 @@ _bucket_numbers = itertools.count()
 def pytest_configure() -> None:
     # Ray reads it while it is imported, which whichever test comes first may do.
     keep_to_loopback()
+    # What is imported here stays until the end. Left to itself the collector goes through it again and again.
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
