@@ -4,7 +4,8 @@ A network predicts layout and colours better than fine texture, which the rest o
 montage of shifted copies of the image. The shifts are those at which the image repeats itself
 (:mod:`sgenet.inpainter.offsets`). Each pixel chooses one of them, so that seams are hardly visible, what is
 copied has the class, the features and the colour that the network predicts, and as much detail as there is around the
-hole (:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`).
+hole (:mod:`sgenet.inpainter.montage`). Then the seams are closed (:mod:`sgenet.inpainter.blending`), and the lowest
+frequencies become those of the network's drawing.
 
 In a large image the choice is made at a smaller size, and carried to full size. PatchMatch fills holes that the image's
 repetitions do not reach (:mod:`sgenet.inpainter.patches`), unless someone gave classes, which it could not obey.
@@ -23,7 +24,7 @@ from sgenet.inpainter.features import Features
 from sgenet.inpainter.montage import Indices, Montage, assemble
 from sgenet.inpainter.offsets import Offsets, offsets_to_similar, reached
 from sgenet.inpainter.patches import fill_by_patches
-from sgenet.inpainter.pyramid import Bools, Floats, Ids, Scene
+from sgenet.inpainter.pyramid import Bools, Floats, Ids, Scene, enlarge_image
 
 _WHOLE = 500_000
 """Pixels of an image that is searched whole."""
@@ -62,6 +63,10 @@ _CONTRAST_SIGMA, _NO_CONTRAST = 2.0, 0.01
 
 _LOW = 3 / 32
 """Low frequencies are what a Gaussian with this share of the hole's radius keeps: sigma 3 for a hole of 64×64."""
+
+_LOWEST, _LEAST_SIGMA = 6 / 32, 2.0
+"""The same for the frequencies that the filling takes from the network, and at least so many pixels. With a smaller
+share, rock and leaves lose contrast."""
 
 _FINEST = 3.0
 """Pixels of sigma that are left at the size at which the network fills."""
@@ -114,15 +119,16 @@ def copy_texture(
         every = tuple(slice(side.start, side.stop, step) for side in window)
         given_at = np.zeros_like(hole[every]) if given is None else given[every]
         classes = _Classes(label[every], confidence[every], given_at)
+    found = None if features is None else _features_of(smallest, window, step, features)
+    guidance = _Guidance(smallest, classes, found)
     frequent, beside = offsets_to_similar(smallest.image, smallest.hole, smallest.unknown, _FREQUENT, _BESIDE)
     if given is None and not np.array_equal(reached(frequent, smallest.hole, smallest.unknown), smallest.hole):
         filled = fill_by_patches(scenes[0])
     else:
         to_given = [] if given is None or classes is None else [_offsets_to_given(classes, smallest)]
-        found = None if features is None else _features_of(smallest, window, step, features)
-        guidance = _Guidance(smallest, classes, found)
         montage = assemble(smallest, np.concatenate((frequent, beside, *to_given)), guidance.cost)
         filled = _at_full_size(montage, scenes, _KEPT if given is None else _KEPT_IF_GIVEN)
+    filled = _corrected(filled, scenes, guidance)
     joined[window][scenes[0].hole] = filled[scenes[0].hole].clip(-1, 1)
     return joined
 
@@ -166,12 +172,13 @@ class _Guidance:
 
     def __init__(self, scene: Scene, classes: _Classes | None = None, features: Floats | None = None) -> None:
         radius = _radius_of(scene.hole)
+        self._scene, self._sigma = scene, max(_LEAST_SIGMA, radius * _LOWEST)
         self._low = gaussian_filter(scene.image, radius * _LOW, axes=(0, 1), mode="nearest").reshape(-1, 3)
         contrast = _log_contrast(scene)
         self._contrast, self._expected = contrast.ravel(), _from_around(contrast, scene.unknown, radius).ravel()
         self._classes = classes
         self._features = features
-        self._feature_weight = np.float32(_FEATURES) * (np.exp(self._expected) / np.float32(_FULL_CONTRAST)).clip(max=1)
+        self._roughness = (np.exp(self._expected) / np.float32(_FULL_CONTRAST)).clip(max=1)
 
     def cost(self, pixels: Indices, sources: Indices) -> Floats:
         """(N,) of copying the first from the second."""
@@ -180,13 +187,33 @@ class _Guidance:
         cost += np.float32(_DETAIL) * np.abs(self._expected[pixels] - self._contrast[sources])
         if self._features is not None:
             cosine = np.einsum("ij,ij->i", self._features[pixels], self._features[sources])
-            cost += self._feature_weight[pixels] * (1 - cosine).clip(min=0)
+            cost += np.float32(_FEATURES) * self._roughness[pixels] * (1 - cosine).clip(min=0)
         if self._classes is None:
             return cost
         label, confidence = self._classes.label.ravel(), self._classes.confidence.ravel()
         weight = np.where(self._classes.given.ravel()[pixels], np.float32(_GIVEN_CLASS), np.float32(_CLASS))
         weight *= confidence[pixels] * confidence[sources]
         return cost + weight * (label[pixels] != label[sources])
+
+    def correction(self, filled: Floats) -> Floats:
+        """(h, w, 3) to add to a filling: the lowest frequencies in which the network's drawing differs from it.
+
+        Less of them towards the border and in smooth surroundings, where they would show the outline of the hole.
+        """
+        hole = self._scene.hole
+        missing = np.where(hole[..., None], self._scene.image - filled, np.float32(0))
+        depth = distance_transform_edt(hole).astype(np.float32)
+        weight = self._roughness.reshape(hole.shape) * (1 - np.exp(-depth / np.float32(self._sigma)))
+        return weight[..., None] * gaussian_filter(missing, self._sigma, axes=(0, 1), mode="nearest")
+
+
+def _corrected(filled: Floats, scenes: Sequence[Scene], guidance: _Guidance) -> Floats:
+    """(h, w, 3): a filling of the first of some sizes of a scene, with the network's lowest frequencies."""
+    small = Scene(filled, scenes[0].hole, scenes[0].unknown)
+    for _ in scenes[1:]:
+        small = small.halved()
+    correction = guidance.correction(small.image)
+    return filled + enlarge_image(correction, 2 ** (len(scenes) - 1), scenes[0].hole.shape)
 
 
 def _features_of(scene: Scene, window: tuple[slice, slice], step: int, features: Features) -> Floats:

@@ -23,7 +23,7 @@ from sgenet.methods.release import save_released
 from sgenet.segmenters.build import build_segmenter
 from sgenet.segmenters.release import save_segmenter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 _IMAGES = 240
 """A third of them is scored: more than one block."""
 

@@ -127,6 +127,7 @@ def same_weights(folder: Path, other: Path) -> bool:
     return (folder / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
+@pytest.mark.faults
 def test_ray_workers_fit_what_one_process_does(
     tiny_dataset: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from ray_head import driver_environment, ray_head
 
 from pipelines.parallel.parallel import parallel_map
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 HERE = Path(__file__).parent
 
 

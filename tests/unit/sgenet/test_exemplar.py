@@ -89,6 +89,18 @@ def test_the_colours_that_the_network_drew_decide_what_is_copied():
     assert brightness(-0.4) < -0.1 < 0.1 < brightness(0.4)
 
 
+def test_rough_texture_gets_the_brightness_that_the_network_drew_and_keeps_its_contrast():
+    image, hole = noise(96, 96), box(96, 96, slice(32, 64), slice(32, 64))
+    dark, bright = (copy_texture(image, hole, hole, np.full_like(image, shade))[40:56, 40:56] for shade in (-0.3, 0.3))
+    assert dark.mean() < -0.1 < 0.1 < bright.mean()
+    assert min(dark.std(), bright.std()) > 0.9 * image.std()
+
+
+def test_a_sky_keeps_its_brightness():
+    image, hole = np.zeros((96, 96, 3), np.float32), box(96, 96, slice(32, 64), slice(32, 64))
+    assert np.abs(copy_texture(image, hole, hole, np.full_like(image, 0.3))).max() < 0.02
+
+
 @pytest.mark.slow
 def test_texture_is_from_where_the_network_sees_what_it_expects_in_the_hole():
     columns, rows = stripes(128, 64).transpose(1, 0, 2)[:64], stripes(128, 64)
@@ -185,7 +197,8 @@ def test_patchmatch_fills_what_the_repetitions_of_the_image_do_not_reach():
     hole[:, :14] = hole[:14] = False  # known at the left and at the top, less than the way to the far corner
     filled = copy_texture(image, hole, hole, grey(image))
     scene = Scene(np.where(hole[..., None], grey(image), image), hole, hole)
-    np.testing.assert_array_equal(filled[hole], fill_by_patches(scene)[hole])
+    beside = np.diff(np.where(hole[..., None], filled - fill_by_patches(scene), 0), axis=1)
+    assert np.abs(beside).max() < 0.05  # but for its lowest frequencies
     assert filled[hole].std() > 0.5 * image[hole].std()
 
 
