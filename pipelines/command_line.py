@@ -1,7 +1,7 @@
 """The command line, ``python -m pipelines <command>``: every stage of ``dvc.yaml`` and every tool, one function each.
 
 Exit status: 0 done, 1 an internal error, 2 something the user can fix, 130 interrupted (the
-same command resumes), 141 nobody reads the output any more; a command that has others says so in its ``--help``.
+same command resumes), 141 the output was closed; a command that has others says so in its ``--help``.
 """
 
 from __future__ import annotations

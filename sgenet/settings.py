@@ -155,6 +155,12 @@ class DiscriminatorSettings(Strict):
     num_scales: PositiveInt = 3
     spectral_norm: bool = True
 
+    @property
+    def smallest_image(self) -> int:
+        """The smallest height and width, in pixels, that every scale can judge."""
+        # Every scale but the first and every layer of stride 2 halves, and two more kernels take one pixel each.
+        return int(3 * 2 ** (self.num_scales - 1 + self.num_layers))
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings(Strict):

@@ -49,7 +49,8 @@ Fill = Callable[[Tensor, Tensor, Tensor], FilledBatch]
 :class:`FilledBatch`. Only what is guided by the true labels looks at the label."""
 
 Segment = Callable[[Tensor], Tensor]
-"""A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8, 255 = none of them."""
+"""A segmenter: from images without holes, (B, 3, H, W) uint8, to class ids (B, H, W) uint8; 255 = no class of this
+label space."""
 
 MakeFill = Callable[[Segment | None], Fill]
 """Makes the fill in the process that scores, given the segmenter or None."""

@@ -1,4 +1,4 @@
-"""Images at the outer doors: bytes of files and requests in, PNG bytes out.
+"""Decoding and encoding of photographs: bytes of files and requests in, PNG bytes out.
 
 The command, the web page and the servers read photographs with :func:`decode_photo` and write what was filled with
 :func:`encode_photo`, so that depth, alpha, colour profile, EXIF data and resolution are kept by all of them.

@@ -261,18 +261,32 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_comparable(results: DatasetResults) -> None:
-    """Scores may only be in one table when they were taken on the same images with the same holes.
+def check_comparable(results: DatasetResults, *, same_code: bool = True) -> None:
+    """Scores may only be in one table when the same code took them on the same images with the same holes.
+
+    Args:
+        results: of one dataset.
+        same_code: False for kept scores of earlier commits, whose metrics tests hold to be the same.
 
     Raises:
         DataError: they were not.
     """
     same = {"shards_digest": "images", "masks_digest": "holes", "split": "splits", "segmenter_sha256": "segmenters"}
+    if same_code:
+        same["code_digest"] = "versions of the metrics"
     undamaged = [] if results.undamaged is None else [results.undamaged]
-    for method in (*results.methods, *results.upper_bounds, *undamaged):
+    everything = (*results.methods, *results.upper_bounds, *undamaged)
+    for method in everything:
         for key, what in same.items():
-            if method.summary.get(key) != results.summary.get(key):
-                raise DataError(
-                    f"{method.folder} and {results.methods[0].folder} were evaluated with different {what}, so their "
-                    "scores cannot be compared; run the evaluate and baselines stages again"
-                )
+            _check_same(method, results.methods[0], key, what)
+    trained = [method for method in everything if method.training is not None]
+    for method in trained:
+        _check_same(method, trained[0], "precision", "precisions")
+
+
+def _check_same(method: MethodResult, other: MethodResult, key: str, what: str) -> None:
+    if method.summary.get(key) != other.summary.get(key):
+        raise DataError(
+            f"{method.folder} and {other.folder} were evaluated with different {what}, so their scores cannot be "
+            "compared; run the evaluate and baselines stages again"
+        )

@@ -248,10 +248,5 @@ def _crop_problems(recipe: Recipe, methods: Sequence[str], crop: int) -> list[st
         f"{where}: {discriminator.num_layers} layers at {discriminator.num_scales} scales need images of "
         f"{smallest} px, but the crop is {crop}; use fewer of either"
         for where, discriminator in discriminators.items()
-        if crop < (smallest := _smallest_crop(discriminator))
+        if crop < (smallest := discriminator.smallest_image)
     ]
-
-
-def _smallest_crop(discriminator: DiscriminatorSettings) -> int:
-    """As :func:`sgenet.layers.discriminator.smallest_image`, without loading PyTorch: three pixels must be left."""
-    return int(3 * 2 ** (discriminator.num_layers + discriminator.num_scales - 1))

@@ -146,8 +146,8 @@ def _walk(top: Path) -> Iterator[tuple[str, int]]:
     """Every file below a folder with its size, links followed, each real folder entered once.
 
     Folders come before links to them, so that a link never takes over their files, and links
-    upwards are left out: a loop ends. A dangling link counts as an empty file, so that whoever
-    reads it learns of it.
+    upwards are left out: a loop ends. A dangling link counts as an empty file, so that reading
+    it fails with a clear message.
     """
     entered = {str(parent) for parent in Path(os.path.realpath(top)).parents}
     waiting = deque([top] if top.is_dir() else [])

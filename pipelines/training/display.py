@@ -43,7 +43,7 @@ class Display(Protocol):
         """Show a logged step or a validation."""
 
     def say(self, text: str) -> None:
-        """Tell the user a sentence."""
+        """Print a message."""
 
 
 class TrainingDisplay:

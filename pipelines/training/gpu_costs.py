@@ -1,9 +1,9 @@
 """What a training may take on GPUs: hours and money by estimate, before any is rented.
 
 Nothing here is measured. Peaks and memory are of the makers' data sheets. Prices are on-demand list prices of
-:data:`PRICES_OF`, rounded, of whichever large cloud is cheaper; spot machines cost a third to a half. Each line has the
-price that it counts with beside the hours: whoever pays another one multiplies. Shares of the peak are what someone who
-trains on such machines expects of these networks, by counting operations and memory traffic (2026).
+:data:`PRICES_OF`, rounded, of whichever large cloud is cheaper; spot machines cost a third to a half. Each line shows
+its hourly price, so that another one can be put in its place. Shares of the peak are what someone who trains on such
+machines expects of these networks, by counting operations and memory traffic (2026).
 ``benchmarks/gpu_hour.py`` measures.
 """
 

@@ -99,7 +99,7 @@ class RemoteDriver:
         self._mailbox.post.remote(shown)
 
     def say(self, text: str) -> None:
-        """Tell the user a sentence."""
+        """Print a message."""
         self._mailbox.post.remote(text)
 
     def stop_requested(self) -> bool:

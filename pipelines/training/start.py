@@ -21,16 +21,18 @@ def take_start(job: TrainingJob, model: StartingModel, state: TrainingState) -> 
     classes = job.label_space.names
     axes = class_axes(job.method, job.recipe, len(classes))
     taken = start_from(state, released.generator.state_dict(), axes, classes, released.label_space.names)
-    if not taken.taken:
+    if not taken.copied:
         raise CheckpointError(
             f"recipes.{job.dataset}.start_from: nothing of {model.name} fits a {job.method} of this recipe; name a "
             "model of the same method, or give network the widths of that model"
         )
-    said = f"starting from {model.name}: {len(taken.taken)} of {len(taken.taken) + len(taken.anew)} tensors taken"
+    said = (
+        f"starting from {model.name}: {len(taken.copied)} of {len(taken.copied) + len(taken.initialised)} tensors taken"
+    )
     if (side := released.recipe.network.image_size) != (crop := job.recipe.network.image_size):
         said += f"; it was trained on crops of {side}×{side} pixels, these are of {crop}×{crop}: more steps are needed"
-    if taken.anew:
-        said += f"; missing there or of another shape, initialised from scratch: {', '.join(taken.anew)}"
+    if taken.initialised:
+        said += f"; missing there or of another shape, initialised from scratch: {', '.join(taken.initialised)}"
     if taken.new_classes:
         known = ", ".join(taken.classes) or "none"
         said += f"; classes that it knows by name: {known}; initialised from scratch: {', '.join(taken.new_classes)}"

@@ -47,11 +47,10 @@ class Inpainter:
 
     Args:
         generator: maps (image (B, 3, H, W) float in [-1, 1], hole_mask (B, 1, H, W) float, 1 = missing)
-            to a :class:`~sgenet.batch.Prediction`; H and W are multiples of ``multiple``. A guided
+            to a :class:`~sgenet.batch.Prediction`; H and W are multiples of 16. A guided
             method's takes the guide (B, H, W) int64 as a third argument.
         label_space: the classes it predicts.
         method_name: a key of :data:`sgenet.methods.registry.METHODS`; None for a generator that is none of these.
-        multiple: images are reflected up to a multiple of this, and cut back afterwards.
         working_side: the side in pixels that the generator was trained on, a multiple of 16. Images
             with no side longer than one and a half of it are filled in one pass, larger ones as
             :mod:`sgenet.inpainter.coarse_to_fine` says.
@@ -67,7 +66,6 @@ class Inpainter:
         label_space: LabelSpace,
         *,
         method_name: str | None = None,
-        multiple: int = 16,
         working_side: int = WORKING_SIDE,
         precision: Precision = "float32",
     ) -> None:
@@ -76,7 +74,7 @@ class Inpainter:
         self.label_space = label_space
         self.method_name = method_name
         self.working_side = working_side
-        self._network = Network(generator, multiple, precision)
+        self._network = Network(generator, precision)
 
     @classmethod
     def load(

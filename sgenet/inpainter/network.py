@@ -15,19 +15,20 @@ from sgenet.inpainter.pyramid import Level, to_floats
 from sgenet.precision import autocast
 from sgenet.settings import Precision
 
+_MULTIPLE = 16
+"""Images are reflected up to a multiple of this: no network has more than four halvings."""
+
 
 class Network:
     """A generator as numpy sees it, on the device it is on.
 
     Args:
         generator: see :class:`sgenet.inpainter.Inpainter`.
-        multiple: images are reflected up to a multiple of this.
         precision: of the convolutions; ``bfloat16`` is autocast.
     """
 
-    def __init__(self, generator: nn.Module, multiple: int, precision: Precision) -> None:
+    def __init__(self, generator: nn.Module, precision: Precision) -> None:
         self.generator = generator.eval().to(memory_format=torch.channels_last)
-        self._multiple = multiple
         self._precision = precision
 
     @torch.inference_mode()
@@ -47,7 +48,7 @@ class Network:
 
     def _reflect_up(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Reflect (H, W, …) at the bottom and the right, however small the image."""
-        padding = [(0, -side % self._multiple) for side in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
+        padding = [(0, -side % _MULTIPLE) for side in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
         # A copy in any case: tensors cannot lie over arrays that are read-only.
         return np.pad(array, padding, mode="reflect")
 

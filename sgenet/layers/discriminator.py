@@ -78,9 +78,3 @@ class MultiScaleDiscriminator(nn.Module):
             features.extend(activations)
             image = F.avg_pool2d(image, 2)
         return DiscriminatorOutput(tuple(logits), tuple(features))
-
-
-def smallest_image(settings: DiscriminatorSettings) -> int:
-    """The smallest height and width, in pixels, that every scale of the discriminator can judge."""
-    # Every scale but the first and every layer of stride 2 halves, and two more kernels take one pixel each.
-    return 3 * 2 ** (settings.num_scales - 1 + settings.num_layers)

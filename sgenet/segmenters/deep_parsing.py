@@ -76,7 +76,7 @@ class UnaryNetwork(nn.Module):
                 f"{setting}: {weights} does not hold torchvision's VGG-16 of width {self.features[0].out_channels} "
                 f"(features.0.weight …): {one_line(error)[:200]}"
             ) from None
-        # With fewer hidden channels than VGG's 4,096, these two start anew.
+        # With fewer hidden channels than VGG's 4,096, these two are initialised from scratch.
         for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
             weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
             if weight is not None and bias is not None and weight.numel() == layer.weight.numel():

@@ -19,13 +19,13 @@ class Taken:
     """What a training took of the weights that it starts from.
 
     Attributes:
-        taken: names of the tensors that fit.
-        anew: names of the generator's tensors that nothing fits, by name and shape; these start as drawn from the seed.
+        copied: names of the tensors that fit.
+        initialised: names of the generator's tensors that nothing fits, by name and shape.
         classes, new_classes: whose part of the tensors was taken, and whose starts as drawn from the seed.
     """
 
-    taken: tuple[str, ...]
-    anew: tuple[str, ...]
+    copied: tuple[str, ...]
+    initialised: tuple[str, ...]
     classes: tuple[str, ...] = ()
     new_classes: tuple[str, ...] = ()
 

@@ -92,7 +92,7 @@ def test_the_stage_baselines_spares_the_gate_its_work(
     baselines.run(world.settings, DATASET, paths.shards, paths.masks, paths.segmenter, paths.baselines)
     monkeypatch.setattr(gate, "evaluate_model", None)
     status, answer, said = ask("promote", "--model", world.model("baselines", 120))
-    assert (status, answer["anew"]) == (0, "")
+    assert (status, answer["rescored_because"]) == (0, "")
     assert "evaluating" not in said
 
 
@@ -103,7 +103,7 @@ def test_a_better_challenger_replaces_the_champion_on_stored_scores(
     monkeypatch.setattr(gate, "evaluate_model", None)
     status, answer, _ = ask("promote", "--model", name)
     assert (status, world.champion(name)) == (0, "2")
-    assert (answer["opponent"], answer["anew"]) == ("version 1", "")
+    assert (answer["opponent"], answer["rescored_because"]) == ("version 1", "")
     assert answer["decision"]["primary"]["comparison"]["improvement"]["low"] > 5
     assert answer["entry"]["before"] == "1"
 
@@ -167,7 +167,7 @@ def test_scores_of_other_metric_code_are_taken_anew_for_both(world: World, ask: 
     world.client.copy_model_version(f"models:/{NAME}@candidate", name)
     status, answer, said = ask("promote", "--model", name, "--challenger", "2")
     assert (status, world.champion(name)) == (0, "2")
-    assert answer["anew"] == "version 2 and version 1 were scored with different metric code"
+    assert answer["rescored_because"] == "version 2 and version 1 were scored with different metric code"
     assert "evaluating version 2 and version 1 on the shards and masks of squares here" in said
     assert answer["identity"]["code_digest"] != "other code"
 
@@ -182,7 +182,7 @@ def test_altered_scores_are_not_believed(world: World, ask: Any) -> None:
     world.client.copy_model_version(f"models:/{NAME}/{version}", name)
     status, answer, _ = ask("promote", "--model", name, "--challenger", "2")
     assert status == 3
-    assert answer["anew"] == "the scores stored with version 2 have been altered"
+    assert answer["rescored_because"] == "the scores stored with version 2 have been altered"
 
 
 def test_other_weights_than_the_registered_ones_are_refused(world: World, ask: Any) -> None:

@@ -1,8 +1,8 @@
-"""The one process of a node that downloads the shards which trainings there read, and removes what none of them does.
+"""One process per node downloads the shards that its trainings read, and removes the others.
 
 Every process of every training leases what it reads now and next (:class:`.cache.ShardCache`) and starts one of these.
-The one that gets the lock of the folder works for all of them, the others wait to take its place. As nobody else adds
-or removes shards, it keeps count of them in its memory. What runs out of room is not cached, and read sample by sample.
+The process that holds the folder's lock works for all of them; the others stand by. No other process adds or removes
+shards, so it keeps count of them in memory. What has no room is not cached, and read sample by sample.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FetcherProcess:
         self._status = status
 
     def stop(self, say: Say) -> None:
-        """End it; the next one downloads anew what this one had begun."""
+        """Stop it; its successor restarts unfinished downloads."""
         with suppress(OSError):
             self._connection.send("stop")
         self._process.join(_SECONDS_TO_END)
@@ -266,7 +266,7 @@ class Fetcher:
             if whole.hexdigest() != digest:
                 raise DataError(
                     f"the shard published as {digest} is damaged: its SHA-256 is {whole.hexdigest()}; "
-                    "remove it there and run train again, which publishes it anew"
+                    "remove it there and run train again to publish a new copy"
                 )
             file.write(tail_of(checksums, size))
         partial.rename(self._folder / "shards" / digest)

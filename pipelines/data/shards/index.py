@@ -24,7 +24,7 @@ from sgenet.errors import DataError
 _SPAN = ("offset", "size")
 _ROWS_A_PIECE = 1 << 14
 
-# What a SampleTable holds, and of it the columns with few different values.
+# What a SampleTable holds, and the columns with few distinct values.
 _REPEATED = ["split", "shard"]
 _TABLE_COLUMNS = [
     "key", *_REPEATED, "image_offset", "image_size", "label_offset", "label_size", "width", "height", "num_classes",

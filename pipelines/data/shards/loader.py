@@ -55,9 +55,7 @@ def training_batches(
     return _load(dataset, parts, processes, prefetch, memory)
 
 
-def evaluation_batches(
-    dataset: ShardDataset, batch_size: int, processes: int = 0, prefetch: int = 4
-) -> Iterator[Uint8Batch]:
+def evaluation_batches(dataset: ShardDataset, batch_size: int) -> Iterator[Uint8Batch]:
     """Every sample once, in the table's order; the last batch may be smaller.
 
     Raises:
@@ -65,7 +63,7 @@ def evaluation_batches(
     """
     requests = [SampleRequest(row, seed=row) for row in range(len(dataset))]
     batches = (requests[first : first + batch_size] for first in range(0, len(requests), batch_size))
-    return _load(dataset, batches, processes, prefetch)
+    return _load(dataset, batches, processes=0, prefetch=1)
 
 
 class _BatchDataset(Dataset["Uint8Batch | InMemory | UserError"]):

@@ -150,7 +150,7 @@ class PublishedShards:
         return content if content is not None else self.storage.read_range(path.as_posix(), offset, size)
 
     def lease(self, now: Mapping[str, int], following: Mapping[str, int]) -> None:
-        """Have the shards that are read now and next downloaded to this node and kept, in place of those before.
+        """Keep the current and the next shards on this node, and release the previous ones.
 
         They are given by their names and sizes, as :meth:`SampleTable.files_of` does.
 

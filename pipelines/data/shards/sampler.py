@@ -3,7 +3,7 @@
 Position p of the endless training stream lies in epoch ``p div N`` of N samples. An epoch is shuffled at two levels, so
 that data many times larger than a node's disk can be read in whole shards:
 
-1. The shards are permuted anew for each epoch and divided into windows of nearly as many shards each.
+1. The shards are reshuffled for each epoch and divided into windows of nearly as many shards each.
 2. Within a window its samples are permuted.
 
 Data of one window are a permutation of all samples. No permutation of samples is ever stored: it is a Feistel network
@@ -97,7 +97,7 @@ class GlobalBatchSampler:
         return self._window_at(number * self.batch_size)
 
     def window_after(self, window: Window) -> Window:
-        """The window that the stream goes on with, perhaps the first of the next epoch."""
+        """The next window of the stream, perhaps the first of the next epoch."""
         return self._window_at(window.first + window.size)
 
     def rank_batches(self, rank: int, world: int, start: int = 0) -> Iterator[list[SampleRequest]]:

@@ -44,7 +44,7 @@ class Door:
         self._closed = False
 
     async def close(self) -> None:
-        """Let in nobody any more, and wait until everybody inside has been answered."""
+        """Refuse new requests, and wait for those in progress."""
         self._closed = True
         await self._empty.wait()
 

@@ -44,13 +44,13 @@ class Judgement:
 
     Attributes:
         opponent: ``version N``, or ``the baseline NAME`` where there is no champion.
-        anew: why scores were taken again instead of those stored; empty where the stored ones were used.
+        rescored_because: why scores were taken again instead of those stored; empty where the stored ones were used.
         identity: dataset, split and the digests of images, holes and metric code that both were scored with.
     """
 
     challenger: str
     opponent: str
-    anew: str
+    rescored_because: str
     identity: dict[str, str]
     decision: Decision
 
@@ -89,9 +89,9 @@ def judge(
         reasons = tuple(f"{check.name}: {check.detail}" for check in fatal)
         decision = Decision(False, reasons, None, (), tuple(checks))
         return Judgement(challenger.version, opponent.name if champion else "no champion", "", {}, decision)
-    (ours, theirs), anew = _scores((contender, opponent), dataset, workspace, say)
+    (ours, theirs), rescored_because = _scores((contender, opponent), dataset, workspace, say)
     decision = decide(theirs.images, ours.images, settings.promotion, checks, against_baseline=champion is None)
-    return Judgement(challenger.version, opponent.name, anew, dict(ours.identity), decision)
+    return Judgement(challenger.version, opponent.name, rescored_because, dict(ours.identity), decision)
 
 
 def _dataset(challenger: StoredVersion, settings: Settings) -> str:
@@ -177,12 +177,12 @@ def _scores(contenders: Sequence[Contender], dataset: str, workspace: Path, say:
         if not different:
             return found, ""
         faults = [f"{names} were scored with different {_listed(different)}"]
-    anew = "; ".join(faults)
-    say(f"{anew}: evaluating {names} on the shards and masks of {dataset} here")
+    rescored_because = "; ".join(faults)
+    say(f"{rescored_because}: evaluating {names} on the shards and masks of {dataset} here")
     folders = [workspace / f"scores-{number}" for number in range(len(contenders))]
     for contender, folder in zip(contenders, folders, strict=True):
         contender.evaluate(folder)
-    return [read_evidence(folder) for folder in folders], anew
+    return [read_evidence(folder) for folder in folders], rescored_because
 
 
 def _listed(words: list[str]) -> str:

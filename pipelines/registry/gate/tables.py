@@ -38,8 +38,8 @@ def to_terminal(name: str, judgement: Judgement) -> RenderableType:
     """The judgement for :func:`rich.print`, 100 columns wide."""
     decision = judgement.decision
     parts: list[RenderableType] = [_checks_grid(decision.checks)]
-    if judgement.anew:
-        parts.append(Text(f"Both were evaluated again: {judgement.anew}.", "yellow"))
+    if judgement.rescored_because:
+        parts.append(Text(f"Both were evaluated again: {judgement.rescored_because}.", "yellow"))
     if decision.primary is not None:
         parts.append(_primary_grid(judgement, decision.primary))
     parts += [_grid(mask_set, decision) for mask_set in _sets(decision)]
@@ -60,7 +60,7 @@ def to_document(name: str, judgement: Judgement) -> str:
     lines += ["", "## Invariants", "", "| check | holds | seen |", "| --- | --- | --- |"]
     lines += [f"| {check.name} | {'yes' if check.holds else '**no**'} | {check.detail} |" for check in decision.checks]
     lines += ["", "## Scores", ""]
-    lines += [f"Both were evaluated again: {judgement.anew}.", ""] if judgement.anew else []
+    lines += [f"Both were evaluated again: {judgement.rescored_because}.", ""] if judgement.rescored_because else []
     lines += [f"Scored on: {', '.join(f'{key} `{value}`' for key, value in judgement.identity.items())}", ""]
     if decision.primary is not None:
         lines += [to_markdown(_table("Primary score, all holes", [decision.primary], judgement))]

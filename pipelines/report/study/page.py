@@ -77,7 +77,7 @@ def build_page(interview: Interview) -> gr.Blocks:
 
 
 def _answer(interview: Interview, answer: str, person: str, asked: tuple[Question, float] | None) -> list[Any]:
-    """Store what was answered, and ask on. Without a question (the server was started anew), ask only."""
+    """Store the answer and show the next pair. Without a pair (after a restart of the server), only show one."""
     note = ""
     if asked is not None:
         question, shown_at = asked

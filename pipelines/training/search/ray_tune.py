@@ -227,7 +227,7 @@ class _Reporter:
             self._report((shown.step, shown.scores[self._metric]))
 
     def say(self, text: str) -> None:
-        """Nothing: nobody reads along."""
+        """Ignored: trials have no terminal."""
 
     def report_stored(self) -> None:
         """Report what an earlier process trained and could not report any more."""

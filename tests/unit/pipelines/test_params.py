@@ -19,7 +19,6 @@ from PIL import Image
 from pipelines.__main__ import main
 from pipelines.settings.load import load, parse
 from sgenet.errors import SettingsError
-from sgenet.layers.discriminator import smallest_image
 from sgenet.settings import DiscriminatorSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -228,8 +227,7 @@ def test_a_mistyped_setting_is_one_sentence_that_says_what_is_meant(
 
 @pytest.mark.parametrize(("num_layers", "num_scales"), [(1, 1), (2, 3), (3, 3), (4, 2)])
 def test_the_smallest_crop_is_the_discriminator_s(raw: dict[str, Any], num_layers: int, num_scales: int) -> None:
-    """The check counts without PyTorch; it must agree with the discriminator itself."""
-    smallest = smallest_image(DiscriminatorSettings(num_layers=num_layers, num_scales=num_scales))
+    smallest = DiscriminatorSettings(num_layers=num_layers, num_scales=num_scales).smallest_image
     raw["recipes"]["mixed_scenes"]["discriminator"] = {"num_layers": num_layers, "num_scales": num_scales}
     raw["datasets"] = ["mixed_scenes"]
     # Something else is always wrong, so that there are problems to look through.

@@ -250,14 +250,18 @@ def test_the_same_runs_give_the_same_bytes(
     assert (tmp_path / "again" / "index.html").read_bytes() == (reported / "index.html").read_bytes()
 
 
-def test_scores_on_other_holes_are_not_put_beside_each_other(
-    fabricated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("key", "differ"),
+    [("masks_digest", "holes"), ("code_digest", "versions of the metrics"), ("precision", "precisions")],
+)
+def test_scores_that_cannot_be_compared_are_not_put_beside_each_other(
+    fabricated: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, differ: str
 ) -> None:
     shutil.copytree(fabricated / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     summary = RunPaths(DATASET, "sge_net").evaluation / "evaluation.json"
-    summary.write_text(summary.read_text().replace('"masks_digest": "masks"', '"masks_digest": "other"'))
-    with pytest.raises(DataError, match="different holes"):
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), key: "another"}))
+    with pytest.raises(DataError, match=f"different {differ}"):
         report.run(load(REPOSITORY / "params.yaml"), Path("report"))
     assert not Path("report").exists()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgenet.layers.discriminator import MultiScaleDiscriminator, PatchDiscriminator, smallest_image
+from sgenet.layers.discriminator import MultiScaleDiscriminator, PatchDiscriminator
 from sgenet.settings import DiscriminatorSettings
 
 
@@ -81,7 +81,7 @@ def test_without_spectral_norm_the_weights_are_left_as_they_are() -> None:
 @pytest.mark.parametrize(("num_layers", "num_scales"), list(itertools.product((1, 2, 3), (1, 2, 3))))
 def test_the_smallest_image_is_the_smallest(num_layers: int, num_scales: int) -> None:
     settings = DiscriminatorSettings(width=1, num_layers=num_layers, num_scales=num_scales)
-    discriminator, side = MultiScaleDiscriminator(1, settings), smallest_image(settings)
+    discriminator, side = MultiScaleDiscriminator(1, settings), settings.smallest_image
     output = discriminator(torch.rand(1, 1, side, side))
     assert min(output.logits[-1].shape[2:]) == 1
     with pytest.raises(RuntimeError):

@@ -23,7 +23,7 @@ def test_the_same_network_is_taken_whole_in_half_precision_too() -> None:
     recipe = replace(RECIPE, training=TrainingSettings(seed=5))
     state = TrainingState(build_method("sge_net", recipe, 3), recipe)
     taken = start_from(state, weights, class_axes("sge_net", recipe, 3), CLASSES, CLASSES)
-    assert taken.anew == taken.new_classes == ()
+    assert taken.initialised == taken.new_classes == ()
     for network in (state.method.generator, state.ema.network):
         for name, value in network.state_dict().items():
             assert torch.equal(value, weights[name].float())
@@ -37,12 +37,12 @@ def test_other_classes_and_widths_start_anew_and_are_named() -> None:
     before = {name: value.clone() for name, value in state.method.generator.state_dict().items()}
     taken = start_from(state, weights, class_axes("sge_net", recipe, 5), list("abcde"), CLASSES)
     after = state.method.generator.state_dict()
-    assert "label_heads.0.weight" in taken.anew
-    assert "steps.3.project.weight" in taken.anew
-    assert "encoder.stages.0.0.weight" in taken.taken
-    assert all(torch.equal(after[name], before[name]) for name in taken.anew)
-    assert all(torch.equal(after[name], weights[name]) for name in taken.taken)
-    assert {*taken.taken, *taken.anew} == set(after)
+    assert "label_heads.0.weight" in taken.initialised
+    assert "steps.3.project.weight" in taken.initialised
+    assert "encoder.stages.0.0.weight" in taken.copied
+    assert all(torch.equal(after[name], before[name]) for name in taken.initialised)
+    assert all(torch.equal(after[name], weights[name]) for name in taken.copied)
+    assert {*taken.copied, *taken.initialised} == set(after)
 
 
 @pytest.mark.parametrize("method", ["sge_net", "spg_net"])
@@ -55,7 +55,7 @@ def test_a_class_is_taken_for_the_class_of_its_name_wherever_it_stands(method: s
     axes = class_axes(method, recipe, 4)
     taken = start_from(state, weights, axes, ("road", "Water", "sky", "grass"), CLASSES)
     assert (taken.classes, taken.new_classes) == (("Water", "sky"), ("road", "grass"))
-    assert taken.anew == ()
+    assert taken.initialised == ()
     assert axes
     for name, value in state.ema.network.state_dict().items():
         if name not in axes:
@@ -74,5 +74,5 @@ def test_where_no_class_is_shared_the_rest_is_taken() -> None:
     state = TrainingState(build_method("sge_net", RECIPE, 3), RECIPE)
     axes = class_axes("sge_net", RECIPE, 3)
     taken = start_from(state, weights, axes, ("class_0", "class_1", "class_2"), CLASSES)
-    assert set(taken.anew) == set(axes)
+    assert set(taken.initialised) == set(axes)
     assert (taken.classes, len(taken.new_classes)) == ((), 3)
