@@ -109,6 +109,25 @@ def writing(path: Path) -> Iterator[None]:
         raise DataError(f"{path} cannot be written ({reason}); choose another place") from error
 
 
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what can be wrong with a small file into a sentence that names ``path`` and ends in the remedy.
+
+    Args:
+        path: of a file that the block reads and takes apart.
+        remedy: what makes the file, such as "run the shards stage".
+
+    Raises:
+        DataError: the file does not exist, cannot be read, or does not hold what it should.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path} does not exist; {remedy}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error}); {remedy} again") from error
+
+
 def check_writable(path: Path) -> None:
     """Refuse a path that no file can be written to, before there is anything to write; leaves no new folder.
 

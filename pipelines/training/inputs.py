@@ -26,7 +26,7 @@ from pipelines.parallel.parallel import cluster_is_addressed
 from pipelines.settings.layout import DatasetPaths
 from pipelines.settings.params import Settings
 from pipelines.settings.program import program
-from pipelines.storage.files import digest_files, write_atomically
+from pipelines.storage.files import digest_files, reading, write_atomically
 from pipelines.storage.store import Storage, open_storage
 from pipelines.training.job import TrainingJob
 from pipelines.training.published_weights import publish_weights
@@ -82,10 +82,8 @@ class PublishedPaths:
         Raises:
             DataError: it is damaged.
         """
-        try:
+        with reading(path, "run the command publish"):
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}); run the command publish again") from error
 
 
 def publish_dataset(storage: Storage, shards: Path, masks: Path, labels: Path | None = None) -> PublishedPaths:

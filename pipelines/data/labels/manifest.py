@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.storage.files import write_atomically
-from sgenet.errors import DataError
+from pipelines.storage.files import reading, write_atomically
 
 MANIFEST = "manifest.json"
 
@@ -44,9 +43,5 @@ class SegmenterManifest:
             DataError: it is missing or damaged.
         """
         path = folder / MANIFEST
-        try:
+        with reading(path, "run the stage fit_segmenter"):
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{path} does not exist; run the stage fit_segmenter") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({error}); run the stage fit_segmenter again") from error

@@ -30,7 +30,7 @@ from pipelines.data.shards.index import text_of, write_table
 from pipelines.data.shards.manifest import ShardEntry, check_files
 from pipelines.data.shards.schema import MANIFEST_NAME, SampleTable
 from pipelines.settings.labels import LabelSource
-from pipelines.storage.files import sha256_of_file, write_atomically
+from pipelines.storage.files import reading, sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 LABELS_VERSION = 1
@@ -100,15 +100,11 @@ def read_label_manifest(folder: Path) -> LabelManifest:
         DataError: there is none, or it is damaged or of another version.
     """
     path = folder / MANIFEST_NAME
-    try:
+    with reading(path, "run the label stage"):
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if raw["version"] != LABELS_VERSION:
             raise DataError(f"{path} is of another version of this project; run the label stage again")
         return LabelManifest(**raw | {"shards": tuple(ShardEntry(**entry) for entry in raw["shards"])})
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path} does not exist; run the label stage, also where people labelled") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); run the label stage again") from error
 
 
 def write_labels(

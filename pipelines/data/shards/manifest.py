@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.data.shards.schema import INDEX_NAME, MANIFEST_NAME, SCHEMA_VERSION
-from pipelines.storage.files import sha256_of_file, write_atomically
+from pipelines.storage.files import reading, sha256_of_file, write_atomically
 from sgenet.errors import DataError
 
 
@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> Manifest:
         DataError: there is none (the shards were never finished), or it is of another version.
     """
     path = folder / MANIFEST_NAME
-    try:
+    with reading(path, "run the shards stage"):
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["version"] != SCHEMA_VERSION:
             raise DataError(
@@ -87,12 +87,6 @@ def read_manifest(folder: Path) -> Manifest:
         shards = tuple(ShardEntry(**entry) for entry in raw["shards"])
         splits = {name: SplitCount(**count) for name, count in raw["splits"].items()}
         return Manifest(raw["digest"], raw["index_sha256"], shards, splits, raw["settings"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(
-            f"{path} does not exist; {folder} is not a finished folder of shards, run the shards stage"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); run the shards stage again") from error
 
 
 def check_files(

@@ -17,7 +17,7 @@ from pipelines.report.study.votes import Choice, VoteBox
 from pipelines.report.tables import Cell, Table
 from pipelines.settings.program import program
 from pipelines.storage.csv_text import csv_text
-from pipelines.storage.files import publish_folder
+from pipelines.storage.files import publish_folder, reading
 from sgenet.errors import DataError
 
 PREFERENCES = "preferences.json"
@@ -107,12 +107,10 @@ def read_results(folder: Path) -> StudyResults | None:
     path = folder / PREFERENCES
     if not path.exists():
         return None
-    try:
+    with reading(path, f"run `{program()} study --results`"):
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         content["preferences"] = [Preference(**row) for row in content["preferences"]]
         return StudyResults(**content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); run `{program()} study --results` again") from None
 
 
 def report_tables(results: DatasetResults, folder: Path) -> tuple[list[Table], str]:

@@ -37,7 +37,7 @@ def test_equal_data_has_an_equal_digest_and_other_data_another(raw_tree: RawTree
         ),
         ("train-000001.tar", None, r"train-000001\.tar does not exist though manifest\.json names it"),
         ("train-000001.tar", lambda content: content[:-1], r"train-000001\.tar does not match manifest\.json"),
-        ("manifest.json", None, "not a finished folder of shards"),
+        ("manifest.json", None, "does not exist; run the shards stage"),
         ("manifest.json", lambda _: b'{"version": 0}', "layout version 0, this code reads version 1"),
         ("manifest.json", lambda _: b'{"version": 1}', r"manifest\.json is damaged"),
     ],
