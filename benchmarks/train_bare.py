@@ -30,7 +30,6 @@ from pipelines.data.shards.schema import ABSENT, LABEL_SUFFIX, META_SUFFIX, Samp
 from sgenet.batch import InpaintingBatch, Prediction, Uint8Batch, composite, to_uint8
 from sgenet.errors import DataError, SettingsError, UserError
 from sgenet.evaluation.evaluator import Evaluator
-from sgenet.layers.discriminator import smallest_image
 from sgenet.masks import HoleDrawer, centre_hole
 from sgenet.methods.build import build_method, count_macs, count_parameters
 from sgenet.methods.edge_connect.settings import EdgeConnectSettings
@@ -138,7 +137,7 @@ def make_recipe(arguments: argparse.Namespace) -> Recipe:
         SettingsError: the networks cannot work at this size.
     """
     preset = PRESETS[arguments.preset]
-    smallest = smallest_image(preset.discriminator)
+    smallest = preset.discriminator.smallest_image
     problems = []
     if arguments.size % STRIDE:
         problems.append(f"--size must be a multiple of {STRIDE}, found {arguments.size}")
