@@ -180,6 +180,16 @@ COMPARISONS = {
             Training(name, seed, recipe={"training": {"steps": steps}})
             for name, steps in _STEPS_OF_75_MINUTES.items()
             for seed in ((1, 2) if name in _TWICE else (1,))
+        ]
+        + [
+            Training(
+                "sge_net",
+                variant="nothing transplanted",
+                recipe={
+                    "training": {"steps": _STEPS_OF_75_MINUTES["sge_net"]},
+                    "guidance": {"transplanted": 0.0},
+                },
+            )
         ],
         _PHOTOGRAPHS,
         _STEPS,
